@@ -1,0 +1,71 @@
+# One command for each thing a developer does; `make` alone lists them.
+#
+# Whatever is needed is installed into .venv from the locks, by hash, the first time and whenever
+# a lock changes. PYTHON=/path picks the interpreter, ARGS="..." reaches the command that is run.
+
+VENV = .venv
+PY = $(VENV)/bin/python
+# What has been done to .venv so far: made (with the interpreter named inside), and filled.
+MADE = $(VENV)/.made
+CLI = $(VENV)/.cli
+DEV = $(VENV)/.dev
+
+INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes
+# Warnings matter only once something has failed.
+LOGGED = 2>$(VENV)/.log || { cat $(VENV)/.log >&2; exit 1; }
+COMPILE = $(PY) -m uv pip compile --quiet --python $(PY) pyproject.toml
+
+.DEFAULT_GOAL = help
+.NOTPARALLEL:
+.PHONY: help run test lint bench lock upgrade clean FORCE
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: $(CLI) ## run the detection on recorded logs and show what it finds
+	@$(PY) -m detection demo $(ARGS)
+
+test: $(DEV) ## run the tests
+	@$(PY) -m pytest -n auto $(ARGS)
+
+lint: $(DEV) ## check style, format and types
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@$(PY) -m mypy
+
+bench: $(CLI) ## measure speed and memory
+	@$(PY) -m bench $(ARGS)
+
+# The smaller locks start from the big one, so that all three agree.
+lock: $(DEV) ## bring the locks in line with pyproject.toml, keeping versions
+	@$(COMPILE) $(UPGRADE) --group dev --output-file requirements-dev.txt
+	@cp requirements-dev.txt requirements-cli.txt
+	@$(COMPILE) --group cli --output-file requirements-cli.txt
+	@cp requirements-dev.txt requirements.txt
+	@$(COMPILE) --output-file requirements.txt
+
+upgrade: UPGRADE = --upgrade
+upgrade: lock ## move the locks to the newest versions
+
+clean: ## remove .venv, caches and benchmark data
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis bench/data
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(CLI): requirements-cli.txt $(MADE)
+	@echo "Installing requirements-cli.txt"
+	@$(INSTALL) -r requirements-cli.txt $(LOGGED)
+	@touch $(CLI)
+
+# requirements-dev.txt holds all that requirements-cli.txt does.
+$(DEV): requirements-dev.txt $(MADE)
+	@echo "Installing requirements-dev.txt"
+	@$(INSTALL) -r requirements-dev.txt $(LOGGED)
+	@touch $(CLI) $(DEV)
+
+# Looked at again where PYTHON may name another interpreter or the one used has gone.
+$(MADE): $(if $(PYTHON),FORCE) $(shell test -x $(PY) || echo FORCE)
+	@python=$$(sh scripts/find_python.sh) || exit 1; \
+	if test -x $(PY) && test "$$(cat $(MADE) 2>/dev/null)" = "$$python"; then exit 0; fi; \
+	version=$$("$$python" -c 'import platform; print(platform.python_version())'); \
+	echo "Setting up $(VENV) with Python $$version (first time only, about half a minute)"; \
+	"$$python" -m venv --clear $(VENV) && echo "$$python" >$(MADE)

@@ -1,0 +1,16 @@
+"""How hard the property tests look: a little at the desk, far more in CI."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile(
+    "ci",
+    max_examples=250,
+    deadline=None,
+    derandomize=True,  # the same examples on every run, so that a red build can be repeated
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],  # shared runners pause
+)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")

@@ -1,0 +1,158 @@
+"""What pyproject.toml asks for is what the three locks pin, to the byte."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+DEPLOYED = "requirements.txt"
+TERMINAL = "requirements-cli.txt"
+EVERYTHING = "requirements-dev.txt"
+GROUPS = {DEPLOYED: [], TERMINAL: ["cli"], EVERYTHING: ["dev"]}
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+# How uv says that it could not ask; its other failures are about what it was asked.
+UNREACHABLE = re.compile("Failed to fetch|network was disabled")
+
+every_lock = pytest.mark.parametrize("lock", GROUPS)
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One entry of a lock."""
+
+    requirement: Requirement
+    hashes: list[str]
+
+    @property
+    def name(self) -> str:
+        """The package, spelt as names are compared."""
+        return canonicalize_name(self.requirement.name)
+
+    @property
+    def version(self) -> str:
+        """The one version that the entry admits."""
+        (specifier,) = self.requirement.specifier
+        assert specifier.operator == "=="
+        return specifier.version
+
+    def applies(self, python: str) -> bool:
+        """Say whether the entry is installed on this version of Python, on this machine."""
+        marker = self.requirement.marker
+        on = {"python_version": python, "python_full_version": f"{python}.0"}
+        return marker is None or marker.evaluate(on)
+
+
+def pins_of(lock: str) -> list[Pin]:
+    """Read a lock."""
+    text = re.sub(r"^ *#.*\n", "", (ROOT / lock).read_text("utf-8"), flags=re.MULTILINE)
+    pins = []
+    for line in text.replace("\\\n", "").splitlines():
+        requirement, *hashes = re.split(r" +--hash=", line.rstrip())
+        pins.append(Pin(Requirement(requirement), hashes))
+    return pins
+
+
+def pyproject() -> dict[str, Any]:
+    """Read pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def asked_for(lock: str) -> list[Requirement]:
+    """Return what pyproject.toml asks for directly in a lock."""
+    groups = pyproject()["dependency-groups"]
+
+    def members(group: str) -> Iterable[str]:
+        for entry in groups[group]:
+            if isinstance(entry, str):
+                yield entry
+            else:
+                yield from members(entry["include-group"])
+
+    wanted = [*pyproject()["project"]["dependencies"]]
+    for group in GROUPS[lock]:
+        wanted += members(group)
+    return [Requirement(text) for text in wanted]
+
+
+@every_lock
+@pytest.mark.parametrize("python", PYTHONS)
+def test_direct_requirement_is_pinned(lock: str, python: str) -> None:
+    """Each direct requirement has one pin per Python, at a version that it admits."""
+    pins = [pin for pin in pins_of(lock) if pin.applies(python)]
+    for requirement in asked_for(lock):
+        versions = [pin.version for pin in pins if pin.name == canonicalize_name(requirement.name)]
+        assert len(versions) == 1, f"{requirement} has {versions}: run `make lock`"
+        assert requirement.specifier.contains(versions[0]), f"{requirement} is at {versions[0]}"
+
+
+@every_lock
+def test_pin_has_hashes(lock: str) -> None:
+    """Each pin names the SHA-256 of at least one file, and nothing but such hashes."""
+    for pin in pins_of(lock):
+        assert pin.hashes, f"{pin.name} has no hash"
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", text) for text in pin.hashes)
+
+
+@every_lock
+def test_lock_names_no_index(lock: str) -> None:
+    """A lock says what to install, not where from."""
+    text = (ROOT / lock).read_text("utf-8")
+    assert "://" not in text
+    assert "--index-url" not in text
+
+
+def test_deployed_lock_is_lean() -> None:
+    """Nothing that only a terminal or a developer needs is deployed."""
+    assert {pin.name for pin in pins_of(DEPLOYED)}.isdisjoint({"click", "rich", "pytest"})
+
+
+@pytest.mark.parametrize(("smaller", "larger"), [(DEPLOYED, TERMINAL), (TERMINAL, EVERYTHING)])
+def test_locks_agree(smaller: str, larger: str) -> None:
+    """What is tested is what is deployed: a larger lock has all pins of a smaller one."""
+    pinned = {(pin.name, pin.version) for pin in pins_of(larger)}
+    missing = {(pin.name, pin.version) for pin in pins_of(smaller)} - pinned
+    assert not missing, "run `make lock`"
+
+
+def test_deployed_dependency_is_justified() -> None:
+    """Each dependency of the deployed app has one comment line above it that says what for."""
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    _, _, rest = text.partition("\ndependencies = [\n")
+    listed, _, _ = rest.partition("\n]\n")
+    justified = re.findall(r'^    # \S.*\n    "(.+)",$', listed, flags=re.MULTILINE)
+    assert justified == pyproject()["project"]["dependencies"]
+    assert len(listed.splitlines()) == 2 * len(justified)
+
+
+@every_lock
+def test_lock_is_up_to_date(lock: str, tmp_path: Path) -> None:
+    """Compiling a lock again, with the versions it has, gives the same file."""
+    for name in ("pyproject.toml", lock):
+        shutil.copy(ROOT / name, tmp_path)
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--python", sys.executable]
+    groups = [f"--group={group}" for group in GROUPS[lock]]
+    compiled = subprocess.run(
+        [*command, "pyproject.toml", *groups, "--output-file", lock],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if compiled.returncode != 0 and UNREACHABLE.search(compiled.stderr) and "CI" not in os.environ:
+        pytest.skip("the package index cannot be reached, so the lock cannot be compiled again")
+    assert compiled.returncode == 0, compiled.stderr
+    assert (tmp_path / lock).read_text("utf-8") == (ROOT / lock).read_text("utf-8"), (
+        f"{lock} is out of date: run `make lock`"
+    )
