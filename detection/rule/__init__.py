@@ -1,0 +1,1 @@
+"""The rule, pure: no clock, no network, no environment, no Azure import."""

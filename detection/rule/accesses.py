@@ -1,0 +1,124 @@
+"""The sign-ins of one identity under one name, in time order, and questions about ranges of them.
+
+An operation pairs with the sign-ins at positions low <= p < high. A group's operations reach a
+union of such ranges, and its distinct sign-ins and its resources are read off those, without
+walking through them: a range may hold 100,000 positions, and 10,000 groups may share it.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate, chain, islice
+from operator import le
+
+from detection.rule.rows import RESOURCE, SIGN_IN_ID, TIME, SignIn
+from detection.rule.select import sign_in_key
+
+Range = tuple[int, int]
+FEW_BOUNDS = 16  # values per bound from which looking each up beats walking along
+WALKED = 1000  # sign-ins that are looked at one by one; past that, each resource is looked up
+
+
+class Accesses:
+    """Sign-ins in time order, at least one."""
+
+    def __init__(self, rows: list[SignIn]) -> None:
+        self.rows = rows
+        self.times = [row[TIME] for row in rows]
+        self._keys = [
+            key if (key := row[SIGN_IN_ID])[:1].isalnum() else sign_in_key(row) for row in rows
+        ]
+        self._resources = [row[RESOURCE] for row in rows]
+        self._weights: list[int] | None = None
+        self._stretched: list[int] = []
+        if len(set(self._keys)) < len(self._keys):
+            self._find_repeats()
+        self._places: dict[str, list[int]] = {}
+
+    def distinct(self, ranges: Sequence[Range]) -> int:
+        """Return how many different sign-ins lie in disjoint `ranges`."""
+        if self._weights is None:
+            return sum(high - low for low, high in ranges)
+        weights, stretched = self._weights, self._stretched
+        count = sum(weights[high] - weights[low] for low, high in ranges)
+        again = {
+            self._keys[place]
+            for low, high in ranges
+            for place in stretched[bisect_left(stretched, low) : bisect_left(stretched, high)]
+        }
+        return count + len(again)
+
+    def resources(self, ranges: Sequence[Range], limit: int) -> list[str]:
+        """Return the first `limit` different resources in disjoint `ranges`, earliest first."""
+        if sum(high - low for low, high in ranges) <= WALKED:
+            slices = (self._resources[low:high] for low, high in ranges)
+            return list(dict.fromkeys(chain.from_iterable(slices)))[:limit]
+        if not self._places:
+            for place, resource in enumerate(self._resources):
+                self._places.setdefault(resource, []).append(place)
+        firsts = []
+        for resource, places in self._places.items():
+            for low, high in ranges:
+                at = bisect_left(places, low)
+                if at < len(places) and places[at] < high:
+                    firsts.append((places[at], resource))
+                    break
+        return [resource for _, resource in sorted(firsts)[:limit]]
+
+    def followers(self, times: Sequence[int], span: int) -> list[int]:
+        """Return the positions in sorted `times` that some sign-in precedes by at most `span`."""
+        found: list[int] = []
+        reached = 0
+        for time in self.times:
+            low = max(reached, bisect_left(times, time))
+            reached = max(reached, bisect_left(times, time + span + 1))
+            found.extend(range(low, reached))
+        return found
+
+    def _find_repeats(self) -> None:
+        """Prepare `distinct` for keys that occur more than once.
+
+        A row repeated as it is has the time of its first, so every range holds both or neither:
+        the repeat weighs nothing, and running totals answer. A key at several times (`stretched`)
+        is counted by name.
+        """
+        first_at: dict[str, int] = {}
+        stretched: set[str] = set()
+        for key, time in zip(self._keys, self.times, strict=True):
+            if first_at.setdefault(key, time) != time:
+                stretched.add(key)
+        self._stretched = [p for p, key in enumerate(self._keys) if key in stretched]
+        seen: set[str] = set(stretched)
+        weights = [0]
+        for key in self._keys:
+            weights.append(0 if key in seen else 1)
+            seen.add(key)
+        self._weights = list(accumulate(weights))
+
+
+def count_below(values: list[int], bounds: Sequence[int]) -> list[int]:
+    """Return how many of the sorted values are less than each of the sorted bounds."""
+    if len(values) > FEW_BOUNDS * len(bounds):
+        return [bisect_left(values, bound) for bound in bounds]
+    ahead = [*values, max(bounds[-1], values[-1]) + 1]  # the last is never passed
+    counts = []
+    count = 0
+    for bound in bounds:
+        while ahead[count] < bound:
+            count += 1
+        counts.append(count)
+    return counts
+
+
+def merge_ranges(lows: Sequence[int], highs: Sequence[int]) -> list[Range]:
+    """Join ranges whose ends only grow into disjoint ones; empty ranges are not allowed."""
+    if all(map(le, islice(lows, 1, None), highs)):
+        return [(lows[0], highs[-1])]
+    merged: list[Range] = []
+    start, end = lows[0], highs[0]
+    for low, high in zip(lows, highs, strict=True):
+        if low > end:
+            merged.append((start, end))
+            start = low
+        end = high
+    merged.append((start, end))
+    return merged

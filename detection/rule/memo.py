@@ -1,0 +1,20 @@
+"""Functions remembered by their argument: logs repeat few values very often."""
+
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Memo(dict[K, V]):
+    """A mapping from arguments to a function's values, filled as it is asked."""
+
+    def __init__(self, function: Callable[[K], V]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, key: K) -> V:
+        """Call the function, once for each argument."""
+        value = self[key] = self._function(key)
+        return value

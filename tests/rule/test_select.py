@@ -1,0 +1,139 @@
+"""Clauses 1 to 3: which rows take part, and what is counted on the way."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+
+from detection.rule.allowlist import Allowlist
+from detection.rule.memo import Memo
+from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
+from detection.rule.select import RuleSettings, choose_operations, choose_sign_ins
+from tests import naive
+from tests.strategies import (
+    END,
+    START,
+    Row,
+    Scenario,
+    as_logs,
+    operation,
+    scenarios,
+    sign_in,
+    written,
+)
+
+
+@given(scenarios())
+def test_sign_ins_are_chosen_and_counted_as_read_naively(scenario: Scenario) -> None:
+    """The sign-ins kept, matched, excluded and without address are those of a plain loop."""
+    rows, allowed = scenario.sign_ins, scenario.allowlist
+    chosen = choose_sign_ins(
+        scenario.logs().sign_ins, scenario.start, scenario.end, Allowlist.of(allowed)
+    )
+    matched = [p for p, row in enumerate(rows) if naive.is_access(row, scenario.window)]
+    addresses = {p: naive.text(rows[p], "IPAddress") for p in matched}
+    kept = [p for p in matched if not naive.is_allowed(addresses[p], allowed)]
+    assert chosen.matched == len(matched)
+    assert chosen.excluded == len(matched) - len(kept)
+    assert chosen.without_address == sum(map(naive.is_blank, addresses.values()))
+    events = {identity: sorted(mine) for identity, mine in chosen.by_identity.items()}
+    assert events == _orders(rows, kept, "ServicePrincipalId", naive.sign_in_order)
+
+
+@given(scenarios())
+def test_operations_are_chosen_and_counted_as_read_naively(scenario: Scenario) -> None:
+    """The operations kept and those spelt Succeeded are those of a plain loop."""
+    rows, statuses = scenario.operations, scenario.statuses
+    settings = RuleSettings(scenario.span, statuses)
+    chosen = choose_operations(scenario.logs().operations, scenario.start, scenario.end, settings)
+    changes = [p for p, row in enumerate(rows) if naive.is_change(row, scenario.window)]
+    kept = [p for p in changes if naive.is_success(rows[p], statuses)]
+    others = [p for p in changes if naive.is_success(rows[p], ["Succeeded"]) and p not in kept]
+    assert chosen.matched == len(kept)
+    assert chosen.other_success == len(others)
+    events = {identity: sorted(mine) for identity, mine in chosen.by_identity.items()}
+    assert events == _orders(rows, kept, "Caller", naive.operation_order)
+
+
+def _orders(
+    rows: list[Row], kept: list[int], column: str, order: Callable[[Row], tuple[object, ...]]
+) -> dict[str, list[tuple[object, ...]]]:
+    """Gather what rows are ordered by, in order, by folded identity."""
+    found: dict[str, list[tuple[object, ...]]] = {}
+    for row in sorted((rows[position] for position in kept), key=order):
+        if not naive.is_blank(naive.text(row, column)):
+            found.setdefault(naive.lowered(row, column), []).append(order(row))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("time", "taken"), [(START, False), (START + 1, True), (END, True), (END + 1, False)]
+)
+def test_the_window_holds_its_end_and_not_its_start(time: int, taken: bool) -> None:
+    """A row at the window's start is left out and one at its end is taken, to the tick."""
+    logs = as_logs([sign_in(TimeGenerated=written(time))], [operation(TimeGenerated=written(time))])
+    assert choose_sign_ins(logs.sign_ins, START, END, Allowlist.of([])).matched == taken
+    assert choose_operations(logs.operations, START, END, RuleSettings()).matched == taken
+
+
+@pytest.mark.parametrize("result", ["7000232", "00", "0 ", " 0", "", None, "0.0"])
+def test_a_failed_sign_in_is_no_access(result: str | None) -> None:
+    """Only the result type 0, to the letter, is a sign-in that succeeded."""
+    logs = as_logs([sign_in(ResultType=result)], [])
+    assert choose_sign_ins(logs.sign_ins, START, END, Allowlist.of([])).matched == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("MICROSOFT.KEYVAULT/VAULTS/WRITE", True),
+        ("Microsoft.Storage/storageAccounts/delete", True),
+        ("a_write_b", True),
+        ("MICROSOFT.STORAGE/STORAGEACCOUNTS/LISTKEYS/WRITE", True),
+        ("a/list/write", False),
+        ("a/get/delete", False),
+        ("a/write/read", False),
+        ("a/overwrite", False),
+        ("MICROSOFT.STORAGE/STORAGEACCOUNTS/LISTKEYS/ACTION", False),
+        ("", False),
+    ],
+)
+def test_operations_that_change_something(name: str, taken: bool) -> None:
+    """A change has the term write or delete and none of read, list and get."""
+    logs = as_logs([], [operation(OperationNameValue=name)])
+    assert choose_operations(logs.operations, START, END, RuleSettings()).matched == taken
+
+
+def test_excluded_sign_ins_are_still_matched() -> None:
+    """A sign-in from an allowed address counts as matched and as excluded, and pairs no more."""
+    logs = as_logs([sign_in(IPAddress="10.0.0.1"), sign_in(IPAddress="")], [])
+    chosen = choose_sign_ins(logs.sign_ins, START, END, Allowlist.of(["10.0.0.0/8"]))
+    assert (chosen.matched, chosen.excluded, chosen.without_address) == (2, 1, 1)
+    assert [len(mine) for mine in chosen.by_identity.values()] == [1]
+
+
+@pytest.mark.parametrize("address", ["", None, " ", "\t"])
+def test_a_blank_address_is_none(address: str | None) -> None:
+    """A sign-in whose address is blank counts as without address and is never left out."""
+    logs = as_logs([sign_in(IPAddress=address), sign_in(IPAddress="x")], [])
+    chosen = choose_sign_ins(logs.sign_ins, START, END, Allowlist.of(["0.0.0.0/0", "::/0"]))
+    assert (chosen.matched, chosen.excluded, chosen.without_address) == (2, 0, 1)
+
+
+def test_columns_stand_in_the_order_that_breaks_ties() -> None:
+    """Rows at one time are ordered by their columns, so what is shown first hangs on these."""
+    assert SIGN_IN_TABLE.columns == ("TimeGenerated", *naive.SIGN_IN_COLUMNS)
+    assert OPERATION_TABLE.columns == ("TimeGenerated", *naive.OPERATION_COLUMNS)
+
+
+def test_a_memo_asks_once_for_each_value() -> None:
+    """A remembered function is called once for an argument, however often it is asked."""
+    asked: list[str] = []
+
+    def length(text: str) -> int:
+        asked.append(text)
+        return len(text)
+
+    memo = Memo[str, int](length)
+    assert [memo["a"], memo["bb"], memo["a"]] == [1, 2, 1]
+    assert asked == ["a", "bb"]

@@ -1,0 +1,132 @@
+"""Moments at 100 ns: read, written, compared."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from detection.rule.ticks import Seconds, from_datetime, parse, text_of
+from tests import naive
+from tests.strategies import NASTY, START, written
+
+FIRST = -621_355_968_000_000_000  # 0001-01-01T00:00:00.0000000Z
+LAST = 2_534_023_007_999_999_999  # 9999-12-31T23:59:59.9999999Z
+TICKS = st.one_of(st.integers(FIRST, LAST), st.integers(START, START + 30_000_000))
+TIMES = st.builds(written, st.integers(START, START + 30_000_000), st.integers(0, 3))
+REFUSED = r"is not an ISO 8601 time|is no moment"
+NO_MOMENT = (
+    "",
+    " ",
+    "yesterday",
+    "2026-03-02T10:00:00.12345678Z",
+    "2026-03-02T10:00:00.Z",
+    "2026-03-02T10:00:60Z",
+    "2026-02-29T10:00:00Z",
+    "2026-13-01T10:00:00Z",
+    "2026-03-02T10:00:00+25:00",
+    "2026-03-02T10:00:00,5Z",
+    "\u0662026-03-02T10:00:00Z",
+    "2026-03-02T10:00:00.123456\u0667Z",
+    "1772445600",
+)
+
+
+@given(TICKS)
+def test_writing_and_reading_gives_the_same_tick(ticks: int) -> None:
+    """Every tick of the years 1 to 9999 survives being written and read."""
+    assert parse(text_of(ticks)) == ticks
+
+
+@given(TICKS, TICKS)
+def test_written_moments_sort_as_their_ticks(left: int, right: int) -> None:
+    """Written moments, compared as text, stand in the order of their ticks."""
+    assert (text_of(left) < text_of(right)) == (left < right)
+
+
+@given(st.integers(START, START + 30_000_000), st.integers(0, 3))
+def test_every_way_of_writing_a_moment_is_read(ticks: int, style: int) -> None:
+    """Trailing zeros may be missing, and a moment may carry another offset or none."""
+    assert parse(written(ticks, style)) == ticks == naive.ticks(written(ticks, style))
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2026-03-02", "2026-03-02T00:00:00.0000000Z"),
+        ("2026-03-02T10:30", "2026-03-02T10:30:00.0000000Z"),
+        ("2026-03-02 10:30:05", "2026-03-02T10:30:05.0000000Z"),
+        (" 2026-03-02T10:30:05.1Z\n", "2026-03-02T10:30:05.1000000Z"),
+        ("2026-03-02T10:30:05.0000001-05:30", "2026-03-02T16:00:05.0000001Z"),
+    ],
+)
+def test_short_forms_of_a_moment(text: str, same: str) -> None:
+    """Seconds, the time of day and the zone may be left out, and blanks around are nothing."""
+    assert text_of(parse(text)) == same
+
+
+def test_one_tick_is_a_hundred_nanoseconds() -> None:
+    """Moments that differ in the seventh fraction digit are one tick apart."""
+    assert parse("2026-03-02T11:00:00.0000001Z") - parse("2026-03-02T11:00:00Z") == 1
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.integers(-840, 840))
+def test_a_datetime_is_the_ticks_of_its_text(moment: datetime, minutes: int) -> None:
+    """A datetime is the same tick as its ISO text, whatever the zone either is given in."""
+    assume(1 < moment.year < 9999)
+    elsewhere = moment.astimezone(timezone(timedelta(minutes=minutes)))
+    assert from_datetime(elsewhere) == from_datetime(moment) == parse(elsewhere.isoformat())
+
+
+@given(st.lists(st.one_of(TIMES, TIMES, TIMES.map(" {}".format)), max_size=12))
+def test_a_column_is_read_as_its_moments_are(values: list[str]) -> None:
+    """Reading a whole column gives what reading one moment after the other gives."""
+    assert Seconds().parse_column(values) == [parse(value) for value in values]
+
+
+@given(st.lists(st.lists(TIMES, max_size=4), max_size=4))
+def test_columns_read_one_after_the_other_are_read_alike(columns: list[list[str]]) -> None:
+    """Seconds remembered from one column change nothing about the next."""
+    seconds = Seconds()
+    for values in columns:
+        assert seconds.parse_column(values) == [parse(value) for value in values]
+
+
+@given(st.lists(st.builds(written, st.integers(START, START + 30_000_000)), max_size=8))
+def test_a_column_written_as_log_analytics_does_is_read_exactly(values: list[str]) -> None:
+    """A column with seven fraction digits in every row gives each row's own tick."""
+    assert Seconds().parse_column(values) == [naive.ticks(value) for value in values]
+
+
+@given(
+    st.lists(TIMES, max_size=6),
+    st.one_of(st.sampled_from(NO_MOMENT), st.none(), st.integers(), NASTY),
+    st.lists(st.one_of(TIMES, st.none()), max_size=4),
+)
+def test_a_column_names_its_first_unreadable_moment(
+    before: list[str], bad: object, after: list[object]
+) -> None:
+    """The error holds the position of the first value that is no moment."""
+    with pytest.raises(ValueError, match=REFUSED) as caught:
+        Seconds().parse_column([*before, bad, *after])
+    position, reason = caught.value.args
+    assert position == len(before)
+    assert isinstance(reason, str)
+
+
+@pytest.mark.parametrize("text", NO_MOMENT)
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    """Text that is no moment, too fine or impossible, is an error and never a guess."""
+    with pytest.raises(ValueError, match=REFUSED):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    ["1234567X", "12345678", "123456\u0667Z", "12345\u00b267Z", "12345 7Z", "-123456Z", "+123456Z"],
+)
+def test_a_known_second_does_not_excuse_a_bad_fraction(tail: str) -> None:
+    """A fraction is read with the same care when the second before it was seen already."""
+    with pytest.raises(ValueError, match=REFUSED) as caught:
+        Seconds().parse_column(["2026-03-02T10:00:00.1234567Z", f"2026-03-02T10:00:00.{tail}"])
+    assert caught.value.args[0] == 1
