@@ -1,0 +1,209 @@
+"""One invocation for one workspace: due windows, read, detect, what is new, remember, deliver.
+
+The order makes delivery exact. A window's rows are written into the outbox together with the
+watermark and the ledger that count them, in one conditional write; then they are delivered; then
+the outbox is emptied. A run that dies before that write examines the window again, one that dies
+after it delivers the same rows again, and of two overlapping runs one loses the write and
+delivers nothing.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from detection import records
+from detection.errors import DeliveryError, SourceError
+from detection.records import Header
+from detection.rule.correlate import detect
+from detection.rule.ledger import Outbox
+from detection.rule.select import RuleSettings
+from detection.schema import RULE_NAME, Finding, RunRecord
+from detection.sinks import FindingSink
+from detection.sources import Arrivals, LogSource
+from detection.state import StateStore
+from detection.window import (
+    VISIBILITY_MARGIN,
+    Mode,
+    Timing,
+    Window,
+    backfill_windows,
+    due_windows,
+    reach_back,
+)
+
+OUTBOX_LIMIT = 100_000  # rows that may wait before detection stops until they are delivered
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What is asked for: the windows due at `now` (ticks), or those of `backfill` (from, to)."""
+
+    workspace_id: str
+    now: int
+    timing: Timing = field(default_factory=Timing)
+    rule: RuleSettings = field(default_factory=RuleSettings)
+    backfill: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of an invocation: its run records, its findings, and what failed."""
+
+    records: list[RunRecord] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    due: int = 0
+
+
+Progress = Callable[[Sequence[Window]], Iterable[Window]]
+
+
+def run(
+    source: LogSource,
+    sink: FindingSink,
+    store: StateStore,
+    asked: Invocation,
+    *,
+    progress: Progress = iter,
+) -> Outcome:
+    """Examine every window due, in order; a window that cannot be read ends the invocation.
+
+    Raises StateError if the state cannot be used or another run was first. Reading and delivering
+    do not raise: what failed is in the outcome, and is tried again next time.
+    """
+    job = _Job(source, sink, store, asked)
+    job.deliver()
+    if asked.backfill is not None:
+        windows = backfill_windows(*asked.backfill, asked.timing)
+    else:
+        plan = due_windows(job.state.watermark, asked.now, asked.timing)
+        windows = plan.windows
+        if plan.gap is not None:
+            job.give_up(*plan.gap)
+    job.outcome.due = len(windows)
+    late = True  # only the first window reaches back
+    for window in progress(windows):
+        if not job.has_room() or not job.examine(window, reach=late):
+            break
+        late = False
+        job.deliver()
+    return job.outcome
+
+
+class _Job:
+    """The state as last written, and the steps that change it."""
+
+    def __init__(
+        self, source: LogSource, sink: FindingSink, store: StateStore, asked: Invocation
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._store = store
+        self._asked = asked
+        self.state, self._tag = store.load()
+        self.outcome = Outcome()
+
+    def deliver(self) -> None:
+        """Deliver what the outbox holds and empty it; on failure it stays for the next time."""
+        if not len(self.state.outbox):
+            return
+        try:
+            self._sink.deliver(self.state.outbox)
+        except DeliveryError as error:
+            self._fail(f"{error}; {len(self.state.outbox)} rows wait in the outbox")
+            return
+        self.state.outbox = Outbox()
+        self._save()
+
+    def has_room(self) -> bool:
+        """Whether more rows may wait; else the watermark stays where it is."""
+        if len(self.state.outbox) < OUTBOX_LIMIT:
+            return True
+        self._fail(
+            f"{OUTBOX_LIMIT} or more rows wait in the outbox: nothing more is examined until "
+            "they can be delivered"
+        )
+        return False
+
+    def give_up(self, start: int, end: int) -> None:
+        """Record hours that are too long ago, and move the watermark past them."""
+        header = self._header(Window(start, end, Mode.CATCH_UP))
+        self.state.watermark = end
+        self._remember(records.gap_record(header))
+        self.deliver()
+
+    def examine(self, window: Window, *, reach: bool) -> bool:
+        """Read a window, decide what is new and write it down; False if it could not be read."""
+        began = time.monotonic()
+        asked = self._asked
+        try:
+            window, arrivals = self._reach_back(window) if reach else (window, Arrivals())
+            logs = self._source.read(window, asked.now)
+        except SourceError as error:
+            self._remember(records.failure_record(self._header(window), str(error), _since(began)))
+            self._fail(str(error))
+            self.deliver()
+            return False
+        detection = detect(logs, window.start, window.end, asked.rule)
+        emissions = self.state.ledger.review(
+            detection.groups,
+            scope=f"{RULE_NAME}\n{asked.workspace_id}",
+            start=window.start,
+            end=window.end,
+            now=asked.now,
+        )
+        header = self._header(window)
+        found = [records.finding(emission, header) for emission in emissions]
+        self._advance(window)
+        self._remember(
+            records.run_record(header, logs, detection, emissions, arrivals, _since(began)),
+            found,
+        )
+        return True
+
+    def _reach_back(self, window: Window) -> tuple[Window, Arrivals]:
+        """Begin the first window early enough for what has arrived since the last run."""
+        since, watched_from = self.state.arrivals_until, self.state.watched_from
+        if window.mode is Mode.BACKFILL or since is None or watched_from is None:
+            return window, Arrivals()
+        timing = self._asked.timing
+        arrivals = self._source.arrivals(
+            since=since,
+            now=self._asked.now,
+            examined=window.start + timing.span,
+            too_late=timing.earliest_late(since),
+        )
+        return reach_back(window, arrivals.earliest, timing, watched_from), arrivals
+
+    def _advance(self, window: Window) -> None:
+        """Move the watermark past an examined window; a backfill leaves it alone."""
+        if window.mode is Mode.BACKFILL:
+            return
+        state, timing = self.state, self._asked.timing
+        state.watermark = window.end
+        state.arrivals_until = self._asked.now - VISIBILITY_MARGIN
+        if state.watched_from is None:
+            state.watched_from = window.start
+        state.ledger.forget(timing.horizon(state.watermark, state.arrivals_until))
+
+    def _remember(self, record: RunRecord, found: list[Finding] | None = None) -> None:
+        """Write the state down with these rows in the outbox."""
+        outbox = self.state.outbox
+        self.state.outbox = Outbox([*outbox.findings, *(found or [])], [*outbox.runs, record])
+        self._save()
+        self.outcome.records.append(record)
+        self.outcome.findings.extend(found or [])
+
+    def _save(self) -> None:
+        self._tag = self._store.save(self.state, self._tag)
+
+    def _fail(self, message: str) -> None:
+        if message not in self.outcome.failures:
+            self.outcome.failures.append(message)
+
+    def _header(self, window: Window) -> Header:
+        return Header.of(self._asked.workspace_id, window, self._asked.now)
+
+
+def _since(began: float) -> int:
+    return round((time.monotonic() - began) * 1000)

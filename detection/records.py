@@ -1,0 +1,229 @@
+"""The rows of both custom tables, made from what a window came to."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from detection.rule.correlate import Detection
+from detection.rule.ledger import Emission
+from detection.rule.rows import (
+    ALLOWLIST_TABLE,
+    OPERATION_TABLE,
+    SIGN_IN_TABLE,
+    Logs,
+    SourceState,
+)
+from detection.rule.select import OTHER_SUCCESS
+from detection.rule.ticks import text_of
+from detection.schema import (
+    RULE_NAME,
+    RULE_VERSION,
+    SEVERITY,
+    TACTICS,
+    TECHNIQUES,
+    Finding,
+    RunRecord,
+)
+from detection.sources import Arrivals
+from detection.window import Window
+
+SUCCESS, WARNING, FAILURE = "Success", "Warning", "Failure"
+_RUNS = uuid.UUID("6f3c1f0e-6d5b-5c0a-9a39-0d7f9a4b8a51")  # names the space of run ids
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What every row of one window's run has in common."""
+
+    workspace_id: str
+    run_id: str
+    generated: str
+    window_start: str
+    window_end: str
+    mode: str
+
+    @classmethod
+    def of(cls, workspace_id: str, window: Window, now: int) -> "Header":
+        """Name a run; the same run on the same logs has the same id, so that results compare."""
+        name = f"{workspace_id}|{window.mode}|{window.start}|{window.end}|{now}"
+        return cls(
+            workspace_id=workspace_id,
+            run_id=str(uuid.uuid5(_RUNS, name)),
+            generated=text_of(now),
+            window_start=text_of(window.start),
+            window_end=text_of(window.end),
+            mode=window.mode,
+        )
+
+
+def finding(emission: Emission, header: Header) -> Finding:
+    """Return the row of ManagedIdentityImpact_CL for a group with something new."""
+    group = emission.group
+    return Finding(
+        TimeGenerated=header.generated,
+        FindingId=emission.finding_id,
+        Revision=emission.revision,
+        WorkspaceId=header.workspace_id,
+        RuleName=RULE_NAME,
+        RuleVersion=RULE_VERSION,
+        Severity=SEVERITY,
+        Tactics=list(TACTICS),
+        Techniques=list(TECHNIQUES),
+        ServicePrincipalName=group.service_principal_name,
+        ServicePrincipalId=group.service_principal_id,
+        ResourceGroup=group.resource_group,
+        DataPlaneAccesses=group.pairs,
+        MgmtPlaneOps=group.pairs,
+        DistinctSignIns=group.distinct_sign_ins,
+        DistinctOperations=len(group.operations_at),
+        NewOperations=emission.new_operations,
+        Resources=group.resources,
+        Operations=group.operations,
+        AffectedResources=group.affected_resources,
+        SubscriptionIds=group.subscription_ids,
+        CallerIpAddresses=group.caller_addresses,
+        FirstEvent=text_of(group.first_event),
+        LastEvent=text_of(group.last_event),
+        WindowStart=header.window_start,
+        WindowEnd=header.window_end,
+        RunId=header.run_id,
+    )
+
+
+def run_record(
+    header: Header,
+    logs: Logs,
+    detection: Detection,
+    emissions: Sequence[Emission],
+    arrivals: Arrivals,
+    duration_ms: int,
+) -> RunRecord:
+    """Return the row of ManagedIdentityImpactRuns_CL for a window that was examined."""
+    warnings, notes = _remarks(logs, detection, arrivals)
+    record = empty_record(header, WARNING if warnings else SUCCESS)
+    new = sum(emission.revision == 1 for emission in emissions)
+    record.update(
+        {
+            "Reason": ". ".join(warnings + notes),
+            "LateRows": arrivals.late,
+            "TooLateRows": arrivals.too_late,
+            "SignInsState": logs.states[SIGN_IN_TABLE.name],
+            "OperationsState": logs.states[OPERATION_TABLE.name],
+            "AllowlistState": logs.states[ALLOWLIST_TABLE.name],
+            "SignInsRead": len(logs.sign_ins),
+            "OperationsRead": len(logs.operations),
+            "SignInsMatched": detection.sign_ins.matched,
+            "SignInsExcluded": detection.sign_ins.excluded,
+            "SignInsWithoutIp": detection.sign_ins.without_address,
+            "OperationsMatched": detection.operations.matched,
+            "OperationsSucceededSpelling": detection.operations.other_success,
+            "AllowlistEntries": detection.allowlist.entries,
+            "AllowlistInvalid": list(detection.allowlist.invalid),
+            "LatestSignIn": _text_of(logs.latest.get(SIGN_IN_TABLE.name)),
+            "LatestOperation": _text_of(logs.latest.get(OPERATION_TABLE.name)),
+            "Pairs": sum(group.pairs for group in detection.groups),
+            "Findings": len(detection.groups),
+            "FindingsNew": new,
+            "FindingsUpdated": len(emissions) - new,
+            "FindingsUnchanged": len(detection.groups) - len(emissions),
+            "DurationMs": duration_ms,
+            "BytesRead": logs.bytes_read,
+        }
+    )
+    return record
+
+
+def failure_record(header: Header, error: str, duration_ms: int) -> RunRecord:
+    """Return the row for a window that could not be read; it will be tried again."""
+    record = empty_record(header, FAILURE)
+    record.update(
+        {
+            "Reason": "The window could not be read; the next run tries it again",
+            "Error": error,
+            "DurationMs": duration_ms,
+        }
+    )
+    return record
+
+
+def gap_record(header: Header) -> RunRecord:
+    """Return the row for hours that were given up because they are too long ago to catch up."""
+    record = empty_record(header, FAILURE)
+    reason = (
+        f"{header.window_start} to {header.window_end} was never examined: it is "
+        "further back than MAX_CATCH_UP. Run a backfill for it (--from, --to)"
+    )
+    record.update({"Reason": reason, "Error": reason})
+    return record
+
+
+def empty_record(header: Header, status: str) -> RunRecord:
+    """Return a row of the header and nothing counted."""
+    return RunRecord(
+        TimeGenerated=header.generated,
+        RunId=header.run_id,
+        WorkspaceId=header.workspace_id,
+        Status=status,
+        Reason="",
+        WindowStart=header.window_start,
+        WindowEnd=header.window_end,
+        Mode=header.mode,
+        LateRows=0,
+        TooLateRows=0,
+        SignInsState="",
+        OperationsState="",
+        AllowlistState="",
+        SignInsRead=0,
+        OperationsRead=0,
+        SignInsMatched=0,
+        SignInsExcluded=0,
+        SignInsWithoutIp=0,
+        OperationsMatched=0,
+        OperationsSucceededSpelling=0,
+        AllowlistEntries=0,
+        AllowlistInvalid=[],
+        LatestSignIn=None,
+        LatestOperation=None,
+        Pairs=0,
+        Findings=0,
+        FindingsNew=0,
+        FindingsUpdated=0,
+        FindingsUnchanged=0,
+        DurationMs=0,
+        BytesRead=0,
+        RuleVersion=RULE_VERSION,
+        Error="",
+    )
+
+
+def _remarks(logs: Logs, detection: Detection, arrivals: Arrivals) -> tuple[list[str], list[str]]:
+    """Return what may have hidden a finding, and what is merely worth knowing, as sentences."""
+    notes: list[str] = []
+    warnings = [
+        f"Table {shape.name} is missing: {shape.remedy}"
+        for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
+        if logs.states[shape.name] is SourceState.MISSING
+    ]
+    if arrivals.too_late:
+        warnings.append(
+            f"{arrivals.too_late} rows arrived later than MAX_LATENESS and were not examined"
+        )
+    if detection.allowlist.invalid:
+        entries = ", ".join(map(repr, detection.allowlist.invalid[:10]))
+        warnings.append(
+            f"{len(detection.allowlist.invalid)} allowlist entries cannot be read and exclude "
+            f"nothing: {entries:.300}"
+        )
+    if detection.operations.other_success:
+        remark = (
+            f"{detection.operations.other_success} changes are spelt {OTHER_SUCCESS} and were "
+            "ignored; SUCCESS_STATUSES can add that spelling"
+        )
+        (notes if detection.operations.matched else warnings).append(remark)
+    if logs.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
+        notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {ALLOWLIST_TABLE.remedy}")
+    return warnings, notes
+
+
+def _text_of(moment: int | None) -> str | None:
+    return None if moment is None else text_of(moment)

@@ -1,0 +1,99 @@
+"""The columns of both custom tables, declared once.
+
+A row is a dict that holds exactly these keys, ready to be written as JSON. `columns()` gives the
+same as (name, Log Analytics type), from which infrastructure and documentation are checked.
+"""
+
+from typing import Annotated, TypedDict, get_type_hints
+
+Text = Annotated[str, "string"]
+Moment = Annotated[str, "datetime"]  # ISO 8601 UTC with Z
+Count = Annotated[int, "long"]
+Small = Annotated[int, "int"]
+Texts = Annotated[list[str], "dynamic"]
+
+RULE_NAME = "Managed identity data-plane access followed by management-plane impact"
+RULE_VERSION = "1.0.0"
+SEVERITY = "Medium"
+TACTICS = ("CredentialAccess", "Exfiltration")
+TECHNIQUES = ("T1552.001", "T1530")
+
+
+class Finding(TypedDict):
+    """A row of ManagedIdentityImpact_CL: one group of the rule in one window, with what is new."""
+
+    TimeGenerated: Moment
+    FindingId: Text
+    Revision: Small
+    WorkspaceId: Text
+    RuleName: Text
+    RuleVersion: Text
+    Severity: Text
+    Tactics: Texts
+    Techniques: Texts
+    ServicePrincipalName: Text
+    ServicePrincipalId: Text
+    ResourceGroup: Text
+    DataPlaneAccesses: Count
+    MgmtPlaneOps: Count
+    DistinctSignIns: Count
+    DistinctOperations: Count
+    NewOperations: Count
+    Resources: Texts
+    Operations: Texts
+    AffectedResources: Texts
+    SubscriptionIds: Texts
+    CallerIpAddresses: Texts
+    FirstEvent: Moment
+    LastEvent: Moment
+    WindowStart: Moment
+    WindowEnd: Moment
+    RunId: Text
+
+
+class RunRecord(TypedDict):
+    """A row of ManagedIdentityImpactRuns_CL: one window of one workspace, found or not."""
+
+    TimeGenerated: Moment
+    RunId: Text
+    WorkspaceId: Text
+    Status: Text
+    Reason: Text
+    WindowStart: Moment
+    WindowEnd: Moment
+    Mode: Text
+    LateRows: Count
+    TooLateRows: Count
+    SignInsState: Text
+    OperationsState: Text
+    AllowlistState: Text
+    SignInsRead: Count
+    OperationsRead: Count
+    SignInsMatched: Count
+    SignInsExcluded: Count
+    SignInsWithoutIp: Count
+    OperationsMatched: Count
+    OperationsSucceededSpelling: Count
+    AllowlistEntries: Count
+    AllowlistInvalid: Texts
+    LatestSignIn: Moment | None
+    LatestOperation: Moment | None
+    Pairs: Count
+    Findings: Count
+    FindingsNew: Count
+    FindingsUpdated: Count
+    FindingsUnchanged: Count
+    DurationMs: Count
+    BytesRead: Count
+    RuleVersion: Text
+    Error: Text
+
+
+def columns(table: type) -> list[tuple[str, str]]:
+    """Return the columns of `Finding` or `RunRecord` as (name, Log Analytics type), in order."""
+    found = []
+    for name, hint in get_type_hints(table, include_extras=True).items():
+        optional = [part for part in getattr(hint, "__args__", ()) if hasattr(part, "__metadata__")]
+        annotated = hint if hasattr(hint, "__metadata__") else optional[0]
+        found.append((name, annotated.__metadata__[0]))
+    return found

@@ -1,0 +1,28 @@
+"""Where findings and run records go."""
+
+from typing import Protocol
+
+from detection.rule.ledger import Outbox
+
+
+class FindingSink(Protocol):
+    """Takes rows that were decided and written down before."""
+
+    def deliver(self, outbox: Outbox) -> None:
+        """Hand over every row, oldest first.
+
+        Raises DeliveryError if any was not taken; all are then handed over again, unchanged.
+        """
+        ...
+
+
+class Several:
+    """Hands the same rows to several sinks in turn."""
+
+    def __init__(self, *sinks: FindingSink) -> None:
+        self._sinks = sinks
+
+    def deliver(self, outbox: Outbox) -> None:
+        """Deliver to each; the first that fails stops the rest."""
+        for sink in self._sinks:
+            sink.deliver(outbox)

@@ -1,0 +1,183 @@
+"""JSON as Log Analytics and `az monitor log-analytics query` give it, to tables.
+
+A body that is damaged, incomplete or of another shape is an error that says where and what.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import orjson
+
+from detection.errors import SourceError
+from detection.rule.rows import TableShape
+from detection.sources.batches import batches, find_frame
+from detection.sources.table import Table, text_of
+
+
+def decode_table(body: bytes, shape: TableShape, where: str, arrival: str = "") -> Table:
+    """Read one table from an API response or an array of row objects.
+
+    `where` names the body in errors; `arrival` names the column that says when a row came. Raises
+    SourceError if the body is not JSON, not a table, incomplete, or lacks a required column.
+    """
+    if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise SourceError(f"{where}: is UTF-16, as some shells write it: save it as UTF-8")
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    reader = _Reader(shape, arrival, where)
+    frame = find_frame(body)
+    if frame is not None:
+        try:
+            reader.read(frame.document, batches(body, frame))
+            return reader.finished()
+        except ValueError:  # the whole body then, which tells what is wrong with it if anything is
+            reader = _Reader(shape, arrival, where)
+    document = _parse(body, where)
+    rows = document if isinstance(document, list) else _rows_of(document, where)
+    reader.read(document, [rows])
+    return reader.finished()
+
+
+class _Reader:
+    """Fills a table with rows of either form."""
+
+    def __init__(self, shape: TableShape, arrival: str, where: str) -> None:
+        self._shape = shape
+        self._wanted = {*shape.columns, arrival}
+        self._where = where
+        self._read = 0
+        self._described = False  # by a list of columns, which is there even without rows
+        self._table = Table(shape, arrival, where)
+
+    def read(self, document: Any, parts: Iterable[list[Any]]) -> None:
+        """Add the rows, which come apart from the document that describes them."""
+        if isinstance(document, list):
+            for rows in parts:
+                self._add_objects(rows)
+                self._read += len(rows)
+            return
+        names = _names_of(document, self._where)
+        self._described = True
+        places = {name: names.index(name) for name in self._wanted if name in names}
+        self._table.columns.update(places)
+        for rows in parts:
+            columns = self._columns(rows, len(names))
+            self._table.add({name: columns[place] for name, place in places.items()}, len(rows))
+            self._read += len(rows)
+
+    def finished(self) -> Table:
+        """Return the table, if it has what the rule cannot do without."""
+        required = self._shape.columns[: self._shape.required]
+        missing = [name for name in required if name not in self._table.columns]
+        if missing and (self._table.rows or self._described):
+            raise SourceError(
+                f"{self._where}: has no column {', '.join(missing)}, without which the rule "
+                "cannot be applied: record the table with all of its columns"
+            )
+        return self._table
+
+    def _add_objects(self, rows: list[Any]) -> None:
+        """Add what the `az` command prints."""
+        for position, row in enumerate(rows):
+            if not isinstance(row, dict):
+                raise SourceError(
+                    f"{self._where}: row {self._read + position + 1} is not an object with named "
+                    "values"
+                )
+        present = [name for name in self._wanted if any(name in row for row in rows)]
+        batch = {name: [row.get(name) for row in rows] for name in present}
+        if all("TableName" in row for row in rows):  # printed by `az`, which writes null so
+            for name, values in batch.items():
+                batch[name] = [None if value == "None" else value for value in values]
+        self._table.add({**batch}, len(rows))
+
+    def _columns(self, rows: list[Any], width: int) -> list[tuple[Any, ...]]:
+        """Turn rows into columns; raises SourceError for a row that does not fit."""
+        if not rows:
+            return [()] * width
+        try:
+            columns = list(zip(*rows, strict=True))
+        except (TypeError, ValueError):
+            self._blame(rows, width)
+        if len(columns) != width or set(map(type, rows)) != {list}:
+            self._blame(rows, width)
+        return columns
+
+    def _blame(self, rows: list[Any], width: int) -> NoReturn:
+        """Raise for the first row that does not fit the columns."""
+        position, row = next(
+            (position, row)
+            for position, row in enumerate(rows)
+            if not isinstance(row, list) or len(row) != width
+        )
+        found = f"{len(row)} values" if isinstance(row, list) else f"no array ({row!r:.40})"
+        raise SourceError(
+            f"{self._where}: row {self._read + position + 1} has {found} for {width} columns"
+        )
+
+
+def _rows_of(document: Any, where: str) -> list[Any]:
+    rows = _table_of(document, where).get("rows")
+    if not isinstance(rows, list):
+        raise SourceError(f"{where}: its table has no rows, not even none")
+    return rows
+
+
+def _names_of(document: Any, where: str) -> list[Any]:
+    try:
+        return [column["name"] for column in _table_of(document, where)["columns"]]
+    except (KeyError, TypeError):
+        raise SourceError(f"{where}: its table has no columns with names") from None
+
+
+def _table_of(document: Any, where: str) -> dict[str, Any]:
+    """Return the one table of a Log Analytics API response."""
+    if not isinstance(document, dict):
+        raise SourceError(f"{where}: holds neither an API response nor an array of rows")
+    if document.get("error"):
+        raise SourceError(
+            f"{where}: is the answer to a query that failed or was cut short "
+            f"({text_of(document['error']):.200}): query again"
+        )
+    tables = document.get("tables")
+    if not isinstance(tables, list) or not tables:
+        raise SourceError(
+            f'{where}: has no table: expected {{"tables": [...]}} or an array of rows'
+        )
+    tables = [table for table in tables if isinstance(table, dict)]
+    if len(tables) > 1:
+        tables = [table for table in tables if table.get("name") == "PrimaryResult"]
+    if len(tables) != 1:
+        raise SourceError(f"{where}: does not hold one table, or one named PrimaryResult")
+    return dict(tables[0])
+
+
+def _parse(body: bytes, where: str) -> Any:
+    """Parse UTF-8 JSON."""
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        return _parse_leniently(body, where)
+
+
+def _parse_leniently(body: bytes, where: str) -> Any:
+    """Parse once more what orjson refuses: half of a surrogate pair is text that logs may hold.
+
+    Each such half becomes U+FFFD, since no UTF-8 can carry it. All else that orjson refuses is
+    refused here too, with the line and column.
+    """
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        document = json.loads(body.decode("utf-8"), parse_constant=refuse)
+        text = json.dumps(document, ensure_ascii=False)
+        halves_replaced = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return orjson.loads(halves_replaced)
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{where}: is not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise SourceError(f"{where}: is nested too deeply to be a table") from None
+    except ValueError as error:
+        raise SourceError(f"{where}: is not JSON: {error}") from None

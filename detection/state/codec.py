@@ -1,0 +1,96 @@
+"""The written form of a state: one JSON document with a version."""
+
+from typing import Any
+
+import orjson
+
+from detection.errors import StateError
+from detection.rule import ticks
+from detection.rule.correlate import GroupKey
+from detection.rule.ledger import Ledger, Outbox, Reported, State
+
+VERSION = 1
+RECOVERY = (
+    "nothing was changed. Restore an earlier copy, or move it away to start anew: then only the "
+    "last hours are examined and their findings are reported again; run a backfill for the rest"
+)
+
+
+def encode(state: State) -> bytes:
+    """Write a state down."""
+    document = {
+        "version": VERSION,
+        "watermark": _text_of(state.watermark),
+        "arrivals_until": _text_of(state.arrivals_until),
+        "watched_from": _text_of(state.watched_from),
+        "groups": [
+            {
+                "key": list(key),
+                "findings": [
+                    {
+                        "id": finding.finding_id,
+                        "revision": finding.revision,
+                        "opened": finding.opened,
+                        "last_seen": finding.last_seen,
+                        "operations": dict(sorted(finding.operations().items())),
+                    }
+                    for finding in findings
+                ],
+            }
+            for key, findings in sorted(state.ledger.groups.items())
+        ],
+        "outbox": {"findings": state.outbox.findings, "runs": state.outbox.runs},
+    }
+    return orjson.dumps(document)
+
+
+def decode(body: bytes, where: str) -> State:
+    """Read a state; `where` names it in errors.
+
+    Raises StateError, with the way to recover, if it is damaged or of a newer version.
+    """
+    try:
+        document = orjson.loads(body)
+        version = document["version"]
+        if version == VERSION:
+            return _state(document)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StateError(
+            f"{where} is damaged ({type(error).__name__}: {error!s:.80}); {RECOVERY}"
+        ) from error
+    raise StateError(
+        f"{where} has version {version!r:.20}, this program reads {VERSION}: it was written by "
+        f"another release; use that release; {RECOVERY}"
+    )
+
+
+def _state(document: dict[str, Any]) -> State:
+    groups = {}
+    for group in document["groups"]:
+        identity, name, resource_group = map(str, group["key"])
+        groups[GroupKey(identity, name, resource_group)] = [
+            Reported(
+                finding_id=str(finding["id"]),
+                revision=int(finding["revision"]),
+                opened=int(finding["opened"]),
+                last_seen=int(finding["last_seen"]),
+                known={str(key): int(time) for key, time in finding["operations"].items()},
+            )
+            for finding in group["findings"]
+        ]
+    outbox = document["outbox"]
+    return State(
+        watermark=_ticks_of(document["watermark"]),
+        arrivals_until=_ticks_of(document["arrivals_until"]),
+        watched_from=_ticks_of(document["watched_from"]),
+        ledger=Ledger(groups),
+        outbox=Outbox(list(outbox["findings"]), list(outbox["runs"])),
+    )
+
+
+def _text_of(moment: int | None) -> str | None:
+    return None if moment is None else ticks.text_of(moment)
+
+
+def _ticks_of(text: str | None) -> int | None:
+    return None if text is None else ticks.parse(text)

@@ -1,0 +1,238 @@
+"""Histories of runs over a stream of rows that arrive when they like, for property tests.
+
+A `Stream` holds rows with the moment of their arrival. `Simulation` runs the job on it, over and
+over, with a state that survives and a sink that keeps what it was given; a `Fuse` can kill a run
+at any boundary.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import orjson
+
+from detection.errors import StateConflict
+from detection.job import Invocation, Outcome, run
+from detection.rule.ledger import Outbox, State
+from detection.rule.rows import (
+    ALLOWLIST_TABLE,
+    OPERATION_TABLE,
+    SIGN_IN_TABLE,
+    Logs,
+    SourceState,
+)
+from detection.rule.ticks import text_of
+from detection.sources import Arrivals
+from detection.state import Tag
+from detection.state.codec import decode, encode
+from detection.window import Timing, Window
+
+
+class Event(NamedTuple):
+    """A sign-in (with a resource) or an operation (with a resource group), times in ticks."""
+
+    time: int
+    arrival: int
+    identity: str
+    where: str
+    event_id: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """All events that there will ever be."""
+
+    sign_ins: Sequence[Event]
+    operations: Sequence[Event]
+
+    def on_time(self) -> "Stream":
+        """Return the same events, each arriving the moment it happens."""
+        return Stream(
+            [event._replace(arrival=event.time) for event in self.sign_ins],
+            [event._replace(arrival=event.time) for event in self.operations],
+        )
+
+
+class Killed(BaseException):
+    """The process is gone; nothing may catch it."""
+
+
+@dataclass
+class Fuse:
+    """Lets something happen after `left` boundaries, once: the run dies, unless told otherwise."""
+
+    left: int | None = None
+    happens: Callable[[], None] | None = None
+    crossed: int = 0
+
+    def cross(self) -> None:
+        """Count one boundary."""
+        self.crossed += 1
+        if self.left is None or self.crossed <= self.left:
+            return
+        if self.happens is None:
+            raise Killed
+        self.left = None
+        self.happens()
+
+
+@dataclass
+class Simulation:
+    """One workspace through time."""
+
+    stream: Stream
+    timing: Timing = field(default_factory=Timing)
+    body: bytes = b""
+    version: int = 0
+    delivered: list[bytes] = field(default_factory=list)
+    reported: set[tuple[object, str]] = field(default_factory=set)
+    windows: list[Window] = field(default_factory=list)
+    logs: list[Logs] = field(default_factory=list)
+    fuse: Fuse = field(default_factory=Fuse)
+
+    def run(self, now: int, backfill: tuple[int, int] | None = None) -> Outcome:
+        """Run the job once, as a process of its own would."""
+        asked = Invocation("workspace", now, self.timing, backfill=backfill)
+        return run(self, self, self, asked)
+
+    def run_or_die(self, now: int, boundary: int | None) -> bool:
+        """Run once and die at a boundary; True if it lived to the end."""
+        self.fuse = Fuse(boundary)
+        try:
+            self.run(now)
+        except Killed:
+            return False
+        finally:
+            self.fuse = Fuse()
+        return True
+
+    def run_overlapped(self, now: int, boundary: int) -> None:
+        """Run while another run of the same moment happens from start to end at a boundary."""
+
+        def rival() -> None:
+            mine, self.fuse = self.fuse, Fuse()
+            self.run(now)
+            self.fuse = mine
+
+        self.fuse = Fuse(boundary, rival)
+        try:
+            self.run(now)
+        except StateConflict:
+            pass  # the rival was first
+        finally:
+            self.fuse = Fuse()
+
+    def findings(self) -> list[dict[str, object]]:
+        """Return the delivered findings without repeats, in the order of first delivery."""
+        rows = [orjson.loads(row) for row in dict.fromkeys(self.delivered)]
+        return [row for row in rows if "FindingId" in row]
+
+    def latest(self) -> dict[object, dict[str, object]]:
+        """Return each finding's latest revision."""
+        found: dict[object, dict[str, object]] = {}
+        for row in self.findings():
+            known = found.get(row["FindingId"])
+            if known is None or int(str(row["Revision"])) > int(str(known["Revision"])):
+                found[row["FindingId"]] = row
+        return found
+
+    # The job's source.
+
+    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
+        """Answer from the stream, row by row."""
+        self.fuse.cross()
+        events = [*self.stream.sign_ins, *self.stream.operations]
+        times = [event.time for event in events if since < event.arrival <= now]
+        reachable = [time for time in times if time > too_late]
+        late = [time for time in reachable if time <= examined]
+        return Arrivals(min(reachable, default=None), len(late), len(times) - len(reachable))
+
+    def read(self, window: Window, now: int) -> Logs:
+        """Return what has arrived of a window."""
+        self.fuse.cross()
+        logs = as_logs(
+            [e for e in self.stream.sign_ins if e.arrival <= now and _in(window, e)],
+            [e for e in self.stream.operations if e.arrival <= now and _in(window, e)],
+        )
+        self.windows.append(window)
+        self.logs.append(logs)
+        return logs
+
+    # The job's sink.
+
+    def deliver(self, outbox: Outbox) -> None:
+        """Keep each row; a kill in the middle leaves some delivered."""
+        for row in (*outbox.findings, *outbox.runs):
+            self.fuse.cross()
+            self.delivered.append(orjson.dumps(row))
+        self.fuse.cross()
+
+    # The job's store.
+
+    def load(self) -> tuple[State, Tag]:
+        """Return the state last saved."""
+        self.fuse.cross()
+        state = decode(self.body, "the simulated state") if self.body else State()
+        return state, str(self.version)
+
+    def save(self, state: State, tag: Tag) -> Tag:
+        """Save unless another run did."""
+        self.fuse.cross()
+        if tag != str(self.version):
+            raise StateConflict("another run saved first")
+        self.body, self.version = encode(state), self.version + 1
+        for key, findings in state.ledger.groups.items():
+            for finding in findings:
+                self.reported.update((key, operation) for operation in finding.operations())
+        self.fuse.cross()
+        return str(self.version)
+
+
+def as_logs(sign_ins: Sequence[Event], operations: Sequence[Event]) -> Logs:
+    """Return events as the rows that match the rule."""
+    return Logs(
+        [
+            (
+                e.time,
+                e.identity,
+                "0",
+                e.where,
+                f"name of {e.identity.lower()}",
+                "",
+                e.event_id,
+                "",
+                "",
+            )
+            for e in sign_ins
+        ],
+        [
+            (
+                *(e.time, e.identity, "Microsoft.KeyVault/vaults/delete", "Success", e.where),
+                *("", "", f"/of/{e.event_id}", "", e.event_id, ""),
+            )
+            for e in operations
+        ],
+        [],
+        {
+            SIGN_IN_TABLE.name: SourceState.OK,
+            OPERATION_TABLE.name: SourceState.OK,
+            ALLOWLIST_TABLE.name: SourceState.EMPTY,
+        },
+    )
+
+
+def describe(stream: Stream) -> str:
+    """Write a stream down for a failing example."""
+    lines = [
+        f"{kind} {text_of(e.time)} arrives {text_of(e.arrival)} {e.identity} {e.where} {e.event_id}"
+        for kind, events in (
+            ("sign-in", stream.sign_ins),
+            ("operation", stream.operations),
+        )
+        for e in events
+    ]
+    return "\n".join(lines)
+
+
+def _in(window: Window, event: Event) -> bool:
+    return window.start < event.time <= window.end

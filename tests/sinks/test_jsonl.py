@@ -1,0 +1,262 @@
+"""JSON Lines: rows byte for byte, and files that are whole whatever happens."""
+
+import io
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.errors import DeliveryError, UsageError
+from detection.rule.ledger import Outbox, Row
+from detection.sinks import Several
+from detection.sinks.jsonl import JsonLinesFile, JsonLinesStream
+from tests.support import Collected, environment
+
+HOSTILE = (
+    "line\nbreak\r\n\u2028\u2029\x85",
+    'quote" back\\slash \x00\x1b[31m\x7f',
+    '{"FindingId":"forged"}\n',
+    "\ufeff\ufffd\U0001f600 \u0130\u202e",
+    "",
+)
+ROW: Row = {"name": "n\xe4me", "count": 3, "items": ["a", "b"], "nothing": None}
+LINE = '{"name":"n\xe4me","count":3,"items":["a","b"],"nothing":null}\n'.encode()
+
+# Delivers batches of three numbered rows, going on where the file ends, until it is killed.
+DELIVER = """
+import sys
+from pathlib import Path
+from detection.rule.ledger import Outbox
+from detection.sinks.jsonl import JsonLinesFile
+
+path = Path(sys.argv[1])
+sink = JsonLinesFile(path, lambda outbox: outbox.findings, append=True)
+done = len(path.read_bytes().splitlines()) if path.exists() else 0
+print("ready", flush=True)
+while True:
+    sink.deliver(Outbox([{"n": done + i, "filling": "x" * 500} for i in range(3)]))
+    done += 3
+"""
+
+
+def findings(outbox: Outbox) -> list[Row]:
+    """Pick the findings."""
+    return outbox.findings
+
+
+def runs(outbox: Outbox) -> list[Row]:
+    """Pick the run records."""
+    return outbox.runs
+
+
+def file_of(path: Path, *, append: bool = True) -> JsonLinesFile:
+    """Return the sink for the findings."""
+    return JsonLinesFile(path, findings, append=append)
+
+
+def test_rows_are_written_byte_for_byte(tmp_path: Path) -> None:
+    """A row is its JSON without blanks, keys in order, in UTF-8 and on one line."""
+    path = tmp_path / "findings.jsonl"
+    file_of(path).deliver(Outbox([ROW, {"z": 1, "a": 2}]))
+    assert path.read_bytes() == LINE + b'{"z":1,"a":2}\n'
+
+
+def test_only_the_picked_rows_are_written(tmp_path: Path) -> None:
+    """Findings and run records go to the files that asked for them."""
+    outbox = Outbox([{"finding": 1}], [{"run": 1}, {"run": 2}])
+    paths = tmp_path / "findings.jsonl", tmp_path / "runs.jsonl"
+    stream = io.BytesIO()
+    sinks = (
+        JsonLinesFile(paths[0], findings, append=True),
+        JsonLinesFile(paths[1], runs, append=True),
+        JsonLinesStream(stream, runs),
+    )
+    Several(*sinks).deliver(outbox)
+    assert paths[0].read_bytes() == b'{"finding":1}\n'
+    assert paths[1].read_bytes() == b'{"run":1}\n{"run":2}\n' == stream.getvalue()
+
+
+@given(st.lists(st.one_of(st.sampled_from(HOSTILE), st.text(max_size=9)), max_size=5))
+def test_any_text_comes_back_as_it_was(texts: list[str]) -> None:
+    """Line breaks, control characters and what looks like another row stay inside their row."""
+    rows: list[Row] = [{text: text, "items": [text]} for text in texts]
+    stream = io.BytesIO()
+    JsonLinesStream(stream, findings).deliver(Outbox(rows))
+    lines = stream.getvalue().split(b"\n")
+    assert lines.pop() == b""
+    assert [json.loads(line) for line in lines] == rows
+
+
+def test_with_append_earlier_bytes_stay(tmp_path: Path) -> None:
+    """What a file held before stays as it was, even what is no row of ours."""
+    path = tmp_path / "findings.jsonl"
+    path.write_bytes(b"# \xff mine\r\n\n")
+    file_of(path).deliver(Outbox([ROW]))
+    file_of(path).deliver(Outbox([ROW]))
+    assert path.read_bytes() == b"# \xff mine\r\n\n" + LINE + LINE
+
+
+def test_without_append_the_first_delivery_starts_anew(tmp_path: Path) -> None:
+    """Only this run's rows are in the file at the end, those of all of its deliveries."""
+    path = tmp_path / "findings.jsonl"
+    path.write_bytes(b"old\n")
+    sink = file_of(path, append=False)
+    assert path.read_bytes() == b"old\n"
+    sink.deliver(Outbox([ROW]))
+    sink.deliver(Outbox([ROW]))
+    assert path.read_bytes() == LINE + LINE
+
+
+@pytest.mark.parametrize(("append", "left"), [(True, b"old\n"), (False, b"")])
+def test_a_delivery_without_rows_leaves_a_file(
+    tmp_path: Path, *, append: bool, left: bytes
+) -> None:
+    """Nothing found is an empty file, not an absent one; with append the old rows stay."""
+    old, new = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
+    old.write_bytes(b"old\n")
+    for path in (old, new):
+        file_of(path, append=append).deliver(Outbox([], [ROW]))
+    assert (old.read_bytes(), new.read_bytes()) == (left, b"")
+
+
+def test_nothing_else_is_left_in_the_folder(tmp_path: Path) -> None:
+    """No file appears before the first delivery, and only the file itself after it."""
+    path = tmp_path / "findings.jsonl"
+    sink = file_of(path)
+    assert not list(tmp_path.iterdir())
+    sink.deliver(Outbox([ROW]))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_permissions_are_kept_and_follow_the_umask(tmp_path: Path) -> None:
+    """A new file is what the umask allows; one that is added to stays as private as it was."""
+    path = tmp_path / "findings.jsonl"
+    mask = os.umask(0o027)
+    try:
+        file_of(path).deliver(Outbox([ROW]))
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    path.chmod(0o600)
+    file_of(path).deliver(Outbox([ROW]))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
+    """The file that a link names is written, the link remains."""
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "findings.jsonl", tmp_path / "link.jsonl"
+    link.symlink_to(target)
+    for append in (True, False):
+        file_of(link, append=append).deliver(Outbox([ROW]))
+        assert link.is_symlink()
+        assert target.read_bytes() == LINE
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    """A folder in place of the file is refused before anything is examined."""
+    with pytest.raises(UsageError, match="is not a file"):
+        file_of(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="needs a device")
+def test_a_device_is_refused() -> None:
+    """A device cannot be replaced as a whole."""
+    with pytest.raises(UsageError, match="/dev/null is not a file"):
+        file_of(Path("/dev/null"))
+
+
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    """A named pipe is refused, and nobody has to read from it first."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="is not a file"):
+        file_of(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("name", ["nowhere/findings.jsonl", "file/findings.jsonl"])
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
+    """The folder is not made up, and the error names the file."""
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"findings\.jsonl cannot be written"):
+        file_of(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_can_no_longer_be_written_is_a_failed_delivery(tmp_path: Path) -> None:
+    """What goes wrong later is a DeliveryError, so that the rows are kept."""
+    path = tmp_path / "folder" / "findings.jsonl"
+    path.parent.mkdir()
+    sink = file_of(path)
+    path.parent.rmdir()
+    with pytest.raises(DeliveryError, match=r"findings\.jsonl could not be written"):
+        sink.deliver(Outbox([ROW]))
+
+
+def test_a_failed_delivery_leaves_the_old_file(tmp_path: Path) -> None:
+    """A row that cannot be written leaves every earlier byte, and no other file."""
+    path = tmp_path / "findings.jsonl"
+    path.write_bytes(LINE)
+    with pytest.raises(TypeError):
+        file_of(path).deliver(Outbox([ROW, {"half": "\ud800"}]))
+    assert path.read_bytes() == LINE
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_stream_that_takes_no_more_is_a_failed_delivery() -> None:
+    """A closed pipe is a DeliveryError."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb", buffering=0) as stream:
+        sink = JsonLinesStream(stream, findings)
+        with pytest.raises(DeliveryError, match="standard output took no more"):
+            sink.deliver(Outbox([ROW]))
+
+
+def test_the_first_sink_that_fails_stops_the_rest(tmp_path: Path) -> None:
+    """Rows that one sink did not take are not handed to those after it."""
+    path = tmp_path / "folder" / "findings.jsonl"
+    path.parent.mkdir()
+    before, failing, after = Collected(), file_of(path), Collected()
+    path.parent.rmdir()
+    with pytest.raises(DeliveryError):
+        Several(before, failing, after).deliver(Outbox([ROW]))
+    assert (before.findings, after.findings) == ([ROW], [])
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal nobody can handle")
+def test_a_kill_while_writing_leaves_a_whole_file(tmp_path: Path) -> None:
+    """Whenever it is read, and whenever its writer is killed, the file ends with a delivery."""
+    path = tmp_path / "findings.jsonl"
+    sizes = []
+    for attempt in range(6):
+        command = [sys.executable, "-c", DELIVER, str(path)]
+        with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"ready\n"
+            until = time.monotonic() + 0.05 + attempt * 0.013
+            while time.monotonic() < until:
+                sizes.append(count_whole(path))
+            writer.kill()
+            assert writer.wait() == -signal.SIGKILL
+        sizes.append(count_whole(path))
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > sizes[0]
+
+
+def count_whole(path: Path) -> int:
+    """Return how many rows the file has, having looked that they are a prefix of deliveries."""
+    body = path.read_bytes() if path.exists() else b""
+    numbers = [orjson.loads(line)["n"] for line in body.splitlines()]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) % 3 == 0
+    assert not body or body.endswith(b"}\n")
+    return len(numbers)

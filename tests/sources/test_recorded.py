@@ -1,0 +1,259 @@
+"""A recorded folder as a log source: what a window holds, what has arrived, what is wrong."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.errors import SourceError, UsageError
+from detection.rule.rows import Logs, SourceState
+from detection.rule.ticks import HOUR, MINUTE, parse, text_of
+from detection.sources import Arrivals
+from detection.sources.recorded import RecordedSource
+from detection.window import Mode, Window
+from tests.strategies import operation, sign_in
+from tests.support import (
+    ALLOWLIST,
+    OPERATIONS,
+    SIGN_INS,
+    read_operations,
+    read_sign_ins,
+    response,
+    response_of,
+    write_table,
+)
+
+TEN = parse("2026-03-14T10:00:00Z")
+WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
+NEAR = st.sampled_from([TEN + step for step in (-3, -2, -1, 0, 1, 2, 3)])
+Event = tuple[int, int | None]  # a row's time, and when it was ingested if that is known
+EVENTS = st.lists(st.tuples(NEAR, st.one_of(st.none(), NEAR)), max_size=8)
+WINDOWS = st.lists(st.tuples(NEAR, NEAR, NEAR), min_size=1, max_size=4)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that every example writes anew."""
+    return tmp_path_factory.mktemp("recorded")
+
+
+def write_events(folder: Path, sign_ins: Sequence[Event], operations: Sequence[Event]) -> None:
+    """Write rows that are told apart by their event ids; the column is left out where all lack it.
+
+    The first table is a response and the second an array, so that null and absence both occur.
+    """
+
+    def dated(row: dict[str, Any], event: Event) -> dict[str, Any]:
+        time, ingested = event
+        at = {} if ingested is None else {"IngestionTime": text_of(ingested)}
+        return row | at | {"TimeGenerated": text_of(time)}
+
+    rows = [dated(sign_in(Id=f"s{n}"), event) for n, event in enumerate(sign_ins)]
+    write_table(folder, SIGN_INS, response_of(rows) if rows else [])
+    rows = [dated(operation(EventDataId=f"o{n}"), event) for n, event in enumerate(operations)]
+    write_table(folder, OPERATIONS, rows)
+
+
+def within(events: Iterable[Event], start: int, end: int, now: int) -> set[tuple[int, int]]:
+    """Return (number, time) of the events in (start, end] that had arrived at `now`."""
+    return {
+        (number, time)
+        for number, (time, ingested) in enumerate(events)
+        if start < time <= end and (ingested is None or ingested <= now)
+    }
+
+
+@given(EVENTS, EVENTS, WINDOWS)
+def test_a_window_is_what_a_filter_would_leave(
+    scratch: Path, sign_ins: list[Event], operations: list[Event], windows: list[tuple[int, ...]]
+) -> None:
+    """Whatever windows are read one after another, each has exactly its rows that had arrived."""
+    write_events(scratch, sign_ins, operations)
+    source = RecordedSource(scratch)
+    for start, end, now in windows:
+        logs = source.read(Window(start, end, Mode.SCHEDULED), now)
+        expected = within(sign_ins, start, end, now)
+        read = [(row["Id"], row["TimeGenerated"]) for row in read_sign_ins(logs)]
+        assert Counter(read) == Counter((f"s{n}", time) for n, time in expected)
+        assert logs.states[SIGN_INS] == (SourceState.OK if expected else SourceState.EMPTY)
+        expected = within(operations, start, end, now)
+        read = [(row["EventDataId"], row["TimeGenerated"]) for row in read_operations(logs)]
+        assert Counter(read) == Counter((f"o{n}", time) for n, time in expected)
+        assert logs.states[OPERATIONS] == (SourceState.OK if expected else SourceState.EMPTY)
+        for table, events in ((SIGN_INS, sign_ins), (OPERATIONS, operations)):
+            there = within(events, 0, now, now)
+            assert logs.latest[table] == max((time for _, time in there), default=None)
+
+
+@given(EVENTS, EVENTS, NEAR, NEAR, NEAR, NEAR)
+def test_arrivals_are_what_a_filter_would_count(  # noqa: PLR0913, PLR0917 - drawn one by one
+    scratch: Path,
+    sign_ins: list[Event],
+    operations: list[Event],
+    since: int,
+    now: int,
+    examined: int,
+    too_late: int,
+) -> None:
+    """Rows ingested in (since, now] of both tables count; rows without the column never do."""
+    write_events(scratch, sign_ins, operations)
+    arrivals = RecordedSource(scratch).arrivals(
+        since=since, now=now, examined=examined, too_late=too_late
+    )
+    times = [
+        time
+        for time, ingested in (*sign_ins, *operations)
+        if ingested is not None and since < ingested <= now
+    ]
+    reachable = [time for time in times if time > too_late]
+    assert arrivals == Arrivals(
+        earliest=min(reachable) if reachable else None,
+        late=len([time for time in reachable if time <= examined]),
+        too_late=len([time for time in times if time <= too_late]),
+    )
+
+
+def ids(logs: Logs) -> list[str]:
+    """Return the ids of the sign-ins."""
+    return [row["Id"] for row in read_sign_ins(logs)]
+
+
+def test_without_ingestion_times_every_row_is_there_and_none_is_late(tmp_path: Path) -> None:
+    """A recording without the column has all of its rows at any moment."""
+    write_events(tmp_path, [(TEN, None)], [(TEN - 1, None)])
+    source = RecordedSource(tmp_path)
+    assert ids(source.read(WINDOW, TEN - 9 * HOUR)) == ["s0"]
+    assert source.arrivals(since=0, now=TEN, examined=TEN, too_late=0) == Arrivals()
+
+
+def test_a_null_ingestion_time_means_that_the_row_is_there(tmp_path: Path) -> None:
+    """Rows with and without a value in the column are judged each on its own."""
+    write_events(tmp_path, [(TEN, None), (TEN, TEN + 1), (TEN, TEN)], [])
+    source = RecordedSource(tmp_path)
+    assert ids(source.read(WINDOW, TEN)) == ["s0", "s2"]
+    assert ids(source.read(WINDOW, TEN + 1)) == ["s0", "s1", "s2"]
+
+
+@pytest.mark.parametrize("known", [0, 1, 2_999])
+def test_a_large_recording_may_know_few_ingestion_times(tmp_path: Path, known: int) -> None:
+    """In thousands of rows one with the column is judged, and the others are simply there."""
+    rows: list[dict[str, Any]] = [
+        operation(EventDataId=f"o{n}", TimeGenerated=text_of(TEN - n)) for n in range(3_000)
+    ]
+    rows[known]["IngestionTime"] = text_of(TEN + 1)
+    write_table(tmp_path, OPERATIONS, rows)
+    source = RecordedSource(tmp_path)
+    assert len(source.read(WINDOW, TEN).operations) == len(rows) - 1
+    assert len(source.read(WINDOW, TEN + 1).operations) == len(rows)
+    arrivals = source.arrivals(since=TEN, now=TEN + 1, examined=TEN, too_late=0)
+    assert arrivals == Arrivals(TEN - known, 1, 0)
+
+
+def test_an_unreadable_ingestion_time_is_refused(tmp_path: Path) -> None:
+    """Nonsense in the optional column is an error that names file and row."""
+    write_table(tmp_path, OPERATIONS, [operation(), operation(IngestionTime="later")])
+    with pytest.raises(SourceError, match=r"AzureActivity\.json: row 2: IngestionTime is unread"):
+        RecordedSource(tmp_path)
+
+
+def test_columns_are_laid_out_as_the_rule_reads_them(tmp_path: Path) -> None:
+    """Every column of both tables ends up in its place, the allowlist as its entries."""
+    signed_in = sign_in(ResourceIdentity="r", CorrelationId="c", IPAddress="192.0.2.1")
+    changed = operation(_ResourceId="/own", CorrelationId="d", CallerIpAddress="192.0.2.2")
+    write_table(tmp_path, SIGN_INS, response_of([signed_in]))
+    write_table(tmp_path, OPERATIONS, response_of([changed]))
+    write_table(tmp_path, ALLOWLIST, response(["X", "IPOrRange"], [[1, "10.0.0.0/8"], [1, None]]))
+    at = parse(str(signed_in["TimeGenerated"]))
+    logs = RecordedSource(tmp_path).read(Window(at - HOUR, at, Mode.SCHEDULED), at)
+    assert read_sign_ins(logs) == [signed_in | {"TimeGenerated": at}]
+    assert read_operations(logs) == [changed | {"TimeGenerated": at}]
+    assert logs.allowlist == ["10.0.0.0/8", ""]
+    assert logs.bytes_read == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+
+def states(logs: Logs) -> list[str]:
+    """Return the state of each source."""
+    return [str(logs.states[table]) for table in (SIGN_INS, OPERATIONS, ALLOWLIST)]
+
+
+@pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS, ALLOWLIST])
+def test_a_file_that_is_not_there_is_a_missing_table(tmp_path: Path, table: str) -> None:
+    """One file is a recording; the other tables are missing, which is not the same as empty."""
+    write_table(tmp_path, table, [])
+    logs = RecordedSource(tmp_path).read(WINDOW, TEN)
+    assert states(logs) == [
+        "Empty" if name == table else "Missing" for name in (SIGN_INS, OPERATIONS, ALLOWLIST)
+    ]
+    assert not logs.sign_ins
+    assert not logs.operations
+    assert not logs.allowlist
+
+
+def test_a_window_without_rows_is_empty_though_the_table_has_some(tmp_path: Path) -> None:
+    """Whether a table gave rows is said of the window; the newest row is told beside it."""
+    write_events(tmp_path, [(TEN - 5 * HOUR, None)], [(TEN + MINUTE, None)])
+    logs = RecordedSource(tmp_path).read(WINDOW, TEN)
+    assert states(logs) == ["Empty", "Empty", "Missing"]
+    assert logs.latest == {SIGN_INS: TEN - 5 * HOUR, OPERATIONS: None}
+
+
+def test_the_folder_is_read_once(tmp_path: Path) -> None:
+    """What changes on disk after the source was made changes nothing."""
+    write_events(tmp_path, [(TEN, None)], [])
+    source = RecordedSource(tmp_path)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert ids(source.read(WINDOW, TEN)) == ["s0"]
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """The error names the folder."""
+    with pytest.raises(UsageError, match="nowhere is not a folder"):
+        RecordedSource(tmp_path / "nowhere")
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """A table's file is not the folder that holds it."""
+    path = write_table(tmp_path, OPERATIONS, [])
+    with pytest.raises(UsageError, match=r"AzureActivity\.json is not a folder"):
+        RecordedSource(path)
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    """Three missing tables are a wrong folder, and the error says which files were expected."""
+    (tmp_path / "azureactivity.txt").touch()
+    with pytest.raises(UsageError) as caught:
+        RecordedSource(tmp_path)
+    for name in (tmp_path.name, *(f"{table}.json" for table in (SIGN_INS, OPERATIONS, ALLOWLIST))):
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS, ALLOWLIST])
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, table: str) -> None:
+    """A directory with a table's name is not taken for a missing table."""
+    (tmp_path / f"{table}.json").mkdir()
+    with pytest.raises(SourceError, match=rf"{table}\.json: cannot be read: "):
+        RecordedSource(tmp_path)
+
+
+@pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS, ALLOWLIST])
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, table: str) -> None:
+    """A file that was cut in half is never an empty table."""
+    write_events(tmp_path, [(TEN, None)], [(TEN, None)])
+    body = json.dumps(response(["IPOrRange"], [["10.0.0.1"]]))
+    (tmp_path / f"{table}.json").write_text(body[: len(body) // 2], "utf-8")
+    with pytest.raises(SourceError, match=rf"{table}\.json: is not JSON"):
+        RecordedSource(tmp_path)
+
+
+@pytest.mark.parametrize(("table", "row"), [(SIGN_INS, sign_in()), (OPERATIONS, operation())])
+def test_a_row_without_a_time_is_an_error(tmp_path: Path, table: str, row: dict[str, Any]) -> None:
+    """One unreadable TimeGenerated is named with file and row, though it lies in no window."""
+    write_table(tmp_path, table, response_of([row, row, row | {"TimeGenerated": "noon"}]))
+    with pytest.raises(SourceError, match=rf"{table}\.json: row 3: TimeGenerated is unreadable"):
+        RecordedSource(tmp_path)

@@ -1,0 +1,64 @@
+"""Arbitrary states, and what makes two of them equal."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from detection.rule.correlate import GroupKey
+from detection.rule.ledger import Ledger, Outbox, Reported, State, hashed
+
+TEXTS = st.one_of(st.sampled_from(("", "rg", '"\n\\', "\u2028\U0001f600\x00")), st.text(max_size=8))
+TICKS = st.one_of(
+    st.integers(17_000_000_000_000_000, 18_000_000_000_000_000),
+    st.integers(-621_355_968_000_000_000, 2_534_023_007_999_999_999),
+)
+ROWS = st.dictionaries(
+    TEXTS,
+    st.one_of(st.none(), st.booleans(), st.integers(0, 2**40), TEXTS, st.lists(TEXTS, max_size=3)),
+    max_size=4,
+)
+FINDINGS = st.builds(
+    Reported,
+    finding_id=TEXTS,
+    revision=st.integers(1, 99),
+    opened=TICKS,
+    last_seen=TICKS,
+    fresh=st.dictionaries(TEXTS, TICKS, max_size=3),
+    known=st.dictionaries(TEXTS.map(hashed), TICKS, max_size=4),
+)
+KEYS = st.builds(GroupKey, TEXTS, TEXTS, TEXTS)
+STATES = st.builds(
+    State,
+    watermark=st.none() | TICKS,
+    arrivals_until=st.none() | TICKS,
+    watched_from=st.none() | TICKS,
+    ledger=st.builds(
+        Ledger, st.dictionaries(KEYS, st.lists(FINDINGS, min_size=1, max_size=3), max_size=4)
+    ),
+    outbox=st.builds(Outbox, st.lists(ROWS, max_size=3), st.lists(ROWS, max_size=3)),
+)
+
+
+def content(state: State) -> dict[str, Any]:
+    """Return everything that a state holds, in plain values."""
+    return {
+        "moments": (state.watermark, state.arrivals_until, state.watched_from),
+        "groups": {
+            key: [
+                (each.finding_id, each.revision, each.opened, each.last_seen, each.operations())
+                for each in findings
+            ]
+            for key, findings in state.ledger.groups.items()
+        },
+        # As lists of pairs, since the order of a row's columns is part of what is delivered.
+        "findings": [list(row.items()) for row in state.outbox.findings],
+        "runs": [list(row.items()) for row in state.outbox.runs],
+    }
+
+
+def numbered(number: int) -> State:
+    """Return a state of some size that tells its number everywhere."""
+    finding = Reported(str(number), number + 1, number, number, known={hashed("a"): number})
+    groups = {GroupKey("i", "n", f"rg{each}"): [finding] for each in range(200)}
+    row = {"n": number}
+    return State(number, number, number, Ledger(groups), Outbox([row] * 50, [row]))

@@ -1,0 +1,126 @@
+"""The written form of a state: nothing is lost, and damage is never taken for a state."""
+
+import random
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.errors import StateError
+from detection.rule.ledger import Ledger, Reported, State
+from detection.state.codec import decode, encode
+from tests.state.states import STATES, content, numbered
+
+DAMAGE = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(-2, 2), st.text(max_size=2)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=4,
+)
+
+
+@given(STATES)
+def test_a_state_comes_back_as_it_was(state: State) -> None:
+    """Whatever a state holds is there after writing and reading, to the tick and in order."""
+    expected = content(state)
+    assert content(decode(encode(state), "state")) == expected
+
+
+@given(STATES)
+def test_writing_what_was_read_gives_the_same_bytes(state: State) -> None:
+    """A state that is read and written unchanged is the same to the byte."""
+    body = encode(state)
+    assert encode(decode(body, "state")) == body
+
+
+@given(STATES, st.randoms(use_true_random=False))
+def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) -> None:
+    """The order in which groups and operations were taken note of is not written down."""
+
+    def shuffled(mapping: dict[str, int]) -> dict[str, int]:
+        return dict(shuffler.sample(list(mapping.items()), len(mapping)))
+
+    groups = {
+        key: [
+            Reported(
+                each.finding_id,
+                each.revision,
+                each.opened,
+                each.last_seen,
+                known=shuffled(each.operations()),
+            )
+            for each in findings
+        ]
+        for key, findings in shuffler.sample(
+            list(state.ledger.groups.items()), len(state.ledger.groups)
+        )
+    }
+    moments = (state.watermark, state.arrivals_until, state.watched_from)
+    other = State(*moments, Ledger(groups), state.outbox)
+    assert content(other) == content(state)
+    assert encode(other) == encode(state)
+
+
+def test_the_first_state_is_written_like_any() -> None:
+    """A new state has no moments, no groups and nothing to deliver."""
+    assert decode(encode(State()), "state") == State()
+
+
+@pytest.mark.parametrize("cut", range(40))
+def test_a_state_cut_anywhere_is_refused(cut: int) -> None:
+    """A part of a state is damage, never a smaller state."""
+    body = encode(numbered(7))
+    with pytest.raises(StateError, match="is damaged"):
+        decode(body[: len(body) * cut // 40], "state")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"null", b"[]", b"1", b'"version"', b"{}", b'{"version":1}', b"\x00\x01", b"\xff"),
+        *(encode(State()).replace(b'"watermark":null', b'"watermark":' + moment)
+          for moment in (b"5", b'""', b'"soon"', b"[]", b'"2026-03-14T99:00:00Z"')),
+        *(encode(State()).replace(b'"groups":[]', b'"groups":' + groups)
+          for groups in (b"null", b"[1]", b"[{}]", b'[{"key":["a","b"],"findings":[]}]')),
+        *(encode(State()).replace(b'"runs":[]', b'"runs":' + runs) for runs in (b"null", b"3")),
+    ],
+)  # fmt: skip
+def test_damage_is_refused_with_the_way_to_recover(body: bytes) -> None:
+    """The error is one line that names the state, what is wrong, and what can be done."""
+    with pytest.raises(StateError) as caught:
+        decode(body, "folder/state-1.json")
+    message = str(caught.value)
+    assert message.startswith("folder/state-1.json is damaged")
+    for advice in ("nothing was changed", "Restore an earlier copy", "backfill"):
+        assert advice in message
+
+
+@pytest.mark.parametrize("version", [0, 2, 99, "1", None, [1]])
+def test_another_version_is_refused(version: object) -> None:
+    """A state of another release is not read as if it were ours, however it looks inside."""
+    document = orjson.loads(encode(State())) | {"version": version}
+    for body in (orjson.dumps(document), orjson.dumps({"version": version, "else": {}})):
+        with pytest.raises(StateError) as caught:
+            decode(body, "state")
+        message = str(caught.value)
+        assert "another release" in message
+        assert f"{version!r}" in message
+        assert "nothing was changed" in message
+
+
+@given(DAMAGE, st.data())
+def test_any_damage_is_a_state_or_a_clear_error(damage: object, data: st.DataObject) -> None:
+    """Whatever stands in any one place, reading gives a state or a StateError and nothing else."""
+    document = orjson.loads(encode(data.draw(STATES)))
+    node, key = document, data.draw(st.sampled_from(sorted(document)))
+    while isinstance(node[key], (dict, list)) and node[key] and data.draw(st.booleans()):
+        node = node[key]
+        keys = sorted(node) if isinstance(node, dict) else list(range(len(node)))
+        key = data.draw(st.sampled_from(keys))
+    node[key] = damage
+    try:
+        decode(orjson.dumps(document), "state")
+    except StateError as error:
+        message = str(error)
+        if "nothing was changed" not in message:
+            raise

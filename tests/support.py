@@ -1,0 +1,125 @@
+"""What several tests need: log folders written to disk, the command line as a process, a sink."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detection.rule.ledger import Outbox, Row
+from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs
+
+ROOT = Path(__file__).parent.parent
+RECORDED = ROOT / "tests" / "recorded"
+DEMO = RECORDED / "stolen-workload-deletes-backups-and-vaults"
+NOW = "2026-03-14T10:00:00Z"  # where the window of every recorded scenario ends
+
+SIGN_INS = "AADManagedIdentitySignInLogs"
+OPERATIONS = "AzureActivity"
+ALLOWLIST = "NetworkAllowlist"
+
+
+class Collected:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.findings: list[Row] = []
+        self.runs: list[Row] = []
+
+    def deliver(self, outbox: Outbox) -> None:
+        """Keep every row."""
+        self.findings.extend(outbox.findings)
+        self.runs.extend(outbox.runs)
+
+
+def response(columns: Sequence[str], rows: Sequence[object]) -> dict[str, Any]:
+    """Return a Log Analytics API response with one table."""
+    described = [{"name": name, "type": "string"} for name in columns]
+    return {"tables": [{"name": "PrimaryResult", "columns": described, "rows": rows}]}
+
+
+def response_of(rows: Sequence[Mapping[str, object]]) -> dict[str, Any]:
+    """Return row objects as an API response; a row without a column has null there."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return response(columns, [[row.get(name) for name in columns] for row in rows])
+
+
+def write_table(folder: Path, table: str, document: object) -> Path:
+    """Write one table of a recorded folder and return its file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{table}.json"
+    path.write_text(json.dumps(document), "utf-8")
+    return path
+
+
+def write_logs(
+    folder: Path,
+    sign_ins: Sequence[Mapping[str, object]],
+    operations: Sequence[Mapping[str, object]],
+    allowlist: Sequence[str] = (),
+) -> Path:
+    """Write a recorded folder and return it."""
+    write_table(folder, SIGN_INS, response_of(sign_ins) if sign_ins else [])
+    write_table(folder, OPERATIONS, response_of(operations) if operations else [])
+    write_table(folder, ALLOWLIST, response(["IPOrRange"], [[entry] for entry in allowlist]))
+    return folder
+
+
+def read_sign_ins(logs: Logs) -> list[dict[str, Any]]:
+    """Return the sign-ins that were read, by column; `TimeGenerated` is in ticks."""
+    return [dict(zip(SIGN_IN_TABLE.columns, row, strict=True)) for row in logs.sign_ins]
+
+
+def read_operations(logs: Logs) -> list[dict[str, Any]]:
+    """Return the operations that were read, by column; `TimeGenerated` is in ticks."""
+    return [dict(zip(OPERATION_TABLE.columns, row, strict=True)) for row in logs.operations]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return a child's environment: this project importable, no setting or colour of ours."""
+    kept = ("PATH", "HOME", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "VIRTUAL_ENV")
+    inherited = {name: os.environ[name] for name in kept if name in os.environ}
+    ours = {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "COLUMNS": "80"}
+    return inherited | ours | dict(extra or {})
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """Return the command that starts the product with these arguments."""
+    return [sys.executable, "-m", "detection", *map(str, arguments)]
+
+
+def run_cli(
+    *arguments: str | Path, cwd: Path = ROOT, settings: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env=environment(settings),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """Read JSON Lines; every line must be an object."""
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert all(isinstance(row, dict) for row in rows)
+    return rows
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    """Return every path below `folder` with its content, None for a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def pick(row: Mapping[str, object], names: Iterable[str]) -> dict[str, object]:
+    """Return the named values of a row."""
+    return {name: row[name] for name in names}

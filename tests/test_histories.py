@@ -1,0 +1,246 @@
+"""What the ledger and the outbox promise, whatever arrives when and whatever dies where."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import orjson
+import pytest
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+from detection.rule.correlate import detect
+from detection.rule.ledger import hashed
+from detection.rule.select import RuleSettings
+from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse
+from detection.window import Timing
+from tests.histories import Event, Simulation, Stream, describe
+
+BEGIN = parse("2026-03-14T00:00:00Z")
+SPANNED = 9 * HOUR
+
+# Times lie on a coarse grid, some a tick beside it, so that pairs exactly an hour apart are common.
+TIMES = st.builds(
+    lambda step, nudge: BEGIN - 3 * HOUR + step * 15 * MINUTE + nudge,
+    st.integers(0, 48),
+    st.sampled_from([0, 0, 0, 1, -1]),
+)
+DELAYS = st.one_of(
+    st.integers(0, 15 * MINUTE),
+    st.integers(0, 5 * HOUR),
+    st.integers(0, DAY - 1),
+    st.sampled_from([0, 0, 10 * MINUTE, HOUR, DAY - 1]),
+)
+STEPS = st.one_of(
+    st.just(HOUR),
+    st.integers(HOUR - 30 * SECOND, HOUR + 30 * SECOND),
+    st.sampled_from([20 * MINUTE, 119 * MINUTE, 2 * HOUR, 3 * HOUR, 5 * HOUR + MINUTE]),
+)
+SCHEDULES = st.lists(STEPS, min_size=2, max_size=10).map(
+    lambda steps: [BEGIN + sum(steps[: count + 1]) - HOUR for count in range(len(steps))]
+)
+
+
+def events(where: Sequence[str]) -> st.SearchStrategy[list[Event]]:
+    """Draw events of two identities; an event id may come again at the same or another time."""
+    event = st.builds(
+        lambda time, delay, identity, place, event_id: Event(
+            time, time + delay, identity, place, f"{event_id}"
+        ),
+        TIMES,
+        DELAYS,
+        st.sampled_from(["aaaa", "AAAA", "bbbb"]),
+        st.sampled_from(where),
+        st.integers(0, 30),
+    )
+    return st.lists(event, max_size=14)
+
+
+STREAMS = st.builds(
+    Stream,
+    events(["Azure Key Vault", "Azure Storage"]),
+    events(["rg-one", "RG-ONE", "rg-two"]),
+)
+
+
+def after(stream: Stream, schedule: Sequence[int]) -> list[int]:
+    """Return the schedule with hourly runs until everything has arrived and been looked for."""
+    arrivals = [event.arrival for event in (*stream.sign_ins, *stream.operations)]
+    last = max([*arrivals, schedule[-1]]) + 2 * HOUR
+    more = range(schedule[-1] + HOUR, last + HOUR, HOUR)
+    return [*schedule, *more]
+
+
+def matched(simulation: Simulation) -> set[tuple[object, str]]:
+    """Return the operations that any window matched, straight from the rule."""
+    found: set[tuple[object, str]] = set()
+    for window, logs in zip(simulation.windows, simulation.logs, strict=True):
+        for group in detect(logs, window.start, window.end, RuleSettings()).groups:
+            found.update((group.key, hashed(key)) for key in group.operations_at)
+    return found
+
+
+def assert_consistent(simulation: Simulation) -> None:
+    """Check that a repeated row is the same row, and that revisions count from 1 without a gap."""
+    by_id: dict[object, set[bytes]] = {}
+    revisions: dict[object, set[object]] = {}
+    for row in simulation.delivered:
+        document = orjson.loads(row)
+        if "FindingId" in document:
+            by_id.setdefault((document["FindingId"], document["Revision"]), set()).add(row)
+            revisions.setdefault(document["FindingId"], set()).add(document["Revision"])
+        else:
+            by_id.setdefault(document["RunId"], set()).add(row)
+    assert all(len(rows) == 1 for rows in by_id.values())
+    assert all(seen == set(range(1, len(seen) + 1)) for seen in revisions.values())
+
+
+@given(STREAMS, SCHEDULES)
+def test_every_matched_operation_is_new_exactly_once(stream: Stream, schedule: list[int]) -> None:
+    """Whatever any window matched is reported, and NewOperations adds up to it."""
+    note(describe(stream))
+    simulation = Simulation(stream)
+    for now in after(stream, schedule):
+        simulation.run(now)
+    expected = matched(simulation)
+    assert simulation.reported == expected
+    news = Counter[object]()
+    for row in simulation.findings():
+        news[str(row["ServicePrincipalId"]).lower(), str(row["ResourceGroup"]).lower()] += int(
+            str(row["NewOperations"])
+        )
+    owed = Counter((key.identity, key.resource_group) for key, _ in expected)  # type: ignore[attr-defined]
+    assert news == owed
+    assert_consistent(simulation)
+
+
+@given(STREAMS, SCHEDULES)
+def test_running_a_window_again_emits_nothing(stream: Stream, schedule: list[int]) -> None:
+    """A run repeated at its own moment, and a backfill of hours examined, find nothing new."""
+    simulation = Simulation(stream)
+    for now in schedule:
+        simulation.run(now)
+        assert simulation.run(now).due == 0
+        if simulation.version:
+            again = simulation.run(now, backfill=(now - HOUR, now))
+            assert again.findings == []
+            assert [record["Findings"] for record in again.records] == [
+                record["FindingsUnchanged"] for record in again.records
+            ]
+
+
+@given(STREAMS, SCHEDULES, st.data())
+def test_repeated_runs_leave_the_latest_revisions_as_they_are(
+    stream: Stream, schedule: list[int], data: st.DataObject
+) -> None:
+    """However often runs are repeated, the latest revision of each finding is the same."""
+    once, often = Simulation(stream), Simulation(stream)
+    for now in after(stream, schedule):
+        once.run(now)
+        for _ in range(data.draw(st.integers(1, 3))):
+            often.run(now)
+    assert often.latest() == once.latest()
+
+
+@given(STREAMS, SCHEDULES)
+def test_delays_do_not_change_what_is_reported(stream: Stream, schedule: list[int]) -> None:
+    """Rows that arrive within MAX_LATENESS are reported as if each had arrived at once."""
+    note(describe(stream))
+    delayed, punctual = Simulation(stream), Simulation(stream.on_time())
+    for now in after(stream, schedule):
+        delayed.run(now)
+        punctual.run(now)
+    assert delayed.reported == punctual.reported
+
+
+@given(STREAMS, SCHEDULES, st.data())
+def test_a_run_that_dies_and_starts_again_delivers_the_same_rows(
+    stream: Stream, schedule: list[int], data: st.DataObject
+) -> None:
+    """Killed at any boundary and started again at once, a history delivers the same findings."""
+    note(describe(stream))
+    undisturbed, disturbed = Simulation(stream), Simulation(stream)
+    for now in after(stream, schedule):
+        undisturbed.run(now)
+        for boundary in data.draw(st.lists(st.integers(0, 25), max_size=2)):
+            disturbed.run_or_die(now, boundary)
+        disturbed.run(now)
+    assert disturbed.findings() == undisturbed.findings()
+    assert disturbed.reported == undisturbed.reported
+    assert_consistent(disturbed)
+
+
+@given(STREAMS, SCHEDULES, st.data())
+def test_a_run_that_dies_is_made_good_by_the_next_hour(
+    stream: Stream, schedule: list[int], data: st.DataObject
+) -> None:
+    """Killed at any boundary and started only when next due, nothing is lost or contradicted."""
+    punctual, disturbed = Simulation(stream.on_time()), Simulation(stream)
+    moments = after(stream, schedule)
+    punctual.run(moments[0])
+    disturbed.run(moments[0])
+    for now in moments[1:]:
+        punctual.run(now)
+        disturbed.run_or_die(now, data.draw(st.one_of(st.none(), st.integers(0, 25))))
+    disturbed.run(moments[-1] + HOUR)
+    punctual.run(moments[-1] + HOUR)
+    assert disturbed.reported == punctual.reported
+    delivered = sum(int(str(row["NewOperations"])) for row in disturbed.findings())
+    assert delivered == len(disturbed.reported)
+    assert_consistent(disturbed)
+
+
+@given(STREAMS, SCHEDULES, st.data())
+def test_of_two_overlapping_runs_one_delivers(
+    stream: Stream, schedule: list[int], data: st.DataObject
+) -> None:
+    """When a second run happens in the middle of a first, they deliver what one would have."""
+    alone, contested = Simulation(stream), Simulation(stream)
+    for now in after(stream, schedule):
+        alone.run(now)
+        contested.run_overlapped(now, data.draw(st.integers(0, 12)))
+    assert contested.findings() == alone.findings()
+    assert contested.reported == alone.reported
+    assert_consistent(contested)
+
+
+def test_lateness_is_bounded() -> None:
+    """A row that arrives later than MAX_LATENESS is counted and not reported."""
+    now = BEGIN + 2 * DAY
+    sign_in = Event(BEGIN, BEGIN, "aaaa", "Azure Key Vault", "1")
+    operation = Event(BEGIN + MINUTE, now - MINUTE, "aaaa", "rg-one", "2")
+    simulation = Simulation(Stream([sign_in], [operation]), Timing())
+    records = [
+        record
+        for moment in range(BEGIN + HOUR, now + HOUR, HOUR)
+        for record in simulation.run(moment).records
+    ]
+    assert simulation.findings() == []
+    assert records[-1]["TooLateRows"] == 1
+    assert records[-1]["Status"] == "Warning"
+
+
+def test_d6_an_operation_is_reported_once() -> None:
+    """Two runs whose windows both hold a pair report its operation in the first only."""
+    sign_in = Event(BEGIN, BEGIN, "aaaa", "Azure Key Vault", "1")
+    operation = Event(BEGIN + MINUTE, BEGIN + MINUTE, "aaaa", "rg-one", "2")
+    simulation = Simulation(Stream([sign_in], [operation]))
+    first, second = simulation.run(BEGIN + HOUR), simulation.run(BEGIN + 2 * HOUR - MINUTE)
+    assert [finding["NewOperations"] for finding in first.findings] == [1]
+    assert second.findings == []
+    assert second.records[0]["FindingsUnchanged"] == 1
+
+
+@pytest.mark.parametrize("late", ["sign-in", "operation"])
+def test_d9_a_row_that_arrives_late_is_still_paired(late: str) -> None:
+    """A row that arrives twenty hours late is found, with the hour of sign-ins before it."""
+    sign_in = Event(BEGIN, BEGIN, "aaaa", "Azure Key Vault", "1")
+    operation = Event(BEGIN + HOUR, BEGIN + HOUR, "aaaa", "rg-one", "2")
+    if late == "sign-in":
+        sign_in = sign_in._replace(arrival=BEGIN + 20 * HOUR)
+    else:
+        operation = operation._replace(arrival=BEGIN + 21 * HOUR)
+    simulation = Simulation(Stream([sign_in], [operation]))
+    for hour in range(1, 20):
+        assert simulation.run(BEGIN + hour * HOUR).findings == []
+    found = [f for hour in range(20, 23) for f in simulation.run(BEGIN + hour * HOUR).findings]
+    assert [finding["NewOperations"] for finding in found] == [1]

@@ -1,0 +1,189 @@
+"""The columns of both custom tables, and rows that hold exactly those."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import orjson
+import pytest
+
+from detection.errors import SourceError
+from detection.job import Invocation, run
+from detection.rule.ledger import State
+from detection.rule.rows import Logs
+from detection.rule.ticks import DAY, parse
+from detection.schema import Finding, RunRecord, columns
+from detection.sources import Arrivals
+from detection.sources.recorded import RecordedSource
+from detection.state import Unsaved
+from detection.state.folder import FolderStore
+from detection.window import Window
+from tests.support import DEMO, NOW, RECORDED, Collected
+
+FINDING_COLUMNS = {
+    "TimeGenerated": "datetime",
+    "FindingId": "string",
+    "Revision": "int",
+    "WorkspaceId": "string",
+    "RuleName": "string",
+    "RuleVersion": "string",
+    "Severity": "string",
+    "Tactics": "dynamic",
+    "Techniques": "dynamic",
+    "ServicePrincipalName": "string",
+    "ServicePrincipalId": "string",
+    "ResourceGroup": "string",
+    "DataPlaneAccesses": "long",
+    "MgmtPlaneOps": "long",
+    "Resources": "dynamic",
+    "Operations": "dynamic",
+    "AffectedResources": "dynamic",
+    "SubscriptionIds": "dynamic",
+    "FirstEvent": "datetime",
+    "LastEvent": "datetime",
+    "DistinctSignIns": "long",
+    "DistinctOperations": "long",
+    "NewOperations": "long",
+    "CallerIpAddresses": "dynamic",
+    "WindowStart": "datetime",
+    "WindowEnd": "datetime",
+    "RunId": "string",
+}
+RUN_COLUMNS = {
+    "TimeGenerated": "datetime",
+    "RunId": "string",
+    "WorkspaceId": "string",
+    "Status": "string",
+    "Reason": "string",
+    "WindowStart": "datetime",
+    "WindowEnd": "datetime",
+    "Mode": "string",
+    "LateRows": "long",
+    "TooLateRows": "long",
+    "SignInsState": "string",
+    "OperationsState": "string",
+    "AllowlistState": "string",
+    "SignInsRead": "long",
+    "OperationsRead": "long",
+    "SignInsMatched": "long",
+    "SignInsExcluded": "long",
+    "SignInsWithoutIp": "long",
+    "OperationsMatched": "long",
+    "OperationsSucceededSpelling": "long",
+    "AllowlistEntries": "long",
+    "AllowlistInvalid": "dynamic",
+    "LatestSignIn": "datetime",
+    "LatestOperation": "datetime",
+    "Pairs": "long",
+    "Findings": "long",
+    "FindingsNew": "long",
+    "FindingsUpdated": "long",
+    "FindingsUnchanged": "long",
+    "DurationMs": "long",
+    "BytesRead": "long",
+    "RuleVersion": "string",
+    "Error": "string",
+}
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?Z", re.ASCII)
+OPTIONAL = {"LatestSignIn", "LatestOperation"}
+
+
+class Unreadable:
+    """A source that cannot be read."""
+
+    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
+        """Know of none."""
+        del since, now, examined, too_late
+        return Arrivals()
+
+    def read(self, window: Window, now: int) -> Logs:
+        """Fail."""
+        return self._fail(window, now)
+
+    def _fail(self, window: Window, now: int) -> NoReturn:
+        raise SourceError(f"no answer for {window.end} at {now}")
+
+
+def check_row(row: Mapping[str, object], table: type) -> None:
+    """Assert that a row has the table's columns, in order, each with a value of its type."""
+    declared = columns(table)
+    assert list(row) == [name for name, _ in declared]
+    for name, kind in declared:
+        value = row[name]
+        if value is None and name in OPTIONAL:
+            continue
+        match kind:
+            case "string":
+                assert isinstance(value, str), name
+            case "datetime":
+                assert isinstance(value, str), name
+                assert MOMENT.fullmatch(value), name
+            case "dynamic":
+                assert isinstance(value, list), name
+                assert all(isinstance(item, str) for item in value), name
+            case _:
+                assert type(value) is int, name
+    assert orjson.loads(orjson.dumps(row)) == row
+
+
+@pytest.mark.parametrize(
+    ("table", "documented"),
+    [(Finding, FINDING_COLUMNS), (RunRecord, RUN_COLUMNS)],
+    ids=["finding", "run"],
+)
+def test_documented_columns_are_there_with_their_types(
+    table: type, documented: dict[str, str]
+) -> None:
+    """Every documented column is declared once, with the type that its table has."""
+    declared = columns(table)
+    assert documented.items() <= dict(declared).items()
+    assert len(declared) == len(dict(declared))
+
+
+@pytest.mark.parametrize("table", [Finding, RunRecord])
+def test_columns_are_named_and_typed_as_log_analytics_allows(table: type) -> None:
+    """Names are identifiers of at most 45 characters, types are ones that a table may have."""
+    for name, kind in columns(table):
+        assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,44}", name)
+        assert kind in {"string", "datetime", "dynamic", "long", "int", "real", "boolean"}
+
+
+@pytest.mark.parametrize("folder", sorted(RECORDED.iterdir()), ids=lambda folder: folder.name)
+def test_rows_have_exactly_the_declared_columns(folder: Path) -> None:
+    """Findings and run records of every recorded scenario keep to the declaration."""
+    sink = Collected()
+    run(RecordedSource(folder), sink, Unsaved(), Invocation("w", parse(NOW)))
+    for row in sink.findings:
+        check_row(row, Finding)
+    assert len(sink.runs) == 1
+    check_row(sink.runs[0], RunRecord)
+
+
+def test_the_record_of_a_failure_has_the_declared_columns() -> None:
+    """A window that could not be read has a record that says so."""
+    sink = Collected()
+    outcome = run(Unreadable(), sink, Unsaved(), Invocation("w", parse(NOW)))
+    assert outcome.failures == [f"no answer for {parse(NOW)} at {parse(NOW)}"]
+    assert [row["Status"] for row in sink.runs] == ["Failure"]
+    assert sink.runs[0]["Error"] == outcome.failures[0]
+    check_row(sink.runs[0], RunRecord)
+
+
+def test_the_record_of_a_gap_has_the_declared_columns(tmp_path: Path) -> None:
+    """Hours that were given up have a record that names them, before the windows' records."""
+    now = parse(NOW)
+    store = FolderStore(tmp_path)
+    store.save(State(watermark=now - 8 * DAY), store.load()[1])
+    sink = Collected()
+    run(RecordedSource(DEMO), sink, store, Invocation("w", now))
+    assert len(sink.runs) == 1 + 7 * 24
+    gap = sink.runs[0]
+    assert gap["Status"] == "Failure"
+    assert (gap["WindowStart"], gap["WindowEnd"]) == (
+        "2026-03-06T10:00:00.0000000Z",
+        "2026-03-07T10:00:00.0000000Z",
+    )
+    assert "MAX_CATCH_UP" in str(gap["Error"])
+    for row in sink.runs:
+        check_row(row, RunRecord)

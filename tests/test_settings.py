@@ -1,0 +1,120 @@
+"""The environment: defaults, durations, and all problems at once."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.errors import SettingsError
+from detection.rule.select import RuleSettings
+from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
+from detection.settings import Settings, parse_duration
+from detection.window import Timing
+
+NO_DURATION = (
+    *("", "P", "PT", "P1DT", "P0D", "PT0H", "PT0H0M0S", "1H", "PT1", "T1H", "-PT1H", "+PT1H"),
+    *("PT-1H", "pt1h", "P1Y", "P1M", "P1W", "PT1.5H", "PT1,5H", "PT1H30", "PT1M1H", "PT1H PT1H"),
+    *("P1H", "PT1D", "PT1H\n", " PT1H", "60", "one hour", "PT\u0661H", "P" + "9" * 99 + "D"),
+)
+
+
+def test_everything_has_its_default() -> None:
+    """An empty environment gives the documented defaults."""
+    settings = Settings.of({})
+    assert settings.timing == Timing(
+        lookback=2 * HOUR, span=HOUR, max_catch_up=7 * DAY, max_lateness=DAY
+    )
+    assert settings.rule == RuleSettings(span=HOUR, success_statuses=("Success",))
+
+
+def test_a_blank_value_is_the_default() -> None:
+    """Settings that are there and blank, as portals leave them, count as absent."""
+    names = ("LOOKBACK", "CORRELATION_SPAN", "MAX_CATCH_UP", "MAX_LATENESS", "SUCCESS_STATUSES")
+    assert Settings.of(dict.fromkeys(names, "  ")) == Settings.of({})
+
+
+def test_unknown_names_are_of_no_concern() -> None:
+    """The environment holds much that is not ours."""
+    assert Settings.of({"PATH": "x", "lookback": "y"}) == Settings.of({})
+
+
+def test_every_setting_is_read() -> None:
+    """Each value ends up where it belongs, blanks around it ignored."""
+    settings = Settings.of(
+        {
+            "LOOKBACK": " PT3H ",
+            "CORRELATION_SPAN": "PT30M",
+            "MAX_CATCH_UP": "P2D",
+            "MAX_LATENESS": "PT12H",
+            "SUCCESS_STATUSES": " Success , Succeeded,",
+        }
+    )
+    assert settings.timing == Timing(3 * HOUR, 30 * MINUTE, 2 * DAY, 12 * HOUR)
+    assert settings.rule == RuleSettings(30 * MINUTE, ("Success", "Succeeded"))
+
+
+def test_every_problem_is_in_one_message() -> None:
+    """One error names each setting that cannot be used, with its value."""
+    wrong = {
+        "LOOKBACK": "two hours",
+        "CORRELATION_SPAN": "PT0S",
+        "MAX_CATCH_UP": "P1Y",
+        "MAX_LATENESS": "1d",
+        "SUCCESS_STATUSES": " , ,",
+    }
+    with pytest.raises(SettingsError) as caught:
+        Settings.of(wrong)
+    message = str(caught.value)
+    assert "\n" not in message
+    for name, value in wrong.items():
+        assert message.count(name) == 1
+        assert name == "SUCCESS_STATUSES" or repr(value) in message
+
+
+def test_problems_between_settings_join_the_others() -> None:
+    """A short lookback, a short catch-up and an unreadable value are told together."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.of({"LOOKBACK": "PT1H", "MAX_CATCH_UP": "PT59M", "MAX_LATENESS": "x"})
+    for name in ("LOOKBACK", "CORRELATION_SPAN", "MAX_CATCH_UP", "MAX_LATENESS"):
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lookback", "span"), [("PT2H", "PT61M"), ("PT119M", "PT1H"), ("PT1H", "PT1S"), ("P1D", "P1D")]
+)
+def test_a_lookback_that_would_miss_operations_is_refused(lookback: str, span: str) -> None:
+    """Shorter than an interval and a span is an error that names both settings."""
+    with pytest.raises(SettingsError, match=r"LOOKBACK .*CORRELATION_SPAN"):
+        Settings.of({"LOOKBACK": lookback, "CORRELATION_SPAN": span})
+
+
+@pytest.mark.parametrize(
+    ("lookback", "span"), [("PT2H", "PT1H"), ("PT1H1S", "PT1S"), ("P1DT1H", "P1D")]
+)
+def test_a_lookback_of_interval_and_span_is_enough(lookback: str, span: str) -> None:
+    """Exactly an interval and a span is accepted."""
+    timing = Settings.of({"LOOKBACK": lookback, "CORRELATION_SPAN": span}).timing
+    assert timing.lookback == timing.span + HOUR
+
+
+@pytest.mark.parametrize("text", NO_DURATION)
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """Anything but days, hours, minutes and seconds, or none of them, is an error."""
+    with pytest.raises(ValueError, match="is not a duration such as PT1H"):
+        parse_duration(text)
+
+
+@given(st.integers(0, 9999), st.integers(0, 999), st.integers(0, 9999), st.integers(0, 99999))
+def test_a_duration_is_the_sum_of_its_parts(
+    days: int, hours: int, minutes: int, seconds: int
+) -> None:
+    """Parts that are left out count nothing, and none but nothing at all is refused."""
+    day = f"{days}D" if days else ""
+    parts = ((hours, "H"), (minutes, "M"), (seconds, "S"))
+    time = "".join(f"{number}{unit}" for number, unit in parts if number)
+    text = f"P{day}" + (f"T{time}" if time else "")
+    expected = days * DAY + hours * HOUR + minutes * MINUTE + seconds * SECOND
+    if expected:
+        assert parse_duration(text) == expected
+    else:
+        with pytest.raises(ValueError, match="not a duration"):
+            parse_duration(text)
