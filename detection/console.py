@@ -1,0 +1,137 @@
+"""What a person at a terminal sees: findings as tables, each run in a line, progress."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from detection.job import Outcome
+from detection.rule.ledger import Outbox, Row
+from detection.schema import RunRecord
+from detection.window import Window
+
+PROGRESS_FROM = 4  # windows; fewer are done before a bar can be read
+SHOWN_VALUES = 5
+MAX_WIDTH = 110
+
+
+class FindingsTable:
+    """A FindingSink that prints findings for people, a small table each."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def deliver(self, outbox: Outbox) -> None:
+        """Print what waited."""
+        for row in outbox.findings:
+            self._console.print(_table(row))
+
+
+def report_outcome(outcome: Outcome, console: Console) -> None:
+    """Say what each window came to and what failed; quiet windows of many are left out."""
+    if not outcome.due and not outcome.records:
+        console.print("Nothing is due: everything up to this moment has been examined.")
+    telling = [r for r in outcome.records if r["Status"] != "Success" or r["FindingsNew"]]
+    shown = outcome.records if len(outcome.records) < PROGRESS_FROM else telling
+    for record in shown:
+        console.print(_run_line(record), soft_wrap=True)
+    if len(outcome.records) > 1:
+        new = sum(record["FindingsNew"] for record in outcome.records)
+        updated = sum(record["FindingsUpdated"] for record in outcome.records)
+        console.print(
+            f"{len(outcome.records)} windows: {new} new findings, {updated} updated.",
+            highlight=False,
+        )
+
+
+def with_progress(windows: Sequence[Window], console: Console) -> Iterator[Window]:
+    """Yield the windows, with a progress bar while there are more than a few."""
+    if len(windows) < PROGRESS_FROM:
+        yield from windows
+        return
+    columns = (
+        TextColumn("Windows"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield from bar.track(windows)
+
+
+def _table(row: Row) -> Table:
+    """Lay one finding out so that 80 columns hold it without cutting an id."""
+    table = Table(
+        title=_plain(row["ServicePrincipalName"], " changed ", row["ResourceGroup"]),
+        title_justify="left",
+        title_style="bold",
+        show_header=False,
+        min_width=min(MAX_WIDTH, 78),
+    )
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold", max_width=MAX_WIDTH)
+    news = f"revision {row['Revision']}, {row['NewOperations']} operations not reported before"
+    table.add_row("Severity", _plain(row["Severity"], ", ", news))
+    table.add_row("Identity", _plain(row["ServicePrincipalId"]))
+    table.add_row("Signed in to", _listed(row["Resources"]))
+    table.add_row("Then changed", _listed(row["Operations"]))
+    table.add_row("Affected", _listed(row["AffectedResources"]))
+    table.add_row("Called from", _listed(row["CallerIpAddresses"]))
+    table.add_row(
+        "Between",
+        _plain(_moment(row["FirstEvent"]), " and ", _moment(row["LastEvent"]), " UTC"),
+    )
+    table.add_row(
+        "Events",
+        _plain(
+            f"{row['DistinctSignIns']} sign-ins, {row['DistinctOperations']} operations "
+            f"({row['DataPlaneAccesses']} pairs within the hour)"
+        ),
+    )
+    return table
+
+
+def _listed(values: object) -> Text:
+    """Show the first few of a list and how many more there are."""
+    texts = [str(value) for value in values] if isinstance(values, list) else []
+    more = len(texts) - SHOWN_VALUES
+    shown = texts[:SHOWN_VALUES] + ([f"and {more} more"] if more > 0 else [])
+    return _plain("\n".join(shown))
+
+
+def _plain(*parts: object) -> Text:
+    """Return log content as text: no markup, and no control characters for the terminal."""
+    text = "".join(map(str, parts))
+    return Text(
+        "".join(c if c == "\n" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    )
+
+
+def _moment(text: object) -> str:
+    return str(text)[:19].replace("T", " ")
+
+
+def _run_line(record: RunRecord) -> str:
+    style = {"Success": "green", "Warning": "yellow"}.get(record["Status"], "red")
+    line = (
+        f"[{style}]{record['Status']}[/] {_moment(record['WindowStart'])} to "
+        f"{_moment(record['WindowEnd'])}: "
+    )
+    if record["Error"]:
+        return line + escape(record["Error"])
+    line += (
+        f"{record['SignInsMatched']} of {record['SignInsRead']} sign-ins and "
+        f"{record['OperationsMatched']} of {record['OperationsRead']} operations matched, "
+        f"{record['FindingsNew']} new findings, {record['FindingsUpdated']} updated, "
+        f"{record['FindingsUnchanged']} unchanged."
+    )
+    return line + (" " + escape(record["Reason"]) + "." if record["Reason"] else "")

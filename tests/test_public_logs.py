@@ -1,0 +1,72 @@
+"""Log rows that others published, where a copy of them lies beside the project."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detection.job import Invocation, run
+from detection.rule.ticks import HOUR, SECOND, parse
+from detection.sources.recorded import RecordedSource
+from detection.state import Unsaved
+from tests.support import ROOT, Collected
+
+PUBLIC = ROOT.parent / "shared" / "data" / "public-logs"
+LOWERED = ("ServicePrincipalName", "ServicePrincipalId", "ResourceGroup")
+MICROSECOND = SECOND // 1_000_000
+EXACT = ("DataPlaneAccesses", "MgmtPlaneOps", "DistinctSignIns", "DistinctOperations")
+
+
+def folder(name: str) -> Path:
+    """Return the folder of that name, or skip the test."""
+    path = PUBLIC / name
+    if not path.is_dir():
+        pytest.skip(f"the published logs are not there: {path}")
+    return path
+
+
+def findings(source: RecordedSource, now: int) -> list[Any]:
+    """Return what a first run at `now` finds."""
+    sink = Collected()
+    outcome = run(source, sink, Unsaved(), Invocation("public", now))
+    assert not outcome.failures
+    return sink.findings
+
+
+def comparable(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what is compared: identifiers and operation names without case, sets as sets.
+
+    Times are compared to the microsecond, which is how finely the expectation is written.
+    """
+    affected = row.get("AffectedResources")
+    return {
+        **{name: row[name].lower() for name in LOWERED},
+        **{name: row[name] for name in EXACT},
+        "FirstEvent": parse(row["FirstEvent"]) // MICROSECOND,
+        "LastEvent": parse(row["LastEvent"]) // MICROSECOND,
+        "Operations": sorted(map(str.lower, row["Operations"])),
+        "AffectedResourcesCount": (
+            row["AffectedResourcesCount"] if affected is None else len(affected)
+        ),
+    }
+
+
+def test_the_spliced_logs_give_exactly_what_they_should() -> None:
+    """Published rows, brought together, make the findings that were worked out by hand."""
+    path = folder("spliced")
+    expected = json.loads((path / "expected.json").read_text("utf-8"))
+    found = findings(RecordedSource(path), parse(expected["now"]))
+
+    def by_group(rows: list[Any]) -> list[dict[str, Any]]:
+        return sorted(map(comparable, rows), key=lambda row: str(row["ResourceGroup"]))
+
+    assert by_group(found) == by_group(expected["findings"])
+
+
+@pytest.mark.parametrize("day", ["2022-01-24", "2021-04-28"])
+def test_the_logs_as_published_give_no_finding(day: str) -> None:
+    """No hour of either day, read as it was published, has a finding."""
+    source = RecordedSource(folder("as-published"))
+    for hour in range(1, 25):
+        assert not findings(source, parse(day) + hour * HOUR)

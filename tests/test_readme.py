@@ -1,0 +1,108 @@
+"""The README says nothing that is not so."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
+from detection.settings import DEFAULTS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.removeprefix(".venv/bin/python ")
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith(".venv/bin/python ")
+]
+
+
+def run(arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command of the README with the Python of the tests."""
+    return subprocess.run(
+        [sys.executable, *shlex.split(arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def section(title: str) -> str:
+    """Return the text between a heading and the next."""
+    return re.split(r"\n#+ ", README.split(f" {title}\n", 1)[1])[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_run(command: str) -> None:
+    """Each command of the README ends with exit status 0."""
+    result = run(command)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_commands_of_a_newcomer_are_make_targets() -> None:
+    """The targets that the README names are those of the Makefile."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = set(re.findall(r"make ([a-z]+)", README)) - {"it"}
+    assert {"run", "test"} <= named
+    assert all(f"\n{target}:" in makefile for target in named)
+
+
+def test_sample_finding() -> None:
+    """The sample finding is one that the demo prints, to the letter."""
+    sample = json.loads(re.findall(r"```json\n(.*?)```", README, re.DOTALL)[0])
+    printed = run("-m detection demo --json").stdout.splitlines()
+    assert sample in [json.loads(line) for line in printed]
+
+
+def test_scenarios() -> None:
+    """The table lists each recorded scenario with its title and its number of findings."""
+    rows = re.findall(r"\| \[(.+?)\]\(tests/recorded/(.+?)\) \| (.+) \| (\d+|none) \|", README)
+    expected = []
+    for folder in sorted((ROOT / "tests" / "recorded").iterdir()):
+        answer = json.loads((folder / "expected.json").read_bytes())
+        findings = str(len(answer["findings"]) or "none")
+        expected.append((folder.name, folder.name, answer["title"], findings))
+    assert rows == expected
+
+
+def test_options() -> None:
+    """The table of options and the help text name the same."""
+    listed = set(re.findall(r"--[a-z][a-z-]+", section("Use it on your own logs")))
+    helped = set(re.findall(r"(?<!\w)--[a-z][a-z-]+", run("-m detection run --help").stdout))
+    assert listed == helped
+
+
+def test_settings() -> None:
+    """The table of settings has each setting with its default."""
+    rows = re.findall(r"\| `([A-Z_]+)` \| `(\w+)` \|", README)
+    assert dict(rows) == DEFAULTS
+
+
+def test_required_columns() -> None:
+    """The columns that the README calls required are those that are."""
+    text = section("Use it on your own logs")
+    for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
+        assert ", ".join(f"`{c}`" for c in shape.columns[: shape.required]) in text.replace(
+            "\n", " "
+        )
+
+
+def test_differences_have_tests() -> None:
+    """Each difference of the table has a test named after it, and no test is without its row."""
+    listed = set(re.findall(r"\n\| D(\d) \|", README))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    tested = set(re.findall(r"\ndef test_d(\d)_", sources))
+    assert listed == tested == set("123456789")
+
+
+def test_links() -> None:
+    """Each link to a file leads somewhere."""
+    targets = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert targets
+    assert all((ROOT / target).exists() for target in targets)
