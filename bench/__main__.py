@@ -1,0 +1,111 @@
+"""`python -m bench`: measure a run against the decoding of its JSON, and judge the targets.
+
+Each round goes through all cases, decoding and running each in a process of its own, so that a
+slow spell of the machine falls on everything alike. Exit status: 0 when every measured target is
+met, 1 when one is missed or a measured process fails, 2 for bad usage.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import measure, report
+from bench.cases import CASES
+from bench.generate import folder_of
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Generate, measure, print and judge; return the exit status."""
+    options = _parser().parse_args(arguments)
+    print(_machine(), flush=True)
+    try:
+        measured = _measure_cases(options.cases, options.rounds)
+    except measure.MeasurementError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    figures = report.figures(measured)
+    print(f"\nWhole processes, median (min-max) of {options.rounds} rounds.\n")
+    print(report.costs_table(measured))
+    print()
+    print(report.figures_table(figures))
+    print()
+    print(report.conclusion(figures))
+    return int(any(figure.missed for figure in figures))
+
+
+def _measure_cases(names: Sequence[str], rounds: int) -> dict[str, report.Measured]:
+    folders = _generated(names)
+    measured = {}
+    for name, folder in folders.items():
+        _say(f"{name}: warming up")
+        size = sum(file.stat().st_size for file in folder.glob("*.json")) / 1e6
+        measured[name] = report.Measured(size, measure.count_findings(folder))
+    for number in range(1, rounds + 1):
+        for name, folder in folders.items():
+            decoded = measure.decode(folder)
+            ran = measure.run(folder)
+            measured[name].decodes.append(decoded)
+            measured[name].runs.append(ran)
+            _say(f"round {number}: {name}: decode {decoded.wall:.2f} s, run {ran.wall:.2f} s")
+    return measured
+
+
+def _generated(names: Sequence[str]) -> dict[str, Path]:
+    """Generate what is not there yet, and return the folder of each case."""
+    # In a process of its own, whose memory would otherwise be counted as its siblings' peak.
+    command = [sys.executable, "-m", "bench.generate", *names]
+    if status := subprocess.run(command, cwd=measure.ROOT, check=False).returncode:
+        raise measure.MeasurementError(f"generating the logs ended with status {status}")
+    return {name: folder_of(CASES[name]) for name in names}
+
+
+def _machine() -> str:
+    load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return (
+        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()},"
+        f" {platform.python_implementation()} {platform.python_version()}{load}"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--rounds", type=_positive, default=3, metavar="N", help="rounds to measure (default 3)"
+    )
+    parser.add_argument(
+        "--cases",
+        type=_case_names,
+        default=list(CASES),
+        metavar="A,B",
+        help=f"cases to measure, out of {','.join(CASES)} (default: all)",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _case_names(text: str) -> list[str]:
+    wanted = text.split(",")
+    unknown = [name for name in wanted if name not in CASES]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"no case {', '.join(map(repr, unknown))}; there are {', '.join(CASES)}"
+        )
+    return [name for name in CASES if name in wanted]
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

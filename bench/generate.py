@@ -1,0 +1,97 @@
+"""Recorded folders for the benchmarks: the same bytes on every machine, made once and kept.
+
+A folder's name carries a stamp of the case and of the code that generates it, so a stale folder
+is never measured. `python -m bench.generate CASE...` is a process of its own because a child
+process starts out with its parent's peak memory on its account, which would be measured too.
+"""
+
+import hashlib
+import os
+import random
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bench import cases, population, rows
+from bench.cases import CASES, Case
+
+DATA = Path(__file__).parent / "data"
+CHUNK = 20_000
+
+
+def folder_of(case: Case) -> Path:
+    """Return where the case's recorded folder is, or will be once generated."""
+    stamp = hashlib.sha256(repr(case).encode())
+    for source in (__file__, cases.__file__, population.__file__, rows.__file__):
+        stamp.update(Path(source).read_bytes())
+    return DATA / f"{case.name}-{stamp.hexdigest()[:12]}"
+
+
+def generate(case: Case) -> Path:
+    """Return the case's recorded folder, generating it if it is not there."""
+    folder = folder_of(case)
+    if folder.exists():
+        return folder
+    DATA.mkdir(exist_ok=True)
+    for stale in DATA.glob(f"{case.name}-*"):
+        shutil.rmtree(stale)
+    partial = DATA / f"{folder.name}.{os.getpid()}.partial"
+    partial.mkdir()
+    started = time.monotonic()
+    _write_tables(case, partial)
+    # A folder appears whole or not at all; one that was interrupted keeps its other name.
+    partial.rename(folder)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    _say(f"{case.name}: {size / 1e6:.1f} MB in {time.monotonic() - started:.1f} s\n")
+    return folder
+
+
+def _write_tables(case: Case, folder: Path) -> None:
+    identities = population.populate(case)
+    source = random.Random(f"rows of {case.name}")
+    for table, columns, rows_of in (
+        ("AADManagedIdentitySignInLogs", rows.SIGN_IN_COLUMNS, rows.sign_ins),
+        ("AzureActivity", rows.OPERATION_COLUMNS, rows.operations),
+    ):
+        drawn = population.draw(case, identities, source)
+        chunks = _chunks(drawn, f"{case.name}: {table}")
+        texts = (",".join(rows_of(chunk, source, mixed=case.mixed)) for chunk in chunks)
+        _write(folder / f"{table}.json", columns, texts)
+    entries = (f'["{entry}"]' for entry in rows.ALLOWLIST)
+    _write(folder / "NetworkAllowlist.json", ("IPOrRange",), entries)
+
+
+def _write(path: Path, columns: Iterable[str], texts: Iterable[str]) -> None:
+    """Write a Log Analytics API response; each text is one row or several."""
+    types = {"TimeGenerated": "datetime"}
+    names = ",".join(
+        f'{{"name":"{name}","type":"{types.get(name, "string")}"}}' for name in columns
+    )
+    with path.open("wb") as file:
+        file.write(f'{{"tables":[{{"name":"PrimaryResult","columns":[{names}],"rows":['.encode())
+        comma = ""
+        for text in texts:
+            file.write((comma + text).encode())
+            comma = ","
+        file.write(b"]}]}")
+
+
+def _chunks(drawn: list[population.Identity], label: str) -> Iterator[list[population.Identity]]:
+    """Yield the rows' identities in parts of bounded size, telling how far it is."""
+    for start in range(0, len(drawn), CHUNK):
+        if sys.stderr.isatty():
+            _say(f"\r\033[K{label} {100 * start // len(drawn)} %")
+        yield drawn[start : start + CHUNK]
+    _say(f"\r\033[K{label} done\n" if sys.stderr.isatty() else f"{label} done\n")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:]:
+        generate(CASES[wanted])

@@ -1,0 +1,93 @@
+"""What a whole process costs, seen from outside: wall time, CPU time and peak memory.
+
+Measured from the kernel's account of the finished child, so nothing that the benchmark itself
+holds or does is counted, and nothing that the child does at its start or end is left out.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from bench.cases import NOW
+
+ROOT = Path(__file__).parent.parent
+# A run reads its settings from the environment; only what a process needs to start is passed on.
+KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LANG", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+class MeasurementError(Exception):
+    """A measured process failed, so its times mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One finished process; seconds and megabytes (1,000,000 bytes).
+
+    `inside` is what a decoding process says of itself: the decoding without start and end.
+    """
+
+    wall: float
+    cpu: float
+    peak: float
+    inside: float = 0.0
+
+
+def decode(folder: Path) -> Cost:
+    """Measure the decoding of a recorded folder."""
+    with tempfile.TemporaryFile() as output:
+        cost = _measure(["-m", "bench.decode", str(folder)], output)
+        output.seek(0)
+        return Cost(cost.wall, cost.cpu, cost.peak, inside=float(output.read()))
+
+
+def run(folder: Path) -> Cost:
+    """Measure a run of the product over a recorded folder, findings thrown away."""
+    return _measure(_run_command(folder), subprocess.DEVNULL)
+
+
+def count_findings(folder: Path) -> int:
+    """Run the product once, untimed, and count its findings.
+
+    This also warms what the first run of all would pay for alone: page cache and byte code.
+    Raises MeasurementError where there are none, as then the times would be of no work.
+    """
+    with tempfile.TemporaryFile() as output:
+        _measure(_run_command(folder), output)
+        output.seek(0)
+        findings = sum(1 for line in output if line.strip())
+    if not findings:
+        raise MeasurementError(
+            f"a run over {folder.name} printed no finding, so there is nothing to measure;"
+            " see what `python -m detection run` says about that folder"
+        )
+    return findings
+
+
+def _run_command(folder: Path) -> list[str]:
+    return ["-m", "detection", "run", "--recorded", str(folder), "--now", NOW, "--json"]
+
+
+def _measure(arguments: Sequence[str], output: IO[bytes] | int) -> Cost:
+    environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    with tempfile.TemporaryFile() as errors:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=output, stderr=errors
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)  # else Popen would wait again
+        if process.returncode:
+            errors.seek(0)
+            said = errors.read().decode(errors="replace").strip()[-2000:]
+            raise MeasurementError(
+                f"`python {' '.join(arguments)}` ended with status {process.returncode}: {said}"
+            )
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * MAXRSS_UNIT / 1e6)
