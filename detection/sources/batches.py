@@ -49,15 +49,15 @@ def find_frame(body: bytes) -> Frame | None:
     return None
 
 
-def batches(body: bytes, frame: Frame) -> Iterator[list[Any]]:
-    """Yield all rows in order, a list of them at a time.
+def batches(body: bytes, frame: Frame, at_a_time: int = AT_A_TIME) -> Iterator[list[Any]]:
+    """Yield all rows in order, lists of them that each come from `at_a_time` bytes or a few more.
 
     Raises ValueError, at the latest at the end, if the frame was mistaken.
     """
     seam, start = _SEAMS[body[frame.start : frame.start + 1]], frame.start
     whole = memoryview(body)
     while start < frame.stop:
-        cut = start + AT_A_TIME
+        cut = start + at_a_time
         for _ in range(TRIES):
             found = seam.search(body, cut, frame.stop)
             end, cut = (found.start() + 1, found.end()) if found else (frame.stop, frame.stop)

@@ -130,3 +130,18 @@ def test_a_known_second_does_not_excuse_a_bad_fraction(tail: str) -> None:
     with pytest.raises(ValueError, match=REFUSED) as caught:
         Seconds().parse_column(["2026-03-02T10:00:00.1234567Z", f"2026-03-02T10:00:00.{tail}"])
     assert caught.value.args[0] == 1
+
+
+@pytest.mark.parametrize(
+    "tails",
+    [
+        ("12345Z67", "1234567Z"),
+        ("1234567Z12", "34567Z"),
+        ("1234567Z1234567Z", ""),
+    ],
+)
+def test_texts_that_only_look_right_side_by_side_are_refused(tails: tuple[str, ...]) -> None:
+    """Each moment of a column is read on its own: what one lacks, its neighbour cannot lend."""
+    with pytest.raises(ValueError, match=REFUSED) as caught:
+        Seconds().parse_column([f"2026-03-02T10:00:00.{tail}" for tail in tails])
+    assert caught.value.args[0] == 0

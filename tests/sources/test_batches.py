@@ -1,0 +1,90 @@
+"""Reading rows a piece at a time gives what reading them at once gives, whatever they contain."""
+
+from itertools import chain
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from detection.sources.batches import batches, find_frame
+
+# Texts that look like the seams and ends between which rows are cut.
+SEAMS = st.lists(
+    st.sampled_from(
+        ["],[", "] , [", "]]}]}", "]", "[", "},{", '"', "\\", '"rows":[[', ']],"y":[["', "]}", "a"]
+    ),
+    max_size=6,
+).map("".join)
+CELLS = st.one_of(SEAMS, st.none(), st.integers(-9, 9), st.lists(SEAMS, max_size=2))
+ROWS = st.lists(st.lists(CELLS, min_size=1, max_size=3), max_size=12)
+SIZES = st.integers(1, 60)
+LAYOUTS = st.sampled_from([0, orjson.OPT_INDENT_2])
+
+
+def read(body: bytes, size: int) -> tuple[Any, list[Any]] | None:
+    """Read a body in pieces; None where that cannot be done, and the whole must be parsed."""
+    frame = find_frame(body)
+    if frame is None:
+        return None
+    try:
+        return frame.document, list(chain.from_iterable(batches(body, frame, size)))
+    except ValueError:
+        return None
+
+
+@given(rows=ROWS, size=SIZES, layout=LAYOUTS, statistics=st.booleans())
+@example(rows=[[']],"y":[["']], size=1, layout=0, statistics=False)
+@example(rows=[["],["], ["]]}]}"]], size=1, layout=0, statistics=True)
+def test_responses(*, rows: list[Any], size: int, layout: int, statistics: bool) -> None:
+    """A response read in pieces has the same rows and the same description, or is not so read."""
+    document: dict[str, Any] = {
+        "tables": [{"name": "T", "columns": [{"name": '"rows":[['}], "rows": rows}]
+    }
+    if statistics:
+        document["statistics"] = {"list": [[1], [2]], "text": ']],"y":[["'}
+    whole = orjson.loads(orjson.dumps(document))
+    result = read(orjson.dumps(document, option=layout), size)
+    if result is not None:
+        whole["tables"][0]["rows"] = []
+        assert result == (whole, rows)
+
+
+@given(st.lists(st.dictionaries(SEAMS, CELLS, max_size=3), min_size=1), SIZES, LAYOUTS)
+def test_arrays_of_objects(rows: list[Any], size: int, layout: int) -> None:
+    """An array of row objects read in pieces has the same rows."""
+    body = orjson.dumps(rows, option=layout)
+    result = read(body, size)
+    assert result is None or result == ([], rows)
+
+
+@pytest.mark.parametrize("layout", [0, orjson.OPT_INDENT_2])
+def test_usual_bodies_are_read_in_pieces(layout: int) -> None:
+    """Rows without any trap are read in many pieces, not given up on."""
+    rows = [[f"2026-03-14T09:00:00.{n:07d}Z", "a [text], [with], brackets"] for n in range(200)]
+    table = {"name": "PrimaryResult", "columns": [{"name": "a"}, {"name": "b"}], "rows": rows}
+    body = orjson.dumps({"tables": [table]}, option=layout)
+    frame = find_frame(body)
+    assert frame is not None
+    pieces = list(batches(body, frame, 500))
+    assert len(pieces) > 10
+    assert list(chain.from_iterable(pieces)) == rows
+
+
+@pytest.mark.parametrize("layout", [0, orjson.OPT_INDENT_2])
+@given(st.data())
+def test_a_cut_body_is_never_taken_for_a_whole(layout: int, data: st.DataObject) -> None:
+    """A body that ends anywhere before its end is not read in pieces without an error."""
+    rows = [["one", "],["], ["two", ']],"y":[["'], ["three", "]]}]}"]]
+    table = {"name": "T", "columns": [{"name": "a"}, {"name": "b"}], "rows": rows}
+    body = orjson.dumps({"tables": [table]}, option=layout)
+    length = data.draw(st.integers(0, len(body) - 1))
+    assert read(body[:length], data.draw(SIZES)) is None
+
+
+def test_two_tables_are_left_to_the_whole() -> None:
+    """A response of several tables is not read in pieces, of whatever size."""
+    table = {"name": "T", "columns": [{"name": "a"}], "rows": [["1"], ["2"]]}
+    body = orjson.dumps({"tables": [table, table]})
+    assert all(read(body, size) is None for size in range(1, len(body)))
