@@ -16,7 +16,8 @@ if __name__ == "__main__":
     gc.disable()  # one run and the process ends: millions of rows, and no garbage among them
     status = main()
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read has gone; what was not taken was reported as an error
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:  # nobody takes it, which was reported as an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)

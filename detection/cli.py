@@ -126,14 +126,14 @@ def run_command(
         rule=settings.rule,
         backfill=_backfill(now, start, end),
     )
+    if output is not None and runs is not None and output.resolve() == runs.resolve():
+        raise UsageError(f"--output and --runs both name {output}: name two files")
     sinks: list[FindingSink] = []
     for path, pick in ((output, _findings), (runs, _runs)):
         if path is not None and not dry_run:
             sinks.append(JsonLinesFile(path, pick, append=state_dir is not None))
-    if as_json:
-        sinks.append(JsonLinesStream(sys.stdout.buffer, _findings))
-    elif output is None or dry_run:
-        sinks.append(terminal.FindingsTable(Console()))
+    if as_json or output is None or dry_run:
+        sinks.append(_stdout(as_json=as_json))
     source = RecordedSource(recorded)
     return _run(source, Several(*sinks), _store(state_dir, dry_run=dry_run), asked)
 
@@ -152,14 +152,10 @@ def demo_command(*, as_json: bool, verbose: bool) -> int:
         f"to Azure until {DEMO_NOW} are recorded in\n{os.path.relpath(DEMO)}; "
         "this is what the hourly run reports:",
         soft_wrap=True,
-    )
-    sink = (
-        JsonLinesStream(sys.stdout.buffer, _findings)
-        if as_json
-        else terminal.FindingsTable(Console())
+        markup=False,
     )
     asked = Invocation(RECORDED_WORKSPACE, ticks.parse(DEMO_NOW))
-    return _run(RecordedSource(DEMO), sink, Unsaved(), asked)
+    return _run(RecordedSource(DEMO), _stdout(as_json=as_json), Unsaved(), asked)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -212,6 +208,14 @@ def _backfill(now: int | None, start: int | None, end: int | None) -> tuple[int,
             f"--from {ticks.text_of(start)} is not before --to {ticks.text_of(end)}: swap them?"
         )
     return start, end
+
+
+def _stdout(*, as_json: bool) -> FindingSink:
+    if sys.stdout is None:  # as the shell makes it with >&-
+        raise UsageError("standard output is closed: open it, or redirect it to a file")
+    if as_json:
+        return JsonLinesStream(sys.stdout.buffer, _findings)
+    return terminal.FindingsTable(Console())
 
 
 def _store(folder: Path | None, *, dry_run: bool) -> StateStore:

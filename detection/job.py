@@ -126,9 +126,14 @@ class _Job:
         return False
 
     def give_up(self, start: int, end: int) -> None:
-        """Record hours that are too long ago, and move the watermark past them."""
+        """Record hours that are too long ago, and watch anew from their end.
+
+        What arrived late in the meantime is given up with them: reaching back for it would
+        examine the whole gap in one window.
+        """
         header = self._header(Window(start, end, Mode.CATCH_UP))
-        self.state.watermark = end
+        self.state.watermark = self.state.arrivals_until = end
+        self.state.watched_from = end - self._asked.timing.span
         self._remember(records.gap_record(header))
         self.deliver()
 

@@ -150,8 +150,8 @@ def gap_record(header: Header) -> RunRecord:
     """Return the row for hours that were given up because they are too long ago to catch up."""
     record = empty_record(header, FAILURE)
     reason = (
-        f"{header.window_start} to {header.window_end} was never examined: it is "
-        "further back than MAX_CATCH_UP. Run a backfill for it (--from, --to)"
+        f"{header.window_start} to {header.window_end} was never examined, nor what arrived late "
+        "in that time: it is further back than MAX_CATCH_UP. Run a backfill for it (--from, --to)"
     )
     record.update({"Reason": reason, "Error": reason})
     return record

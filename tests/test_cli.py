@@ -1,6 +1,7 @@
 """The command line as a person or a script meets it: a process, its status and its output."""
 
 import os
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -542,3 +543,47 @@ def test_the_demo_prints_json(tmp_path: Path) -> None:
     assert done.returncode == 0
     rows = json_lines(done.stdout)
     assert [row["ResourceGroup"] for row in rows] == ["rg-backup-prod", "rg-orders-prod"]
+
+
+def test_a_full_device_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
+    """When stdout takes nothing more the status is 1, and the next run delivers the findings."""
+    asked = ["run", "--recorded", str(DEMO), "--now", NOW, "--json"]
+    asked += ["--state-dir", str(tmp_path / "state")]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command(*asked),
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert len(run_cli(*asked).stdout.splitlines()) == 2
+
+
+def test_a_closed_stdout_from_the_start_is_bad_usage() -> None:
+    """Without any stdout there is nowhere to print to, which is said in one line."""
+    line = shlex.join(map(str, command("run", "--recorded", DEMO, "--now", NOW, "--json")))
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{line} >&-"],
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: standard output is closed")
+
+
+def test_one_file_for_findings_and_runs_is_refused(tmp_path: Path) -> None:
+    """Two outputs to one file would overwrite each other."""
+    file = tmp_path / "out.jsonl"
+    done = run_cli(
+        *("run", "--recorded", DEMO, "--now", NOW),
+        *("--output", file, "--runs", tmp_path / "x" / ".." / "out.jsonl"),
+    )
+    assert "name two files" in error_of(done, 2)
+    assert not file.exists()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from detection.rule.correlate import detect
 from detection.rule.ledger import hashed
 from detection.rule.select import RuleSettings
-from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse
+from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
 from detection.window import Timing
 from tests.histories import Event, Simulation, Stream, describe
 
@@ -244,3 +244,19 @@ def test_d9_a_row_that_arrives_late_is_still_paired(late: str) -> None:
         assert simulation.run(BEGIN + hour * HOUR).findings == []
     found = [f for hour in range(20, 23) for f in simulation.run(BEGIN + hour * HOUR).findings]
     assert [finding["NewOperations"] for finding in found] == [1]
+
+
+def test_hours_that_are_given_up_are_not_examined_after_all() -> None:
+    """After more than MAX_CATCH_UP the watch begins anew, and the gap is on record as a failure."""
+    happened = BEGIN + 3 * DAY
+    sign_in = Event(happened, happened, "aaaa", "Azure Key Vault", "1")
+    operation = Event(happened + MINUTE, happened + MINUTE, "aaaa", "rg-one", "2")
+    simulation = Simulation(Stream([sign_in], [operation]))
+    simulation.run(BEGIN)
+    outcome = simulation.run(BEGIN + 20 * DAY)
+    gap, first, *_ = outcome.records
+    assert (gap["Status"], gap["WindowEnd"]) == ("Failure", text_of(BEGIN + 13 * DAY))
+    assert "never examined" in gap["Error"]
+    assert first["WindowStart"] == text_of(BEGIN + 13 * DAY - HOUR)
+    assert outcome.findings == []
+    assert [record["LateRows"] for record in outcome.records] == [0] * len(outcome.records)

@@ -70,14 +70,14 @@ class JsonLinesFile:
         try:
             with os.fdopen(handle, "wb") as file:
                 if self._append and self._path.exists():
-                    with self._path.open("rb") as old:
-                        shutil.copyfileobj(old, file)
-                    shutil.copymode(self._path, whole)
-                else:
-                    whole.chmod(0o666 & ~_umask())
+                    file.write(_whole_lines(self._path.read_bytes()))
                 file.write(addition)
                 file.flush()
                 os.fsync(file.fileno())
+            if self._path.exists():
+                shutil.copymode(self._path, whole)
+            else:
+                whole.chmod(0o666 & ~_umask())
             whole.replace(self._path)
         except BaseException:
             whole.unlink()
@@ -86,6 +86,11 @@ class JsonLinesFile:
 
 def _lines(rows: Sequence[Row]) -> bytes:
     return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+def _whole_lines(content: bytes) -> bytes:
+    """Return a file's content ready for another line."""
+    return content + b"\n" if content and not content.endswith(b"\n") else content
 
 
 def _umask() -> int:

@@ -52,7 +52,7 @@ def decode(body: bytes, where: str) -> State:
     try:
         document = orjson.loads(body)
         version = document["version"]
-        if version == VERSION:
+        if type(version) is int and version == VERSION:  # true is equal to 1
             return _state(document)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StateError(
@@ -84,7 +84,9 @@ def _state(document: dict[str, Any]) -> State:
         arrivals_until=_ticks_of(document["arrivals_until"]),
         watched_from=_ticks_of(document["watched_from"]),
         ledger=Ledger(groups),
-        outbox=Outbox(list(outbox["findings"]), list(outbox["runs"])),
+        outbox=Outbox(
+            [dict(row) for row in outbox["findings"]], [dict(row) for row in outbox["runs"]]
+        ),
     )
 
 

@@ -31,7 +31,9 @@ class FolderStore:
             elif folder.exists() and not folder.is_dir():
                 raise NotADirectoryError(None, "Not a directory")
         except OSError as error:
-            raise UsageError(f"--state-dir {folder} cannot be used: {error.strerror}") from error
+            raise UsageError(
+                f"--state-dir {folder} cannot be used ({error.strerror}): name a folder that you may write to"
+            ) from error
 
     def load(self) -> tuple[State, Tag]:
         """Return the newest version."""

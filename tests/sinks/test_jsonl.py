@@ -260,3 +260,20 @@ def count_whole(path: Path) -> int:
     assert len(numbers) % 3 == 0
     assert not body or body.endswith(b"}\n")
     return len(numbers)
+
+
+def test_a_last_line_without_an_end_is_ended_first(tmp_path: Path) -> None:
+    """Rows added to a file that lacks its final newline begin a line of their own."""
+    path = tmp_path / "findings.jsonl"
+    path.write_bytes(b'{"old":1}')
+    file_of(path).deliver(Outbox([ROW]))
+    assert path.read_bytes() == b'{"old":1}\n' + LINE
+
+
+@pytest.mark.parametrize("append", [True, False])
+def test_a_file_keeps_its_permissions(tmp_path: Path, *, append: bool) -> None:
+    """A file that only its owner could read stays so, whether added to or begun anew."""
+    path = tmp_path / "findings.jsonl"
+    path.touch(0o600)
+    file_of(path, append=append).deliver(Outbox([ROW]))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
