@@ -32,7 +32,8 @@ class FolderStore:
                 raise NotADirectoryError(None, "Not a directory")
         except OSError as error:
             raise UsageError(
-                f"--state-dir {folder} cannot be used ({error.strerror}): name a folder that you may write to"
+                f"--state-dir {folder} cannot be used ({error.strerror}): name a folder that you "
+                "may write to"
             ) from error
 
     def load(self) -> tuple[State, Tag]:
