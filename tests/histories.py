@@ -181,11 +181,12 @@ class Simulation:
         if tag != str(self.version):
             raise StateConflict("another run saved first")
         self.body, self.version = encode(state), self.version + 1
+        mine = str(self.version)
         for key, findings in state.ledger.groups.items():
             for finding in findings:
                 self.reported.update((key, operation) for operation in finding.operations())
         self.fuse.cross()
-        return str(self.version)
+        return mine
 
 
 def as_logs(sign_ins: Sequence[Event], operations: Sequence[Event]) -> Logs:
