@@ -155,7 +155,9 @@ def demo_command(*, as_json: bool, verbose: bool) -> int:
         markup=False,
     )
     asked = Invocation(RECORDED_WORKSPACE, ticks.parse(DEMO_NOW))
-    return _run(RecordedSource(DEMO), _stdout(as_json=as_json), Unsaved(), asked)
+    status = _run(RecordedSource(DEMO), _stdout(as_json=as_json), Unsaved(), asked)
+    stderr.print("README.md says how to read this, and how to run it on logs of your own.")
+    return status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

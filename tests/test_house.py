@@ -1,0 +1,71 @@
+"""Data flows one way, and what should be pure is."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+RULE = sorted((ROOT / "detection" / "rule").glob("*.py"))
+MODULES = sorted((ROOT / "detection").rglob("*.py"))
+
+# What each part may import of the others: itself, and what lies below it.
+BELOW = {
+    "rule": {"rule"},
+    "errors": set[str](),
+    "schema": set[str](),
+    "window": {"rule"},
+    "sources": {"sources", "rule", "errors", "window"},
+    "sinks": {"sinks", "rule", "errors"},
+    "state": {"state", "rule", "errors"},
+    "settings": {"rule", "errors", "window"},
+    "records": {"rule", "schema", "sources", "window"},
+    "job": {"records", "rule", "schema", "sources", "sinks", "state", "errors", "window"},
+    "console": {"job", "rule", "schema", "window"},
+}
+PURE = {
+    *("bisect", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
+    *("hashlib", "itertools", "json", "operator", "re", "typing", "unicodedata"),
+    *("orjson", "socket"),  # socket only reads addresses: inet_pton
+}
+
+
+def imports(module: Path) -> set[str]:
+    """Return the names of all modules that a module imports."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "detection":
+            found.update(f"detection.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module))
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_imports_what_lies_above_it(module: Path) -> None:
+    """A part imports itself and the parts below it, and nothing else of the product."""
+    part = module.relative_to(ROOT / "detection").parts[0].removesuffix(".py")
+    used = {name.split(".")[1] for name in imports(module) if name.startswith("detection.")}
+    if part in BELOW:
+        assert used <= BELOW[part]
+
+
+@pytest.mark.parametrize("module", RULE, ids=lambda path: path.name)
+def test_the_rule_is_pure(module: Path) -> None:
+    """The rule imports nothing by which it could tell the time, read a setting or reach out."""
+    outside = {name.split(".")[0] for name in imports(module)} - {"detection"}
+    assert outside <= PURE
+
+
+def test_the_rule_asks_no_clock() -> None:
+    """Nothing in the rule calls now(), today() or utcnow()."""
+    text = "".join(path.read_text("utf-8") for path in (ROOT / "detection" / "rule").glob("*.py"))
+    assert not any(call in text for call in ("now(", "today(", "time.time"))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_stay_readable(module: Path) -> None:
+    """No module is longer than can be read in one go."""
+    assert len(module.read_text("utf-8").splitlines()) <= 260
