@@ -109,12 +109,13 @@ def run_command(
     dry_run: bool,
     verbose: bool,
 ) -> int:
-    r"""Examine the windows that are due, or those between --from and --to.
+    """Examine the windows that are due, or those between --from and --to.
 
-    \b
     Times are ISO 8601, UTC unless they say otherwise: 2026-03-14T10:00:00Z.
-    Settings come from the environment: LOOKBACK, CORRELATION_SPAN, MAX_CATCH_UP,
-    MAX_LATENESS, SUCCESS_STATUSES.
+
+    Settings come from the environment: LOOKBACK, CORRELATION_SPAN, MAX_CATCH_UP, MAX_LATENESS,
+    SUCCESS_STATUSES.
+
     Exit status: 0 ran, 1 a run failed (nothing found is lost), 2 bad usage or settings.
     """
     del verbose  # main() looks at it

@@ -11,6 +11,7 @@ import pytest
 
 from detection.rule.ticks import HOUR, MINUTE
 from detection.schema import Finding, RunRecord, columns
+from detection.settings import DEFAULTS
 from tests.strategies import END, START, operation, sign_in, written
 from tests.support import (
     ALLOWLIST,
@@ -505,8 +506,9 @@ def test_help_names_every_option() -> None:
     """`run --help` explains each option, the settings and the exit statuses."""
     done = run_cli("run", "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for text in (*RUN_OPTIONS, "LOOKBACK", "SUCCESS_STATUSES", "Exit status"):
+    for text in (*RUN_OPTIONS, *DEFAULTS, "Exit status"):
         assert text in done.stdout
+    assert "\\" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 100
 
 

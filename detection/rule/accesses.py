@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from itertools import accumulate, chain, islice
 from operator import le
 
-from detection.rule.rows import RESOURCE, SIGN_IN_ID, TIME, SignIn
-from detection.rule.select import sign_in_key
+from detection.rule.rows import RESOURCE, TIME, SignIn
+from detection.rule.select import sign_in_keys
 
 Range = tuple[int, int]
 FEW_BOUNDS = 16  # values per bound from which looking each up beats walking along
@@ -24,9 +24,7 @@ class Accesses:
     def __init__(self, rows: list[SignIn]) -> None:
         self.rows = rows
         self.times = [row[TIME] for row in rows]
-        self._keys = [
-            key if (key := row[SIGN_IN_ID])[:1].isalnum() else sign_in_key(row) for row in rows
-        ]
+        self._keys = sign_in_keys(rows)
         self._resources = [row[RESOURCE] for row in rows]
         self._weights: list[int] | None = None
         self._stretched: list[int] = []
@@ -111,6 +109,7 @@ def count_below(values: list[int], bounds: Sequence[int]) -> list[int]:
 
 def merge_ranges(lows: Sequence[int], highs: Sequence[int]) -> list[Range]:
     """Join ranges whose ends only grow into disjoint ones; empty ranges are not allowed."""
+    # Most often each begins before the last one ends, and they are one.
     if all(map(le, islice(lows, 1, None), highs)):
         return [(lows[0], highs[-1])]
     merged: list[Range] = []

@@ -1,8 +1,8 @@
 """Clauses 4 and 5 of the rule: pair by identity within the span, and summarise.
 
 Pairs are counted, never formed. Per identity both sides are sorted by time; the sign-ins that an
-operation pairs with are then the positions between two bisections, so the pair count of a group
-is a sum of lengths, and everything else about it follows from the ranges of positions reached.
+operation pairs with are then a range of positions, so the pair count of a group is a sum of
+lengths, and everything else about it follows from the ranges reached.
 """
 
 from collections import defaultdict
@@ -17,7 +17,6 @@ from detection.rule.allowlist import Allowlist
 from detection.rule.memo import Memo
 from detection.rule.rows import (
     CALLER_ADDRESS,
-    EVENT_DATA_ID,
     IDENTITY,
     NAME,
     OPERATION,
@@ -33,7 +32,7 @@ from detection.rule.select import (
     RuleSettings,
     choose_operations,
     choose_sign_ins,
-    operation_key,
+    operation_keys,
     resource_id,
 )
 from detection.rule.terms import fold, is_blank
@@ -167,12 +166,7 @@ def _summarise(
         ),
         first_event=first[TIME],
         last_event=rows[-1][TIME],
-        operations_at={
-            event_id if (event_id := row[EVENT_DATA_ID])[:1].isalnum() else operation_key(row): row[
-                TIME
-            ]
-            for row in rows
-        },
+        operations_at=dict(zip(operation_keys(rows), map(itemgetter(TIME), rows), strict=True)),
     )
 
 

@@ -115,8 +115,24 @@ def resource_id(row: Operation) -> str:
     return row[OWN_RESOURCE_ID] if is_blank(row[RESOURCE_ID]) else row[RESOURCE_ID]
 
 
-def operation_key(row: Operation) -> str:
+def operation_keys(rows: list[Operation]) -> list[str]:
     """Return what tells one operation from another: `EventDataId`, else all that is known of it."""
+    # Nearly every id begins with a letter or digit and needs no second look.
+    return [
+        event_id if (event_id := row[EVENT_DATA_ID])[:1].isalnum() else _operation_key(row)
+        for row in rows
+    ]
+
+
+def sign_in_keys(rows: list[SignIn]) -> list[str]:
+    """Return what tells one sign-in from another: `Id`, else all that is known of it."""
+    return [
+        event_id if (event_id := row[SIGN_IN_ID])[:1].isalnum() else _sign_in_key(row)
+        for row in rows
+    ]
+
+
+def _operation_key(row: Operation) -> str:
     return _key(
         row[EVENT_DATA_ID],
         row[TIME],
@@ -128,8 +144,7 @@ def operation_key(row: Operation) -> str:
     )
 
 
-def sign_in_key(row: SignIn) -> str:
-    """Return what tells one sign-in from another: `Id`, else all that is known of it."""
+def _sign_in_key(row: SignIn) -> str:
     return _key(
         row[SIGN_IN_ID],
         row[TIME],
@@ -143,8 +158,7 @@ def sign_in_key(row: SignIn) -> str:
 def _key(event_id: str, *known: int | str) -> str:
     """Return an event's id, or "~" and what is known of the event where the id is blank.
 
-    An id that itself begins with "~" gets another before it, so that no two kinds are equal. One
-    that begins with a letter or digit is always its own key, for callers in a hurry.
+    An id that itself begins with "~" gets another before it, so that no two kinds are equal.
     """
     if is_blank(event_id):
         return "~" + json.dumps(known)

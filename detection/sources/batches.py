@@ -15,12 +15,13 @@ AT_A_TIME = 100_000  # bytes, which decoded stay in a processor's cache
 TRIES = 50  # seams that turn out to be inside a text before giving up
 
 _ARRAY = re.compile(rb"\s*\[\s*(?=\{)")
+_HERE = b'"rows":["here"'
 _RESPONSE = re.compile(rb'"rows"\s*:\s*\[\s*(?=\[)')
 _SEAMS = {b"[": re.compile(rb"\]\s*,\s*(?=\[)"), b"{": re.compile(rb"\}\s*,\s*(?=\{)")}
 
 
 class Frame(NamedTuple):
-    """What surrounds the rows (a document whose rows are empty), and where they begin and end."""
+    """What surrounds the rows (a document without them), and where they begin and end."""
 
     document: Any
     start: int
@@ -42,7 +43,7 @@ def find_frame(body: bytes) -> Frame | None:
         if stop < 0:
             return None
         try:
-            document = orjson.loads(body[: response.start()] + b'"rows":[' + body[stop:])
+            document = orjson.loads(body[: response.start()] + _HERE + body[stop:])
         except ValueError:
             continue
         return Frame(document, response.end(), stop) if _has_one_table(document) else None
@@ -73,8 +74,9 @@ def batches(body: bytes, frame: Frame, at_a_time: int = AT_A_TIME) -> Iterator[l
 
 
 def _has_one_table(document: Any) -> bool:
+    """Whether what was found are the rows of a response's only table, and not of something else."""
     try:
         (table,) = document["tables"]
-        return bool(table["rows"] == [])
+        return bool(table["rows"] == ["here"])
     except (KeyError, TypeError, ValueError):
         return False

@@ -12,7 +12,7 @@ import orjson
 from detection.errors import SourceError
 from detection.rule.rows import TableShape
 from detection.sources.batches import batches, find_frame
-from detection.sources.table import Table, text_of
+from detection.sources.table import Batch, Table, text_of
 
 
 def decode_table(body: bytes, shape: TableShape, where: str, arrival: str = "") -> Table:
@@ -85,11 +85,11 @@ class _Reader:
                     "values"
                 )
         present = [name for name in self._wanted if any(name in row for row in rows)]
-        batch = {name: [row.get(name) for row in rows] for name in present}
+        batch: Batch = {name: [row.get(name) for row in rows] for name in present}
         if all("TableName" in row for row in rows):  # printed by `az`, which writes null so
             for name, values in batch.items():
                 batch[name] = [None if value == "None" else value for value in values]
-        self._table.add({**batch}, len(rows))
+        self._table.add(batch, len(rows))
 
     def _columns(self, rows: list[Any], width: int) -> list[tuple[Any, ...]]:
         """Turn rows into columns; raises SourceError for a row that does not fit."""

@@ -47,7 +47,7 @@ def test_responses(*, rows: list[Any], size: int, layout: int, statistics: bool)
     whole = orjson.loads(orjson.dumps(document))
     result = read(orjson.dumps(document, option=layout), size)
     if result is not None:
-        whole["tables"][0]["rows"] = []
+        whole["tables"][0]["rows"] = ["here"]
         assert result == (whole, rows)
 
 
@@ -88,3 +88,9 @@ def test_two_tables_are_left_to_the_whole() -> None:
     table = {"name": "T", "columns": [{"name": "a"}], "rows": [["1"], ["2"]]}
     body = orjson.dumps({"tables": [table, table]})
     assert all(read(body, size) is None for size in range(1, len(body)))
+
+
+def test_rows_of_something_else_are_left_to_the_whole() -> None:
+    """Rows that are not the table's are not taken for the table's."""
+    table = {"name": "T", "columns": [{"name": "a"}], "rows": []}
+    assert find_frame(orjson.dumps({"meta": {"rows": [["1"]]}, "tables": [table]})) is None
