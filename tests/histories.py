@@ -29,13 +29,21 @@ from detection.window import Timing, Window
 
 
 class Event(NamedTuple):
-    """A sign-in (with a resource) or an operation (with a resource group), times in ticks."""
+    """A sign-in (with a resource) or an operation (with a resource group), times in ticks.
+
+    It is ingested at `arrival`, and queries see it `unseen_for` later.
+    """
 
     time: int
     arrival: int
     identity: str
     where: str
     event_id: str
+    unseen_for: int = 0
+
+    def seen_at(self, now: int) -> bool:
+        """Whether a query at `now` returns it."""
+        return self.arrival + self.unseen_for <= now
 
 
 @dataclass(frozen=True)
@@ -46,10 +54,10 @@ class Stream:
     operations: Sequence[Event]
 
     def on_time(self) -> "Stream":
-        """Return the same events, each arriving the moment it happens."""
+        """Return the same events, each arriving the moment it happens, and seen at once."""
         return Stream(
-            [event._replace(arrival=event.time) for event in self.sign_ins],
-            [event._replace(arrival=event.time) for event in self.operations],
+            [event._replace(arrival=event.time, unseen_for=0) for event in self.sign_ins],
+            [event._replace(arrival=event.time, unseen_for=0) for event in self.operations],
         )
 
 
@@ -142,7 +150,7 @@ class Simulation:
         """Answer from the stream, row by row."""
         self.fuse.cross()
         events = [*self.stream.sign_ins, *self.stream.operations]
-        times = [event.time for event in events if since < event.arrival <= now]
+        times = [event.time for event in events if since < event.arrival and event.seen_at(now)]
         reachable = [time for time in times if time > too_late]
         late = [time for time in reachable if time <= examined]
         return Arrivals(min(reachable, default=None), len(late), len(times) - len(reachable))
@@ -151,8 +159,8 @@ class Simulation:
         """Return what has arrived of a window."""
         self.fuse.cross()
         logs = as_logs(
-            [e for e in self.stream.sign_ins if e.arrival <= now and _in(window, e)],
-            [e for e in self.stream.operations if e.arrival <= now and _in(window, e)],
+            [e for e in self.stream.sign_ins if e.seen_at(now) and _in(window, e)],
+            [e for e in self.stream.operations if e.seen_at(now) and _in(window, e)],
         )
         self.windows.append(window)
         self.logs.append(logs)

@@ -43,14 +43,15 @@ SCHEDULES = st.lists(STEPS, min_size=2, max_size=10).map(
 def events(where: Sequence[str]) -> st.SearchStrategy[list[Event]]:
     """Draw events of two identities; an event id may come again at the same or another time."""
     event = st.builds(
-        lambda time, delay, identity, place, event_id: Event(
-            time, time + delay, identity, place, f"{event_id}"
+        lambda time, delay, identity, place, event_id, unseen_for: Event(
+            time, time + delay, identity, place, f"{event_id}", unseen_for
         ),
         TIMES,
         DELAYS,
         st.sampled_from(["aaaa", "AAAA", "bbbb"]),
         st.sampled_from(where),
         st.integers(0, 30),
+        st.sampled_from([0, 0, MINUTE, 10 * MINUTE - 1]),
     )
     return st.lists(event, max_size=14)
 
@@ -201,6 +202,19 @@ def test_of_two_overlapping_runs_one_delivers(
     assert contested.findings() == alone.findings()
     assert contested.reported == alone.reported
     assert_consistent(contested)
+
+
+@pytest.mark.parametrize("seen_after", [1, 10 * MINUTE - 1])
+@pytest.mark.parametrize("came", [-9 * MINUTE, -1, 0, 1, MINUTE, 59 * MINUTE])
+def test_a_row_is_found_whenever_it_comes_between_two_runs(came: int, seen_after: int) -> None:
+    """A late row that comes just before or after a run, and is seen after it, is found next."""
+    run_at = BEGIN + 8 * HOUR
+    sign_in = Event(BEGIN, BEGIN, "aaaa", "Azure Key Vault", "1")
+    operation = Event(BEGIN + HOUR, run_at + came, "aaaa", "rg-one", "2", seen_after)
+    simulation = Simulation(Stream([sign_in], [operation]))
+    for hour in range(1, 11):
+        simulation.run(BEGIN + hour * HOUR)
+    assert [row["NewOperations"] for row in simulation.findings()] == [1]
 
 
 def test_lateness_is_bounded() -> None:
