@@ -1,0 +1,127 @@
+"""The ledger: what is new, which finding it belongs to, and what may be forgotten."""
+
+import pytest
+
+from detection.rule.correlate import Group, GroupKey
+from detection.rule.ledger import Emission, Ledger
+from detection.rule.ticks import DAY, HOUR, MINUTE
+
+NOON = 500_000 * HOUR
+
+
+def group(operations: dict[str, int], *, resource_group: str = "rg") -> Group:
+    """Return a group of one identity with these operations, by key and time."""
+    return Group(
+        key=GroupKey("identity", "name", resource_group),
+        service_principal_name="name",
+        service_principal_id="identity",
+        resource_group=resource_group,
+        pairs=len(operations),
+        distinct_sign_ins=1,
+        resources=["Azure Key Vault"],
+        operations=["a/write"],
+        affected_resources=[],
+        subscription_ids=[],
+        caller_addresses=[],
+        first_event=min(operations.values()),
+        last_event=max(operations.values()),
+        operations_at=operations,
+    )
+
+
+def review(
+    ledger: Ledger, *groups: Group, end: int, start: int | None = None, scope: str = "here"
+) -> list[Emission]:
+    """Review one window, of two hours unless told otherwise, at the moment it ends."""
+    begin = end - 2 * HOUR if start is None else start
+    return ledger.review(groups, scope=scope, start=begin, end=end, now=end)
+
+
+def told(emissions: list[Emission]) -> list[tuple[int, int]]:
+    """Return revision and number of new operations of each emission."""
+    return [(emission.revision, emission.new_operations) for emission in emissions]
+
+
+def test_a_first_sight_opens_a_finding() -> None:
+    """A group with operations never reported is revision 1, and all of them are new."""
+    assert told(review(Ledger(), group({"a": NOON, "b": NOON}), end=NOON)) == [(1, 2)]
+
+
+def test_the_same_again_is_silent() -> None:
+    """A group whose operations were all reported is not emitted."""
+    ledger = Ledger()
+    review(ledger, group({"a": NOON}), end=NOON)
+    assert review(ledger, group({"a": NOON}), end=NOON + HOUR) == []
+
+
+def test_more_of_a_finding_in_the_window_is_its_next_revision() -> None:
+    """What is new beside an operation reported in this window revises that finding."""
+    ledger = Ledger()
+    (first,) = review(ledger, group({"a": NOON}), end=NOON)
+    (second,) = review(ledger, group({"a": NOON, "b": NOON + 1}), end=NOON + HOUR)
+    assert (second.finding_id, second.revision, second.new_operations) == (first.finding_id, 2, 1)
+
+
+def test_a_finding_with_nothing_in_the_window_is_left_alone() -> None:
+    """What is new when no reported operation is in the window opens a finding of its own."""
+    ledger = Ledger()
+    (first,) = review(ledger, group({"a": NOON}), end=NOON)
+    (second,) = review(ledger, group({"b": NOON + 3 * HOUR}), end=NOON + 3 * HOUR)
+    assert second.finding_id != first.finding_id
+    assert second.revision == 1
+
+
+@pytest.mark.parametrize(("age", "revision"), [(DAY - 1, 2), (DAY, 1)])
+def test_a_finding_is_revised_for_a_day(age: int, revision: int) -> None:
+    """A finding opened a day before the window's end takes nothing more; a tick less, it does."""
+    ledger = Ledger()
+    review(ledger, group({"a": NOON}), end=NOON)
+    late = group({"a": NOON, "b": NOON + 1})
+    assert told(review(ledger, late, end=NOON + age, start=NOON - HOUR)) == [(revision, 1)]
+
+
+def test_of_several_findings_the_latest_is_revised() -> None:
+    """Where two findings of a group have an operation in the window, the younger goes on."""
+    ledger = Ledger()
+    review(ledger, group({"a": NOON}), end=NOON)
+    (younger,) = review(ledger, group({"b": NOON + 3 * HOUR}), end=NOON + 3 * HOUR)
+    both = group({"a": NOON, "b": NOON + 3 * HOUR, "c": NOON + 4 * HOUR})
+    (third,) = review(ledger, both, end=NOON + 4 * HOUR, start=NOON - HOUR)
+    assert (third.finding_id, third.revision) == (younger.finding_id, 2)
+
+
+def test_groups_and_scopes_are_apart() -> None:
+    """The same operation in two groups or two workspaces is reported in each, under other ids."""
+    ledger = Ledger()
+    pair = review(ledger, group({"a": NOON}), group({"a": NOON}, resource_group="b"), end=NOON)
+    other = review(Ledger(), group({"a": NOON}), end=NOON, scope="there")
+    assert len({emission.finding_id for emission in [*pair, *other]}) == 3
+
+
+def test_an_id_follows_from_the_first_operation() -> None:
+    """The same logs give the same ids in a new ledger, whatever came with the first operation."""
+    (once,) = review(Ledger(), group({"a": NOON}), end=NOON)
+    (again,) = review(Ledger(), group({"a": NOON, "b": NOON + 1}), end=NOON + HOUR)
+    assert once.finding_id == again.finding_id
+
+
+def test_a_repeat_seen_later_moves_an_operation_in_time() -> None:
+    """An operation whose row comes again with a later time is in the windows that hold that."""
+    ledger = Ledger()
+    (first,) = review(ledger, group({"a": NOON}), end=NOON)
+    assert review(ledger, group({"a": NOON + 3 * HOUR}), end=NOON + 3 * HOUR) == []
+    (second,) = review(
+        ledger, group({"a": NOON + 3 * HOUR, "b": NOON + 4 * HOUR}), end=NOON + 4 * HOUR
+    )
+    assert (second.finding_id, second.revision) == (first.finding_id, 2)
+
+
+def test_what_no_window_reaches_is_forgotten() -> None:
+    """A finding last seen at or before the horizon goes; one seen after it stays."""
+    ledger = Ledger()
+    review(ledger, group({"a": NOON}), end=NOON)
+    review(ledger, group({"b": NOON}, resource_group="other"), end=NOON + MINUTE)
+    ledger.forget(NOON)
+    assert [key.resource_group for key in ledger.groups] == ["other"]
+    ledger.forget(NOON + MINUTE)
+    assert ledger.groups == {}
