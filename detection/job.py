@@ -31,18 +31,22 @@ from detection.window import (
     reach_back,
 )
 
-OUTBOX_LIMIT = 100_000  # rows that may wait before detection stops until they are delivered
+OUTBOX_LIMIT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What is asked for: the windows due at `now` (ticks), or those of `backfill` (from, to)."""
+    """What is asked for: the windows due at `now` (ticks), or those of `backfill` (from, to).
+
+    `outbox_limit` is how many rows may wait before detection stops until they are delivered.
+    """
 
     workspace_id: str
     now: int
     timing: Timing = field(default_factory=Timing)
     rule: RuleSettings = field(default_factory=RuleSettings)
     backfill: tuple[int, int] | None = None
+    outbox_limit: int = OUTBOX_LIMIT
 
 
 @dataclass(slots=True)
@@ -117,10 +121,10 @@ class _Job:
 
     def has_room(self) -> bool:
         """Whether more rows may wait; else the watermark stays where it is."""
-        if len(self.state.outbox) < OUTBOX_LIMIT:
+        if len(self.state.outbox) < self._asked.outbox_limit:
             return True
         self._fail(
-            f"{OUTBOX_LIMIT} or more rows wait in the outbox: nothing more is examined until "
+            f"{self._asked.outbox_limit} or more rows wait in the outbox: nothing more is examined until "
             "they can be delivered"
         )
         return False

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import orjson
 
-from detection.errors import StateConflict
-from detection.job import Invocation, Outcome, run
+from detection.errors import DeliveryError, SourceError, StateConflict
+from detection.job import OUTBOX_LIMIT, Invocation, Outcome, run
 from detection.rule.ledger import Outbox, State
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
@@ -97,10 +97,19 @@ class Simulation:
     windows: list[Window] = field(default_factory=list)
     logs: list[Logs] = field(default_factory=list)
     fuse: Fuse = field(default_factory=Fuse)
+    unreadable: bool = False
+    refusing: bool = False
+    outbox_limit: int = OUTBOX_LIMIT
 
     def run(self, now: int, backfill: tuple[int, int] | None = None) -> Outcome:
         """Run the job once, as a process of its own would."""
-        asked = Invocation("workspace", now, self.timing, backfill=backfill)
+        asked = Invocation(
+            "workspace",
+            now,
+            self.timing,
+            backfill=backfill,
+            outbox_limit=self.outbox_limit,
+        )
         return run(self, self, self, asked)
 
     def run_or_die(self, now: int, boundary: int | None) -> bool:
@@ -148,7 +157,7 @@ class Simulation:
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Answer from the stream, row by row."""
-        self.fuse.cross()
+        self._check_readable()
         events = [*self.stream.sign_ins, *self.stream.operations]
         times = [event.time for event in events if since < event.arrival and event.seen_at(now)]
         reachable = [time for time in times if time > too_late]
@@ -157,7 +166,7 @@ class Simulation:
 
     def read(self, window: Window, now: int) -> Logs:
         """Return what has arrived of a window."""
-        self.fuse.cross()
+        self._check_readable()
         logs = as_logs(
             [e for e in self.stream.sign_ins if e.seen_at(now) and _in(window, e)],
             [e for e in self.stream.operations if e.seen_at(now) and _in(window, e)],
@@ -166,10 +175,17 @@ class Simulation:
         self.logs.append(logs)
         return logs
 
+    def _check_readable(self) -> None:
+        self.fuse.cross()
+        if self.unreadable:
+            raise SourceError("the workspace does not answer")
+
     # The job's sink.
 
     def deliver(self, outbox: Outbox) -> None:
         """Keep each row; a kill in the middle leaves some delivered."""
+        if self.refusing:
+            raise DeliveryError("the endpoint is out of order")
         for row in (*outbox.findings, *outbox.runs):
             self.fuse.cross()
             self.delivered.append(orjson.dumps(row))
