@@ -124,8 +124,8 @@ class _Job:
         if len(self.state.outbox) < self._asked.outbox_limit:
             return True
         self._fail(
-            f"{self._asked.outbox_limit} or more rows wait in the outbox: nothing more is examined until "
-            "they can be delivered"
+            f"{self._asked.outbox_limit} or more rows wait in the outbox: nothing more is "
+            "examined until they can be delivered"
         )
         return False
 
