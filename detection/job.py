@@ -69,8 +69,11 @@ def run(
     asked: Invocation,
     *,
     progress: Progress = iter,
+    has_time: Callable[[], bool] = lambda: True,
 ) -> Outcome:
     """Examine every window due, in order; a window that cannot be read ends the invocation.
+
+    Once `has_time` says no, no further window is begun; what is left is due next time.
 
     Raises StateError if the state cannot be used or another run was first. Reading and delivering
     do not raise: what failed is in the outcome, and is tried again next time.
@@ -85,11 +88,13 @@ def run(
         if plan.gap is not None:
             job.give_up(*plan.gap)
     job.outcome.due = len(windows)
-    late = True  # only the first window reaches back
+    first = True  # it alone reaches back, and is examined however little time there is
     for window in progress(windows):
-        if not job.has_room() or not job.examine(window, reach=late):
+        if not (first or has_time()) or not job.has_room():
             break
-        late = False
+        if not job.examine(window, reach=first):
+            break
+        first = False
         job.deliver()
     return job.outcome
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from detection.errors import SettingsError
 from detection.rule.select import RuleSettings
@@ -13,12 +14,44 @@ _DURATION = re.compile(
     r"P(?:(\d{1,4})D)?(?:T(?=\d)(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,7})S)?)?",
     re.ASCII,
 )
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+# What the rule and its windows need, wherever logs come from.
 DEFAULTS = {
     "LOOKBACK": "PT2H",
     "CORRELATION_SPAN": "PT1H",
     "MAX_CATCH_UP": "P7D",
     "MAX_LATENESS": "P1D",
     "SUCCESS_STATUSES": "Success",
+}
+
+
+class Form(NamedTuple):
+    """What a value must match in full, what that is called, and the default ("" for none)."""
+
+    pattern: str
+    meaning: str
+    default: str = ""
+
+
+# What it takes to work on workspaces, beside WORKSPACE_IDS.
+FORMS = {
+    "LOGS_QUERY_ENDPOINT": Form(
+        r"https://[\w.:-]+/?", "an https address", "https://api.loganalytics.io"
+    ),
+    "LOGS_INGESTION_ENDPOINT": Form(r"https://[\w.:-]+/?", "an https address"),
+    "LOGS_INGESTION_RULE_ID": Form(r"dcr-[0-9a-f]{32}", "dcr- and 32 hexadecimal digits"),
+    "FINDINGS_STREAM": Form(r"Custom-\w+", "Custom- and a name", "Custom-ManagedIdentityImpact_CL"),
+    "RUNS_STREAM": Form(r"Custom-\w+", "Custom- and a name", "Custom-ManagedIdentityImpactRuns_CL"),
+    "STATE_ACCOUNT_URL": Form(
+        r"https://[\w.-]+/?|http://(127\.0\.0\.1|localhost)(:\d+)?/\w+/?",
+        "the blob address of a storage account",
+    ),
+    "STATE_CONTAINER": Form(
+        r"[a-z0-9](-?[a-z0-9]){2,62}", "a container's name", "managed-identity-impact"
+    ),
+    "WATCHLIST_ALIAS": Form(r"[A-Za-z_]\w*", "a watchlist's alias", "NetworkAllowlist"),
+    "DRY_RUN": Form(r"(?i:true|false)", "true or false", "false"),
 }
 
 
@@ -61,6 +94,61 @@ class Settings:
         if problems:
             raise SettingsError("; ".join(problems))
         return cls(timing, RuleSettings(timing.span, statuses))
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What it takes to work on workspaces: where to read, to write and to remember."""
+
+    workspace_ids: tuple[str, ...]
+    query_endpoint: str
+    ingestion_endpoint: str
+    ingestion_rule_id: str
+    findings_stream: str
+    runs_stream: str
+    state_account_url: str
+    state_container: str
+    watchlist_alias: str
+    dry_run: bool
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Service":
+        """Read settings; raises SettingsError that names every one that is absent or unusable."""
+        problems: list[str] = []
+
+        def text(name: str) -> str:
+            form = FORMS[name]
+            value = environment.get(name, "").strip() or form.default
+            if not value:
+                problems.append(f"{name} is not set: it takes {form.meaning}")
+            elif not re.fullmatch(form.pattern, value, re.ASCII):
+                problems.append(f"{name}: {value[:60]!r} is not {form.meaning}")
+            return value
+
+        given = environment.get("WORKSPACE_IDS", "").lower().split(",")
+        ids = tuple(dict.fromkeys(filter(None, map(str.strip, given))))
+        if not ids:
+            problems.append("WORKSPACE_IDS is not set: it takes workspace ids, comma separated")
+        problems += [
+            f"WORKSPACE_IDS: {name[:60]!r} is not a workspace id, which is a GUID"
+            for name in ids
+            if not _GUID.fullmatch(name)
+        ]
+        service = cls(
+            workspace_ids=ids,
+            query_endpoint=text("LOGS_QUERY_ENDPOINT").rstrip("/"),
+            ingestion_endpoint=text("LOGS_INGESTION_ENDPOINT").rstrip("/"),
+            ingestion_rule_id=text("LOGS_INGESTION_RULE_ID"),
+            findings_stream=text("FINDINGS_STREAM"),
+            runs_stream=text("RUNS_STREAM"),
+            state_account_url=text("STATE_ACCOUNT_URL").rstrip("/"),
+            state_container=text("STATE_CONTAINER"),
+            watchlist_alias=text("WATCHLIST_ALIAS"),
+            dry_run=text("DRY_RUN").lower() == "true",
+        )
+        if problems:
+            raise SettingsError("; ".join(problems))
+        return service
 
 
 def parse_duration(text: str) -> int:
