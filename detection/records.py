@@ -87,6 +87,7 @@ def finding(emission: Emission, header: Header) -> Finding:
         WindowStart=header.window_start,
         WindowEnd=header.window_end,
         RunId=header.run_id,
+        Shortened=False,
     )
 
 
@@ -193,6 +194,7 @@ def empty_record(header: Header, status: str) -> RunRecord:
         BytesRead=0,
         RuleVersion=RULE_VERSION,
         Error="",
+        Shortened=False,
     )
 
 

@@ -11,6 +11,7 @@ Moment = Annotated[str, "datetime"]  # ISO 8601 UTC with Z
 Count = Annotated[int, "long"]
 Small = Annotated[int, "int"]
 Texts = Annotated[list[str], "dynamic"]
+Flag = Annotated[bool, "boolean"]
 
 RULE_NAME = "Managed identity data-plane access followed by management-plane impact"
 RULE_VERSION = "1.0.0"
@@ -49,6 +50,7 @@ class Finding(TypedDict):
     WindowStart: Moment
     WindowEnd: Moment
     RunId: Text
+    Shortened: Flag  # a field was longer than the table takes, and was cut to fit
 
 
 class RunRecord(TypedDict):
@@ -87,6 +89,7 @@ class RunRecord(TypedDict):
     BytesRead: Count
     RuleVersion: Text
     Error: Text
+    Shortened: Flag  # as in Finding
 
 
 def columns(table: type) -> list[tuple[str, str]]:

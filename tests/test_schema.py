@@ -49,6 +49,7 @@ FINDING_COLUMNS = {
     "WindowStart": "datetime",
     "WindowEnd": "datetime",
     "RunId": "string",
+    "Shortened": "boolean",
 }
 RUN_COLUMNS = {
     "TimeGenerated": "datetime",
@@ -84,6 +85,7 @@ RUN_COLUMNS = {
     "BytesRead": "long",
     "RuleVersion": "string",
     "Error": "string",
+    "Shortened": "boolean",
 }
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?Z", re.ASCII)
 OPTIONAL = {"LatestSignIn", "LatestOperation"}
@@ -122,6 +124,8 @@ def check_row(row: Mapping[str, object], table: type) -> None:
             case "dynamic":
                 assert isinstance(value, list), name
                 assert all(isinstance(item, str) for item in value), name
+            case "boolean":
+                assert type(value) is bool, name
             case _:
                 assert type(value) is int, name
     assert orjson.loads(orjson.dumps(row)) == row
