@@ -1,8 +1,13 @@
 """How hard the property tests look: a little at the desk, far more in CI."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.servers import Containers, azurite
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
@@ -14,3 +19,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],  # shared runners pause
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session")
+def containers() -> Iterator[Containers]:
+    """Make containers in an emulator, one for each process of tests.
+
+    Skips where the emulator cannot be had, except in CI.
+    """
+    with azurite() as server, contextlib.ExitStack() as closing:
+        yield Containers(server, closing)

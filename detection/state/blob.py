@@ -1,0 +1,148 @@
+"""State in Azure Blob Storage, one blob a workspace: the written form, compressed.
+
+A version's tag is its ETag. The first version is written only where no blob is, every other only
+over the ETag that was read, so that of two overlapping runs one wins. No lease is taken, so none
+can be left behind.
+"""
+
+import gzip
+import uuid
+import zlib
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.storage.blob import ContainerClient, ContentSettings, StorageErrorCode
+
+from detection.errors import StateConflict, StateError
+from detection.rule.ledger import State
+from detection.state import Tag
+from detection.state.codec import RECOVERY, decode, encode
+
+# For the ContainerClient that a BlobStore is given. The SDK's own patience, minutes of waiting
+# between and within four attempts, is too much for a run that must end; with these options it knows
+# after some 20 seconds that storage is away, after two minutes that it is silent.
+CLIENT_OPTIONS: dict[str, Any] = {
+    "connection_timeout": 10,  # seconds, as the next
+    "read_timeout": 30,
+    "retry_total": 3,
+    "initial_backoff": 1,  # the waits are about 3, 5 and 9 seconds
+    "increment_base": 2,
+    "random_jitter_range": 1,
+}
+
+_WRITE_ID = "writeid"  # metadata: which call of save() wrote this version
+# A version is there though none should be, or not the one that should.
+_TAKEN = {StorageErrorCode.BLOB_ALREADY_EXISTS, StorageErrorCode.CONDITION_NOT_MET}
+
+
+class BlobStore:
+    """A StateStore whose tag is the ETag of the version it read."""
+
+    def __init__(self, *, container: ContainerClient, workspace_id: str) -> None:
+        """Use the blob `<workspace_id>.json.gz`; make `container` with CLIENT_OPTIONS."""
+        self._blob = container.get_blob_client(f"{workspace_id}.json.gz")
+        self._where = self._blob.url.partition("?")[0]  # what follows may be a signature
+
+    def load(self) -> tuple[State, Tag]:
+        """Return the state, or a new one with the tag "" if there is no blob.
+
+        Raises StateError if the container is missing, the service refuses or does not answer, or
+        what is there is damaged or of a newer version; StateConflict if it changed while read.
+        """
+        try:
+            stream = self._blob.download_blob()
+            packed = stream.readall()
+        except AzureError as error:
+            if _code(error) == StorageErrorCode.BLOB_NOT_FOUND:
+                return State(), ""
+            if _code(error) == StorageErrorCode.CONDITION_NOT_MET:
+                raise StateConflict(
+                    f"another run wrote {self._where} while this one read it and delivered nothing"
+                ) from error
+            raise self._failure("read", error) from error
+        try:
+            body = gzip.decompress(packed)
+        except (OSError, EOFError, zlib.error) as error:
+            raise StateError(
+                f"{self._where} is damaged ({type(error).__name__}: {error!s:.80}); {RECOVERY}"
+            ) from error
+        return decode(body, self._where), str(stream.properties.etag)
+
+    def save(self, state: State, tag: Tag) -> Tag:
+        """Write `state` over the version `tag`, or as the first if that is ""; return the new tag.
+
+        Raises StateConflict if another version is there, StateError if the service refuses or does
+        not answer. After the latter the state may be there all the same: the next run will see.
+        """
+        write_id = uuid.uuid4().hex
+        condition: dict[str, Any] = {"match_condition": MatchConditions.IfMissing}
+        if tag:
+            condition = {"match_condition": MatchConditions.IfNotModified, "etag": tag}
+        try:
+            written = self._blob.upload_blob(
+                gzip.compress(encode(state), mtime=0),  # no time: equal states give equal bytes
+                overwrite=bool(tag),
+                metadata={_WRITE_ID: write_id},
+                # Not as content encoding: clients would unpack it, some of them a part at a time.
+                content_settings=ContentSettings(content_type="application/gzip"),
+                **condition,
+            )
+        except AzureError as error:
+            if _code(error) not in _TAKEN:
+                raise self._failure("written", error) from error
+            return self._tag_if_ours(write_id)
+        return str(written["etag"])
+
+    def _tag_if_ours(self, write_id: str) -> Tag:
+        """Return the tag of the version that was in the way, if this very call wrote it.
+
+        An answer can be lost after the service has written: the client then sends the same write
+        again and is told that it came too late. The id tells this apart from a rival's write; the
+        content could not, since two runs over the same logs may write the same bytes, and both
+        would take themselves for the winner and deliver.
+        """
+        try:
+            found = self._blob.get_blob_properties()
+        except AzureError as error:
+            if _code(error) == StorageErrorCode.BLOB_NOT_FOUND:
+                raise StateConflict(
+                    f"{self._where} was removed while this run worked; it delivered nothing more"
+                ) from error
+            raise self._failure("read", error) from error
+        if found.metadata.get(_WRITE_ID) != write_id:
+            raise StateConflict(
+                f"another run wrote {self._where} first; this one delivered nothing more"
+            )
+        return str(found.etag)
+
+    def _failure(self, action: str, error: AzureError) -> StateError:
+        """Say in one line why the blob could not be read or written, and what helps."""
+        failed = f"{self._where} cannot be {action}"
+        cause = f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+        if isinstance(error, ClientAuthenticationError) and error.status_code not in {401, 403}:
+            return StateError(f"{failed}: no token ({cause}); sign in, or check the identity")
+        if not isinstance(error, HttpResponseError) or error.status_code is None:
+            return StateError(
+                f"{failed}: no answer ({cause}); check the storage account's name and that its "
+                "network lets this app in; the next run tries again"
+            )
+        told = f"{error.status_code} {_code(error) or error.reason}"
+        if _code(error) == StorageErrorCode.CONTAINER_NOT_FOUND:
+            return StateError(
+                f"{failed}: there is no container {self._blob.container_name}; create it, or "
+                "correct STATE_CONTAINER"
+            )
+        if error.status_code in {401, 403}:
+            return StateError(
+                f"{failed}: access was refused ({told}); give this app's identity the role Storage "
+                "Blob Data Contributor or Owner on the storage account (a new assignment takes up "
+                "to 30 minutes), and check that the account's network rules let it in"
+            )
+        return StateError(f"{failed}: the service answered {told}; the next run tries again")
+
+
+def _code(error: AzureError) -> str:
+    """Return the service's word for what is wrong; a status alone can mean several things."""
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code) or "")

@@ -1,0 +1,597 @@
+"""State in a blob, against a real emulator: one winner a version, and nothing is ever reset."""
+
+import gzip
+import socket
+import socketserver
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError, ServiceResponseError
+from azure.storage.blob import (
+    BlobLeaseClient,
+    ContainerClient,
+    ContainerSasPermissions,
+    generate_container_sas,
+)
+from hypothesis import given
+
+from detection.errors import StateConflict, StateError
+from detection.job import Invocation, run
+from detection.rule.ledger import State
+from detection.rule.ticks import HOUR, MINUTE, parse
+from detection.state import Tag
+from detection.state.blob import CLIENT_OPTIONS, BlobStore
+from detection.state.codec import encode
+from tests.histories import Event, Fuse, Killed, Simulation, Stream
+from tests.servers import ACCOUNT, AT_ONCE, KEY, Containers, Line
+from tests.state.states import STATES, content, numbered
+
+WORKSPACE = "6f1b0a5c-0000-4000-8000-00000000000a"
+BLOB = f"{WORKSPACE}.json.gz"
+TEN = parse("2026-03-14T10:00:00Z")
+# Reported by the first run of two, by the second, and by the second because it arrives late.
+STREAM = Stream(
+    [Event(TEN - 90 * MINUTE, TEN - 90 * MINUTE, "aaaa", "Azure Storage", "s")],
+    [
+        Event(TEN - 80 * MINUTE, TEN - 80 * MINUTE, "aaaa", "rg-one", "1"),
+        Event(TEN - 70 * MINUTE, TEN - 70 * MINUTE, "aaaa", "rg-two", "2"),
+        Event(TEN - 40 * MINUTE, TEN + 10 * MINUTE, "aaaa", "rg-one", "3"),
+    ],
+)
+
+
+class BadLine(Line):
+    """A line on which something may happen to each answer before it is handed over."""
+
+    def __init__(self, answered: Callable[[str], None]) -> None:
+        super().__init__()
+        self._answered = answered
+
+    def send(self, request: Any, **options: Any) -> Any:
+        """Send, wait for the answer, and hand it over unless it is lost."""
+        answer = super().send(request, **options)
+        self._answered(request.method)
+        return answer
+
+
+class Losing:
+    """Loses the answers to the first writes; `meanwhile` happens with each loss."""
+
+    def __init__(self, losses: int, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self.left = losses
+        self.writes = 0
+        self._meanwhile = meanwhile
+
+    def __call__(self, method: str) -> None:
+        """Take note of a request that the server has answered."""
+        if method != "PUT":
+            return
+        self.writes += 1
+        if self.left:
+            self.left -= 1
+            self._meanwhile()
+            raise ServiceResponseError("the line went dead")
+
+
+@pytest.fixture(scope="module")
+def shared(containers: Containers) -> ContainerClient:
+    """Make one container for many workspaces."""
+    return containers.new()
+
+
+def store(container: ContainerClient) -> BlobStore:
+    """Return a store of its own for the one workspace."""
+    return BlobStore(container=container, workspace_id=WORKSPACE)
+
+
+def put(container: ContainerClient, body: bytes) -> object:
+    """Put a blob where the state would be and return its version."""
+    return container.upload_blob(BLOB, body).get_blob_properties().etag
+
+
+def there(container: ContainerClient) -> tuple[bytes, object]:
+    """Return the blob's content and version."""
+    stream = container.download_blob(BLOB)
+    return stream.readall(), stream.properties.etag
+
+
+@given(STATES)
+def test_a_state_comes_back_as_it_was(shared: ContainerClient, state: State) -> None:
+    """What is saved is loaded again, by another store too, with the tag that saving gave."""
+    workspace = str(uuid.uuid4())
+    first, second = (BlobStore(container=shared, workspace_id=workspace) for _ in range(2))
+    tag = first.save(state, first.load()[1])
+    for each in (first, second):
+        loaded, loaded_tag = each.load()
+        assert content(loaded) == content(state)
+        assert loaded_tag == tag
+
+
+def test_without_a_blob_the_state_is_new(containers: Containers) -> None:
+    """Where nothing was ever written the state is new, its tag is empty, and no blob is made."""
+    container = containers.new()
+    assert store(container).load() == (State(), "")
+    assert list(container.list_blob_names()) == []
+
+
+def test_saves_follow_one_another(containers: Containers) -> None:
+    """Each save is made with the tag of the one before, and one blob holds the last."""
+    container = containers.new()
+    each = store(container)
+    tags = [each.load()[1]]
+    for number in range(6):
+        tags.append(each.save(numbered(number), tags[-1]))
+        assert each.load() == (numbered(number), tags[-1])
+    assert len(set(tags)) == len(tags)
+    assert list(container.list_blob_names()) == [BLOB]
+
+
+def test_the_blob_is_the_written_form_compressed(containers: Containers) -> None:
+    """The blob unpacks to what the codec writes, and says that it is packed, not encoded."""
+    container = containers.new()
+    store(container).save(numbered(3), "")
+    body, _ = there(container)
+    assert gzip.decompress(body) == encode(numbered(3))
+    settings = container.get_blob_client(BLOB).get_blob_properties().content_settings
+    assert (settings.content_type, settings.content_encoding) == ("application/gzip", None)
+
+
+def test_equal_states_give_equal_blobs(containers: Containers) -> None:
+    """The same state written at another time, over another version, is the same to the byte."""
+    container = containers.new()
+    tag = store(container).save(numbered(3), "")
+    before, _ = there(container)
+    time.sleep(1.1)  # gzip would write the second down
+    store(container).save(numbered(3), store(container).save(numbered(4), tag))
+    after, etag = there(container)
+    assert after == before
+    assert etag != tag
+
+
+def test_workspaces_do_not_share_a_state(containers: Containers) -> None:
+    """Two workspaces in one container have a blob each."""
+    container = containers.new()
+    one, other = (BlobStore(container=container, workspace_id=name) for name in ("one", "other"))
+    one.save(numbered(1), "")
+    assert other.load() == (State(), "")
+    other.save(numbered(2), "")
+    assert one.load()[0] == numbered(1)
+    assert list(container.list_blob_names()) == ["one.json.gz", "other.json.gz"]
+
+
+@pytest.mark.parametrize("writes", [0, 1, 3])
+def test_a_run_that_read_before_another_wrote_loses(containers: Containers, writes: int) -> None:
+    """A save with a tag that is no longer the last fails, be it the first, and changes nothing."""
+    container = containers.new()
+    tag = stale = ""
+    for number in range(writes):
+        tag = stale = store(container).save(numbered(number), tag)
+    store(container).save(numbered(8), tag)
+    before = there(container)
+    with pytest.raises(StateConflict, match=f"another run wrote .*{BLOB} first"):
+        store(container).save(numbered(9), stale)
+    assert there(container) == before
+
+
+def test_equal_bytes_of_another_run_are_not_ours(containers: Containers) -> None:
+    """Two runs that come to the same state do not both win: one of them delivers."""
+    container = containers.new()
+    tag = store(container).save(numbered(1), "")
+    store(container).save(numbered(2), tag)
+    with pytest.raises(StateConflict):
+        store(container).save(numbered(2), tag)
+    with pytest.raises(StateConflict):
+        store(container).save(numbered(2), "")
+
+
+def test_a_blob_that_vanished_is_not_written_anew(containers: Containers) -> None:
+    """A run whose state was removed under it loses; the next one begins anew."""
+    container = containers.new()
+    tag = store(container).save(numbered(1), "")
+    container.delete_blob(BLOB)
+    with pytest.raises(StateConflict, match="was removed"):
+        store(container).save(numbered(2), tag)
+    assert store(container).load() == (State(), "")
+
+
+def test_of_racing_threads_one_wins_each_version(containers: Containers) -> None:
+    """Two threads save over each version at the same moment: one wins, the other is told."""
+    container = containers.new()
+    start = threading.Barrier(2)
+    stores = [store(containers.client(container.container_name)) for _ in range(2)]
+
+    def attempt(mine: BlobStore, state: State, tag: Tag) -> Tag | None:
+        start.wait(10)
+        try:
+            return mine.save(state, tag)
+        except StateConflict:
+            return None
+
+    tag = ""
+    with ThreadPoolExecutor(2) as threads:
+        for version in range(20):
+            states = [numbered(2 * version), numbered(2 * version + 1)]
+            tags = list(threads.map(attempt, stores, states, [tag, tag]))
+            won = [each is not None for each in tags]
+            assert sorted(won) == [False, True]
+            state, tag = stores[0].load()
+            assert tag == tags[won.index(True)]
+            assert state == states[won.index(True)]
+
+
+@pytest.mark.parametrize("losses", [1, 2])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_lost_answer_is_no_lost_race(containers: Containers, losses: int, first: bool) -> None:
+    """A write whose answer is lost is sent again, refused, and recognised as done."""
+    container = containers.new()
+    tag = "" if first else store(container).save(numbered(1), "")
+    losing = Losing(losses)
+    lossy = store(containers.client(container.container_name, transport=BadLine(losing)))
+    tag = lossy.save(numbered(2), tag)
+    assert (losing.writes, losing.left) == (losses + 1, 0)
+    assert store(container).load() == (numbered(2), tag)
+    assert lossy.save(numbered(3), tag) == store(container).load()[1]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_rival_after_a_lost_answer_wins(containers: Containers, first: bool) -> None:
+    """If another run went on from a write whose answer was lost, that run is the one to go on."""
+    container = containers.new()
+    tag = "" if first else store(container).save(numbered(1), "")
+
+    def rival() -> None:
+        state, read = store(container).load()
+        assert state == numbered(2)
+        store(container).save(numbered(2), read)  # equal bytes, in another call
+
+    line = BadLine(Losing(1, rival))
+    with pytest.raises(StateConflict, match="another run wrote"):
+        store(containers.client(container.container_name, transport=line)).save(numbered(2), tag)
+
+
+def test_a_write_that_is_never_answered_is_found_by_the_next_run(containers: Containers) -> None:
+    """When every answer is lost the run fails; what it wrote is there to go on from."""
+    container = containers.new()
+    line = BadLine(Losing(99))
+    with pytest.raises(StateError, match=r"no answer .*the line went dead") as caught:
+        store(containers.client(container.container_name, transport=line)).save(numbered(1), "")
+    assert not isinstance(caught.value, StateConflict)
+    assert store(container).load()[0] == numbered(1)
+
+
+def test_a_state_read_in_parts_is_of_one_version(containers: Containers) -> None:
+    """A blob too big for one request is read whole, or not at all if it changes meanwhile."""
+    container = containers.new()
+    tag = store(container).save(numbered(1), "")
+    parts = {"max_single_get_size": 512, "max_chunk_get_size": 256}
+    name = container.container_name
+    assert store(containers.client(name, **parts)).load() == (numbered(1), tag)
+    rivals = iter([numbered(2)])
+
+    def rival(method: str) -> None:
+        assert method == "GET"
+        for state in rivals:
+            store(container).save(state, tag)
+
+    with pytest.raises(StateConflict, match="while this one read it"):
+        store(containers.client(name, transport=BadLine(rival), **parts)).load()
+    assert store(container).load()[0] == numbered(2)
+
+
+GOOD = gzip.compress(encode(numbered(3)))
+DAMAGED = {
+    "empty": b"",
+    "not-compressed": encode(numbered(3)),
+    "cut": GOOD[: len(GOOD) // 2],
+    "cut-at-the-end": GOOD[:-1],
+    "one-byte-changed": GOOD[:200] + bytes([GOOD[200] ^ 1]) + GOOD[201:],
+    "wrong-checksum": GOOD[:-8] + bytes([GOOD[-8] ^ 1]) + GOOD[-7:],
+    "something-behind": GOOD + b"more",
+    "twice": GOOD + GOOD,
+    "not-json": gzip.compress(b"{"),
+    "no-state": gzip.compress(b"{}"),
+}
+
+
+@pytest.mark.parametrize("body", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_state_is_left_as_it_was(containers: Containers, body: bytes) -> None:
+    """Loading fails with the blob's name and the way to recover, and changes nothing."""
+    container = containers.new()
+    etag = put(container, body)
+    for _ in range(2):
+        with pytest.raises(StateError) as caught:
+            store(container).load()
+        message = str(caught.value)
+        assert f"/{container.container_name}/{BLOB} is damaged" in message
+        assert "nothing was changed. Restore an earlier copy" in message
+        assert "\n" not in message
+    assert there(container) == (body, etag)
+
+
+def test_a_newer_version_is_left_as_it_was(containers: Containers) -> None:
+    """A state that another release wrote is neither read nor reset."""
+    container = containers.new()
+    body = gzip.compress(encode(numbered(3)).replace(b'"version":1', b'"version":2'))
+    etag = put(container, body)
+    with pytest.raises(StateError, match="has version 2, this program reads 1"):
+        store(container).load()
+    assert there(container) == (body, etag)
+
+
+def test_moving_a_damaged_state_away_starts_anew(containers: Containers) -> None:
+    """The advice works: without the damaged blob the state is new and can be saved."""
+    container = containers.new()
+    put(container, b"{")
+    container.delete_blob(BLOB)
+    store(container).save(numbered(1), store(container).load()[1])
+    assert store(container).load()[0] == numbered(1)
+
+
+def refused(act: Callable[[], object]) -> str:
+    """Return the message of the StateError that this is."""
+    with pytest.raises(StateError) as caught:
+        act()
+    assert not isinstance(caught.value, StateConflict)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("tag", ["", '"0x1"'])
+def test_a_missing_container_is_an_error(containers: Containers, tag: Tag) -> None:
+    """Without its container a state is not new: the error says to create it, and by which name."""
+    nowhere = store(containers.client("not-created"))
+    for act in (nowhere.load, lambda: nowhere.save(numbered(1), tag)):
+        message = refused(act)
+        assert f"not-created/{BLOB}" in message
+        assert "no container not-created; create it, or correct STATE_CONTAINER" in message
+
+
+def test_without_the_right_to_write_the_role_is_named(containers: Containers) -> None:
+    """A refused write says which role is missing and how long it takes; no signature is shown."""
+    container = containers.new()
+    signature = generate_container_sas(
+        ACCOUNT,
+        container.container_name,
+        KEY,
+        permission=ContainerSasPermissions(read=True),
+        expiry=datetime.now(UTC) + timedelta(hours=1),
+    )
+    url = f"{container.url}?{signature}"
+    with ContainerClient.from_container_url(url, **AT_ONCE) as reader:
+        looking = store(reader)
+        state, tag = looking.load()
+        message = refused(lambda: looking.save(state, tag))
+    assert "cannot be written: access was refused (403 AuthorizationPermissionMismatch)" in message
+    assert "Storage Blob Data Contributor or Owner" in message
+    assert "30 minutes" in message
+    assert "sig=" not in message
+    assert store(container).load() == (State(), "")
+
+
+def test_with_a_wrong_key_nothing_is_new(containers: Containers) -> None:
+    """A caller that is not let in at all gets an error and not a new state."""
+    container = containers.new()
+    with ContainerClient.from_container_url(
+        container.url, {"account_name": ACCOUNT, "account_key": KEY[::-1].lstrip("=") + "=="}
+    ) as stranger:
+        assert "cannot be read: access was refused (403 " in refused(store(stranger).load)
+
+
+def test_a_leased_blob_is_an_error_and_no_lost_race(containers: Containers) -> None:
+    """A lease that somebody holds is named as what it is, though its status is a conflict's."""
+    container = containers.new()
+    tag = store(container).save(numbered(1), "")
+    lease = BlobLeaseClient(container.get_blob_client(BLOB))
+    lease.acquire()
+    assert "412 LeaseIdMissing" in refused(lambda: store(container).save(numbered(2), tag))
+    assert store(container).load() == (numbered(1), tag)
+    lease.release()
+    store(container).save(numbered(2), tag)
+
+
+@contextmanager
+def answering(status: int) -> Iterator[ContainerClient]:
+    """Give a container behind a server that is no storage service and answers all alike."""
+
+    class Sorry(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            length = 0
+            while line := self.rfile.readline().strip().lower():
+                if line.startswith(b"content-length:"):
+                    length = int(line.removeprefix(b"content-length:"))
+            self.rfile.read(length)
+            self.wfile.write(
+                f"HTTP/1.1 {status} Sorry\r\nContent-Type: text/html\r\nContent-Length: 12\r\n"
+                "Connection: close\r\n\r\n<html>Sorry.".encode()
+            )
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sorry) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            with elsewhere(server.server_address[1]) as container:
+                yield container
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def elsewhere(port: int, **timeouts: float) -> ContainerClient:
+    """Return a client for a container on some port."""
+    url = f"http://127.0.0.1:{port}/{ACCOUNT}/container"
+    return ContainerClient.from_container_url(url, transport=Line(**timeouts), **AT_ONCE)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 412, 429, 500, 503])
+def test_what_is_no_answer_of_the_service_is_an_error(status: int) -> None:
+    """A proxy's 404 is no missing blob and its 409 or 412 no lost race: only error codes are."""
+    with answering(status) as container:
+        assert f"cannot be read: {told(status)}" in refused(store(container).load)
+        for tag in ("", '"0x1"'):
+            message = refused(lambda tag=tag: store(container).save(numbered(1), tag))  # type: ignore[misc]
+            assert f"cannot be written: {told(status)}" in message
+
+
+def told(status: int) -> str:
+    """Return how an error tells a status."""
+    opening = "access was refused (" if status in {401, 403} else "the service answered "
+    return f"{opening}{status} "
+
+
+class Nobody:
+    """A credential that has none."""
+
+    def get_token(self, *scopes: str, **options: object) -> AccessToken:
+        """Fail as the real ones do, in several lines."""
+        raise ClientAuthenticationError(f"Nobody is signed in.\nTried {len(scopes)} {len(options)}")
+
+
+def test_without_a_token_the_identity_is_named() -> None:
+    """An identity that cannot sign in is told apart from a service that does not answer."""
+    url = f"https://127.0.0.1:9/{ACCOUNT}/container"
+    with ContainerClient.from_container_url(url, Nobody(), **AT_ONCE) as container:
+        message = refused(store(container).load)
+    assert "no token (ClientAuthenticationError: Nobody is signed in. Tried" in message
+    assert "sign in, or check the identity" in message
+
+
+def test_a_server_that_is_gone_is_an_error_at_once() -> None:
+    """A refused connection is told in one line, as soon as the client has tried enough."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    began = time.monotonic()
+    with elsewhere(port) as container:
+        for act in (store(container).load, lambda: store(container).save(numbered(1), "")):
+            message = refused(act)
+            assert "no answer (ServiceRequestError: " in message
+            assert "refused" in message
+            assert "the next run tries again" in message
+    assert time.monotonic() - began < 2
+
+
+def test_a_server_that_says_nothing_is_an_error_in_time() -> None:
+    """A server that takes requests and never answers ends in the read timeout."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        elsewhere(listener.getsockname()[1], read_timeout=0.1) as container,
+    ):
+        for act in (store(container).load, lambda: store(container).save(numbered(1), "")):
+            assert "no answer (ServiceResponseTimeoutError: " in refused(act)
+
+
+def test_the_recommended_options_give_up_in_time() -> None:
+    """The waits between attempts add up to less than half a minute."""
+    waits = [
+        CLIENT_OPTIONS["initial_backoff"]
+        + CLIENT_OPTIONS["increment_base"] ** attempt
+        + CLIENT_OPTIONS["random_jitter_range"]
+        for attempt in range(1, CLIENT_OPTIONS["retry_total"] + 1)
+    ]
+    assert sum(waits) < 30
+
+
+class Mortal(BlobStore):
+    """A store whose run may die before and after each access."""
+
+    def __init__(self, container: ContainerClient, workspace_id: str, fuse: Fuse) -> None:
+        super().__init__(container=container, workspace_id=workspace_id)
+        self._fuse = fuse
+
+    def load(self) -> tuple[State, Tag]:
+        """Load, if the run is alive."""
+        self._fuse.cross()
+        loaded = super().load()
+        self._fuse.cross()
+        return loaded
+
+    def save(self, state: State, tag: Tag) -> Tag:
+        """Save, if the run is alive."""
+        self._fuse.cross()
+        saved = super().save(state, tag)
+        self._fuse.cross()
+        return saved
+
+
+def run_on(simulation: Simulation, container: ContainerClient, workspace: str, now: int) -> None:
+    """Run the job once, its state in a blob, its logs and its sink simulated."""
+    state = Mortal(container, workspace, simulation.fuse)
+    run(simulation, simulation, state, Invocation("workspace", now, simulation.timing))
+
+
+def undisturbed() -> Simulation:
+    """Return two runs of which nothing was ever written to a blob."""
+    simulation = Simulation(STREAM)
+    for now in (TEN, TEN + HOUR):
+        simulation.run(now)
+    assert len(simulation.findings()) == 3
+    return simulation
+
+
+def test_a_run_that_dies_anywhere_is_made_good(containers: Containers) -> None:
+    """Killed at any boundary and started again, runs deliver what undisturbed ones do."""
+    container = containers.new()
+    expected = undisturbed().findings()
+    boundary, died = 0, True
+    while died:
+        simulation = Simulation(STREAM)
+        workspace = f"killed-{boundary}"
+        run_on(simulation, container, workspace, TEN)
+        simulation.fuse = Fuse(boundary)
+        try:
+            run_on(simulation, container, workspace, TEN + HOUR)
+            died = False
+        except Killed:
+            simulation.fuse = Fuse()
+            run_on(simulation, container, workspace, TEN + HOUR)
+        assert simulation.findings() == expected
+        boundary += 1
+    assert boundary > 10
+
+
+def test_of_overlapping_runs_one_delivers(containers: Containers) -> None:
+    """A run that another overtakes at any boundary loses or comes second; rows are the same."""
+    container = containers.new()
+    expected = undisturbed().findings()
+    outcomes = set()
+    for boundary in range(12):
+        simulation = Simulation(STREAM)
+        workspace = f"overtaken-{boundary}"
+        run_on(simulation, container, workspace, TEN)
+
+        def rival(simulation: Simulation = simulation, workspace: str = workspace) -> None:
+            mine, simulation.fuse = simulation.fuse, Fuse()
+            run_on(simulation, container, workspace, TEN + HOUR)
+            simulation.fuse = mine
+
+        simulation.fuse = Fuse(boundary, rival)
+        try:
+            run_on(simulation, container, workspace, TEN + HOUR)
+            outcomes.add("second")
+        except StateConflict:
+            outcomes.add("lost")
+        assert simulation.findings() == expected
+    assert outcomes == {"lost", "second"}
+
+
+def test_lost_answers_do_not_disturb_a_run(containers: Containers) -> None:
+    """A history in which the answer to every other write is lost delivers each row once."""
+    expected = undisturbed()
+    container = containers.new()
+    simulation = Simulation(STREAM)
+    for now in (TEN, TEN + HOUR):
+        for losses in (1, 2):
+            line = BadLine(Losing(losses))
+            lossy = containers.client(container.container_name, transport=line)
+            run_on(simulation, lossy, WORKSPACE, now)
+    assert simulation.findings() == expected.findings()
+    assert len(simulation.delivered) == len(set(simulation.delivered))
+    assert len(simulation.delivered) == len(expected.delivered)
