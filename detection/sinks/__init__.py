@@ -26,3 +26,10 @@ class Several:
         """Deliver to each; the first that fails stops the rest."""
         for sink in self._sinks:
             sink.deliver(outbox)
+
+
+class Undelivered:
+    """Takes rows and does nothing with them: for a dry run, whose log says what it found."""
+
+    def deliver(self, outbox: Outbox) -> None:
+        """Leave everything undelivered."""

@@ -1,0 +1,670 @@
+"""The Logs Ingestion sink: the real client over HTTP, against a strict service that fails."""
+
+import base64
+import gzip
+import logging
+import re
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from io import BytesIO
+from typing import Any
+
+import orjson
+import pytest
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from azure.monitor.ingestion import LogsIngestionClient
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from detection.errors import DeliveryError
+from detection.job import Invocation, run
+from detection.records import SUCCESS, Header, empty_record
+from detection.rule.ledger import Outbox, Row
+from detection.rule.ticks import HOUR, MINUTE, parse
+from detection.schema import Finding, columns
+from detection.sinks.ingestion import (
+    CALL_BYTES,
+    FIELD_BYTES,
+    IngestionSink,
+    batches,
+    shortened,
+    written,
+)
+from tests.histories import Event, Simulation, Stream
+from tests.standins.client import TOKEN, FakeCredential, loopback
+from tests.standins.ingestion import (
+    FINDINGS_STREAM,
+    RULE_ID,
+    RUNS_STREAM,
+    Answer,
+    IngestionService,
+)
+
+SECRET = "ring-of-the-nibelung"  # noqa: S105 - what a row holds and nobody else may see
+MOMENT = "2026-03-14T10:00:00.0000000Z"
+VALUES: dict[str, object] = {
+    "string": SECRET,
+    "datetime": MOMENT,
+    "dynamic": [SECRET, "b"],
+    "long": 2,
+    "int": 1,
+    "boolean": False,
+}
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+JSON = {"Content-Type": "application/json"}
+NAUGHTY = '"\\/\n\x00\x1f\x7f\u2028\xe9\u0130\ud7ff\ue000\uffff\U0001f600\U0010ffff e\u0301'
+TEXTS = st.builds(
+    lambda text, times, tail: text * times + tail,
+    st.text(st.one_of(st.sampled_from(NAUGHTY), st.characters(codec="utf-8")), max_size=12),
+    st.integers(0, 30_000),
+    st.text(max_size=3),
+)
+FIELDS = st.one_of(
+    TEXTS,
+    st.lists(TEXTS, max_size=12),
+    st.lists(st.dictionaries(st.text(max_size=3), TEXTS, max_size=3), max_size=3),
+    st.integers(0, 9),
+    st.none(),
+)
+
+
+def finding(number: int = 0, **values: object) -> Row:
+    """Return a row of the findings' table."""
+    row = {name: VALUES[kind] for name, kind in columns(Finding)}
+    return {**row, "FindingId": str(number), **values}
+
+
+def run_row(number: int = 0, **values: object) -> Row:
+    """Return a row of the runs' table."""
+    header = Header("w", str(number), MOMENT, MOMENT, MOMENT, "Scheduled")
+    return {**empty_record(header, SUCCESS), **values}
+
+
+def lines(*rows: Row) -> list[bytes]:
+    """Return the bytes of rows that need no shortening."""
+    return [orjson.dumps(row) for row in rows]
+
+
+@contextmanager
+def sink_of(
+    endpoint: str, credential: object = None, *, patience: float = 5.0, **options: object
+) -> Iterator[IngestionSink]:
+    """Connect a sink with the real client."""
+    known: Any = credential or FakeCredential()
+    with LogsIngestionClient(endpoint, known, **loopback(**options)) as client:
+        yield IngestionSink(
+            client,
+            rule_id=RULE_ID,
+            findings_stream=FINDINGS_STREAM,
+            runs_stream=RUNS_STREAM,
+            patience=patience,
+        )
+
+
+@pytest.fixture
+def service() -> Iterator[IngestionService]:
+    """Give a service of its own to a test."""
+    with IngestionService() as service:
+        yield service
+
+
+@pytest.fixture
+def sink(service: IngestionService) -> Iterator[IngestionSink]:
+    """Give a sink that is connected to the service."""
+    with sink_of(service.endpoint) as sink:
+        yield sink
+
+
+def failure(sink: IngestionSink, outbox: Outbox) -> str:
+    """Deliver in vain and return why; the reason is one line and gives no row or token away."""
+    with pytest.raises(DeliveryError) as caught:
+        sink.deliver(outbox)
+    message = str(caught.value)
+    assert "\n" not in message
+    shown = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in shown
+    assert TOKEN not in shown
+    return message
+
+
+def test_rows_arrive_byte_for_byte_and_in_order(
+    service: IngestionService, sink: IngestionSink
+) -> None:
+    """Findings come before run records, oldest first, each as the JSON of its row."""
+    found = [finding(n, ResourceGroup=NAUGHTY) for n in range(3)]
+    records = [run_row(n, AllowlistInvalid=[NAUGHTY]) for n in range(2)]
+    sink.deliver(Outbox(found, records))
+    assert service.accepted == {FINDINGS_STREAM: lines(*found), RUNS_STREAM: lines(*records)}
+    assert service.order == [FINDINGS_STREAM, RUNS_STREAM]
+    assert not service.complaints
+
+
+def test_an_empty_outbox_calls_nobody(service: IngestionService, sink: IngestionSink) -> None:
+    """Nothing to deliver is no call, and no empty array."""
+    sink.deliver(Outbox())
+    sink.deliver(Outbox([], [run_row()]))
+    assert service.order == [RUNS_STREAM]
+
+
+def test_the_token_is_for_azure_monitor(service: IngestionService) -> None:
+    """The client asks for the ingestion scope and nothing else."""
+    credential = FakeCredential()
+    with sink_of(service.endpoint, credential) as sink:
+        sink.deliver(Outbox([finding()]))
+    assert credential.scopes == ["https://monitor.azure.com/.default"]
+
+
+@settings(max_examples=12)
+@given(
+    st.lists(
+        st.builds(
+            lambda size, text, parts: finding(
+                ServicePrincipalName=text * (size // len(text.encode())),
+                Resources=[text * 300] * parts,
+            ),
+            st.integers(0, 70_000),
+            st.sampled_from(["a", "\xe9", "\U0001f600", '"', "\x01"]),
+            st.integers(0, 60),
+        ),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_batches_are_within_the_limit_whatever_the_rows(rows: list[Row]) -> None:
+    """The service takes every batch, and nothing is lost or moved between them."""
+    with IngestionService() as service, sink_of(service.endpoint) as sink:
+        sink.deliver(Outbox(rows))
+        assert not service.complaints
+        assert service.accepted[FINDINGS_STREAM] == [written(row) for row in rows]
+        sizes = [len(batch) for batch in service.batches]
+        firsts = [len(orjson.dumps(orjson.loads(batch)[0])) for batch in service.batches]
+        assert max(sizes) <= CALL_BYTES
+        # No batch could have held the row after it.
+        assert all(
+            size + 1 + first > CALL_BYTES for size, first in zip(sizes, firsts[1:], strict=False)
+        )
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1])
+def test_a_batch_is_full_at_the_last_byte(beyond: int) -> None:
+    """Exactly 1,000,000 bytes are one batch, one byte more are two; the next batch likewise."""
+    small = [{"n": "x" * 49_990}] * 19
+    rest = CALL_BYTES - 2 - 19 * (len(orjson.dumps(small[0])) + 1) - len(b'{"n":""}')
+    full = [*small, {"n": "x" * rest}]
+    last = {"n": "x" * (rest + beyond)}
+    sizes = [len(batch) for batch in batches([*full, *small, last])]
+    assert sizes[0] == CALL_BYTES
+    if beyond > 0:
+        assert sizes[2] == len(orjson.dumps(last)) + 2
+    else:
+        assert sizes[1:] == [CALL_BYTES + beyond]
+
+
+def test_a_row_larger_than_a_call_is_shortened_until_it_fits(
+    service: IngestionService, sink: IngestionSink
+) -> None:
+    """Many long fields in one row are cut further, so that the row can be sent at all."""
+    texts = [name for name, kind in columns(Finding) if kind == "string"]
+    arrays = [name for name, kind in columns(Finding) if kind == "dynamic"]
+    long = {
+        **finding(),
+        **dict.fromkeys(texts, "x" * 70_000),
+        **dict.fromkeys(arrays, ["y" * 99] * 900),
+    }
+    sink.deliver(Outbox([long, finding(1)]))
+    row, other = map(orjson.loads, service.accepted[FINDINGS_STREAM])
+    assert row["Shortened"]
+    assert all(len(orjson.dumps(row[name])) > FIELD_BYTES // 2 - 200 for name in texts + arrays)
+    assert other == finding(1)
+    assert not service.complaints
+
+
+def test_long_fields_are_shortened_and_flagged(
+    service: IngestionService, sink: IngestionSink
+) -> None:
+    """A text keeps its beginning, an array its first elements; the row says so, others do not."""
+    name, items = "\U0001f600" * 30_000, [f"item {n}" + "x" * 500 for n in range(400)]
+    row = finding(ServicePrincipalName=name, Resources=items)
+    record = run_row(AllowlistInvalid=["y" * 200_000, "z"])
+    sink.deliver(Outbox([row, finding(1)], [record, run_row(1)]))
+    cut, whole = map(orjson.loads, service.accepted[FINDINGS_STREAM])
+    kept = cut["Resources"]
+    assert cut["ServicePrincipalName"] == name[: (FIELD_BYTES - 2) // 4]
+    assert kept == items[: len(kept)]
+    assert len(orjson.dumps(items[: len(kept) + 1])) > FIELD_BYTES
+    changed = {"ServicePrincipalName", "Resources", "Shortened"}
+    assert {key for key in row if cut[key] != row[key]} == changed
+    assert (cut["Shortened"], whole) == (True, finding(1))
+    first, second = orjson.loads(service.accepted[RUNS_STREAM][0])["AllowlistInvalid"]
+    assert first == "y" * len(first)
+    assert len(first) > 4_000
+    assert second == "z"
+    assert not service.complaints
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_field_is_whole_up_to_the_last_byte(beyond: int) -> None:
+    """65,535 bytes of JSON stay as they are, 65,536 do not."""
+    for value in ("x" * (FIELD_BYTES - 2 + beyond), ["x" * (FIELD_BYTES - 4 + beyond)]):
+        row: Row = {"field": value, "Shortened": False}
+        assert (shortened(row) == row) is not beyond
+        assert shortened(row)["Shortened"] is bool(beyond)
+
+
+@settings(max_examples=40)
+@given(st.dictionaries(st.sampled_from("abcdef"), FIELDS), st.sampled_from([FIELD_BYTES, 99, 20]))
+@example({"a": "\U0001f600" * 16_384}, FIELD_BYTES)
+@example({"a": [[["\x00" * 99_999]]], "b": {"key": ["y" * 99_999]}}, FIELD_BYTES)
+def test_shortening_keeps_what_it_can(row: dict[str, Any], limit: int) -> None:
+    """Fields fit afterwards, are beginnings of what they were, and are not shortened again."""
+    short = shortened(row, limit)
+    assert shortened(short, limit) == short
+    assert orjson.loads(orjson.dumps(short)) == short
+    cut = [name for name in row if len(orjson.dumps(row[name])) > limit]
+    assert short.get("Shortened", False) is bool(cut)
+    for name, value in row.items():
+        kept: Any = short[name]
+        assert len(orjson.dumps(kept)) <= limit
+        if name not in cut:
+            assert kept == value
+        elif isinstance(value, str):
+            assert value.startswith(kept)
+            assert len(orjson.dumps(value[: len(kept) + 1])) > limit
+        else:
+            assert len(kept) <= len(value)
+
+
+def test_a_row_without_the_flag_is_delivered_as_it_was_written(
+    service: IngestionService, sink: IngestionSink
+) -> None:
+    """A row from an older state gets no flag, or the same one each time."""
+    old = {name: value for name, value in finding().items() if name != "Shortened"}
+    long = old | {"ResourceGroup": "x" * 99_999}
+    outbox = Outbox([old, long])
+    sink.deliver(outbox)
+    sink.deliver(outbox)
+    accepted = service.accepted[FINDINGS_STREAM]
+    assert accepted[0] == orjson.dumps(old)
+    assert orjson.loads(accepted[1])["Shortened"] is True
+    assert accepted[:2] == accepted[2:]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["\ud800", {1: "x"}, object(), 2**64],
+    ids=["half a character", "number as a name", "object", "number beyond 64 bits"],
+)
+def test_a_row_that_is_no_json_sends_nothing(
+    service: IngestionService, sink: IngestionSink, bad: object
+) -> None:
+    """Everything is written down before the first byte goes out."""
+    with pytest.raises(DeliveryError, match="nothing was sent"):
+        sink.deliver(Outbox([finding(n) for n in range(2000)], [run_row(Reason=bad)]))
+    assert not service.bodies
+
+
+def test_bodies_do_not_depend_on_the_moment(service: IngestionService, sink: IngestionSink) -> None:
+    """The same outbox is the same bytes on the wire, compressed and all."""
+    sink.deliver(Outbox([finding()]))
+    sink.deliver(Outbox([finding()]))
+    assert service.bodies[0] == service.bodies[1]
+
+
+ERROR = orjson.dumps({"error": {"code": "OperationFailed", "message": f"what of {SECRET}?"}})
+ECHO = f"<html><body>{SECRET} {TOKEN}</body></html>".encode()
+ANSWERS = {
+    "400": (Answer(400, JSON, ERROR), r"answered 400 \(OperationFailed\).*deploy"),
+    "401": (Answer(401, JSON, ERROR), "answered 401.*LOGS_INGESTION_ENDPOINT.*30 minutes"),
+    "403": (Answer(403, JSON, ERROR), "403.*Monitoring Metrics Publisher.*30 minutes"),
+    "403 page": (Answer(403, HTML, ECHO), "answered 403: .*Monitoring Metrics Publisher"),
+    "404": (Answer(404, JSON, ERROR), "answered 404.*LOGS_INGESTION_RULE_ID"),
+    "404 empty": (Answer(404), "answered 404: .*LOGS_INGESTION_ENDPOINT"),
+    "413": (Answer(413, HTML, ECHO), "answered 413: .*CALL_BYTES"),
+    "429": (Answer(429, JSON, ERROR), "answered 429.*at its limit"),
+    "500": (Answer(500, JSON, ERROR), "answered 500.*in trouble"),
+    "502 page": (Answer(502, HTML, ECHO), "answered 502: .*in trouble"),
+    "503 broken": (Answer(503, JSON, b'{"error":'), "answered 503: .*in trouble"),
+    "503 unknown": (Answer(503, {"Content-Type": "odd/kind"}, b"\xff"), "answered 503: "),
+    "503 deep": (Answer(503, JSON, b"[" * 200_000), "answered 503: "),
+    "504 without type": (Answer(504, {}, ECHO), "answered 504: .*in trouble"),
+    "599": (Answer(599), "answered 599: .*in trouble"),
+    "200": (Answer(200, JSON, b"{}"), "answered 200: .*only 204"),
+    "200 page": (Answer(200, HTML, ECHO), "answered 200: .*only 204"),
+    "200 broken": (Answer(200, JSON, ECHO), "answered 200: .*only 204"),
+    "202": (Answer(202), "answered 202: .*only 204"),
+    "304": (Answer(304), "answered 304: .*only 204"),
+    "409": (Answer(409), "answered 409: .*only 204"),
+    "code with a row": (
+        Answer(400, JSON, orjson.dumps({"error": {"code": SECRET, "message": TOKEN}})),
+        "answered 400: ",
+    ),
+    "unread": (Answer(hang_up="unread"), "connection .* broke"),
+    "unanswered": (Answer(hang_up="unanswered"), r"connection .* broke .*RemoteDisconnected"),
+    "midway": (Answer(503, JSON, ERROR, hang_up="midway"), "connection .* broke"),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_each_failure_has_its_cause_and_loses_nothing(
+    service: IngestionService, sink: IngestionSink, name: str
+) -> None:
+    """The error says what happened and what to do; when it is over, the same rows come whole."""
+    answer, cause = ANSWERS[name]
+    outbox = Outbox([finding(n) for n in range(3)], [run_row()])
+    service.script(*[answer] * 9)
+    message = failure(sink, outbox)
+    assert message.startswith(f"{FINDINGS_STREAM} was not taken: ")
+    assert re.search(cause, message)
+    assert not any(service.accepted.values())
+    service.recover()
+    sink.deliver(outbox)
+    assert service.accepted == {
+        FINDINGS_STREAM: lines(*outbox.findings),
+        RUNS_STREAM: lines(*outbox.runs),
+    }
+    assert len(set(service.bodies)) == 2
+    assert not service.complaints
+
+
+@pytest.mark.parametrize("name", ["429", "500", "502 page", "503 broken", "599", "unread"])
+def test_what_may_pass_is_tried_four_times(
+    service: IngestionService, sink: IngestionSink, name: str
+) -> None:
+    """Trouble that ends within three tries goes unnoticed, and each sends the whole body."""
+    service.script(*[ANSWERS[name][0]] * 3)
+    sink.deliver(Outbox([finding()]))
+    assert service.accepted[FINDINGS_STREAM] == lines(finding())
+    assert len(service.arrivals) == 4
+    assert len(set(service.bodies)) == 1
+    assert not service.complaints
+
+
+@pytest.mark.parametrize("name", ["400", "401", "403", "404", "413", "200", "202"])
+def test_what_will_not_pass_is_tried_once(
+    service: IngestionService, sink: IngestionSink, name: str
+) -> None:
+    """A refusal is not asked for again."""
+    service.script(ANSWERS[name][0])
+    failure(sink, Outbox([finding()]))
+    assert len(service.arrivals) == 1
+
+
+def test_a_call_whose_answer_was_lost_is_made_again(
+    service: IngestionService, sink: IngestionSink
+) -> None:
+    """Rows that were taken before the connection broke arrive twice, the same."""
+    service.script(Answer(hang_up="unanswered", taken=True))
+    sink.deliver(Outbox([finding()]))
+    assert service.accepted[FINDINGS_STREAM] == lines(finding()) * 2
+
+
+def test_later_calls_wait_for_the_one_that_failed(
+    service: IngestionService, sink: IngestionSink
+) -> None:
+    """After a failure nothing is sent, so that rows arrive oldest first."""
+    rows = [finding(n, ResourceGroup="x" * 60_000) for n in range(40)]
+    service.script(Answer(taken=True), Answer(403))
+    message = failure(sink, Outbox(rows, [run_row()]))
+    assert "403" in message
+    assert service.order == [FINDINGS_STREAM]
+    assert (
+        service.accepted[FINDINGS_STREAM] == lines(*rows)[: len(orjson.loads(service.batches[0]))]
+    )
+
+
+def test_the_stream_that_failed_is_named(service: IngestionService, sink: IngestionSink) -> None:
+    """An error over run records does not blame the findings."""
+    service.script(Answer(taken=True), Answer(404))
+    assert failure(sink, Outbox([finding()], [run_row()])).startswith(RUNS_STREAM)
+
+
+def test_the_service_is_given_the_time_it_asks_for(
+    service: IngestionService, sink: IngestionSink
+) -> None:
+    """Retry-After is kept to."""
+    service.script(Answer(429, {"Retry-After": "1"}))
+    sink.deliver(Outbox([finding()]))
+    began, again = service.arrivals
+    assert again - began >= 1
+    assert service.accepted[FINDINGS_STREAM] == lines(finding())
+
+
+LATER = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Retry-After": "86400"}, {"Retry-After": LATER}, {"x-ms-retry-after-ms": "7200000"}],
+    ids=["seconds", "date", "milliseconds"],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_long_wait_is_left_to_a_later_run(
+    service: IngestionService, sink: IngestionSink, status: int, headers: dict[str, str]
+) -> None:
+    """The function is not held up beyond its time by a service that asks for hours."""
+    service.script(Answer(status, headers))
+    began = time.monotonic()
+    assert f"{status} and asks to wait" in failure(sink, Outbox([finding()]))
+    assert time.monotonic() - began < 1
+
+
+def test_a_wait_that_cannot_be_read_is_a_failed_delivery(
+    service: IngestionService, sink: IngestionSink
+) -> None:
+    """A Retry-After that is neither seconds nor a date ends in the status's own cause."""
+    service.script(Answer(429, {"Retry-After": "soon"}))
+    assert "answered 429: " in failure(sink, Outbox([finding()]))
+
+
+def test_an_answer_is_not_waited_for_for_ever(service: IngestionService) -> None:
+    """A service that accepts and stays silent is a failed delivery."""
+    service.script(*[Answer(delay=1.0)] * 4)
+    with sink_of(service.endpoint, patience=0.1, retry_total=1) as sink:
+        assert re.search(r"connection .* broke .*TimeoutError", failure(sink, Outbox([finding()])))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(
+    service: IngestionService, sink: IngestionSink, status: int
+) -> None:
+    """Rows and token go to the endpoint of the settings only, and never as an empty body."""
+    with IngestionService() as elsewhere:
+        service.script(Answer(status, {"Location": f"{elsewhere.endpoint}/elsewhere"}))
+        assert f"answered {status}" in failure(sink, Outbox([finding()]))
+        assert not elsewhere.arrivals
+    assert not service.complaints
+
+
+def test_a_token_that_must_be_renewed_sends_the_whole_body_again(
+    service: IngestionService,
+) -> None:
+    """After a claims challenge the client repeats the call with another token, rows and all."""
+    claims = base64.b64encode(b'{"access_token":{}}').decode()
+    challenge = f'Bearer realm="", error="insufficient_claims", claims="{claims}"'
+    service.script(Answer(401, {"WWW-Authenticate": challenge}))
+    credential = FakeCredential()
+    with sink_of(service.endpoint, credential) as sink:
+        sink.deliver(Outbox([finding()]))
+    assert credential.claims == ['{"access_token":{}}']
+    assert service.accepted[FINDINGS_STREAM] == lines(finding())
+    assert not service.complaints
+
+
+def test_a_wrong_token_is_a_failed_delivery(service: IngestionService) -> None:
+    """What the service calls unauthorized is not mistaken for a credential that gives nothing."""
+    with sink_of(service.endpoint, FakeCredential("another")) as sink:
+        assert "answered 401 (Refused): the token was refused" in failure(sink, Outbox([finding()]))
+
+
+class NoCredential(FakeCredential):
+    """Has no token to give."""
+
+    def get_token_info(self, *scopes: str, options: object = None) -> Any:
+        """Fail as azure-identity does."""
+        del scopes, options
+        raise ClientAuthenticationError(message="no response from IMDS\nAttempted: a, b, c")
+
+
+def test_a_missing_token_is_a_failed_delivery(service: IngestionService) -> None:
+    """A credential that cannot give a token is named as the cause, and nothing is sent."""
+    with sink_of(service.endpoint, NoCredential()) as sink:
+        message = failure(sink, Outbox([finding()]))
+    assert "for want of a token: no response from IMDS: check the identity" in message
+    assert not service.arrivals
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "cause"),
+    [
+        ("http://127.0.0.1:9", "Connection refused"),
+        ("http://nowhere.invalid", r"cannot be reached \((?!ServiceRequestError)"),
+        ("https://127.0.0.1:{port}", "SSL"),
+    ],
+    ids=["refused", "no such host", "not TLS"],
+)
+def test_an_endpoint_that_cannot_be_reached(
+    service: IngestionService, endpoint: str, cause: str
+) -> None:
+    """The cause is given in the system's words, with the setting to look at."""
+    port = service.endpoint.rpartition(":")[2]
+    with sink_of(endpoint.replace("{port}", port)) as sink:
+        message = failure(sink, Outbox([finding()]))
+    assert re.search(cause, message)
+
+
+def test_plain_http_is_refused() -> None:
+    """Without a test's leave the client gives its token to nobody who lacks TLS."""
+    with sink_of("http://127.0.0.1:9", per_call_policies=[]) as sink:
+        assert "LOGS_INGESTION_ENDPOINT (https)" in failure(sink, Outbox([finding()]))
+
+
+def test_nothing_secret_is_logged(
+    service: IngestionService, sink: IngestionSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Even at DEBUG, neither token nor rows are in the logs, whatever the answer."""
+    caplog.set_level(logging.DEBUG)
+    outbox = Outbox([finding()], [run_row(Reason=SECRET)])
+    sink.deliver(outbox)
+    for answer, _ in ANSWERS.values():
+        service.script(*[answer] * 4)
+        failure(sink, outbox)
+        service.recover()
+    assert "Request URL" in caplog.text
+    assert SECRET not in caplog.text
+    assert TOKEN not in caplog.text
+
+
+NOW = parse("2026-03-14T10:00:00Z")
+
+
+def events(where: Callable[[int], str]) -> list[Event]:
+    """Return an event of each of four hours."""
+    times = [NOW + hour * HOUR - 30 * MINUTE for hour in range(4)]
+    return [
+        Event(time, time, f"identity-{hour}", where(hour), f"{where(hour)} {hour}")
+        for hour, time in enumerate(times)
+    ]
+
+
+def test_while_the_service_fails_the_outbox_grows_and_is_delivered_oldest_first(
+    service: IngestionService, sink: IngestionSink
+) -> None:
+    """Hours of failure delay the rows of a job, and change neither a byte nor their order."""
+    stream = Stream(events(lambda _: "Azure Key Vault"), events(lambda hour: f"group-{hour}"))
+    calm = Simulation(stream)
+    failing = Simulation(stream)
+    waiting = []
+    for hour in range(4):
+        now = NOW + hour * HOUR
+        calm.run(now)
+        service.script(*[Answer(503)] * 99 if hour < 3 else [])
+        outcome = run(failing, sink, failing, Invocation("workspace", now))
+        service.recover()
+        waiting.append(len(failing.load()[0].outbox))
+        assert bool(outcome.failures) is (hour < 3)
+        assert all("answered 503" in reason for reason in outcome.failures)
+    assert waiting == [2, 4, 6, 0]
+    found = service.accepted[FINDINGS_STREAM]
+    assert [orjson.loads(row)["ResourceGroup"] for row in found] == [
+        f"group-{hour}" for hour in range(4)
+    ]
+    assert found == [row for row in calm.delivered if b'"FindingId"' in row]
+    assert [orjson.loads(row)["WindowEnd"] for row in service.accepted[RUNS_STREAM]] == [
+        orjson.loads(row)["WindowEnd"] for row in calm.delivered if b'"Status"' in row
+    ]
+    assert not service.complaints
+
+
+def test_the_client_sends_a_stream_as_it_is(service: IngestionService) -> None:
+    """What the sink relies on: the client recognises gzip, and does not pack it again."""
+    row = finding()
+    body = gzip.compress(b"[" + orjson.dumps(row) + b"]")
+    credential: Any = FakeCredential()
+    with LogsIngestionClient(service.endpoint, credential, **loopback()) as client:
+        client.upload(RULE_ID, FINDINGS_STREAM, BytesIO(body))
+    assert service.bodies == [body]
+
+
+def changed(**values: object) -> bytes:
+    """Return a call's content with a finding that has other values."""
+    return orjson.dumps([{**finding(), **values}])
+
+
+BAD = {
+    "an object": (orjson.dumps(finding()), 400),
+    "no rows": (b"[]", 400),
+    "cut": (changed()[:-9], 400),
+    "not UTF-8": (changed().replace(b"ring", b"\xff"), 400),
+    "half a character": (changed().replace(b"ring", b"\\ud800"), 400),
+    "a column twice": (changed().replace(b"[{", b'[{"Revision":1,'), 400),
+    "another column": (changed(Title="x"), 400),
+    "no time": (changed().replace(b"TimeGenerated", b"FirstEvent"), 400),
+    "a time without zone": (changed(FirstEvent="2026-03-14T10:00:00"), 400),
+    "text for a number": (changed(Revision="1"), 400),
+    "truth for a number": (changed(Revision=True), 400),
+    "a number beyond int": (changed(Revision=2**31), 400),
+    "a fraction": (changed(NewOperations=1.5), 400),
+    "null for text": (changed(FindingId=None), 400),
+    "text for an array": (changed(Resources="x"), 400),
+    "a number for truth": (changed(Shortened=0), 400),
+    "a long field": (changed(ResourceGroup="x" * (FIELD_BYTES - 1)), 400),
+    "too much": (b"[" + b",".join(lines(*[finding()] * 2000)) + b"]", 413),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("packed", [True, False], ids=["gzip", "plain"])
+def test_the_stand_in_takes_only_whole_calls(
+    service: IngestionService, name: str, packed: bool
+) -> None:
+    """A test that finds no complaint means something: whatever is wrong with a call is one."""
+    content, status = BAD[name]
+    credential: Any = FakeCredential()
+    with (
+        LogsIngestionClient(service.endpoint, credential, **loopback()) as client,
+        pytest.raises(HttpResponseError) as caught,
+    ):
+        client.upload(
+            RULE_ID, FINDINGS_STREAM, BytesIO(gzip.compress(content) if packed else content)
+        )
+    assert caught.value.status_code == (status if packed else 400)
+    assert len(service.complaints) == 1
+    assert not service.order
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "stream"), [("dcr-another", FINDINGS_STREAM), (RULE_ID, "Custom-Another_CL")]
+)
+def test_the_stand_in_knows_its_rule_and_streams(
+    service: IngestionService, rule_id: str, stream: str
+) -> None:
+    """Another rule or stream is not found, which the sink puts down to the settings."""
+    credential: Any = FakeCredential()
+    with LogsIngestionClient(service.endpoint, credential, **loopback()) as client:
+        sink = IngestionSink(client, rule_id=rule_id, findings_stream=stream, runs_stream="-")
+        assert "404 (Refused): check LOGS_INGESTION_RULE_ID" in failure(sink, Outbox([finding()]))
+    assert len(service.complaints) == 1

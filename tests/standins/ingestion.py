@@ -1,0 +1,290 @@
+"""A Logs Ingestion service on loopback: strict about what it is sent, and scripted to fail.
+
+It takes calls as the real service documents them, and answers 204 only to a call that is whole:
+every complaint about one is kept, so that a test can see that there was none.
+"""
+
+import gzip
+import json
+import re
+import socket
+import struct
+import sys
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from detection.schema import Finding, RunRecord, columns
+from tests.standins.client import TOKEN
+
+RULE_ID = "dcr-0123456789abcdef0123456789abcdef"
+FINDINGS_STREAM = "Custom-ManagedIdentityImpact_CL"
+RUNS_STREAM = "Custom-ManagedIdentityImpactRuns_CL"
+CALL_BYTES = 1_000_000
+FIELD_BYTES = 65_536
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?Z", re.ASCII)
+_RANGES = {"int": 2**31, "long": 2**63}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to answer a call with, whatever it is.
+
+    `hang_up` breaks the connection off: "unread" before the body is read, "unanswered" after,
+    "midway" inside the answer's body. With `taken` the call's rows count as accepted all the same.
+    """
+
+    status: int = 204
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    delay: float = 0.0
+    hang_up: str = ""
+    taken: bool = False
+
+
+class Refused(Exception):
+    """The call is not what the service takes."""
+
+    def __init__(self, status: int, complaint: str) -> None:
+        super().__init__(complaint)
+        self.status = status
+
+
+class IngestionService:
+    """The service, from `with` to the end of the block."""
+
+    def __init__(self, *, token: str = TOKEN) -> None:
+        self.accepted: dict[str, list[bytes]] = {FINDINGS_STREAM: [], RUNS_STREAM: []}
+        self.order: list[str] = []  # the stream of each call that was accepted
+        self.batches: list[bytes] = []  # the arrays that were accepted
+        self.bodies: list[bytes] = []  # every body that was read, as it was sent
+        self.arrivals: list[float] = []  # when each call began
+        self.complaints: list[str] = []
+        self._token = token
+        self._script: deque[Answer] = deque()
+        self._lock = threading.Lock()
+        self._server = _Server(self)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.005,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def script(self, *answers: Answer) -> None:
+        """Give these answers to the next calls, one each; after them it serves again."""
+        self._script.extend(answers)
+
+    def recover(self) -> None:
+        """Forget the rest of the script."""
+        self._script.clear()
+
+    def answer(self) -> Answer | None:
+        """Take the next answer of the script."""
+        self.arrivals.append(time.monotonic())
+        with self._lock:
+            return self._script.popleft() if self._script else None
+
+    def take(self, target: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Accept a call's rows, all or none; raises Refused."""
+        try:
+            stream = self._stream_of(target, headers)
+            batch = _unpacked(headers, body)
+            rows = _rows(batch, dict(columns(_TABLES[stream])))
+        except Refused as refusal:
+            self.complaints.append(str(refusal))
+            raise
+        with self._lock:
+            self.order.append(stream)
+            self.batches.append(batch)
+            self.accepted[stream].extend(rows)
+
+    def _stream_of(self, target: str, headers: Mapping[str, str]) -> str:
+        url = urlsplit(target)
+        if headers.get("Authorization") != f"Bearer {self._token}":
+            raise Refused(401, "the token is missing or another")
+        match = re.fullmatch(r"/dataCollectionRules/([^/]+)/streams/([^/]+)", url.path)
+        if match is None or match[1] != RULE_ID or match[2] not in _TABLES:
+            raise Refused(404, f"no such rule or stream: {url.path}")
+        if parse_qs(url.query) != {"api-version": ["2023-01-01"]}:
+            raise Refused(400, f"another API version: {url.query}")
+        return match[2]
+
+
+_TABLES: dict[str, type] = {FINDINGS_STREAM: Finding, RUNS_STREAM: RunRecord}
+
+
+def _unpacked(headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return the JSON array of a call."""
+    if headers.get("Content-Type") != "application/json":
+        raise Refused(400, "the content is not called JSON")
+    if headers.get("Content-Encoding") != "gzip":
+        raise Refused(400, "the content is not called gzip")
+    try:
+        batch = gzip.decompress(body)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Refused(400, f"the content is not gzip: {error}") from error
+    if len(body) > CALL_BYTES or len(batch) > CALL_BYTES:
+        raise Refused(413, f"{len(batch)} bytes, {len(body)} compressed, are too many")
+    return batch
+
+
+def _rows(batch: bytes, declared: Mapping[str, str]) -> list[bytes]:
+    """Return the bytes of each row, having looked at each of its fields."""
+    decoder = json.JSONDecoder(object_pairs_hook=_without_repeats)
+    try:
+        text = batch.decode()
+        if not text.startswith("[{") or not text.endswith("}]"):
+            raise Refused(400, "the content is not an array of objects")
+        rows = []
+        position = 0
+        while position < len(text) - 1:
+            row, end = decoder.raw_decode(text, position + 1)
+            if text[end] not in ",]":
+                raise Refused(400, f"{text[end]!r} between rows")
+            _check(row, declared)
+            rows.append(text[position + 1 : end].encode())
+            position = end
+    except ValueError as error:
+        raise Refused(400, f"the content is not JSON in UTF-8: {error}") from error
+    return rows
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise Refused(400, "a column stands twice in a row")
+    return row
+
+
+def _check(row: object, declared: Mapping[str, str]) -> None:
+    """Refuse a row that the table would not hold whole."""
+    if not isinstance(row, dict):
+        raise Refused(400, "a row is not an object")
+    if "TimeGenerated" not in row:
+        raise Refused(400, "a row has no TimeGenerated")
+    for name, value in row.items():
+        if name not in declared:
+            raise Refused(400, f"{name} is not a column of the stream")
+        if not _fits(value, declared[name]):
+            raise Refused(400, f"{name} is not of type {declared[name]}")
+        written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        if len(written.encode()) >= FIELD_BYTES:  # half a character raises UnicodeEncodeError
+            raise Refused(400, f"{name} would be cut off")
+
+
+def _fits(value: object, kind: str) -> bool:
+    match kind:
+        case "string":
+            return isinstance(value, str)
+        case "datetime":
+            return value is None or (isinstance(value, str) and bool(_MOMENT.fullmatch(value)))
+        case "dynamic":
+            return isinstance(value, list | dict)
+        case "boolean":
+            return isinstance(value, bool)
+        case "int" | "long":
+            bound = _RANGES[kind]
+            return type(value) is int and -bound <= value < bound
+    return isinstance(value, float | int) and not isinstance(value, bool)
+
+
+class _Server(ThreadingHTTPServer):
+    """Knows what it serves."""
+
+    def __init__(self, service: IngestionService) -> None:
+        self.service = service
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing about clients that hang up; all else is a mistake in here."""
+        del request, client_address
+        error = sys.exception()
+        if not isinstance(error, ConnectionError):
+            self.service.complaints.append(f"the stand-in failed: {error!r}")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    timeout = 10.0
+
+    def do_POST(self) -> None:
+        """Answer as scripted, else as the call deserves."""
+        service = self.server.service
+        scripted = service.answer()
+        if scripted is not None and scripted.hang_up == "unread":
+            self._reset()
+            return
+        body = self._body()
+        service.bodies.append(body)
+        answer = scripted or Answer(taken=True)
+        if answer.taken:
+            try:
+                service.take(self.path, dict(self.headers.items()), body)
+            except Refused as refusal:
+                message = {"error": {"code": "Refused", "message": str(refusal)}}
+                json_type = {"Content-Type": "application/json"}
+                answer = Answer(refusal.status, json_type, json.dumps(message).encode())
+        time.sleep(answer.delay)
+        if answer.hang_up == "unanswered":
+            self.close_connection = True
+            return
+        with suppress(ConnectionError):  # a client that did not wait is gone
+            self._answer(answer)
+
+    def do_GET(self) -> None:
+        """Complain: nothing is read from this service."""
+        self.server.service.complaints.append(f"GET {self.path}")
+        self._answer(Answer(405))
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
+        """Keep quiet."""
+
+    def _body(self) -> bytes:
+        length = self.headers.get("Content-Length")
+        if length is None:
+            self.server.service.complaints.append("a body without its length")
+            self.close_connection = True
+        return self.rfile.read(int(length or 0))
+
+    def _answer(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status != 204:
+            self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        midway = answer.hang_up == "midway"
+        self.wfile.write(answer.body[: len(answer.body) // 2] if midway else answer.body)
+        self.wfile.flush()
+        self.close_connection |= midway
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.close()
