@@ -1,0 +1,171 @@
+"""One query to a Log Analytics workspace: the request, patience, and what each answer means.
+
+The SDK's own query_workspace decodes an answer twice and builds a dict for each row, so this sends
+the request through the same client (its credential, its transport) and reads the body itself. All
+that the SDK does not look at is looked at here: status, empty bodies, pages of a proxy, bodies cut
+short, and answers that hold only part of the rows.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    ServiceRequestError,
+    ServiceResponseTimeoutError,
+)
+from azure.core.rest import HttpRequest
+
+from detection.errors import SourceError
+from detection.rule.rows import TableShape
+from detection.sources.decoding import decode_table
+from detection.sources.faults import (
+    EMPTY,
+    CutShort,
+    MayPass,
+    document_of,
+    innermost,
+    one_line,
+    refuse,
+)
+from detection.sources.table import Table
+
+if TYPE_CHECKING:
+    from azure.core.rest import HttpResponse
+    from azure.monitor.query import LogsQueryClient
+
+WAIT: Final = 600  # seconds that the service may take for a query, which is its own limit
+READ_TIMEOUT: Final = WAIT + 30
+PATIENCE: Final = 120  # seconds spent between the tries of one query, all in all
+ROW_LIMIT: Final = 500_000  # rows of one answer; the service cuts off what is more
+
+Sleep = Callable[[float], None]
+
+
+class Limits(NamedTuple):
+    """The most rows that an answer has, and the seconds it may keep silent."""
+
+    rows: int = ROW_LIMIT
+    silence: float = READ_TIMEOUT
+
+
+class Answer(NamedTuple):
+    """The rows that a query gave, all of them, and the size of the body they came in."""
+
+    table: Table
+    size: int
+
+
+class LogAnalytics:
+    """Asks one workspace, through a client whose credential and endpoint the caller has chosen."""
+
+    def __init__(
+        self,
+        *,
+        client: "LogsQueryClient",
+        workspace_id: str,
+        sleep: Sleep = time.sleep,
+        limits: Limits = Limits(),  # noqa: B008 - it cannot change
+    ) -> None:
+        """Name the workspace by the id that its overview page shows."""
+        self._workspace_id = workspace_id
+        self._client = client
+        self._sleep = sleep
+        self._limits = limits
+
+    def where(self, shape: TableShape) -> str:
+        """Return what errors call a table of this workspace."""
+        return f"{shape.name} in workspace {self._workspace_id}"
+
+    def ask(self, query: str, shape: TableShape, arrival: str = "") -> Answer:
+        """Return what a query gives; `shape` names the table asked, and its columns.
+
+        Raises NotThere for a table that is missing, CutShort for an answer that lacks
+        rows, and SourceError for everything else that is not the whole answer.
+        """
+        where = self.where(shape)
+        waited = 0.0
+        for attempt in count(1):
+            try:
+                return self._try(query, shape, arrival, where)
+            except MayPass as error:
+                waited += error.pause
+                if attempt >= error.tries or waited > PATIENCE:
+                    times = "once" if attempt == 1 else f"{attempt} times"
+                    raise SourceError(
+                        f"{where}: {error}; asked {times}, the next run asks again"
+                    ) from None
+                self._sleep(error.pause)
+        raise AssertionError
+
+    def _try(self, query: str, shape: TableShape, arrival: str, where: str) -> Answer:
+        """Ask once."""
+        response, body = self._exchange(query, where)
+        if response.status_code != 200:
+            refuse(response.status_code, response.headers, body, shape, where)
+        return self._answer(body, shape, arrival, where)
+
+    def _exchange(self, query: str, where: str) -> tuple["HttpResponse", bytes]:
+        """Send the request and read the whole body."""
+        request = HttpRequest(
+            "POST",
+            f"/workspaces/{quote(self._workspace_id, safe='')}/query",
+            json={"query": query},
+            headers={"Prefer": f"wait={WAIT},include-statistics=true"},
+        )
+        try:
+            response = self._client.send_request(
+                request,
+                stream=True,  # else the SDK decodes the body as well
+                read_timeout=self._limits.silence,
+                retry_total=0,  # or a query that takes ten minutes takes them four times
+                logging_enable=False,  # or the log would hold the token and the query
+            )
+            return response, response.read()
+        except ClientAuthenticationError as error:
+            raise SourceError(
+                f"{where}: no token could be had: {one_line(str(error))}: check the managed "
+                "identity, or sign in with `az login`"
+            ) from None
+        except ServiceResponseTimeoutError:
+            raise MayPass(
+                f"no answer within {self._limits.silence:.0f} s: query a shorter time (LOOKBACK, "
+                "MAX_CATCH_UP)"
+            ) from None
+        except ServiceRequestError as error:
+            raise MayPass(
+                f"Log Analytics cannot be reached ({one_line(str(error))}): check network, DNS and "
+                "proxy"
+            ) from None
+        except AzureError as error:
+            raise MayPass(
+                f"the connection broke before the whole answer was there ({type(error).__name__})"
+            ) from None
+
+    def _answer(self, body: bytes, shape: TableShape, arrival: str, where: str) -> Answer:
+        """Decode the body of an answer that says that it is one."""
+        start = body[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
+        if not start:
+            raise MayPass(EMPTY)
+        if start.startswith(b"<"):
+            raise MayPass(
+                "the answer is a web page, not JSON: check for a proxy or sign-in page on the way"
+            )
+        try:
+            table = decode_table(body, shape, where, arrival)
+        except SourceError as error:
+            document = document_of(body)
+            if document is None:
+                raise MayPass("the answer ends early or is not JSON") from None
+            if isinstance(document, dict) and document.get("error"):
+                raise CutShort(innermost(document["error"])) from None
+            # What follows is a value from a row.
+            raise SourceError(re.sub(r"(unreadable|no array)\b.*", r"\1", str(error))) from None
+        if len(table.rows) >= self._limits.rows:
+            raise CutShort(f"the answer has {len(table.rows)} rows, the most there can be")
+        return Answer(table, len(body))

@@ -1,0 +1,74 @@
+"""The queries, one file each, and the only way to put values into them.
+
+A file holds placeholders such as `{start}`. What replaces one is written as a KQL literal here,
+so no value can become part of the query's own text.
+"""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from detection.rule.rows import TableShape
+from detection.rule.ticks import text_of
+
+FOLDER: Final = Path(__file__).parent
+PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
+IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
+TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+Value = int | str | tuple[str, ...] | TableShape
+
+
+def query(name: str, **values: Value) -> str:
+    """Return the query in `name`.kql with its placeholders replaced by `values`.
+
+    An int is a moment in ticks, a str an identifier such as a watchlist's alias, a tuple a list
+    of texts, a TableShape its table. Raises ValueError for a value that is none of these or
+    cannot be written safely, for an unknown query, and for values that are not its placeholders.
+    """
+    path = FOLDER / f"{name}.kql"
+    if not TABLE.fullmatch(name) or not path.is_file():
+        raise ValueError(f"{name!r:.60} is no query")
+    text = path.read_text("utf-8")
+    wanted = set(PLACEHOLDER.findall(text))
+    if wanted != set(values):
+        raise ValueError(f"{name}.kql takes {sorted(wanted)}, not {sorted(values)}")
+    literals = {key: _literal(value) for key, value in values.items()}
+    return PLACEHOLDER.sub(lambda match: literals[match[1]], text)
+
+
+def _literal(value: object) -> str:
+    """Write a value in KQL; raises ValueError if it cannot be."""
+    # A TableShape is a tuple too, so it comes first.
+    if isinstance(value, TableShape):
+        return _checked(TABLE, value.name)
+    if isinstance(value, tuple):
+        if not value:
+            raise ValueError("a list in a query needs at least one text")
+        return ", ".join(map(_text, value))
+    if isinstance(value, str):
+        return f'"{_checked(IDENTIFIER, value)}"'
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _moment(value)
+    raise ValueError(f"{value!r:.60} cannot be put into a query")
+
+
+def _checked(shape: re.Pattern[str], text: object) -> str:
+    if not isinstance(text, str) or not shape.fullmatch(text):
+        raise ValueError(f"{text!r:.60} is not a name that can be put into a query")
+    return text
+
+
+def _moment(ticks: int) -> str:
+    try:
+        return f"datetime({text_of(ticks)})"
+    except OverflowError:
+        raise ValueError(f"{ticks} ticks are no moment between the years 1 and 9999") from None
+
+
+def _text(text: object) -> str:
+    """Write any printable text; what cannot be seen has no business in a query."""
+    if not isinstance(text, str) or not text.isprintable():
+        raise ValueError(f"{text!r:.60} holds characters that cannot be put into a query")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,271 @@
+"""The queries bind to the tables' columns as the service binds them, and take no other values.
+
+Microsoft's own language service for KQL, the one behind the query editors, says what is wrong
+with a query without a workspace to send it to.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
+from detection.rule.ticks import SECOND, parse
+from detection.sources.queries import FOLDER, Value, query
+from tests.node import NODE, node_modules
+from tests.support import ROOT
+
+KQL = ROOT / "tests" / "kql"
+SHARED = ROOT.parent / "shared" / "data" / "schemas"  # of the whole tables, where it is at hand
+NOW = parse("2026-03-14T10:00:00Z")
+TABLES = (SIGN_IN_TABLE, OPERATION_TABLE)
+
+Column = dict[str, str]
+Schema = Mapping[str, Sequence[Column]]
+
+SCHEMA: dict[str, list[Column]] = json.loads((KQL / "schemas.json").read_text("utf-8"))
+WATCHLIST: list[Column] = [
+    {"name": "_DTItemId", "type": "string"},
+    {"name": "LastUpdatedTimeUTC", "type": "datetime"},
+    {"name": "SearchKey", "type": "string"},
+    {"name": "IPOrRange", "type": "string"},
+]
+
+WINDOW: dict[str, Value] = {"start": NOW - 1, "end": NOW}
+ARRIVALS: dict[str, Value] = {"since": NOW - 2, "now": NOW, "examined": NOW - 1, "too_late": 0}
+SAMPLES: list[tuple[str, dict[str, Value]]] = [
+    ("sign_ins", WINDOW),
+    ("operations", {**WINDOW, "statuses": ("Success",)}),
+    ("operations", {**WINDOW, "statuses": ("Success", 'a "quoted" \\ one', "{start}", "\u00e9")}),
+    ("allowlist", {"alias": "NetworkAllowlist"}),
+    ("arrivals", {**ARRIVALS, "table": SIGN_IN_TABLE}),
+    ("arrivals", {**ARRIVALS, "table": OPERATION_TABLE}),
+    ("latest", {"now": NOW, "table": SIGN_IN_TABLE}),
+    ("latest", {"now": NOW, "table": OPERATION_TABLE}),
+]
+
+
+def timed(shape: TableShape) -> list[Column]:
+    """Return the columns that the reader expects of a table."""
+    names = (*shape.columns, "IngestionTime")
+    moments = ("TimeGenerated", "IngestionTime")
+    return [{"name": n, "type": "datetime" if n in moments else "string"} for n in names]
+
+
+RESULTS: dict[str, list[Column]] = {
+    "sign_ins": timed(SIGN_IN_TABLE),
+    "operations": timed(OPERATION_TABLE),
+    "allowlist": [{"name": name, "type": "string"} for name in ALLOWLIST_TABLE.columns],
+    "arrivals": [
+        {"name": "Earliest", "type": "datetime"},
+        {"name": "Late", "type": "long"},
+        {"name": "TooLate", "type": "long"},
+    ],
+    "latest": [{"name": "Latest", "type": "datetime"}],
+}
+
+
+@pytest.fixture(scope="module")
+def packages() -> Path:
+    """Return where the language service is installed."""
+    return node_modules(KQL)
+
+
+def bind(
+    packages: Path,
+    texts: Sequence[str],
+    *,
+    schema: Schema = SCHEMA,
+    watchlist: Sequence[Column] = WATCHLIST,
+) -> list[Any]:
+    """Return the diagnostics and result columns of each query."""
+    asked = {
+        "tables": schema,
+        "functions": {"_GetWatchlist": watchlist},
+        "queries": texts,
+    }
+    answer = subprocess.run(
+        [NODE, KQL / "analyze.js", packages.parent],
+        input=json.dumps(asked),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return list(json.loads(answer.stdout))
+
+
+def filled() -> list[str]:
+    """Return every query with sample values."""
+    return [query(name, **values) for name, values in SAMPLES]
+
+
+def expected() -> list[dict[str, Any]]:
+    """Return what the service should say of them."""
+    return [{"diagnostics": [], "columns": RESULTS[name]} for name, _ in SAMPLES]
+
+
+def test_every_query_has_a_sample() -> None:
+    """No query file is left out of these tests."""
+    assert {path.stem for path in FOLDER.glob("*.kql")} == {name for name, _ in SAMPLES}
+
+
+def test_queries_bind(packages: Path) -> None:
+    """Every query binds without a remark, to the columns that the reader expects in that order."""
+    assert bind(packages, filled()) == expected()
+
+
+def test_queries_bind_without_optional_columns(packages: Path) -> None:
+    """A workspace whose tables have only what the rule cannot do without gives the same columns."""
+    schema = {shape.name: SCHEMA[shape.name][: shape.required] for shape in TABLES}
+    assert bind(packages, filled(), schema=schema, watchlist=WATCHLIST[-1:]) == expected()
+
+
+@pytest.mark.parametrize("shape", TABLES, ids=lambda shape: str(shape.name))
+def test_optional_columns_are_named_alike(shape: TableShape) -> None:
+    """A column that may be absent is asked for by the name it is given, or it would stay empty."""
+    name = {SIGN_IN_TABLE: "sign_ins", OPERATION_TABLE: "operations"}[shape]
+    text = (FOLDER / f"{name}.kql").read_text("utf-8")
+    optional = re.findall(r'(\w+) = column_ifexists\("(\w+)", ""\)', text)
+    assert optional == [(name, name) for name in shape.columns[shape.required :]]
+
+
+def test_wrong_queries_are_reported(packages: Path) -> None:
+    """A wrong column, type, comma, table or item column is an error: the tests above can fail."""
+    wrong = [
+        "AzureActivity | where CallerId == ''",
+        "AzureActivity | where Caller has 3",
+        "AzureActivity | project Caller,",
+        "AADManagedIdentitySignIns | count",
+        "_GetWatchlist('a') | project Address",
+    ]
+    for answer in bind(packages, wrong):
+        assert "Error" in {found["severity"] for found in answer["diagnostics"]}
+
+
+@pytest.mark.parametrize("shape", TABLES, ids=lambda shape: str(shape.name))
+def test_schema_has_the_columns_of_the_rule(shape: TableShape) -> None:
+    """The tables that queries are bound to have exactly the columns that the rule reads."""
+    assert tuple(column["name"] for column in SCHEMA[shape.name]) == shape.columns
+
+
+@pytest.mark.parametrize("table", SCHEMA)
+def test_schema_is_the_published_one(table: str) -> None:
+    """The columns have the names and types of the published table."""
+    if not SHARED.is_dir():
+        pytest.skip("the published schemas are not at hand")
+    published = json.loads((SHARED / f"{table}.json").read_text("utf-8"))["columns"]
+    assert all(column in published for column in SCHEMA[table])
+
+
+def test_moments_keep_their_ticks() -> None:
+    """A bound is written to the tick, as a row's time is."""
+    text = query("sign_ins", start=NOW - SECOND - 1, end=NOW + 1)
+    assert "> datetime(2026-03-14T09:59:58.9999999Z)" in text
+    assert "<= datetime(2026-03-14T10:00:00.0000001Z)" in text
+
+
+HOSTILE = (
+    '") | union AzureActivity //',
+    "a' | take 1",
+    "a b",
+    "a\n",
+    "\na",
+    "a;b",
+    "a|b",
+    "a)",
+    "a\\",
+    'a"',
+    "",
+    "1a",
+    "-a",
+    "\u0430",  # Cyrillic
+    "a\u0661",  # a digit, but not of ASCII
+    "a\x00",
+    "{start}",
+    "a.b",
+    "a//b",
+)
+
+
+@pytest.mark.parametrize("alias", HOSTILE)
+def test_hostile_aliases_are_refused(alias: str) -> None:
+    """An alias that is no plain identifier never gets into a query."""
+    with pytest.raises(ValueError, match="not a name"):
+        query("allowlist", alias=alias)
+
+
+@given(st.text())
+def test_an_alias_is_one_literal_or_refused(alias: str) -> None:
+    """Whatever is accepted as an alias holds only letters, digits, _ and - of ASCII."""
+    try:
+        text = query("allowlist", alias=alias)
+    except ValueError:
+        assert re.fullmatch("[A-Za-z_][A-Za-z0-9_-]*", alias) is None
+        return
+    assert re.fullmatch("[A-Za-z_][A-Za-z0-9_-]*", alias)
+    assert f'_GetWatchlist("{alias}")\n' in text
+
+
+@pytest.mark.parametrize(
+    "status", ["a\n", "\r", "a\x00", "\x1b", "\x85", "\u2028", "\u2029", "\u202e", "\ud800", "\t"]
+)
+def test_hostile_statuses_are_refused(status: str) -> None:
+    """A status with anything that cannot be seen never gets into a query."""
+    with pytest.raises(ValueError, match="characters"):
+        query("operations", **WINDOW, statuses=("Success", status))
+
+
+@given(st.lists(st.text(st.sampled_from('a "\\)(|{},/\n\u00e9')), min_size=1, max_size=3))
+def test_statuses_are_literals_or_refused(statuses: list[str]) -> None:
+    """What is accepted as statuses can be read back from the query as the same texts."""
+    try:
+        text = query("operations", **WINDOW, statuses=tuple(statuses))
+    except ValueError:
+        assert any("\n" in status for status in statuses)
+        return
+    listed = text.partition("ActivityStatusValue in~ (")[2]
+    assert read_texts(listed) == statuses
+
+
+def read_texts(text: str) -> list[str]:
+    """Read KQL string literals up to the bracket that closes their list."""
+    found = []
+    while True:
+        match = re.match(r'"((?:[^"\\\n]|\\["\\])*)"(, |\))', text)
+        assert match is not None
+        found.append(re.sub(r"\\(.)", r"\1", match[1]))
+        text = text[match.end() :]
+        if match[2] == ")":
+            return found
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("nothing", {}),
+        ("../queries/allowlist", {"alias": "a"}),
+        ("allowlist", {}),
+        ("allowlist", {"alias": "a", "start": 1}),
+        ("allowlist", {"alias": True}),
+        ("allowlist", {"alias": None}),
+        ("allowlist", {"alias": 1.5}),
+        ("allowlist", {"alias": ["a"]}),
+        ("sign_ins", {"start": 0, "end": 10**20}),
+        ("sign_ins", {"start": -(10**20), "end": 0}),
+        ("operations", {**WINDOW, "statuses": ()}),
+        ("operations", {**WINDOW, "statuses": (1,)}),
+        ("latest", {"now": NOW, "table": SIGN_IN_TABLE._replace(name="T | take 1")}),
+        ("latest", {"now": NOW, "table": SIGN_IN_TABLE._replace(name="T-1")}),
+    ],
+)
+def test_what_does_not_fit_is_refused(name: str, values: dict[str, Any]) -> None:
+    """An unknown query, a missing or further value, and a value of another kind are errors."""
+    with pytest.raises(ValueError, match=r".+"):
+        query(name, **values)

@@ -1,0 +1,257 @@
+"""What the queries leave in the workspace, the rule would not have used: run in DuckDB.
+
+duckdb-kql translates KQL to DuckDB's SQL, with filters measured on Microsoft's own engine. Each
+generated table is filtered by a query there; the rule, given what is left, must choose exactly
+what it chooses from the whole table.
+
+duckdb-kql lacks three things, so a query's text is prepared before it is translated:
+
+- `ingestion_time()` becomes a column of that name;
+- `column_ifexists("X", "")` becomes X, as the test's tables have every column;
+- moments become whole ticks, in the literals as in the tables, because DuckDB compares them by
+  the microsecond, ten ticks.
+
+The filters stay as they are. (One thing differs: DuckDB ignores case beyond ASCII, so a long s is
+an S there. That only matters inside the words that the filters name, where no test puts one.)
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import duckdb_kql
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from detection.rule.allowlist import Allowlist
+from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
+from detection.rule.select import Chosen, RuleSettings, choose_operations, choose_sign_ins
+from detection.rule.ticks import parse
+from detection.sources import Arrivals
+from detection.sources.queries import query
+from tests.strategies import (
+    END,
+    HOUR,
+    START,
+    Row,
+    Scenario,
+    as_logs,
+    operation,
+    scenarios,
+    sign_in,
+)
+
+INGESTED = "IngestionTimeOfRow"
+EXAMPLES = settings().max_examples
+
+# Names around the words that the filters look for, with what bounds a term and what does not.
+BESIDE = (
+    "",
+    "",
+    " ",
+    "_",
+    "/",
+    "-",
+    "\u0301",
+    "\n",
+    "0",
+    "a",
+    "\u00e9",
+    "\u00b2",
+    "\u2167",
+    "\u0661",
+)
+WORDS = ("write", "DELETE", "Read", "list", "GET", "Key Vault", "storage", "BLOB", "Key  Vault")
+NAMES = st.builds(
+    "".join,
+    st.lists(st.one_of(st.sampled_from(BESIDE), st.sampled_from(WORDS)), max_size=6),
+)
+
+
+@pytest.fixture(scope="module")
+def database() -> Any:
+    """Return a database with both tables and the watchlist, empty."""
+    connection = duckdb_kql.connect()
+    for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
+        time, *texts = shape.columns
+        columns = ", ".join([f"{time} BIGINT", *(f'"{name}" VARCHAR' for name in texts)])
+        connection.execute(f"CREATE TABLE {shape.name} ({columns}, {INGESTED} BIGINT)")
+    connection.execute(
+        f"CREATE TABLE {ALLOWLIST_TABLE.name} "
+        '("_DTItemId" VARCHAR, "LastUpdatedTimeUTC" BIGINT, "IPOrRange" VARCHAR)'
+    )
+    return connection
+
+
+@cache
+def to_sql(text: str) -> str:
+    """Prepare and translate a query."""
+    text = text.replace("ingestion_time()", INGESTED)
+    text = re.sub(r'column_ifexists\("(\w+)", (""|datetime\(null\))\)', r"\1", text)
+    text = re.sub(r"datetime\((\d[^)]+)\)", lambda match: f"long({parse(match[1])})", text)
+    text = re.sub(r'_GetWatchlist\("(\w+)"\)', r"\1", text)
+    text = text.replace("datetime(null)", "long(null)")
+    assert "datetime" not in text
+    return str(duckdb_kql.to_sql(text))
+
+
+def run(database: Any, table: str, rows: Sequence[Sequence[Any]], text: str) -> list[Any]:
+    """Return what a query makes of a table of these rows."""
+    database.execute(f"DELETE FROM {table}")  # noqa: S608 (a table of this test)
+    if rows:
+        columns = list(map(list, zip(*rows, strict=True)))
+        places = ", ".join(["unnest(?)"] * len(columns))
+        database.execute(f"INSERT INTO {table} SELECT {places}", columns)
+    return list(database.execute(to_sql(text)).fetchall())
+
+
+def left(
+    database: Any, shape: TableShape, tables: Sequence[Sequence[Any]], text: str
+) -> list[list[Any]]:
+    """Return the rows that a query leaves of each table, as the rule is given them.
+
+    All tables are asked at once, as the time of ingestion, which these queries do not look at,
+    can say which table a row is of. Half of the blank texts are null there.
+    """
+    asked = [
+        [row[0], *(value or (None if at % 2 else "") for value in row[1:]), number]
+        for number, rows in enumerate(tables)
+        for at, row in enumerate(rows)
+    ]
+    found: list[list[Any]] = [[] for _ in tables]
+    for time, *texts, number in run(database, shape.name, asked, text):
+        found[number].append((time, *(value or "" for value in texts)))
+    return found
+
+
+def scenario_of(sign_ins: list[Row], operations: list[Row]) -> Scenario:
+    """Return a window of these rows."""
+    return Scenario(sign_ins, operations, allowlist=[], span=HOUR, statuses=("Success",))
+
+
+def comparable(chosen: Chosen[Any]) -> object:
+    """Return what was chosen, whatever order the rows came in."""
+    counts = (chosen.matched, chosen.excluded, chosen.without_address, chosen.other_success)
+    return counts, {identity: sorted(rows) for identity, rows in chosen.by_identity.items()}
+
+
+def check_sign_ins(database: Any, drawn: Sequence[Scenario]) -> None:
+    """Assert that the rule chooses the same of all sign-ins as of those that the query leaves."""
+    logs = [scenario.logs() for scenario in drawn]
+    text = query("sign_ins", start=START, end=END)
+    tables = left(database, SIGN_IN_TABLE, [each.sign_ins for each in logs], text)
+    for each, rows in zip(logs, tables, strict=True):
+        allowlist = Allowlist.of(each.allowlist)
+        whole = choose_sign_ins(each.sign_ins, START, END, allowlist)
+        assert comparable(choose_sign_ins(rows, START, END, allowlist)) == comparable(whole)
+
+
+def check_operations(database: Any, drawn: Sequence[Scenario], statuses: tuple[str, ...]) -> None:
+    """Assert that the rule chooses the same of all operations as of those that the query leaves."""
+    rule = RuleSettings(HOUR, statuses)
+    logs = [scenario.logs() for scenario in drawn]
+    text = query("operations", start=START, end=END, statuses=statuses)
+    tables = left(database, OPERATION_TABLE, [each.operations for each in logs], text)
+    for each, rows in zip(logs, tables, strict=True):
+        whole = choose_operations(each.operations, START, END, rule)
+        assert comparable(choose_operations(rows, START, END, rule)) == comparable(whole)
+
+
+@settings(max_examples=EXAMPLES // 5)
+@given(st.lists(scenarios(), min_size=5, max_size=5))
+def test_nothing_that_the_rule_uses_is_left_behind(database: Any, drawn: list[Scenario]) -> None:
+    """The rule chooses the same rows, and counts the same, with and without the queries."""
+    check_sign_ins(database, drawn)
+    # No status at all cannot be set.
+    check_operations(database, drawn, drawn[0].statuses or ("Success",))
+
+
+@settings(max_examples=EXAMPLES // 5)
+@given(st.lists(NAMES, min_size=1, max_size=60))
+@example(
+    ["write\u0301", "\u0301DELETE", "a\u00b2write", "\u2167 Blob", "Key\u00a0Vault", "write\n"]
+)
+def test_names_of_any_kind(database: Any, names: list[str]) -> None:
+    """The words are found within names of any kind just as the rule finds them."""
+    scenario = scenario_of(
+        sign_ins=[sign_in(ResourceDisplayName=name) for name in names],
+        operations=[operation(OperationNameValue=name) for name in names],
+    )
+    check_sign_ins(database, [scenario])
+    check_operations(database, [scenario], ("Success",))
+
+
+ACCEPTED = (("a",), ('A"', "\\"), ("\u00c9 a|b", "(),", 'a\\"'), ("succeeded", "a"))
+
+
+@pytest.mark.parametrize("accepted", ACCEPTED, ids=["plain", "escaped", "several", "both"])
+@settings(max_examples=EXAMPLES // 10)
+@given(st.lists(st.text(st.sampled_from('aA"\\ (),|\u00e9\u00c9'), max_size=4), max_size=40))
+def test_statuses_of_any_kind(database: Any, accepted: tuple[str, ...], others: list[str]) -> None:
+    """A status that is set is read whatever its characters, in any case."""
+    spelt = [*accepted, *map(str.lower, accepted), *others, "SUCCEEDED", "Success"]
+    scenario = scenario_of([], [operation(ActivityStatusValue=status) for status in spelt])
+    check_operations(database, [scenario], accepted)
+
+
+def test_rows_are_really_filtered(database: Any) -> None:
+    """The queries leave what the rule has no use for, and take the rest by the tick."""
+    operations = [
+        operation(OperationNameValue="a/b/listKeys/action"),
+        operation(OperationNameValue="a/write/get"),
+        operation(ActivityStatusValue="Start"),
+        operation(TimeGenerated="2026-03-02T10:00:00.0000000Z"),
+        operation(TimeGenerated="2026-03-02T10:00:00.0000001Z"),
+        operation(TimeGenerated="2026-03-02T12:00:00.0000000Z"),
+        operation(TimeGenerated="2026-03-02T12:00:00.0000001Z"),
+    ]
+    used = [sign_in(), sign_in(ServicePrincipalId="")]  # which is counted, though it pairs not
+    sign_ins = [sign_in(ResultType="1"), sign_in(ResourceDisplayName="Vaults"), *used]
+    logs = as_logs(sign_ins, operations)
+    text = query("sign_ins", start=START, end=END)
+    assert left(database, SIGN_IN_TABLE, [logs.sign_ins], text) == [logs.sign_ins[2:]]
+    text = query("operations", start=START, end=END, statuses=("Success",))
+    found = left(database, OPERATION_TABLE, [logs.operations], text)
+    assert found == [logs.operations[4:6]]
+
+
+TICK = st.integers(START, START + 6)
+
+
+@pytest.mark.parametrize(("examined", "too_late"), [(4, 2), (2, 4), (3, 3)])
+@given(st.lists(st.tuples(TICK, TICK), max_size=12))
+def test_arrivals(database: Any, examined: int, too_late: int, rows: list[tuple[int, int]]) -> None:
+    """Late rows are counted, and the earliest found, as the protocol says."""
+    shape = SIGN_IN_TABLE
+    table = [[time, *("",) * (len(shape.columns) - 1), ingested] for time, ingested in rows]
+    since, now, examined, too_late = START + 1, START + 5, START + examined, START + too_late
+    moments = {"since": since, "now": now, "examined": examined, "too_late": too_late}
+    text = query("arrivals", table=shape, **moments)
+    ((earliest, late, missed),) = run(database, shape.name, table, text)
+    arrived = [time for time, ingested in rows if since < ingested <= now]
+    reachable = [time for time in arrived if time > too_late]
+    assert Arrivals(earliest, late, missed) == Arrivals(
+        earliest=min(reachable, default=None),
+        late=sum(time <= examined for time in reachable),
+        too_late=len(arrived) - len(reachable),
+    )
+
+
+@pytest.mark.parametrize(
+    ("items", "entries"),
+    [
+        ([], []),
+        ([("1", 1, "10.0.0.1"), ("2", 1, "10.0.0.1")], ["10.0.0.1", "10.0.0.1"]),
+        ([("1", 1, "10.0.0.1"), ("1", 2, "10.0.0.2"), ("1", 0, "x")], ["10.0.0.2"]),
+        ([("", 1, "10.0.0.1"), (None, 2, "10.0.0.2")], ["10.0.0.1", "10.0.0.2"]),
+        ([("1", None, "10.0.0.1"), ("2", None, "")], ["", "10.0.0.1"]),
+    ],
+    ids=["empty", "equal entries", "edited", "without ids", "without times"],
+)
+def test_allowlist(database: Any, items: list[Any], entries: list[str]) -> None:
+    """Of an item that was edited the latest form counts, and no other item is lost."""
+    text = query("allowlist", alias=ALLOWLIST_TABLE.name)
+    found = run(database, ALLOWLIST_TABLE.name, items, text)
+    assert sorted(found) == [(entry,) for entry in entries]

@@ -1,0 +1,631 @@
+"""A workspace over HTTP, through the real SDK client: whole results, or an error that says why."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.core.exceptions import ClientAuthenticationError
+
+from detection.errors import SourceError
+from detection.job import Invocation, run
+from detection.rule.rows import Logs, SourceState
+from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
+from detection.settings import Settings
+from detection.sources import Arrivals
+from detection.sources.loganalytics import Limits
+from detection.sources.recorded import RecordedSource
+from detection.sources.workspace import WorkspaceSource
+from detection.state.folder import FolderStore
+from detection.window import Mode, Window
+from tests.standins.client import TOKEN, FakeCredential
+from tests.standins.log_analytics import (
+    TOO_MANY,
+    WORKSPACE,
+    LogAnalyticsService,
+    Reply,
+    Rows,
+    client_for,
+    failure,
+    recorded_tables,
+    semantic,
+)
+from tests.support import (
+    ALLOWLIST,
+    NOW,
+    OPERATIONS,
+    RECORDED,
+    SIGN_INS,
+    Collected,
+    read_operations,
+    read_sign_ins,
+)
+
+TEN = parse(NOW)
+WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
+NOT_COMPARED = {"DurationMs", "BytesRead", "SignInsRead", "OperationsRead"}
+SCENARIOS = sorted(path.name for path in RECORDED.iterdir())
+
+Connect = Callable[..., WorkspaceSource]
+
+
+class Waits(list[float]):
+    """Remembers how long it was told to sleep, and does not."""
+
+    __call__ = list.append
+
+
+@pytest.fixture
+def service() -> Iterator[LogAnalyticsService]:
+    """Serve some sign-ins, operations and an allowlist; every request must be as it should be."""
+    tables: dict[str, Rows] = {
+        SIGN_INS: [sign_in(TEN - n * MINUTE, Id=f"s{n}") for n in range(8)],
+        OPERATIONS: [operation(TEN - n * MINUTE, EventDataId=f"o{n}") for n in range(8)],
+        ALLOWLIST: [{"IPOrRange": "192.0.2.0/24"}, {"IPOrRange": "203.0.113.5"}],
+    }
+    with LogAnalyticsService(tables) as running:
+        yield running
+    assert running.complaints == []
+
+
+@pytest.fixture
+def waits() -> Waits:
+    """Return what is called to sleep."""
+    return Waits()
+
+
+@pytest.fixture
+def connect(service: LogAnalyticsService, waits: Waits) -> Iterator[Connect]:
+    """Connect sources to the service, and close what they leave open."""
+    with ExitStack() as stack:
+
+        def to_service(credential: FakeCredential | None = None, **more: Any) -> WorkspaceSource:
+            client = stack.enter_context(client_for(service.endpoint, credential))
+            options = {"workspace_id": WORKSPACE, "sleep": waits} | more
+            return WorkspaceSource(client=client, **options)
+
+        yield to_service
+
+
+def sign_in(time: int, **values: object) -> dict[str, Any]:
+    """Return a sign-in that matches clause 2."""
+    return {
+        "TimeGenerated": text_of(time),
+        "ServicePrincipalId": "identity",
+        "ResultType": "0",
+        "ResourceDisplayName": "Azure Key Vault",
+    } | values
+
+
+def operation(time: int, **values: object) -> dict[str, Any]:
+    """Return an operation that matches clause 3."""
+    return {
+        "TimeGenerated": text_of(time),
+        "Caller": "identity",
+        "OperationNameValue": "MICROSOFT.KEYVAULT/VAULTS/DELETE",
+        "ActivityStatusValue": "Success",
+    } | values
+
+
+def ids(logs: Logs) -> tuple[list[str], list[str]]:
+    """Return the ids of the rows read, in order."""
+    sign_ins, operations = read_sign_ins(logs), read_operations(logs)
+    return [row["Id"] for row in sign_ins], [row["EventDataId"] for row in operations]
+
+
+def play(scenario: str, folder: Path, source_for: Callable[[Settings, int], Any]) -> Collected:
+    """Run the job at `now` and at each moment of `later`, one state throughout."""
+    expected = json.loads((RECORDED / scenario / "expected.json").read_text("utf-8"))
+    settings = Settings.of(expected.get("environment", {}))
+    sink = Collected()
+    for now in map(parse, (expected["now"], *expected.get("later", []))):
+        asked = Invocation("recorded", now, settings.timing, settings.rule)
+        outcome = run(source_for(settings, now), sink, FolderStore(folder), asked)
+        assert not outcome.failures
+    return sink
+
+
+def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run record without what may differ; a newest row a day old is none."""
+    row = {name: value for name, value in record.items() if name not in NOT_COMPARED}
+    oldest = parse(row["TimeGenerated"]) - DAY
+    for name in ("LatestSignIn", "LatestOperation"):
+        row[name] = row[name] if row[name] and parse(row[name]) > oldest else None
+    return row
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_scenario_over_http_is_the_recorded_one(scenario: str, tmp_path: Path) -> None:
+    """Same findings, and run records that differ in nothing but the rows that did not travel."""
+    folder = RECORDED / scenario
+    recorded = play(scenario, tmp_path / "1", lambda *_: RecordedSource(folder))
+    with (
+        LogAnalyticsService(recorded_tables(folder)) as service,
+        client_for(service.endpoint) as client,
+    ):
+
+        def source_for(settings: Settings, now: int) -> WorkspaceSource:
+            service.present = now
+            statuses = settings.rule.success_statuses
+            return WorkspaceSource(client=client, workspace_id=WORKSPACE, statuses=statuses)
+
+        queried = play(scenario, tmp_path / "2", source_for)
+    assert service.complaints == []
+    assert queried.findings == recorded.findings
+    assert list(map(comparable, queried.runs)) == list(map(comparable, recorded.runs))
+
+
+def test_the_whole_answer_is_read(connect: Connect) -> None:
+    """Rows, entries, states and the newest times come from one read, and the bytes are counted."""
+    logs = connect().read(WINDOW, TEN)
+    assert ids(logs) == ([f"s{n}" for n in range(8)], [f"o{n}" for n in range(8)])
+    assert logs.allowlist == ["192.0.2.0/24", "203.0.113.5"]
+    assert set(logs.states.values()) == {SourceState.OK}
+    assert logs.latest == {SIGN_INS: TEN, OPERATIONS: TEN}
+    assert logs.bytes_read > 1000
+
+
+def test_the_token_is_asked_for_the_endpoint(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """The scope is the endpoint's default, which is what other clouds need too."""
+    credential = FakeCredential()
+    connect(credential).read(WINDOW, TEN)
+    assert set(credential.scopes) == {f"{service.endpoint}/.default"}
+
+
+@pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS, ALLOWLIST])
+def test_a_missing_table_counts_as_empty(
+    table: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """A table or watchlist that is not there is Missing, gives nothing, and hinders no other."""
+    del service.tables[table]
+    source = connect()
+    logs = source.read(WINDOW, TEN)
+    assert logs.states[table] is SourceState.MISSING
+    assert [state for name, state in logs.states.items() if name != table] == [SourceState.OK] * 2
+    assert source.arrivals(since=0, now=TEN, examined=TEN, too_late=0) == Arrivals()
+
+
+@pytest.mark.parametrize("code", ["SEM0001", "SEM0260", ""])
+def test_only_the_known_code_means_a_missing_table(
+    code: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """The same words under another code are an error."""
+    problem = f"Failed to resolve table or column expression named '{SIGN_INS}'"
+    service.script("sign_ins", Reply(400, json_body(semantic(code, problem))))
+    with pytest.raises(SourceError, match="the query was refused"):
+        connect().read(WINDOW, TEN)
+
+
+def test_rows_that_take_no_part_keep_a_table_from_looking_empty(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """A table is empty only if nothing at all came in since the window's start."""
+    service.tables[SIGN_INS] = [sign_in(TEN - MINUTE, ResultType="7000215")]
+    service.tables[OPERATIONS] = [operation(TEN - 3 * HOUR)]
+    service.tables[ALLOWLIST] = []
+    logs = connect().read(WINDOW, TEN)
+    assert ids(logs) == ([], [])
+    assert logs.states == {
+        SIGN_INS: SourceState.OK,
+        OPERATIONS: SourceState.EMPTY,
+        ALLOWLIST: SourceState.EMPTY,
+    }
+    assert logs.latest == {SIGN_INS: TEN - MINUTE, OPERATIONS: TEN - 3 * HOUR}
+
+
+def test_rows_of_the_future_wait(connect: Connect, service: LogAnalyticsService) -> None:
+    """A row ingested after the moment of reading has not arrived."""
+    for row, ingested in zip(service.tables[SIGN_INS], (TEN - 1, TEN, TEN + 1, None), strict=False):
+        row["IngestionTime"] = ingested and text_of(ingested)
+    assert ids(connect().read(WINDOW, TEN))[0] == ["s0", "s1", "s3", "s4", "s5", "s6", "s7"]
+
+
+def test_arrivals_of_both_tables_are_put_together(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """The earliest is of both, and the counts are sums."""
+    late = {"IngestionTime": text_of(TEN - SECOND)}
+    service.tables[SIGN_INS] = [sign_in(TEN - hour * HOUR, **late) for hour in (1, 4, 30)]
+    service.tables[OPERATIONS] = [operation(TEN - hour * HOUR, **late) for hour in (3, 6, 40)]
+    arrivals = connect().arrivals(
+        since=TEN - HOUR, now=TEN, examined=TEN - 2 * HOUR, too_late=TEN - 24 * HOUR
+    )
+    assert arrivals == Arrivals(earliest=TEN - 6 * HOUR, late=3, too_late=2)
+
+
+def json_body(document: Mapping[str, object]) -> bytes:
+    """Return a document as a body."""
+    return json.dumps(document).encode()
+
+
+def refused(status: int, *codes: str | tuple[str, str], **headers: str) -> Reply:
+    """Return a reply with an error document; `_` in a header's name stands for `-`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status, json_body(failure(*codes)), named)
+
+
+HTML = b"<!DOCTYPE html><html><body>Gateway says no</body></html>"
+NO_COLUMN = ("SEM0100", "'where' operator: Failed to resolve scalar expression named 'Caller'")
+NO_OTHER_TABLE = ("SEM0100", "Failed to resolve table or column expression named 'Heartbeat'")
+NO_FUNCTION = ("SEM0260", "Unknown function: '_GetWatchlist'.")
+ROLE = "Log Analytics Data Reader or Reader"
+FAILURES = {
+    "401": (refused(401, "InvalidTokenError"), ROLE, 1),
+    "401-claims": (refused(401, "TokenExpired", WWW_Authenticate='Bearer error="x"'), ROLE, 1),
+    "403": (refused(403, "InsufficientAccessError"), "up to 30 minutes", 1),
+    "403-html": (Reply(403, HTML), ROLE, 1),
+    "404": (refused(404, "WorkspaceNotFoundError"), "check WORKSPACE_IDS", 1),
+    "400-column": (refused(400, "BadArgumentError", "SemanticError", NO_COLUMN), "'Caller'", 1),
+    "400-table": (refused(400, "BadArgumentError", NO_OTHER_TABLE), "'Heartbeat'", 1),
+    "400-function": (refused(400, "BadArgumentError", NO_FUNCTION), "_GetWatchlist", 1),
+    "400-syntax": (
+        refused(400, "BadArgumentError", "SyntaxError", ("SYN0002", "no")),
+        "SYN0002",
+        1,
+    ),
+    "400-html": (Reply(400, HTML), "HTTP 400: no reason given", 1),
+    "400-retry-after": (refused(400, "Odd", Retry_After="1"), "HTTP 400: Odd", 1),
+    "410": (Reply(410, b""), "HTTP 410", 1),
+    "302": (Reply(302, b"", {"X-Elsewhere": "no location"}), "HTTP 302", 1),
+    "429": (refused(429, "ThrottledError"), "asked too often", 3),
+    "408": (refused(408, "Timeout"), "HTTP 408", 2),
+    "500": (refused(500, "InternalServerError"), "InternalServerError", 2),
+    "502-html": (Reply(502, HTML), "HTTP 502", 2),
+    "503-html": (Reply(503, HTML), "HTTP 503", 2),
+    "504": (refused(504, "GatewayTimeout"), "took too long", 2),
+    "504-html": (Reply(504, HTML), "took too long", 2),
+    "204": (Reply(204, b""), "the answer is empty", 2),
+    "200-empty": (Reply(200, b""), "the answer is empty", 2),
+    "200-blank": (Reply(200, b"\xef\xbb\xbf \n"), "the answer is empty", 2),
+    "200-html": (Reply(200, HTML), "web page", 2),
+    "200-text": (Reply(200, b"all is well"), "ends early or is not JSON", 2),
+    "200-cut-json": (
+        Reply(200, b'{"tables":[{"name":"PrimaryResult","columns":[]'),
+        "ends early",
+        2,
+    ),
+    "200-cut-body": (Reply(cut=50), "before the whole answer was there", 2),
+    "200-cut-at-once": (Reply(cut=0), "before the whole answer was there", 2),
+    "200-no-table": (Reply(200, b'{"tables":[]}'), "has no table", 1),
+    "200-null": (Reply(200, b"null"), "ends early or is not JSON", 2),
+    "200-columns": (
+        Reply(200, json_body({"tables": [{"name": "PrimaryResult", "columns": [], "rows": []}]})),
+        "has no column",
+        1,
+    ),
+    "200-error": (Reply(error=TOO_MANY), "cannot be", 0),
+    "200-other-error": (Reply(error={"code": "Strange", "message": "odd"}), "Strange: odd", 0),
+}
+KINDS = ("sign_ins", "operations", "allowlist", "latest")
+
+
+CASES = [(name, kind) for name in FAILURES for kind in KINDS]
+CASES.remove(("400-function", "allowlist"))  # this is how a missing watchlist looks
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_no_failure_looks_like_an_empty_result(
+    name: str, kind: str, connect: Connect, service: LogAnalyticsService, waits: Waits
+) -> None:
+    """Whatever fails, in whichever query: one line that says what to do, after few tries."""
+    reply, said, tries = FAILURES[name]
+    service.script(kind, *[reply] * 40)
+    with pytest.raises(SourceError) as caught:
+        connect().read(WINDOW, TEN)
+    message = str(caught.value)
+    assert said in message
+    assert WORKSPACE in message
+    assert "\n" not in message
+    assert TOKEN not in message
+    assert len(message) < 600
+    if tries:
+        queries = [call.query for call in service.called(kind)]
+        assert max(map(queries.count, queries)) == tries
+        assert sum(waits) <= 120 * len(set(queries))
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_no_failure_looks_like_no_arrivals(
+    name: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """The query for what arrived late fails as loudly as the others."""
+    reply, said, _ = FAILURES[name]
+    service.script("arrivals", *[reply] * 8)
+    with pytest.raises(SourceError, match=said.replace("(", r"\(")):
+        connect().arrivals(since=0, now=TEN, examined=TEN, too_late=0)
+
+
+@pytest.mark.parametrize("name", [name for name, (*_, tries) in FAILURES.items() if tries > 1])
+def test_a_failure_that_passes_is_survived(
+    name: str, connect: Connect, service: LogAnalyticsService, waits: Waits
+) -> None:
+    """The second try gives everything."""
+    service.script("operations", FAILURES[name][0])
+    assert len(connect().read(WINDOW, TEN).operations) == 8
+    assert waits == [10.0 if name == "429" else 1.0]
+
+
+@pytest.mark.parametrize("body", [b'{"tables": [{"rows": [[]]}]}', b"[1]", b'{"tables": 1}'])
+def test_an_answer_of_another_shape_is_an_error(
+    body: bytes, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """JSON that is no table of rows is not taken for one."""
+    service.script("sign_ins", Reply(200, body))
+    with pytest.raises(SourceError, match=SIGN_INS):
+        connect().read(WINDOW, TEN)
+
+
+@pytest.mark.parametrize("kind", ["latest", "arrivals"])
+@pytest.mark.parametrize("values", [[], [["x", "y", "z"]], [[None, None, None]] * 2])
+def test_a_summary_that_is_none_is_an_error(
+    values: list[list[object]], kind: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """No row, two rows, or values that cannot be read are no answer to a question for one row."""
+    names = ("Latest", "Late", "TooLate") if kind == "latest" else ("Earliest", "Late", "TooLate")
+    columns = [{"name": name, "type": "string"} for name in names]
+    table = {"name": "PrimaryResult", "columns": columns, "rows": values}
+    service.script(kind, *[Reply(200, json_body({"tables": [table]}))] * 2)
+    source = connect()
+    asked: dict[str, Callable[[], object]] = {
+        "latest": lambda: source.read(WINDOW, TEN),
+        "arrivals": lambda: source.arrivals(since=0, now=TEN, examined=TEN, too_late=0),
+    }
+    with pytest.raises(SourceError):
+        asked[kind]()
+
+
+def test_a_long_wait_is_as_long_as_the_service_says(
+    connect: Connect, service: LogAnalyticsService, waits: Waits
+) -> None:
+    """Retry-After in seconds is slept out, and the third try may succeed."""
+    throttled = [refused(429, "ThrottledError", Retry_After=text) for text in ("50", "60.5")]
+    service.script("sign_ins", *throttled)
+    assert len(connect().read(WINDOW, TEN).sign_ins) == 8
+    assert waits == [50.0, 60.5]
+
+
+def test_a_wait_until_a_date_is_slept_out(
+    connect: Connect, service: LogAnalyticsService, waits: Waits
+) -> None:
+    """Retry-After may be a date as well."""
+    moment = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
+    service.script("sign_ins", refused(429, "ThrottledError", Retry_After=moment))
+    connect().read(WINDOW, TEN)
+    assert 30 < waits[0] <= 40
+
+
+@pytest.mark.parametrize(("texts", "slept"), [(("121",), []), (("70", "70"), [70.0])])
+def test_a_wait_beyond_patience_is_not_begun(
+    texts: tuple[str, ...],
+    slept: list[float],
+    connect: Connect,
+    service: LogAnalyticsService,
+    waits: Waits,
+) -> None:
+    """Two minutes in all are waited, and no longer wait is begun."""
+    service.script("sign_ins", *[refused(429, "Throttled", Retry_After=text) for text in texts])
+    with pytest.raises(SourceError, match=f"after {texts[-1]} s"):
+        connect().read(WINDOW, TEN)
+    assert waits == slept
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5", "0", "1e9", "9" * 400, "Mon, 99 Foo 1 x"])
+def test_a_wait_that_cannot_be_read_is_ten_seconds(
+    text: str, connect: Connect, service: LogAnalyticsService, waits: Waits
+) -> None:
+    """A service that says nothing useful about when to come back is given ten seconds."""
+    service.script("sign_ins", refused(429, "ThrottledError", Retry_After=text))
+    assert len(connect().read(WINDOW, TEN).sign_ins) == 8
+    assert waits == [10.0]
+
+
+def test_silence_is_not_waited_for_four_times(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """A query without an answer is asked once more and no oftener."""
+    service.script("sign_ins", *[Reply(delay=0.3)] * 4)
+    with pytest.raises(SourceError, match=r"no answer within .* asked 2 times"):
+        connect(limits=Limits(silence=0.1)).read(WINDOW, TEN)
+    assert len(service.called("sign_ins")) == 2
+
+
+def test_a_service_that_is_not_there_is_named(waits: Waits) -> None:
+    """Nobody listening is an error about the network."""
+    with LogAnalyticsService({}) as gone:
+        endpoint = gone.endpoint
+    with client_for(endpoint) as client:
+        source = WorkspaceSource(client=client, workspace_id=WORKSPACE, sleep=waits)
+        with pytest.raises(SourceError, match="cannot be reached"):
+            source.read(WINDOW, TEN)
+
+
+def test_no_token_is_an_error_about_the_identity(connect: Connect) -> None:
+    """A credential that fails, as one does on a machine without any, is not retried."""
+
+    class Broken(FakeCredential):
+        def get_token_info(self, *_: object, **__: object) -> Any:
+            raise ClientAuthenticationError("No identity\nwas found.")
+
+    with pytest.raises(SourceError, match=r"no token .* No identity was found\..*az login"):
+        connect(Broken()).read(WINDOW, TEN)
+
+
+def test_a_long_reason_is_shortened(connect: Connect, service: LogAnalyticsService) -> None:
+    """The innermost message is told, in one line of 300 characters at most."""
+    reason = ("SYN0001", "first\r\n\x1b[31m" + "x" * 5000)
+    service.script("sign_ins", refused(400, "BadArgumentError", "SyntaxError", reason))
+    with pytest.raises(SourceError, match=r"SYN0001: first \[31mx+\)$") as caught:
+        connect().read(WINDOW, TEN)
+    assert len(str(caught.value)) < 450
+
+
+@pytest.mark.parametrize("limit", [3, 4, 7])
+def test_halves_lose_and_repeat_nothing(
+    limit: int, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """With few rows an answer the result is the whole one, whichever way the service cuts it."""
+    seams = [TEN - HOUR + step for step in (-1, 0, 1)]
+    service.tables[SIGN_INS] += [sign_in(time, Id=f"seam{time}") for time in seams]
+    whole = connect().read(WINDOW, TEN)
+    service.row_limit = limit
+    cut = connect().read(WINDOW, TEN)
+    service.row_limit = None
+    counted = connect(limits=Limits(rows=limit)).read(WINDOW, TEN)
+    for logs in (cut, counted):
+        assert sorted(logs.sign_ins) == sorted(whole.sign_ins)
+        assert sorted(logs.operations) == sorted(whole.operations)
+        assert logs.states == whole.states
+
+
+def test_exactly_the_most_rows_are_not_taken_for_all(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """A service that cut the rows off and said nothing would have given just as many."""
+    service.row_limit, service.says_when_cut = 3, False
+    logs = connect(limits=Limits(rows=3)).read(WINDOW, TEN)
+    assert len(logs.sign_ins) == len(logs.operations) == 8
+
+
+def test_a_second_with_too_many_rows_is_an_error(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """What cannot be read whole in the narrowest time is not read in part."""
+    service.tables[OPERATIONS] = [operation(TEN - HOUR - 5, EventDataId=f"o{n}") for n in range(4)]
+    service.row_limit = 3
+    with pytest.raises(SourceError, match=r"AzureActivity .*cannot be read whole .*CORRELATE_IN"):
+        connect().read(WINDOW, TEN)
+    assert len(service.called("operations")) < 30
+
+
+def test_a_table_that_vanishes_between_halves_is_an_error(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Half a table is not a missing one."""
+    missing = semantic(
+        "SEM0100", f"Failed to resolve table or column expression named '{SIGN_INS}'"
+    )
+    service.script("sign_ins", Reply(error=TOO_MANY), Reply(), Reply(400, json_body(missing)))
+    with pytest.raises(SourceError, match="went missing"):
+        connect().read(WINDOW, TEN)
+
+
+def test_tables_and_watchlist_are_read_at_once(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """All three are asked before any is answered."""
+    service.gate = threading.Barrier(3)
+    connect().read(WINDOW, TEN)
+    reads = [call for call in service.calls if call.kind in {"sign_ins", "operations", "allowlist"}]
+    assert len(reads) == 3
+    assert max(call.began for call in reads) < min(call.ended for call in reads)
+    assert not service.gate.broken
+
+
+def test_no_more_than_three_queries_run_at_once(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """The service takes five at once for one identity, and others use it too."""
+    for kind in (*KINDS, "latest"):
+        service.script(kind, Reply(delay=0.05))
+    connect().read(WINDOW, TEN)
+    assert len(service.calls) == 5
+    for call in service.calls:
+        running = [other for other in service.calls if other.began <= call.began < other.ended]
+        assert len(running) <= 3
+
+
+def test_hostile_content_is_data(connect: Connect, service: LogAnalyticsService) -> None:
+    """Quotes, control characters, JSON inside text and very long texts come through unchanged."""
+    texts = [
+        "\"'`; drop table x //",
+        "line\r\nbreak\x00\x01\x1b[31m\x7f\u2028",
+        '],["rows":[["here"]],"error":{"code":"PartialError"}',
+        "x" * 100_000,
+        "\U0001f600 \u202e \ufeff",
+        '{"tables":[]}',
+    ]
+    service.tables[SIGN_INS] = [sign_in(TEN, ServicePrincipalName=text) for text in texts]
+    service.tables[ALLOWLIST] = [{"IPOrRange": text} for text in texts]
+    logs = connect().read(WINDOW, TEN)
+    assert [row["ServicePrincipalName"] for row in read_sign_ins(logs)] == texts
+    assert logs.allowlist == texts
+
+
+def test_half_a_surrogate_pair_is_replaced(connect: Connect, service: LogAnalyticsService) -> None:
+    """No UTF-8 can carry it, so it becomes the replacement character, and its row stays."""
+    service.tables[SIGN_INS] = [sign_in(TEN, ServicePrincipalName="a\ud83db")]
+    (row,) = read_sign_ins(connect().read(WINDOW, TEN))
+    assert row["ServicePrincipalName"] == "a\ufffdb"
+
+
+def test_a_cut_answer_with_half_a_surrogate_pair_is_still_cut(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """What is hard to parse does not hide that rows are lacking."""
+    service.tables[SIGN_INS] = [sign_in(TEN - n * MINUTE, Id="\udc00") for n in range(8)]
+    service.row_limit = 3
+    assert len(connect().read(WINDOW, TEN).sign_ins) == 8
+
+
+@pytest.mark.parametrize("row", [["not a time: hunter2", "i", "0", "Blob"], "hunter2"])
+def test_no_row_is_quoted_in_an_error(
+    row: object, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """A value that cannot be read is placed, not shown."""
+    names = ("TimeGenerated", "ServicePrincipalId", "ResultType", "ResourceDisplayName")
+    columns = [{"name": name, "type": "string"} for name in names]
+    table = {"name": "PrimaryResult", "columns": columns, "rows": [row]}
+    service.script("sign_ins", Reply(200, json_body({"tables": [table]})))
+    with pytest.raises(SourceError, match="row 1") as caught:
+        connect().read(WINDOW, TEN)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "401", "500", "429", "200-cut-body"])
+def test_neither_token_nor_rows_are_logged(
+    name: str,
+    connect: Connect,
+    service: LogAnalyticsService,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Even with all logging on, the SDK's included, neither credential nor log content shows."""
+    caplog.set_level(logging.DEBUG)
+    service.tables[SIGN_INS] = [sign_in(TEN, ServicePrincipalName="hunter2")]
+    source = connect()
+    if name:
+        service.script("sign_ins", *[FAILURES[name][0]] * 3)
+        with pytest.raises(SourceError):
+            source.read(WINDOW, TEN)
+    else:
+        source.read(WINDOW, TEN)
+    assert caplog.text
+    assert TOKEN not in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_a_workspace_id_stays_inside_its_part_of_the_path(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """An id with a slash, a question mark or braces reaches no other address."""
+    with pytest.raises(SourceError, match="HTTP 418: path"):
+        connect(workspace_id="../x/query?a={endpoint}#").read(WINDOW, TEN)
+    assert set(service.complaints) == {"path"}
+    service.complaints.clear()
+
+
+@pytest.mark.parametrize("wrong", [{"alias": 'x"); drop'}, {"statuses": ("a\nb",)}])
+def test_a_name_that_no_query_can_hold_is_refused_at_once(
+    wrong: dict[str, Any], connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Such a name is an error before anything is asked."""
+    with pytest.raises(ValueError, match="put into a query"):
+        connect(**wrong)
+    assert service.calls == []

@@ -1,0 +1,113 @@
+"""What stands around the services in Azure: TLS in front of them, and an identity's endpoint.
+
+With these a process needs no more than its environment to take the stand-ins for the real ones:
+`REQUESTS_CA_BUNDLE` for the certificates, `IDENTITY_ENDPOINT` and `IDENTITY_HEADER` for tokens.
+"""
+
+import contextlib
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import trustme
+
+from tests.standins.client import TOKEN
+
+IDENTITY_HEADER = "only-for-stand-ins"
+
+
+class Authority:
+    """A certificate authority of one test."""
+
+    def __init__(self, folder: Path) -> None:
+        """Write its certificate, which clients must trust, to a file in `folder`."""
+        authority = trustme.CA()
+        self.bundle = folder / "authority.pem"
+        authority.cert_pem.write_to_path(str(self.bundle))
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(self._context)
+
+    @contextlib.contextmanager
+    def in_front_of(self, endpoint: str) -> Iterator[str]:
+        """Pass on what comes over TLS to a plain endpoint, and yield the https address."""
+        port = urlsplit(endpoint).port
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            accepting = threading.Thread(target=self._accept, args=(listener, port), daemon=True)
+            accepting.start()
+            yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+            # A thread in accept() is not woken by close(), but by shutdown().
+            listener.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+
+    def _accept(self, listener: socket.socket, port: int) -> None:
+        with contextlib.suppress(OSError):  # the listener was closed
+            while True:
+                plain, _ = listener.accept()
+                threading.Thread(target=self._serve, args=(plain, port), daemon=True).start()
+
+    def _serve(self, plain: socket.socket, port: int) -> None:
+        with (
+            contextlib.suppress(OSError),
+            self._context.wrap_socket(plain, server_side=True) as outside,
+            socket.create_connection(("127.0.0.1", port)) as inside,
+        ):
+            back = threading.Thread(target=_copy, args=(inside, outside), daemon=True)
+            back.start()
+            _copy(outside, inside)
+            back.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def identity_endpoint() -> Iterator[dict[str, str]]:
+    """Give tokens as an app's managed identity does; yields the environment that leads here."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Identity))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield {
+            "IDENTITY_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}/msi/token",
+            "IDENTITY_HEADER": IDENTITY_HEADER,
+        }
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Identity(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        """Answer with the token that the stand-ins take."""
+        asked = parse_qs(urlsplit(self.path).query)
+        allowed = self.headers.get("X-IDENTITY-HEADER") == IDENTITY_HEADER and "resource" in asked
+        body = json.dumps(
+            {
+                "access_token": TOKEN,
+                "expires_on": str(int(time.time()) + 3600),
+                "resource": asked.get("resource", [""])[0],
+                "token_type": "Bearer",
+            }
+        ).encode()
+        self.send_response(200 if allowed else 400)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
