@@ -50,7 +50,7 @@ FORMS = {
     "STATE_CONTAINER": Form(
         r"[a-z0-9](-?[a-z0-9]){2,62}", "a container's name", "managed-identity-impact"
     ),
-    "WATCHLIST_ALIAS": Form(r"[A-Za-z_]\w*", "a watchlist's alias", "NetworkAllowlist"),
+    "WATCHLIST_ALIAS": Form(r"[A-Za-z_][\w-]*", "a watchlist's alias", "NetworkAllowlist"),
     "DRY_RUN": Form(r"(?i:true|false)", "true or false", "false"),
 }
 

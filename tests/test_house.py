@@ -22,6 +22,13 @@ BELOW = {
     "records": {"rule", "schema", "sources", "window"},
     "job": {"records", "rule", "schema", "sources", "sinks", "state", "errors", "window"},
     "console": {"job", "rule", "schema", "window"},
+    "service": {"job", "errors", "schema", "settings", "sinks", "sources", "state"},
+    "connect": {"rule", "service", "settings", "sinks", "sources", "state"},
+}
+# Where the Azure SDKs may be imported.
+EDGES = {
+    *("sources/loganalytics.py", "sources/workspace.py", "sinks/ingestion.py", "state/blob.py"),
+    "connect.py",
 }
 PURE = {
     *("bisect", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
@@ -69,3 +76,10 @@ def test_the_rule_asks_no_clock() -> None:
 def test_modules_stay_readable(module: Path) -> None:
     """No module is longer than can be read in one go."""
     assert len(module.read_text("utf-8").splitlines()) <= 260
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_azure_is_met_at_the_edges_only(module: Path) -> None:
+    """The Azure SDKs are imported where the product meets Azure, and nowhere else."""
+    if any(name.split(".")[0] == "azure" for name in imports(module)):
+        assert module.relative_to(ROOT / "detection").as_posix() in EDGES

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
-from detection.settings import DEFAULTS
+from detection.settings import DEFAULTS, FORMS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -79,9 +79,10 @@ def test_options() -> None:
 
 
 def test_settings() -> None:
-    """The table of settings has each setting with its default."""
-    rows = re.findall(r"\| `([A-Z_]+)` \| `(\w+)` \|", README)
-    assert dict(rows) == DEFAULTS
+    """The tables of settings have each setting with its default."""
+    rows = dict(re.findall(r"\| `([A-Z_]+)` \| `?([^|`]+?)`? \|", README))
+    defaults = DEFAULTS | {name: form.default or "none" for name, form in FORMS.items()}
+    assert rows == defaults | {"WORKSPACE_IDS": "none", "DETECTION_SCHEDULE": "none"}
 
 
 def test_required_columns() -> None:

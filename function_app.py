@@ -1,0 +1,33 @@
+"""The timer: builds the parts from the settings and runs the detection once an hour."""
+
+import os
+import time
+from datetime import UTC, datetime
+
+import azure.functions as func
+
+from detection.connect import connector
+from detection.rule.ticks import from_datetime
+from detection.service import run_workspaces
+from detection.settings import Service, Settings
+
+BUDGET = 20 * 60  # seconds, well within functionTimeout in host.json
+
+app = func.FunctionApp()
+
+
+@app.timer_trigger(
+    schedule="%DETECTION_SCHEDULE%", arg_name="timer", run_on_startup=False, use_monitor=True
+)
+def detect(timer: func.TimerRequest) -> None:
+    """Examine every window due, in each workspace; raises if any could not be examined."""
+    del timer  # late or not, what is due follows from the watermark
+    began = time.monotonic()
+    settings, service = Settings.of(os.environ), Service.of(os.environ)
+    run_workspaces(
+        service.workspace_ids,
+        connector(settings, service),
+        settings,
+        now=from_datetime(datetime.now(UTC)),
+        has_time=lambda: time.monotonic() - began < BUDGET,
+    )
