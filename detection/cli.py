@@ -31,6 +31,10 @@ DEMO = Path(__file__).parent.parent / "tests/recorded/stolen-workload-deletes-ba
 DEMO_NOW = "2026-03-14T10:00:00Z"
 
 
+# What lives as long as the process: a million rows let go one by one take a while.
+until_exit: list[object] = []
+
+
 class Moment(click.ParamType[int]):
     """An ISO 8601 moment, as ticks."""
 
@@ -136,6 +140,7 @@ def run_command(
     if as_json or output is None or dry_run:
         sinks.append(_stdout(as_json=as_json))
     source = RecordedSource(recorded)
+    until_exit.append(source)
     return _run(source, Several(*sinks), _store(state_dir, dry_run=dry_run), asked)
 
 
