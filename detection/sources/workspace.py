@@ -123,7 +123,7 @@ class WorkspaceSource:
                 if end - start <= NARROWEST:
                     problem = (
                         f"{text_of(start)} to {text_of(end)} cannot be read whole ({error}): "
-                        "one query gives no more, so set CORRELATE_IN to workspace"
+                        "one query gives no more, and the window stays due"
                     )
                     raise self._failed(shape, problem) from None
                 middle = (start + end) // 2
