@@ -112,8 +112,7 @@ def choose_operations(
 
 def resource_id(row: Operation) -> str:
     """Return an operation's resource: `ResourceId`, or `_ResourceId` where that is blank (D4)."""
-    given = row[RESOURCE_ID]
-    return given if given and not given.isspace() else row[OWN_RESOURCE_ID]
+    return row[OWN_RESOURCE_ID] if is_blank(row[RESOURCE_ID]) else row[RESOURCE_ID]
 
 
 def operation_keys(rows: list[Operation]) -> list[str]:

@@ -24,10 +24,8 @@ from detection.rule.rows import (
 )
 from detection.sources import Arrivals
 from detection.sources.decoding import decode_table
-from detection.sources.table import ALWAYS_THERE, Table
+from detection.sources.table import ALWAYS_THERE, INGESTION_TIME, Table
 from detection.window import Window
-
-INGESTION_TIME = "IngestionTime"
 
 
 class RecordedSource:

@@ -12,6 +12,7 @@ from detection.rule.memo import Memo
 from detection.rule.rows import TableShape
 
 Batch = dict[str, Sequence[Any]]  # the columns that are there, all of one length
+INGESTION_TIME = "IngestionTime"  # the column that says when a row came
 ALWAYS_THERE = 0  # 1970: arrived before any moment, and late at none
 
 

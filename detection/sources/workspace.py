@@ -24,13 +24,13 @@ from detection.sources import Arrivals
 from detection.sources.faults import CutShort, NotThere
 from detection.sources.loganalytics import Limits, LogAnalytics, Sleep
 from detection.sources.queries import query
+from detection.sources.table import INGESTION_TIME
 from detection.window import Window
 
 if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient
 
 AT_ONCE: Final = 3  # queries; the service runs five for one identity and lets the others wait
-INGESTION_TIME: Final = "IngestionTime"
 TIMED: Final = (SIGN_IN_TABLE, OPERATION_TABLE)
 NARROWEST: Final = SECOND  # a time as short as this is not halved any more
 
