@@ -79,6 +79,8 @@ class Ledger:
 
         All of a finding's operations happened before it was last seen, so its last sighting
         decides. A backfill of old days keeps what it reported as long as a run of today does.
+        An event id that comes again with another time is known for sure if the two times lie
+        at most the span apart; hours later, with a sign-in a day late, it may be new again.
         """
         for key, findings in list(self.groups.items()):
             kept = [finding for finding in findings if finding.last_seen > horizon]
