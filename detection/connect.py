@@ -1,18 +1,21 @@
 """Builds the parts of a run against Azure out of the settings."""
 
+import logging
 from collections.abc import Callable
 
+from azure.core.exceptions import AzureError
 from azure.identity import DefaultAzureCredential
 from azure.monitor.ingestion import LogsIngestionClient
 from azure.monitor.query import LogsQueryClient
 from azure.storage.blob import ContainerClient
 
+from detection.errors import SourceError
 from detection.service import Parts
 from detection.settings import Service, Settings
-from detection.sinks import Undelivered
+from detection.sinks import FindingSink, Undelivered
 from detection.sinks.ingestion import IngestionSink
 from detection.sources.workspace import WorkspaceSource
-from detection.state import Unsaved
+from detection.state import StateStore, Unsaved
 from detection.state.blob import CLIENT_OPTIONS, BlobStore
 
 # The key of the storage emulator, the same everywhere and public.
@@ -22,39 +25,77 @@ _EMULATOR_KEY = (
 )
 
 
-def connector(settings: Settings, service: Service) -> Callable[[str], Parts]:
-    """Return a function from a workspace's id to its parts; asks no service anything yet.
+class Azure:
+    """The clients for one set of settings; none of them asks a service anything yet.
 
-    The clients are shared, for threads as for workspaces, and so is the credential: a managed
-    identity in Azure, elsewhere what the environment or a signed-in tool offers.
+    They are shared, for threads as for workspaces, and so is the credential: a managed identity
+    in Azure, elsewhere what the environment or a signed-in tool offers.
     """
-    credential = DefaultAzureCredential()
-    query = LogsQueryClient(credential, endpoint=service.query_endpoint)
-    ingestion = LogsIngestionClient(service.ingestion_endpoint, credential)
-    emulated = service.state_account_url.endswith(_EMULATOR)
-    container = ContainerClient(
-        service.state_account_url,
-        service.state_container,
-        credential=_EMULATOR_KEY if emulated else credential,
-        **CLIENT_OPTIONS,
-    )
-    sink = IngestionSink(
-        ingestion,
-        rule_id=service.ingestion_rule_id,
-        findings_stream=service.findings_stream,
-        runs_stream=service.runs_stream,
-    )
+
+    def __init__(self, settings: Settings, service: Service) -> None:
+        # What the credential tried in vain is in the error that is raised, in fewer words.
+        logging.getLogger("azure").addHandler(logging.NullHandler())
+        self._settings = settings
+        self._service = service
+        self._credential = DefaultAzureCredential()
+        self._query = LogsQueryClient(self._credential, endpoint=service.query_endpoint)
+
+    def try_credential(self) -> None:
+        """Ask for a token; raises SourceError if none is given."""
+        try:
+            self._credential.get_token(f"{self._service.query_endpoint}/.default")
+        except AzureError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise SourceError(
+                f"no token could be had ({reason:.200}): check the managed identity, or sign in "
+                "with `az login`"
+            ) from error
+
+    def source(self, workspace_id: str) -> WorkspaceSource:
+        """Return the source that reads a workspace."""
+        return WorkspaceSource(
+            client=self._query,
+            workspace_id=workspace_id,
+            alias=self._service.watchlist_alias,
+            statuses=self._settings.rule.success_statuses,
+        )
+
+    def sink(self) -> IngestionSink:
+        """Return the sink that delivers findings and run records; its settings must be there."""
+        service = self._service
+        return IngestionSink(
+            LogsIngestionClient(service.ingestion_endpoint, self._credential),
+            rule_id=service.ingestion_rule_id,
+            findings_stream=service.findings_stream,
+            runs_stream=service.runs_stream,
+        )
+
+    def store(self, workspace_id: str) -> BlobStore:
+        """Return the store that remembers a workspace's state; its settings must be there."""
+        service = self._service
+        emulated = service.state_account_url.endswith(_EMULATOR)
+        container = ContainerClient(
+            service.state_account_url,
+            service.state_container,
+            credential=_EMULATOR_KEY if emulated else self._credential,
+            **CLIENT_OPTIONS,
+        )
+        return BlobStore(container=container, workspace_id=workspace_id)
+
+
+def connector(settings: Settings, service: Service) -> Callable[[str], Parts]:
+    """Return a function from a workspace's id to its parts.
+
+    Where the settings to write or to remember are absent, nothing is written or remembered.
+    """
+    azure = Azure(settings, service)
+    writes = bool(service.ingestion_endpoint) and not service.dry_run
+    sink: FindingSink = azure.sink() if writes else Undelivered()
 
     def connect(workspace_id: str) -> Parts:
-        source = WorkspaceSource(
-            client=query,
-            workspace_id=workspace_id,
-            alias=service.watchlist_alias,
-            statuses=settings.rule.success_statuses,
-        )
-        store = BlobStore(container=container, workspace_id=workspace_id)
-        if service.dry_run:
-            return Parts(source, Undelivered(), Unsaved(store))
-        return Parts(source, sink, store)
+        store: StateStore = Unsaved()
+        if service.state_account_url:
+            store = azure.store(workspace_id)
+        return Parts(azure.source(workspace_id), sink, Unsaved(store) if service.dry_run else store)
 
     return connect

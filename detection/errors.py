@@ -29,7 +29,11 @@ class SourceError(DetectionError):
 
 
 class DeliveryError(DetectionError):
-    """A sink did not take the rows; they stay in the outbox."""
+    """A sink did not take the rows, which stay in the outbox; `status` is HTTP's, or 0."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class StateError(DetectionError):

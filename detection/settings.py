@@ -91,6 +91,8 @@ class Settings:
         statuses = tuple(filter(None, map(str.strip, values["SUCCESS_STATUSES"].split(","))))
         if not statuses:
             problems.append("SUCCESS_STATUSES names no status")
+        if not values["SUCCESS_STATUSES"].isprintable():
+            problems.append("SUCCESS_STATUSES holds characters that cannot be seen: type it anew")
         if problems:
             raise SettingsError("; ".join(problems))
         return cls(timing, RuleSettings(timing.span, statuses))
@@ -98,7 +100,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What it takes to work on workspaces: where to read, to write and to remember."""
+    """What it takes to work on workspaces: where to read, to write and to remember.
+
+    At a terminal, `ingestion_endpoint` (with its rule) or `state_account_url` may be "": findings
+    are then only shown, and nothing is remembered.
+    """
 
     workspace_ids: tuple[str, ...]
     query_endpoint: str
@@ -112,21 +118,30 @@ class Service:
     dry_run: bool
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> "Service":
-        """Read settings; raises SettingsError that names every one that is absent or unusable."""
+    def of(cls, environment: Mapping[str, str], *, whole: bool = True) -> "Service":
+        """Read settings; raises SettingsError that names every one that is absent or unusable.
+
+        Unless the service must be `whole`, the settings to write or to remember may be absent.
+        """
         problems: list[str] = []
+        given = {name: environment.get(name, "").strip() for name in FORMS}
+        optional = {"STATE_ACCOUNT_URL"}
+        if not (given["LOGS_INGESTION_ENDPOINT"] or given["LOGS_INGESTION_RULE_ID"]):
+            optional |= {"LOGS_INGESTION_ENDPOINT", "LOGS_INGESTION_RULE_ID"}
 
         def text(name: str) -> str:
             form = FORMS[name]
-            value = environment.get(name, "").strip() or form.default
+            value = given[name] or form.default
+            if not value and name in optional and not whole:
+                return value
             if not value:
                 problems.append(f"{name} is not set: it takes {form.meaning}")
             elif not re.fullmatch(form.pattern, value, re.ASCII):
                 problems.append(f"{name}: {value[:60]!r} is not {form.meaning}")
             return value
 
-        given = environment.get("WORKSPACE_IDS", "").lower().split(",")
-        ids = tuple(dict.fromkeys(filter(None, map(str.strip, given))))
+        listed = environment.get("WORKSPACE_IDS", "").lower().split(",")
+        ids = tuple(dict.fromkeys(filter(None, map(str.strip, listed))))
         if not ids:
             problems.append("WORKSPACE_IDS is not set: it takes workspace ids, comma separated")
         problems += [

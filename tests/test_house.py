@@ -23,7 +23,12 @@ BELOW = {
     "job": {"records", "rule", "schema", "sources", "sinks", "state", "errors", "window"},
     "console": {"job", "rule", "schema", "window"},
     "service": {"job", "errors", "schema", "settings", "sinks", "sources", "state"},
-    "connect": {"rule", "service", "settings", "sinks", "sources", "state"},
+    "connect": {"errors", "rule", "service", "settings", "sinks", "sources", "state"},
+    "commands": {
+        *("commands", "console", "connect", "service", "job", "settings", "window"),
+        *("errors", "rule", "sources", "sinks", "state"),
+    },
+    "cli": {"commands", "errors"},
 }
 # Where the Azure SDKs may be imported.
 EDGES = {

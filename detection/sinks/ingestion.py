@@ -72,6 +72,11 @@ class IngestionSink:
         for stream, body in calls:
             self._send(stream, body)
 
+    def probe(self) -> None:
+        """Send each stream a call without rows; raises DeliveryError as a delivery would."""
+        for stream in self._streams:
+            self._send(stream, gzip.compress(b"[]", mtime=0))
+
     def _send(self, stream: str, body: bytes) -> None:
         content = BytesIO(body)  # a file is sent as it is
         status = None
@@ -107,7 +112,8 @@ class IngestionSink:
                 "that the app runs as"
             ) from None
         except (azure.AzureError, ValueError, RecursionError) as error:
-            raise DeliveryError(f"{stream} was not taken: {_cause(error, status)}") from None
+            cause = _cause(error, status)
+            raise DeliveryError(f"{stream} was not taken: {cause}", status or 0) from None
 
 
 def batches(rows: Iterable[Row]) -> Iterator[bytes]:

@@ -19,13 +19,13 @@ from detection.rule.rows import (
     SourceState,
     TableShape,
 )
-from detection.rule.ticks import SECOND, parse, text_of
+from detection.rule.ticks import MINUTE, SECOND, parse, text_of
 from detection.sources import Arrivals
 from detection.sources.faults import CutShort, NotThere
-from detection.sources.loganalytics import Limits, LogAnalytics, Sleep
+from detection.sources.loganalytics import Answer, Limits, LogAnalytics, Sleep
 from detection.sources.queries import query
-from detection.sources.table import INGESTION_TIME
-from detection.window import Window
+from detection.sources.table import INGESTION_TIME, Table
+from detection.window import Mode, Window
 
 if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient
@@ -104,18 +104,51 @@ class WorkspaceSource:
             bytes_read=sum(read.size for read in (*tables.values(), allowlist)),
         )
 
+    def probe(self, shape: TableShape, now: int) -> tuple[SourceState, int | None]:
+        """Try the queries for one table on its last minute; return its state and newest row."""
+        read = self._timed(shape, Window(now - MINUTE, now, Mode.SCHEDULED), now)
+        latest = self._latest(shape, now)
+        return _state(read, alive=latest is not None), latest
+
+    def allowlist(self) -> list[str] | None:
+        """Return the watchlist's entries, None where it is missing."""
+        rows = self._allowlist().rows
+        return None if rows is None else [entry for (entry,) in rows]
+
+    def tables(self, shape: TableShape, start: int, end: int) -> Iterator[Table]:
+        """Yield what the rule takes of one table in (start, end], in one piece or several.
+
+        Raises NotThere if the table is missing.
+        """
+        for answer in self._answers(shape, start, end):
+            yield answer.table
+
     def _timed(self, shape: TableShape, window: Window, now: int) -> _Read:
-        """Read what the rule takes from one table, in halves by time where that is too much."""
+        """Read what the rule takes from one table, as far as it had arrived at `now`."""
         rows: list[Any] = []
         size = 0
-        spans = [(window.start, window.end)]  # each without its start: no row is in two or in none
+        try:
+            for table, body_size in self._answers(shape, window.start, window.end):
+                if table.arrivals:
+                    pairs = zip(table.rows, table.arrivals, strict=True)
+                    rows += [row for row, moment in pairs if moment <= now]
+                else:
+                    rows += table.rows
+                size += body_size
+        except NotThere:
+            return _Read(None)
+        return _Read(rows, size)
+
+    def _answers(self, shape: TableShape, first: int, last: int) -> Iterator[Answer]:
+        """Yield the answers that (first, last] takes: one, or more where that is too much."""
+        spans = [(first, last)]  # each without its start: no row is in two or in none
         while spans:
             start, end = spans.pop()
             try:
-                answer = self._workspace.ask(self._query(shape, start, end), shape, INGESTION_TIME)
+                yield self._workspace.ask(self._query(shape, start, end), shape, INGESTION_TIME)
             except NotThere as error:
-                if (start, end) == (window.start, window.end):
-                    return _Read(None)
+                if (start, end) == (first, last):
+                    raise
                 raise self._failed(
                     shape, f"went missing while it was read ({error}): check the workspace"
                 ) from None
@@ -128,15 +161,6 @@ class WorkspaceSource:
                     raise self._failed(shape, problem) from None
                 middle = (start + end) // 2
                 spans += [(middle, end), (start, middle)]
-                continue
-            table = answer.table
-            if table.arrivals:
-                pairs = zip(table.rows, table.arrivals, strict=True)
-                rows += [row for row, moment in pairs if moment <= now]
-            else:
-                rows += table.rows
-            size += answer.size
-        return _Read(rows, size)
 
     def _query(self, shape: TableShape, start: int, end: int) -> str:
         """Return the query for the rows of (start, end]."""

@@ -41,6 +41,7 @@ class BlobStore:
 
     def __init__(self, *, container: ContainerClient, workspace_id: str) -> None:
         """Use the blob `<workspace_id>.json.gz`; make `container` with CLIENT_OPTIONS."""
+        self._container = container
         self._blob = container.get_blob_client(f"{workspace_id}.json.gz")
         self._where = self._blob.url.partition("?")[0]  # what follows may be a signature
 
@@ -93,6 +94,16 @@ class BlobStore:
                 raise self._failure("written", error) from error
             return self._tag_if_ours(write_id)
         return str(written["etag"])
+
+    def probe(self) -> None:
+        """Read the state, and write and remove a blob beside it; raises StateError if any fails."""
+        self.load()
+        beside = self._container.get_blob_client(f"probe-{uuid.uuid4().hex}")
+        try:
+            beside.upload_blob(b"")
+            beside.delete_blob()
+        except AzureError as error:
+            raise self._failure("written", error) from error
 
     def _tag_if_ours(self, write_id: str) -> Tag:
         """Return the tag of the version that was in the way, if this very call wrote it.

@@ -1,0 +1,140 @@
+"""`check`: tries every part of the set-up and says what to fix."""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from detection.commands.options import present, verbose_option
+from detection.errors import DeliveryError, DetectionError
+from detection.rule.allowlist import Allowlist
+from detection.rule.rows import (
+    ALLOWLIST_TABLE,
+    OPERATION_TABLE,
+    SIGN_IN_TABLE,
+    SourceState,
+    TableShape,
+)
+from detection.rule.ticks import text_of
+from detection.settings import Service, Settings
+
+if TYPE_CHECKING:
+    from detection.connect import Azure
+    from detection.sources.workspace import WorkspaceSource
+
+OK, WARNING, FAILED = "ok", "warning", "failed"
+STYLES: Final = {OK: "green", WARNING: "yellow", FAILED: "red"}
+
+
+class Finding(NamedTuple):
+    """How one part is, and what was seen or is to be done."""
+
+    part: str
+    status: str
+    remark: str
+
+
+@click.command("check")
+@verbose_option
+def check_command(*, verbose: bool) -> int:
+    """Try every part of the set-up and say what to fix.
+
+    Asks for a token, reads the last minute of both tables and the watchlist of each workspace,
+    sends empty calls to the ingestion endpoint, and reads the state and writes beside it. Nothing
+    is reported and no state changes.
+
+    Exit status: 0 everything works, with or without warnings; 1 something does not; 2 bad settings.
+    """
+    del verbose
+    settings, service = Settings.of(os.environ), Service.of(os.environ, whole=False)
+    console = Console(highlight=False, emoji=False)
+    failed = False
+    for found in _all(settings, service, present()):
+        failed = failed or found.status == FAILED
+        status = f"[{STYLES[found.status]}]{found.status:<8}[/]"
+        console.print(f"{status} {escape(found.part)}: {escape(found.remark)}", soft_wrap=True)
+    return int(failed)
+
+
+def _all(settings: Settings, service: Service, now: int) -> Iterator[Finding]:
+    """Try one part after another; each is tried whatever became of those before it."""
+    from detection.connect import Azure  # noqa: PLC0415 - half a second that --help need not wait
+
+    azure = Azure(settings, service)
+    yield Finding("settings", OK, f"{len(service.workspace_ids)} workspaces")
+    yield _tried("credential", partial(_token, azure, service))
+    for workspace_id in service.workspace_ids:
+        source = azure.source(workspace_id)
+        for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
+            yield _tried(f"{workspace_id} {shape.name}", partial(_table, source, shape, now))
+        watchlist = f"{workspace_id} watchlist {service.watchlist_alias}"
+        yield _tried(watchlist, partial(_watchlist, source))
+    if service.ingestion_endpoint:
+        yield _tried("ingestion", partial(_ingestion, azure))
+    else:
+        yield Finding("ingestion", WARNING, "LOGS_INGESTION_ENDPOINT is not set: nothing is sent")
+    if not service.state_account_url:
+        yield Finding("state", WARNING, "STATE_ACCOUNT_URL is not set: nothing is remembered")
+        return
+    for workspace_id in service.workspace_ids:
+        probe = azure.store(workspace_id).probe
+        yield _tried(f"{workspace_id} state", partial(_done, probe, "can be read and written"))
+
+
+def _tried(part: str, look: Callable[[], tuple[str, str]]) -> Finding:
+    try:
+        return Finding(part, *look())
+    except DetectionError as error:
+        return Finding(part, FAILED, " ".join(str(error).split()))
+
+
+def _ingestion(azure: "Azure") -> tuple[str, str]:
+    try:
+        azure.sink().probe()
+    except DeliveryError as error:
+        if error.status != 400:
+            raise
+        # Microsoft does not say how the service takes a call without rows.
+        return WARNING, "answered 400 to a call without rows: only a run can tell more"
+    return OK, "both streams take calls"
+
+
+def _done(probe: Callable[[], None], remark: str) -> tuple[str, str]:
+    probe()
+    return OK, remark
+
+
+def _token(azure: "Azure", service: Service) -> tuple[str, str]:
+    azure.try_credential()
+    return OK, f"has a token for {service.query_endpoint}"
+
+
+def _table(source: "WorkspaceSource", shape: TableShape, now: int) -> tuple[str, str]:
+    state, latest = source.probe(shape, now)
+    if state is SourceState.MISSING:
+        return WARNING, f"is missing: {shape.remedy}"
+    if latest is None:
+        return WARNING, (
+            "has no row of the last day: nothing happened, nothing is sent to the workspace "
+            f"({shape.remedy}), or the identity may not read this table"
+        )
+    return OK, f"newest row {text_of(latest)}"
+
+
+def _watchlist(source: "WorkspaceSource") -> tuple[str, str]:
+    entries = source.allowlist()
+    if entries is None:
+        return WARNING, f"cannot be had, no sign-in is left out: {ALLOWLIST_TABLE.remedy}"
+    allowlist = Allowlist.of(entries)
+    if allowlist.invalid:
+        named = ", ".join(map(repr, allowlist.invalid[:10]))
+        return WARNING, f"{len(allowlist.invalid)} entries cannot be read: {named:.300}"
+    if not allowlist.entries:
+        return WARNING, (
+            "has no entry: no sign-in is left out; if there should be some, check WATCHLIST_ALIAS"
+        )
+    return OK, f"{allowlist.entries} entries"

@@ -1,0 +1,41 @@
+"""`demo`: the detection at work on a recorded attack."""
+
+import os
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from detection.commands.options import verbose_option
+from detection.commands.run import RECORDED_WORKSPACE, examine, stdout
+from detection.errors import UsageError
+from detection.job import Invocation
+from detection.rule import ticks
+from detection.service import Parts
+from detection.sources.recorded import RecordedSource
+from detection.state import Unsaved
+
+SCENARIO = Path(__file__).parents[2] / "tests/recorded/stolen-workload-deletes-backups-and-vaults"
+NOW = "2026-03-14T10:00:00Z"
+
+
+@click.command("demo")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON Lines.")
+@verbose_option
+def demo_command(*, as_json: bool, verbose: bool) -> int:
+    """Show the detection at work on a recorded attack; needs nothing."""
+    del verbose
+    if not SCENARIO.is_dir():
+        raise UsageError(f"the demo reads {SCENARIO}, which only a checkout of the project has")
+    stderr = Console(stderr=True, highlight=False)
+    stderr.print(
+        "An application's managed identity has been taken over. Its sign-ins and the changes made "
+        f"to Azure until {NOW} are recorded in\n{os.path.relpath(SCENARIO)}; "
+        "this is what the hourly run reports:",
+        soft_wrap=True,
+        markup=False,
+    )
+    asked = Invocation(RECORDED_WORKSPACE, ticks.parse(NOW))
+    status = examine(Parts(RecordedSource(SCENARIO), stdout(as_json=as_json), Unsaved()), asked)
+    stderr.print("README.md says how to read this, and how to run it on logs of your own.")
+    return status

@@ -1,0 +1,70 @@
+"""What several commands share: how a time is given, and how an error is told."""
+
+import sys
+import traceback
+from datetime import UTC, datetime
+
+import click
+
+from detection.errors import UsageError
+from detection.rule import ticks
+
+
+class Moment(click.ParamType[int]):
+    """An ISO 8601 moment, as ticks."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Read it; without an offset it is UTC, as in the logs."""
+        if isinstance(value, int):
+            return value
+        try:
+            moment = ticks.parse(str(value))
+        except ValueError as error:
+            self.fail(f"{error}; write it like 2026-03-14T10:00:00Z", param, ctx)
+        if moment < ticks.parse("1970-02-01"):
+            self.fail(f"{value!r} is before there were logs", param, ctx)
+        return moment
+
+
+now_option = click.option(
+    "--now", type=Moment(), metavar="TIME", help="End of the window; default: now."
+)
+from_option = click.option(
+    "--from", "start", type=Moment(), metavar="TIME", help="After this time."
+)
+to_option = click.option("--to", "end", type=Moment(), metavar="TIME", help="Up to this time.")
+verbose_option = click.option("--verbose", is_flag=True, help="Show a traceback with an error.")
+
+
+def present() -> int:
+    """Return the present moment in ticks."""
+    return ticks.from_datetime(datetime.now(UTC))
+
+
+def bounds_of(now: int | None, start: int | None, end: int | None) -> tuple[int, int] | None:
+    """Check --now, --from and --to against each other; return the bounds, if they are given."""
+    if start is None and end is None:
+        return None
+    if start is None or end is None:
+        raise UsageError("--from and --to go together: give both")
+    if now is not None:
+        raise UsageError(
+            "--now asks for one window, --from and --to for many: give one or the other"
+        )
+    if start >= end:
+        raise UsageError(
+            f"--from {ticks.text_of(start)} is not before --to {ticks.text_of(end)}: swap them?"
+        )
+    return start, end
+
+
+def complain(message: str, *, verbose: bool) -> None:
+    """Say on one line of stderr what went wrong, after the traceback if it is asked for."""
+    if verbose:
+        traceback.print_exc()
+    line = " ".join(message.split())
+    print(f"error: {line}", file=sys.stderr)

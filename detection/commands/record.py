@@ -1,0 +1,153 @@
+"""`record`: a workspace's rows as a recorded folder."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from detection import console as terminal
+from detection.commands.options import (
+    bounds_of,
+    from_option,
+    now_option,
+    present,
+    to_option,
+    verbose_option,
+)
+from detection.errors import SourceError, UsageError
+from detection.rule.rows import (
+    ALLOWLIST_TABLE,
+    OPERATION_TABLE,
+    SIGN_IN_TABLE,
+    SourceState,
+    TableShape,
+)
+from detection.rule.ticks import HOUR, text_of
+from detection.settings import Service, Settings
+from detection.sources.faults import NotThere
+from detection.sources.pseudonyms import Pseudonyms
+from detection.sources.recording import Recording
+from detection.sources.table import Table
+from detection.window import Mode, Window
+
+if TYPE_CHECKING:
+    from detection.sources.workspace import WorkspaceSource
+
+
+@click.command("record")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    required=True,
+    help="Write the recorded tables into this folder, which must not hold any.",
+)
+@click.option(
+    "--workspace",
+    metavar="ID",
+    help="Which workspace; needed where WORKSPACE_IDS has more than one.",
+)
+@now_option
+@from_option
+@to_option
+@click.option(
+    "--pseudonymize",
+    is_flag=True,
+    help="Replace names, ids and addresses, each by the same throughout.",
+)
+@verbose_option
+def record_command(
+    *,
+    out: Path,
+    workspace: str | None,
+    now: int | None,
+    start: int | None,
+    end: int | None,
+    pseudonymize: bool,
+    verbose: bool,
+) -> int:
+    """Save what the rule reads of a workspace as a recorded folder, for `run --recorded`.
+
+    Saved are the rows of one window that ends at --now, or those between --from and --to, which
+    the rule can use: successful sign-ins to Key Vault and Storage, successful writes and deletes.
+
+    With --pseudonymize the folder can be shared: what names a person, a resource, an address or an
+    event is replaced, and the key to it is thrown away. Times stay as they are, and so do the
+    names of Azure's own services and operations.
+    """
+    del verbose
+    settings, service = Settings.of(os.environ), Service.of(os.environ, whole=False)
+    end_of_all = present() if now is None else now
+    bounds = bounds_of(now, start, end) or (end_of_all - settings.timing.lookback, end_of_all)
+    workspace_id = _chosen(workspace, service.workspace_ids)
+    Recording(out)  # complains now rather than after the reading
+    from detection.connect import Azure  # noqa: PLC0415 - half a second that --help need not wait
+
+    source = Azure(settings, service).source(workspace_id)
+    entries = source.allowlist()
+    pseudonyms = Pseudonyms(entries or ()) if pseudonymize else None
+    _record(source, entries, Recording(out, pseudonyms), bounds)
+    print(
+        f"To look at it: python -m detection run --recorded {out} --now {text_of(bounds[1])}",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _record(
+    source: "WorkspaceSource",
+    entries: Sequence[str] | None,
+    recording: Recording,
+    bounds: tuple[int, int],
+) -> None:
+    """Write each table that is there, and say what was written."""
+    stderr = Console(stderr=True, highlight=False)
+    found = False
+    for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
+        # Asked first: a table that goes missing while it is read must not look like a short one.
+        if source.probe(shape, bounds[1])[0] is SourceState.MISSING:
+            stderr.print(f"{shape.name}: missing, not written; {shape.remedy}", soft_wrap=True)
+            continue
+        count = recording.write_rows(shape, _read(source, shape, bounds, stderr))
+        stderr.print(f"{shape.name}: {count} rows", soft_wrap=True)
+        found = True
+    if not found:
+        raise SourceError(
+            "the workspace has neither table, so there is nothing to record: check WORKSPACE_IDS"
+        )
+    if entries is None:
+        stderr.print(f"{ALLOWLIST_TABLE.name}: missing, not written", soft_wrap=True)
+        return
+    stderr.print(f"{ALLOWLIST_TABLE.name}: {recording.write_allowlist(entries)} entries")
+
+
+def _read(
+    source: "WorkspaceSource", shape: TableShape, bounds: tuple[int, int], stderr: Console
+) -> Iterator[Table]:
+    """Read hour after hour, with progress on long recordings."""
+    start, last = bounds
+    ends = [*range(start + HOUR, last, HOUR), last]
+    hours = [Window(max(start, end - HOUR), end, Mode.BACKFILL) for end in ends]
+    hours[-1] = Window(ends[-2] if len(ends) > 1 else start, last, Mode.BACKFILL)
+    for hour in terminal.with_progress(hours, stderr):
+        try:
+            yield from source.tables(shape, hour.start, hour.end)
+        except NotThere as error:
+            raise SourceError(
+                f"{shape.name} went missing while it was recorded ({error}): record again"
+            ) from None
+
+
+def _chosen(given: str | None, ids: Sequence[str]) -> str:
+    """Return the workspace to record."""
+    if given is None and len(ids) == 1:
+        return ids[0]
+    if given is None:
+        raise UsageError("WORKSPACE_IDS has several workspaces: choose one with --workspace")
+    if given.lower() not in ids:
+        raise UsageError(f"--workspace {given:.60} is not in WORKSPACE_IDS")
+    return given.lower()

@@ -1,0 +1,209 @@
+"""`run`: one invocation, on recorded logs or on the workspaces in the settings."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from detection import console as terminal
+from detection.commands.options import (
+    bounds_of,
+    complain,
+    from_option,
+    now_option,
+    present,
+    to_option,
+    verbose_option,
+)
+from detection.errors import DetectionError, SettingsError, UsageError
+from detection.job import Invocation, run
+from detection.rule.ledger import Outbox, Row
+from detection.service import Parts
+from detection.settings import Service, Settings
+from detection.sinks import FindingSink, Several
+from detection.sinks.jsonl import JsonLinesFile, JsonLinesStream
+from detection.sources.recorded import RecordedSource
+from detection.state import StateStore, Unsaved
+from detection.state.folder import FolderStore
+
+RECORDED_WORKSPACE = "recorded"
+
+# What lives as long as the process: a million rows let go one by one take a while.
+until_exit: list[object] = []
+
+
+@click.command("run")
+@click.option(
+    "--recorded",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Read the recorded tables in this folder; default: the workspaces in the settings.",
+)
+@now_option
+@from_option
+@to_option
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Remember here what was reported; without it, nor a setting, everything found is new.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print findings as JSON Lines on stdout.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write findings to FILE as JSON Lines; added to it where runs remember, else anew.",
+)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a record of each window examined to FILE, likewise.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show what would be reported; deliver nothing, write no file and no state.",
+)
+@verbose_option
+def run_command(
+    *,
+    recorded: Path | None,
+    now: int | None,
+    start: int | None,
+    end: int | None,
+    state_dir: Path | None,
+    as_json: bool,
+    output: Path | None,
+    runs: Path | None,
+    dry_run: bool,
+    verbose: bool,
+) -> int:
+    """Examine the windows that are due, or those between --from and --to (a backfill).
+
+    Times are ISO 8601, UTC unless they say otherwise: 2026-03-14T10:00:00Z.
+
+    Settings come from the environment. With --recorded: LOOKBACK, CORRELATION_SPAN, MAX_CATCH_UP,
+    MAX_LATENESS, SUCCESS_STATUSES. Without it, WORKSPACE_IDS too; where STATE_ACCOUNT_URL is set,
+    that is where runs remember, and where LOGS_INGESTION_ENDPOINT is, findings go there as well.
+
+    Exit status: 0 ran, 1 a run failed (nothing found is lost), 2 bad usage or settings.
+    """
+    settings = Settings.of(os.environ)
+    asked = Invocation(
+        workspace_id=RECORDED_WORKSPACE,
+        now=present() if now is None else now,
+        timing=settings.timing,
+        rule=settings.rule,
+        backfill=bounds_of(now, start, end),
+    )
+    if recorded is not None:
+        sinks = _shown(output, runs, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
+        source = RecordedSource(recorded)
+        until_exit.append(source)
+        return examine(Parts(source, Several(*sinks), _store(state_dir, dry_run=dry_run)), asked)
+    try:
+        service = Service.of(os.environ, whole=False)
+    except SettingsError as error:
+        raise SettingsError(f"{error}; or give --recorded DIR to read recorded logs") from error
+    service = replace(service, dry_run=dry_run or service.dry_run)
+    remembers = bool(state_dir or service.state_account_url)
+    sinks = _shown(output, runs, as_json=as_json, dry_run=service.dry_run, append=remembers)
+    connect = _workspaces(settings, service, state_dir, sinks)
+    return _examine_each(service.workspace_ids, connect, asked, verbose=verbose)
+
+
+def _shown(
+    output: Path | None, runs: Path | None, *, as_json: bool, dry_run: bool, append: bool
+) -> list[FindingSink]:
+    """Return the sinks for files and terminal."""
+    if output is not None and runs is not None and output.resolve() == runs.resolve():
+        raise UsageError(f"--output and --runs both name {output}: name two files")
+    sinks: list[FindingSink] = [
+        JsonLinesFile(path, pick, append=append)
+        for path, pick in ((output, _findings), (runs, _runs))
+        if path is not None and not dry_run
+    ]
+    if as_json or output is None or dry_run:
+        sinks.append(stdout(as_json=as_json))
+    return sinks
+
+
+def examine(parts: Parts, asked: Invocation) -> int:
+    """Run the job, tell what came of it on stderr, and return the exit status."""
+    stderr = Console(stderr=True, highlight=False, emoji=False)
+    outcome = run(*parts, asked, progress=lambda windows: terminal.with_progress(windows, stderr))
+    terminal.report_outcome(outcome, stderr)
+    for failure in outcome.failures:
+        stderr.print(f"error: {failure}", style="red", markup=False, soft_wrap=True)
+    return 1 if outcome.failures else 0
+
+
+def stdout(*, as_json: bool) -> FindingSink:
+    """Return the sink that prints findings."""
+    if sys.stdout is None:  # as the shell makes it with >&-
+        raise UsageError("standard output is closed: open it, or redirect it to a file")
+    if as_json:
+        return JsonLinesStream(sys.stdout.buffer, _findings)
+    return terminal.FindingsTable(Console())
+
+
+def _workspaces(
+    settings: Settings, service: Service, state_dir: Path | None, sinks: Sequence[FindingSink]
+) -> Callable[[str], Parts]:
+    """Return a function from a workspace's id to its parts; what is shown comes before Azure."""
+    # Takes half a second to import, which a run on recorded logs need not wait for.
+    from detection.connect import connector  # noqa: PLC0415
+
+    connect = connector(settings, service)
+
+    def parts(workspace_id: str) -> Parts:
+        source, sink, store = connect(workspace_id)
+        if state_dir is not None:
+            store = _store(state_dir / workspace_id, dry_run=service.dry_run)
+        return Parts(source, Several(*sinks, sink), store)
+
+    return parts
+
+
+def _examine_each(
+    workspace_ids: Sequence[str],
+    connect: Callable[[str], Parts],
+    asked: Invocation,
+    *,
+    verbose: bool,
+) -> int:
+    """Examine workspaces one after another; one that fails does not stop the others."""
+    status = 0
+    for workspace_id in workspace_ids:
+        if len(workspace_ids) > 1:
+            print(f"Workspace {workspace_id}:", file=sys.stderr)
+        try:
+            parts = connect(workspace_id)
+            status |= examine(parts, replace(asked, workspace_id=workspace_id))
+        except (UsageError, SettingsError):
+            raise
+        except DetectionError as error:
+            complain(str(error), verbose=verbose)
+            status = 1
+    return status
+
+
+def _store(folder: Path | None, *, dry_run: bool) -> StateStore:
+    if folder is None:
+        return Unsaved()
+    store = FolderStore(folder, create=not dry_run)
+    return Unsaved(store) if dry_run else store
+
+
+def _findings(outbox: Outbox) -> Sequence[Row]:
+    return outbox.findings
+
+
+def _runs(outbox: Outbox) -> Sequence[Row]:
+    return outbox.runs

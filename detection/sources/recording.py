@@ -1,0 +1,78 @@
+"""Writes a workspace's rows as a recorded folder, which `recorded.py` reads again."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from detection.errors import UsageError
+from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
+from detection.rule.ticks import text_of
+from detection.sources.pseudonyms import Pseudonyms
+from detection.sources.table import INGESTION_TIME, Table
+
+SHAPES: Final = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE)
+
+
+class Recording:
+    """A folder that takes tables, each of which appears whole or not at all."""
+
+    def __init__(self, folder: Path, pseudonyms: Pseudonyms | None = None) -> None:
+        """Raise UsageError if the folder cannot take a recording, or holds one already."""
+        self._pseudonyms = pseudonyms
+        self._folder = folder
+        taken = [path.name for path in map(self._path, SHAPES) if path.exists()]
+        if taken:
+            raise UsageError(f"{folder} holds {', '.join(taken)} already: name another folder")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
+
+    def write_rows(self, shape: TableShape, tables: Iterable[Table]) -> int:
+        """Write the rows of a table that came in pieces; return how many there are."""
+        return self._write(shape, [*shape.columns, INGESTION_TIME], self._rows(shape, tables))
+
+    def write_allowlist(self, entries: Sequence[str]) -> int:
+        """Write the watchlist; return how many rows it has."""
+        written = self._pseudonyms.entries(entries) if self._pseudonyms else entries
+        shape = ALLOWLIST_TABLE
+        return self._write(shape, list(shape.columns), ([entry] for entry in written))
+
+    def _rows(self, shape: TableShape, tables: Iterable[Table]) -> Iterable[list[Any]]:
+        for table in tables:
+            arrivals = table.arrivals or [0] * len(table.rows)
+            for row, arrival in zip(table.rows, arrivals, strict=True):
+                values = self._pseudonyms.replace(shape, row) if self._pseudonyms else list(row)
+                yield [text_of(values[0]), *values[1:], text_of(arrival) if arrival else None]
+
+    def _write(self, shape: TableShape, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+        """Write an API response row by row, so that a long table is never held twice."""
+        columns = [
+            {"name": n, "type": "datetime" if n in {"TimeGenerated", INGESTION_TIME} else "string"}
+            for n in names
+        ]
+        head = orjson.dumps({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": []}]})
+        start, end = head[:-4], head[-4:]  # before the rows' closing bracket, and from it on
+        count = 0
+        handle, name = tempfile.mkstemp(dir=self._folder, prefix=".")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(start)
+                for row in rows:
+                    file.write((b",\n" if count else b"\n") + orjson.dumps(row))
+                    count += 1
+                file.write(end + b"\n")
+            Path(name).replace(self._path(shape))
+        except BaseException:
+            Path(name).unlink()
+            raise
+        return count
+
+    def _path(self, shape: TableShape) -> Path:
+        return self._folder / f"{shape.name}.json"

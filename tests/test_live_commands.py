@@ -1,0 +1,302 @@
+"""run, check and record against a workspace: real processes, clients and sockets, and Azurite."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
+from detection.rule.ticks import HOUR, MINUTE, from_datetime, parse, text_of
+from tests.servers import Containers
+from tests.standins.ingestion import FINDINGS_STREAM, RUNS_STREAM, Answer
+from tests.standins.log_analytics import WORKSPACE, Reply, recorded_tables
+from tests.support import ALLOWLIST, DEMO, NOW, OPERATIONS, SIGN_INS, json_lines, run_cli, snapshot
+from tests.world import World, surroundings
+
+FORBIDDEN = b'{"error": {"code": "InsufficientAccessError", "message": "No access."}}'
+
+
+@pytest.fixture
+def world(containers: Containers, tmp_path: Path) -> Iterator[World]:
+    """Set up stand-ins that serve the scenario of the demo."""
+    certificates = tmp_path / "certificates"
+    certificates.mkdir()
+    with surroundings(containers, certificates, recorded_tables(DEMO)) as world:
+        yield world
+    assert world.logs.complaints == world.ingestion.complaints == []
+
+
+def run(world: World, *arguments: str | Path) -> CompletedProcess[str]:
+    """Run the command line in the stand-ins' environment."""
+    return run_cli(*arguments, settings=world.environment)
+
+
+def findings(done: CompletedProcess[str]) -> list[dict[str, Any]]:
+    """Return what a run printed; it must have run well."""
+    assert done.returncode == 0, done.stderr
+    return json_lines(done.stdout)
+
+
+def without(world: World, *names: str) -> World:
+    """Return the world without some settings."""
+    kept = {name: value for name, value in world.environment.items() if name not in names}
+    return World(world.logs, world.ingestion, kept)
+
+
+# run
+
+
+def test_run_reads_the_workspace_and_finds_what_the_recording_holds(world: World) -> None:
+    """Without --recorded the settings' workspace is examined, with the recording's findings."""
+    recorded = findings(run_cli("run", "--recorded", DEMO, "--now", NOW, "--json"))
+    live = findings(run(world, "run", "--now", NOW, "--json"))
+    ours = {"WorkspaceId": WORKSPACE}
+    differs = {"FindingId", "RunId", "WorkspaceId"}
+    assert live
+    assert all(row["WorkspaceId"] == WORKSPACE for row in live)
+    assert [{k: v for k, v in row.items() if k not in differs} | ours for row in live] == [
+        {k: v for k, v in row.items() if k not in differs} | ours for row in recorded
+    ]
+
+
+def test_run_delivers_and_remembers_as_the_function_does(world: World) -> None:
+    """With the function's settings findings are delivered too, and a second run has none."""
+    printed = findings(run(world, "run", "--now", NOW, "--json"))
+    assert world.rows(FINDINGS_STREAM) == printed
+    assert len(world.rows(RUNS_STREAM)) == 1
+    later = "2026-03-14T11:00:00Z"
+    assert findings(run(world, "run", "--now", later, "--json")) == []
+    assert world.rows(FINDINGS_STREAM) == printed
+
+
+def test_run_needs_no_more_than_the_workspace(world: World) -> None:
+    """Without settings to deliver or remember, findings are shown, each time anew."""
+    alone = without(world, "STATE_ACCOUNT_URL", "LOGS_INGESTION_ENDPOINT", "LOGS_INGESTION_RULE_ID")
+    first = findings(run(alone, "run", "--now", NOW, "--json"))
+    assert first == findings(run(alone, "run", "--now", NOW, "--json"))
+    assert len(first) == 2
+    assert world.ingestion.batches == []
+
+
+def test_a_state_folder_goes_before_the_storage_account(world: World, tmp_path: Path) -> None:
+    """With --state-dir runs remember there, a folder for each workspace, and in no account."""
+    folder = tmp_path / "state"
+    asked = ("run", "--now", NOW, "--json", "--state-dir", folder)
+    assert len(findings(run(world, *asked))) == 2
+    assert findings(run(world, *asked)) == []
+    assert [path.name for path in folder.iterdir()] == [WORKSPACE]
+    assert len(findings(run(world, "run", "--now", NOW, "--json"))) == 2
+
+
+def test_a_dry_run_only_shows(world: World, tmp_path: Path) -> None:
+    """With --dry-run nothing is delivered, written or remembered."""
+    before = snapshot(tmp_path)
+    asked = ("run", "--now", NOW, "--json", "--dry-run", "--output", tmp_path / "findings.jsonl")
+    assert len(findings(run(world, *asked))) == 2
+    assert world.ingestion.batches == []
+    assert snapshot(tmp_path) == before
+    assert len(findings(run(world, "run", "--now", NOW, "--json"))) == 2
+
+
+def test_a_backfill_examines_the_hours_between(world: World) -> None:
+    """--from and --to go through the hours of a workspace."""
+    asked = ("--from", "2026-03-14T05:00:00Z", "--to", NOW, "--json")
+    assert len({row["FindingId"] for row in findings(run(world, "run", *asked))}) == 2
+
+
+def test_what_cannot_be_delivered_is_shown_and_kept(world: World) -> None:
+    """Where ingestion refuses, findings are printed, the status is 1, and the next run delivers."""
+    world.ingestion.script(Answer(403))
+    refused = run(world, "run", "--now", NOW, "--json")
+    assert refused.returncode == 1
+    assert "Monitoring Metrics Publisher" in refused.stderr
+    printed = json_lines(refused.stdout)
+    assert len(printed) == 2
+    run(world, "run", "--now", NOW, "--json")
+    assert world.rows(FINDINGS_STREAM) == printed
+
+
+def test_a_workspace_that_fails_does_not_stop_the_others(world: World) -> None:
+    """Each workspace is examined on its own, and one that fails makes the status 1."""
+    world.logs.script("sign_ins", Reply(403, FORBIDDEN))
+    other = "99999999-2222-3333-4444-555555555555"
+    world.environment["WORKSPACE_IDS"] = f"{WORKSPACE},{other}"
+    done = run(world, "run", "--now", NOW, "--json")
+    world.logs.complaints.clear()  # the stand-in knows one workspace only
+    assert done.returncode == 1
+    assert f"Workspace {WORKSPACE}:" in done.stderr
+    assert f"Workspace {other}:" in done.stderr
+    assert "Log Analytics Data Reader" in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["LOGS_INGESTION_RULE_ID", "LOGS_INGESTION_ENDPOINT"])
+def test_half_of_the_settings_to_deliver_is_refused(world: World, missing: str) -> None:
+    """An ingestion endpoint without its rule, or the other way round, is a mistake to be named."""
+    done = run(without(world, missing), "run", "--now", NOW)
+    assert done.returncode == 2
+    assert missing in done.stderr
+
+
+# check
+
+
+def remarks(done: CompletedProcess[str]) -> dict[str, tuple[str, str]]:
+    """Return the status and remark of each part."""
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    return {
+        part: (status, remark)
+        for status, (part, _, remark) in ((status, rest.partition(": ")) for status, rest in lines)
+    }
+
+
+def test_check_finds_everything_in_order(world: World, containers: Containers) -> None:
+    """Where all works the status is 0, every part is named, and nothing has been changed."""
+    just_now = text_of(from_datetime(datetime.now(UTC)) - 5 * MINUTE)
+    world.logs.tables = {
+        name: [{**row, "TimeGenerated": just_now} for row in rows] if name != ALLOWLIST else rows
+        for name, rows in world.logs.tables.items()
+    }
+    done = run(world, "check")
+    assert done.returncode == 0, done.stdout
+    found = remarks(done)
+    assert {status for status, _ in found.values()} == {"ok"}
+    assert list(found) == [
+        "settings",
+        "credential",
+        f"{WORKSPACE} {SIGN_INS}",
+        f"{WORKSPACE} {OPERATIONS}",
+        f"{WORKSPACE} watchlist {ALLOWLIST}",
+        "ingestion",
+        f"{WORKSPACE} state",
+    ]
+    assert world.rows(FINDINGS_STREAM) == world.rows(RUNS_STREAM) == []
+    container = containers.client(world.environment["STATE_CONTAINER"])
+    assert list(container.list_blob_names()) == []
+
+
+def test_check_goes_on_after_a_failure_and_says_what_to_fix(world: World) -> None:
+    """Each part is tried whatever became of the others, and each failure names its remedy."""
+    world.logs.script("sign_ins", Reply(403, FORBIDDEN))
+    del world.logs.tables[OPERATIONS]
+    world.ingestion.script(Answer(404))
+    world.environment["STATE_CONTAINER"] = "there-is-no-such-container"
+    done = run(world, "check")
+    assert done.returncode == 1
+    found = remarks(done)
+    status, remark = found[f"{WORKSPACE} {SIGN_INS}"]
+    assert (status, "Log Analytics Data Reader" in remark) == ("failed", True)
+    status, remark = found[f"{WORKSPACE} {OPERATIONS}"]
+    assert (status, "activity log" in remark) == ("warning", True)
+    status, remark = found["ingestion"]
+    assert (status, "LOGS_INGESTION_RULE_ID" in remark) == ("failed", True)
+    status, remark = found[f"{WORKSPACE} state"]
+    assert (status, "there-is-no-such-container" in remark) == ("failed", True)
+    assert found["credential"][0] == "ok"
+
+
+def test_check_warns_of_silence_and_of_what_is_not_set(world: World) -> None:
+    """A table without a row of the last day, unreadable entries and absent parts are warnings."""
+    world.logs.tables[ALLOWLIST] = [{"IPOrRange": "10.0.0.0/99"}]
+    alone = without(world, "STATE_ACCOUNT_URL", "LOGS_INGESTION_ENDPOINT", "LOGS_INGESTION_RULE_ID")
+    done = run(alone, "check")
+    assert done.returncode == 0
+    found = remarks(done)
+    assert "no row of the last day" in found[f"{WORKSPACE} {SIGN_INS}"][1]
+    assert "10.0.0.0/99" in found[f"{WORKSPACE} watchlist {ALLOWLIST}"][1]
+    assert [found[part][0] for part in ("ingestion", "state")] == ["warning", "warning"]
+
+
+def test_check_says_that_no_token_is_given(world: World) -> None:
+    """Without an identity the credential fails in one line, and with it what needs it."""
+    world.environment["IDENTITY_ENDPOINT"] = "http://127.0.0.1:9/"
+    done = run(world, "check")
+    assert done.returncode == 1
+    assert remarks(done)["credential"][0] == "failed"
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+# record
+
+
+def test_a_recording_gives_the_findings_of_the_workspace(world: World, tmp_path: Path) -> None:
+    """What record saves gives the same findings, and the folder reads like any other."""
+    done = run(world, "record", "--out", tmp_path / "saved", "--now", NOW)
+    assert done.returncode == 0, done.stderr
+    saved = findings(run_cli("run", "--recorded", tmp_path / "saved", "--now", NOW, "--json"))
+    assert saved == findings(run_cli("run", "--recorded", DEMO, "--now", NOW, "--json"))
+
+
+def test_a_pseudonymized_recording_names_nothing_and_finds_the_same(
+    world: World, tmp_path: Path
+) -> None:
+    """No id, name or address of the logs is in it, and the findings have the same counts."""
+    folder = tmp_path / "saved"
+    assert run(world, "record", "--out", folder, "--now", NOW, "--pseudonymize").returncode == 0
+    text = "".join(path.read_text("utf-8") for path in folder.iterdir()).lower()
+    kept = {"TimeGenerated", "ResultType", "ResourceDisplayName", "OperationNameValue"}
+    kept |= {"ActivityStatusValue"}
+    for shape in (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE):
+        for row in recorded_tables(DEMO)[shape.name]:
+            for column in set(shape.columns) - kept:
+                assert not row.get(column) or str(row[column]).lower() not in text, column
+    counted = (
+        "DataPlaneAccesses",
+        "DistinctSignIns",
+        "DistinctOperations",
+        "Resources",
+        "Operations",
+        "FirstEvent",
+        "LastEvent",
+    )
+    saved = findings(run_cli("run", "--recorded", folder, "--now", NOW, "--json"))
+    plain = findings(run_cli("run", "--recorded", DEMO, "--now", NOW, "--json"))
+    assert sorted([row[name] for name in counted] for row in saved) == sorted(
+        [row[name] for name in counted] for row in plain
+    )
+
+
+def test_a_recording_of_many_hours_holds_each_row_once(world: World, tmp_path: Path) -> None:
+    """--from and --to save all rows between, read hour after hour."""
+    start, end = "2026-03-14T04:30:00Z", NOW
+    run(world, "record", "--out", tmp_path / "saved", "--from", start, "--to", end)
+    for table in (SIGN_INS, OPERATIONS):
+        rows = json.loads((tmp_path / "saved" / f"{table}.json").read_bytes())["tables"][0]["rows"]
+        asked = [
+            call.query
+            for call in world.logs.called({SIGN_INS: "sign_ins"}.get(table, "operations"))
+        ]
+        assert len(asked) == 1 + -(-(parse(end) - parse(start)) // HOUR)
+        times = [row[0] for row in rows]
+        assert times
+        assert len(set(map(str, rows))) == len(rows)
+
+
+def test_a_folder_that_holds_a_recording_is_left_alone(world: World, tmp_path: Path) -> None:
+    """Record never writes over a recording, and says so before it reads anything."""
+    run(world, "record", "--out", tmp_path / "saved", "--now", NOW)
+    before, asked = snapshot(tmp_path), len(world.logs.calls)
+    done = run(world, "record", "--out", tmp_path / "saved", "--now", NOW)
+    assert done.returncode == 2
+    assert "name another folder" in done.stderr
+    assert (snapshot(tmp_path), len(world.logs.calls)) == (before, asked)
+
+
+def test_a_missing_table_is_not_written(world: World, tmp_path: Path) -> None:
+    """A table that the workspace lacks has no file, so that it reads as missing again."""
+    del world.logs.tables[SIGN_INS], world.logs.tables[ALLOWLIST]
+    done = run(world, "record", "--out", tmp_path / "saved", "--now", NOW)
+    assert done.returncode == 0
+    assert [path.name for path in (tmp_path / "saved").iterdir()] == [f"{OPERATIONS}.json"]
+    assert "diagnostic settings" in done.stderr
+
+
+def test_a_recording_that_fails_leaves_no_half_table(world: World, tmp_path: Path) -> None:
+    """Where the workspace refuses in the middle, the status is 1 and no table is cut short."""
+    world.logs.script("sign_ins", Reply(), Reply(403, FORBIDDEN))
+    done = run(world, "record", "--out", tmp_path / "saved", "--now", NOW)
+    assert done.returncode == 1
+    assert list((tmp_path / "saved").iterdir()) == []
