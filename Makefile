@@ -17,13 +17,16 @@ COMPILE = $(PY) -m uv pip compile --quiet --python $(PY) pyproject.toml
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run test lint bench lock upgrade clean FORCE
+.PHONY: help run start test lint bench lock upgrade clean FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 run: $(CLI) ## run the detection on recorded logs and show what it finds
 	@$(PY) -m detection demo $(ARGS)
+
+start: $(DEV) ## run the app on this machine: Functions host and Azurite (ARGS=--azurite: it alone)
+	@$(PY) -m scripts.start $(ARGS)
 
 test: $(DEV) ## run the tests
 	@$(PY) -m pytest -n auto $(ARGS)

@@ -19,8 +19,8 @@ from detection.state import StateStore, Unsaved
 from detection.state.blob import CLIENT_OPTIONS, BlobStore
 
 # The key of the storage emulator, the same everywhere and public.
-_EMULATOR = "/devstoreaccount1"
-_EMULATOR_KEY = (
+EMULATOR = "/devstoreaccount1"
+EMULATOR_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
@@ -73,11 +73,11 @@ class Azure:
     def store(self, workspace_id: str) -> BlobStore:
         """Return the store that remembers a workspace's state; its settings must be there."""
         service = self._service
-        emulated = service.state_account_url.endswith(_EMULATOR)
+        emulated = service.state_account_url.endswith(EMULATOR)
         container = ContainerClient(
             service.state_account_url,
             service.state_container,
-            credential=_EMULATOR_KEY if emulated else self._credential,
+            credential=EMULATOR_KEY if emulated else self._credential,
             **CLIENT_OPTIONS,
         )
         return BlobStore(container=container, workspace_id=workspace_id)

