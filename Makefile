@@ -37,6 +37,7 @@ lint: $(DEV) ## check style, format and types
 	@$(PY) -m mypy
 
 bench: $(CLI) ## measure speed and memory
+	@$(PY) -m bench.startup
 	@$(PY) -m bench $(ARGS)
 
 # The smaller locks start from the big one, so that all three agree.

@@ -52,6 +52,11 @@ def run(folder: Path) -> Cost:
     return _measure(_run_command(folder), subprocess.DEVNULL)
 
 
+def python(code: str) -> Cost:
+    """Measure a process that runs some code."""
+    return _measure(["-c", code], subprocess.DEVNULL)
+
+
 def count_findings(folder: Path) -> int:
     """Run the product once, untimed, and count its findings.
 

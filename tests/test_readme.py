@@ -3,14 +3,19 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
+from detection.rule.ticks import from_datetime
 from detection.settings import DEFAULTS, FORMS
+from tests.servers import Containers
+from tests.support import run_cli
+from tests.world import one_finding, surroundings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,15 +27,12 @@ COMMANDS = [
 ]
 
 
-def run(arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(
+    arguments: str, cwd: Path = ROOT, settings: Mapping[str, str] | None = None
+) -> CompletedProcess[str]:
     """Run a command of the README with the Python of the tests."""
-    return subprocess.run(
-        [sys.executable, *shlex.split(arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    assert arguments.startswith("-m detection ")
+    return run_cli(*shlex.split(arguments)[2:], cwd=cwd, settings=settings)
 
 
 def section(title: str) -> str:
@@ -39,16 +41,21 @@ def section(title: str) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_run(command: str) -> None:
-    """Each command of the README ends with exit status 0."""
-    result = run(command)
+def test_commands_run(command: str, containers: Containers, tmp_path: Path) -> None:
+    """Each command of the README ends with status 0, on a workspace where it needs one."""
+    if command not in section("On a live workspace"):
+        result = run(command)
+    else:
+        tables = one_finding(from_datetime(datetime.now(UTC)))
+        with surroundings(containers, tmp_path, tables) as world:
+            result = run(command, tmp_path, world.environment)
     assert result.returncode == 0, result.stderr
 
 
 def test_the_commands_of_a_newcomer_are_make_targets() -> None:
     """The targets that the README names are those of the Makefile."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    named = set(re.findall(r"make ([a-z]+)", README)) - {"it"}
+    named = set(re.findall(r"(?:`|\n)make ([a-z]+)", README))
     assert {"run", "test"} <= named
     assert all(f"\n{target}:" in makefile for target in named)
 
@@ -100,6 +107,26 @@ def test_differences_have_tests() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     tested = set(re.findall(r"\ndef test_d(\d)_", sources))
     assert listed == tested == set("123456789")
+
+
+def test_symptoms() -> None:
+    """Each message that the README explains is one that the program gives."""
+    rows = re.findall(r"\n\| (.+?) \|", section("When something is wrong"))[2:]
+    quoted = [part for row in rows for text in re.findall(r"`(.+?)`", row) for part in parts(text)]
+    sources = " ".join(
+        re.sub(r'"\s+f?"', "", path.read_text("utf-8"))
+        for path in (ROOT / "detection").rglob("*.py")
+    )
+    assert len(quoted) > 10
+    assert [part for part in quoted if part not in sources] == []
+
+
+def parts(message: str) -> list[str]:
+    """Return what a message always says, without table names and statuses."""
+    fixed = re.split(
+        r"\.\.\.|\(HTTP 403|answered 40\d|AADManagedIdentitySignInLogs|AzureActivity", message
+    )
+    return [part.strip(" ()") for part in fixed if len(part.strip(" ()")) > 3]
 
 
 def test_links() -> None:
