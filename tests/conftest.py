@@ -3,11 +3,13 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.servers import Containers, azurite
+from tests.world import World, world_with_one_finding
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
@@ -29,3 +31,10 @@ def containers() -> Iterator[Containers]:
     """
     with azurite() as server, contextlib.ExitStack() as closing:
         yield Containers(server, closing)
+
+
+@pytest.fixture
+def world(containers: Containers, tmp_path: Path) -> Iterator[World]:
+    """Give all that the app needs, with one finding of the last hour in the logs."""
+    with world_with_one_finding(containers, tmp_path) as given:
+        yield given

@@ -1,0 +1,112 @@
+"""All of Azure that the app needs, on this machine, with the worker that runs it there."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detection.rule.ticks import MINUTE, from_datetime, text_of
+from tests.servers import Containers
+from tests.standins.azure import Authority, identity_endpoint
+from tests.standins.ingestion import RULE_ID, IngestionService
+from tests.standins.log_analytics import WORKSPACE, LogAnalyticsService
+from tests.support import ROOT
+
+needs_worker = pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="the worker is a package from Python 3.13 on"
+)
+
+
+@dataclass(frozen=True)
+class App:
+    """Where an app is, and the Python that has its packages."""
+
+    folder: Path
+    python: Path
+    worker: Path | None = None  # a folder with the worker, if the app's Python does not have it
+
+
+CHECKOUT = App(ROOT, Path(sys.executable))
+
+
+@dataclass
+class World:
+    """All that the app needs, and the environment in which it finds it."""
+
+    logs: LogAnalyticsService
+    ingestion: IngestionService
+    environment: dict[str, str]
+
+    def invoke(self, app: App = CHECKOUT, *, past_due: bool = False) -> dict[str, Any]:
+        """Run the timer once, in a worker of its own, which sees the app and nothing beside it."""
+        paths = [str(path) for path in (app.worker, app.folder) if path]
+        driver = ROOT / "tests" / "worker.py"
+        done = subprocess.run(
+            [str(app.python), "-P", str(driver), str(app.folder), str(past_due)],
+            cwd=app.folder,
+            env=self.environment | {"PYTHONPATH": os.pathsep.join(paths)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
+
+    def rows(self, stream: str) -> list[dict[str, Any]]:
+        """Return the rows that a stream has taken."""
+        return [json.loads(row) for row in self.ingestion.accepted[stream]]
+
+
+@contextlib.contextmanager
+def world_with_one_finding(containers: Containers, folder: Path) -> Iterator[World]:
+    """Set up stand-ins whose logs hold one finding of the last hour; `folder` is for them."""
+    now = from_datetime(datetime.now(UTC))
+    identity = str(uuid.uuid4())
+    sign_in = {
+        "TimeGenerated": text_of(now - 30 * MINUTE),
+        "ServicePrincipalId": identity,
+        "ServicePrincipalName": "func-orders",
+        "ResultType": "0",
+        "ResourceDisplayName": "Azure Key Vault",
+        "Id": "s1",
+    }
+    operation = {
+        "TimeGenerated": text_of(now - 20 * MINUTE),
+        "Caller": identity,
+        "OperationNameValue": "MICROSOFT.AUTHORIZATION/LOCKS/DELETE",
+        "ActivityStatusValue": "Success",
+        "ResourceGroup": "rg-orders",
+        "EventDataId": "o1",
+    }
+    tables = {"AADManagedIdentitySignInLogs": [sign_in], "AzureActivity": [operation]}
+    authority = Authority(folder)
+    with contextlib.ExitStack() as stack:
+        logs = stack.enter_context(LogAnalyticsService(tables))
+        ingestion = stack.enter_context(IngestionService())
+        container = containers.new()
+        environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            **stack.enter_context(identity_endpoint()),
+            "REQUESTS_CA_BUNDLE": str(authority.bundle),
+            "DETECTION_SCHEDULE": "0 0 * * * *",
+            "WORKSPACE_IDS": WORKSPACE,
+            "LOGS_QUERY_ENDPOINT": stack.enter_context(authority.in_front_of(logs.endpoint)),
+            "LOGS_INGESTION_ENDPOINT": stack.enter_context(
+                authority.in_front_of(ingestion.endpoint)
+            ),
+            "LOGS_INGESTION_RULE_ID": RULE_ID,
+            "STATE_ACCOUNT_URL": containers.server.url,
+            "STATE_CONTAINER": container.container_name,
+        }
+        yield World(logs, ingestion, environment)
