@@ -17,7 +17,7 @@ COMPILE = $(PY) -m uv pip compile --quiet --python $(PY) pyproject.toml
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run start test lint bench lock upgrade clean FORCE
+.PHONY: help run start test lint bench package lock upgrade clean FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ lint: $(DEV) ## check style, format and types
 bench: $(CLI) ## measure speed and memory
 	@$(PY) -m bench.startup
 	@$(PY) -m bench $(ARGS)
+
+package: $(DEV) ## build the zip that is deployed, out/package.zip
+	@$(PY) -m scripts.package out/package.zip
 
 # The smaller locks start from the big one, so that all three agree.
 lock: $(DEV) ## bring the locks in line with pyproject.toml, keeping versions

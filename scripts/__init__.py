@@ -1,1 +1,1 @@
-"""What make calls."""
+"""What the Makefile runs."""

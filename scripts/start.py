@@ -52,6 +52,8 @@ def main() -> int:
             _make_container(url, values.get("STATE_CONTAINER", ""))
             _say(f"Azurite listens on {url}")
             return _wait([str(func), "start"]) if func and not only_azurite else _sleep()
+    except KeyboardInterrupt:
+        return 0
     except (NotInstalled, RuntimeError, AzureError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -114,10 +116,8 @@ def _wait(command: list[str]) -> int:
 
 
 def _sleep() -> int:
-    with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            time.sleep(3600)
-    return 0
+    while True:
+        time.sleep(3600)
 
 
 def _listens(port: int) -> bool:

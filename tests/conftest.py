@@ -3,11 +3,15 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from detection.rule.ticks import from_datetime
 from tests.servers import Containers, azurite
+from tests.world import World, one_finding, surroundings
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
@@ -29,3 +33,11 @@ def containers() -> Iterator[Containers]:
     """
     with azurite() as server, contextlib.ExitStack() as closing:
         yield Containers(server, closing)
+
+
+@pytest.fixture
+def world(containers: Containers, tmp_path: Path) -> Iterator[World]:
+    """Give all that the app needs, with one finding of the last hour in the logs."""
+    tables = one_finding(from_datetime(datetime.now(UTC)))
+    with surroundings(containers, tmp_path, tables) as given:
+        yield given

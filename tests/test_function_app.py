@@ -1,55 +1,18 @@
 """The app as Azure runs it: the real worker, the real clients, TLS, an identity, Azurite."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-import pytest
-
-from detection.rule.ticks import from_datetime
 from detection.settings import DEFAULTS, FORMS
-from tests.servers import Containers
 from tests.standins.ingestion import FINDINGS_STREAM, RUNS_STREAM
 from tests.standins.log_analytics import Reply
-from tests.world import World, one_finding, surroundings
-
-ROOT = Path(__file__).parent.parent
-needs_worker = pytest.mark.skipif(
-    sys.version_info < (3, 13), reason="the worker is a package from Python 3.13 on"
-)
-
-
-@pytest.fixture
-def world(containers: Containers, tmp_path: Path) -> Iterator[World]:
-    """Set up stand-ins whose logs hold one finding of the last hour."""
-    with surroundings(containers, tmp_path, one_finding(from_datetime(datetime.now(UTC)))) as world:
-        yield world
-
-
-def invoke(world: World, *, past_due: bool = False) -> dict[str, Any]:
-    """Run the timer once, in a worker of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.worker", str(ROOT), str(past_due)],
-        cwd=ROOT,
-        env=world.environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+from tests.support import ROOT
+from tests.world import World, needs_worker
 
 
 @needs_worker
 def test_the_worker_indexes_and_runs_the_timer(world: World) -> None:
     """The app has one timer, which reads, detects and delivers; again it has nothing new."""
-    answer = invoke(world)
+    answer = world.invoke()
     assert answer["failure"] == ""
     assert answer["bindings"] == [
         {
@@ -64,7 +27,7 @@ def test_the_worker_indexes_and_runs_the_timer(world: World) -> None:
     (finding,) = world.rows(FINDINGS_STREAM)
     assert finding["ServicePrincipalName"] == "func-orders"
     assert finding["Operations"] == ["MICROSOFT.AUTHORIZATION/LOCKS/DELETE"]
-    assert invoke(world, past_due=True)["failure"] == ""
+    assert world.invoke(past_due=True)["failure"] == ""
     assert len(world.rows(FINDINGS_STREAM)) == 1
     assert [run["FindingsNew"] for run in world.rows(RUNS_STREAM)] == [1, 0]
     assert world.logs.complaints == world.ingestion.complaints == []
@@ -74,7 +37,7 @@ def test_the_worker_indexes_and_runs_the_timer(world: World) -> None:
 def test_a_workspace_that_refuses_fails_the_run_and_is_on_record(world: World) -> None:
     """Where reading is refused, the host learns of it and the runs table holds the cause."""
     world.logs.script("sign_ins", Reply(403, b'{"error": {"code": "Forbidden"}}'))
-    failure = invoke(world)["failure"]
+    failure = world.invoke()["failure"]
     assert "Log Analytics" in failure
     (run,) = world.rows(RUNS_STREAM)
     assert run["Status"] == "Failure"
@@ -86,7 +49,7 @@ def test_settings_that_are_missing_are_named_in_the_failure(world: World) -> Non
     """Without its settings the app is indexed all the same, and a run says what is missing."""
     for name in ("WORKSPACE_IDS", "LOGS_INGESTION_RULE_ID"):
         del world.environment[name]
-    answer = invoke(world)
+    answer = world.invoke()
     assert answer["indexed"] == ["detect"]
     assert "WORKSPACE_IDS" in answer["failure"]
     assert "LOGS_INGESTION_RULE_ID" in answer["failure"]
@@ -96,10 +59,10 @@ def test_settings_that_are_missing_are_named_in_the_failure(world: World) -> Non
 def test_a_dry_run_delivers_nothing_and_remembers_nothing(world: World) -> None:
     """With DRY_RUN nothing is delivered, and a real run afterwards finds everything new."""
     world.environment["DRY_RUN"] = "true"
-    assert invoke(world)["failure"] == ""
+    assert world.invoke()["failure"] == ""
     assert world.ingestion.batches == []
     world.environment["DRY_RUN"] = "false"
-    assert invoke(world)["failure"] == ""
+    assert world.invoke()["failure"] == ""
     assert len(world.rows(FINDINGS_STREAM)) == 1
 
 

@@ -20,7 +20,6 @@ DEPLOYED = "requirements.txt"
 TERMINAL = "requirements-cli.txt"
 EVERYTHING = "requirements-dev.txt"
 GROUPS = {DEPLOYED: [], TERMINAL: ["cli"], EVERYTHING: ["dev"]}
-PYTHONS = ["3.11", "3.12", "3.13"]
 
 # How uv says that it could not ask; its other failures are about what it was asked.
 UNREACHABLE = re.compile("Failed to fetch|network was disabled")
@@ -67,6 +66,9 @@ def pins_of(lock: str) -> list[Pin]:
 def pyproject() -> dict[str, Any]:
     """Read pyproject.toml."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+PYTHONS = [text.rpartition(" ")[2] for text in pyproject()["project"]["classifiers"]]
 
 
 def asked_for(lock: str) -> list[Requirement]:

@@ -1,6 +1,6 @@
 """Drives the worker that runs the app in Azure, as the host does: one app, one process.
 
-`python -m tests.worker FOLDER PAST_DUE` indexes the app in FOLDER, loads its timer, invokes it
+`python worker.py FOLDER PAST_DUE` indexes the app in FOLDER, loads its timer, invokes it
 once and prints what came of it as JSON. The worker speaks with its host in protobuf messages;
 small records stand in for them, since it reads and makes them by attribute only.
 """

@@ -1,29 +1,66 @@
-"""All of Azure that the product meets, on loopback, for a process that has only its environment."""
+"""All of Azure that the app needs, on this machine, with the worker that runs it there."""
 
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from detection.rule.ticks import MINUTE, text_of
 from tests.servers import Containers
 from tests.standins.azure import Authority, identity_endpoint
 from tests.standins.ingestion import RULE_ID, IngestionService
 from tests.standins.log_analytics import WORKSPACE, LogAnalyticsService, Rows
-from tests.support import OPERATIONS, SIGN_INS
+from tests.support import OPERATIONS, ROOT, SIGN_INS
+
+needs_worker = pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="the worker is a package from Python 3.13 on"
+)
+
+
+@dataclass(frozen=True)
+class App:
+    """Where an app is, and the Python that has its packages."""
+
+    folder: Path
+    python: Path
+    worker: Path | None = None  # a folder with the worker, if the app's Python does not have it
+
+
+CHECKOUT = App(ROOT, Path(sys.executable))
 
 
 @dataclass
 class World:
-    """The stand-ins, and the environment in which a process finds them and Azurite."""
+    """All that the app needs, and the environment in which it finds it."""
 
     logs: LogAnalyticsService
     ingestion: IngestionService
     environment: dict[str, str]
+
+    def invoke(self, app: App = CHECKOUT, *, past_due: bool = False) -> dict[str, Any]:
+        """Run the timer once, in a worker of its own, which sees the app and nothing beside it."""
+        paths = [str(path) for path in (app.worker, app.folder) if path]
+        driver = ROOT / "tests" / "worker.py"
+        done = subprocess.run(
+            [str(app.python), "-P", str(driver), str(app.folder), str(past_due)],
+            cwd=app.folder,
+            env=self.environment | {"PYTHONPATH": os.pathsep.join(paths)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
 
     def rows(self, stream: str) -> list[dict[str, Any]]:
         """Return the rows that a stream has taken."""

@@ -1,0 +1,39 @@
+"""Azure Developer CLI deploys the same app from the same templates."""
+
+import pytest
+
+from scripts.package import APP
+from tests.support import ROOT, read_yaml
+
+AZD = read_yaml(ROOT / "azure.yaml")
+
+
+def test_the_app_is_one_service_built_in_azure() -> None:
+    """The folder of azure.yaml is one Python function app, whose requirements Azure installs."""
+    assert AZD["services"] == {
+        "detection": {
+            "project": ".",
+            "language": "python",
+            "host": "function",
+            "remoteBuild": True,
+        }
+    }
+    assert all((ROOT / name).exists() for name in APP)
+
+
+def test_only_an_azd_that_honours_funcignore_will_do() -> None:
+    """Versions before 1.18.0, which send the whole tree, are refused."""
+    assert AZD["requiredVersions"] == {"azd": ">= 1.18.0"}
+
+
+def test_the_templates_are_found() -> None:
+    """The templates are Bicep, infra/main.bicep."""
+    assert AZD["infra"] == {"provider": "bicep", "path": "infra", "module": "main"}
+
+
+@pytest.mark.skipif(not (ROOT / "infra").exists(), reason="the templates are not in this tree")
+def test_the_service_is_the_tagged_app() -> None:
+    """The function app has the tag by which azd finds where to deploy the service."""
+    templates = [path.read_text("utf-8") for path in (ROOT / "infra").rglob("*.bicep")]
+    (service,) = AZD["services"]
+    assert any(f"'azd-service-name': '{service}'" in template for template in templates)

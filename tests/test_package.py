@@ -1,0 +1,210 @@
+"""The zip holds the app and no more, and runs where nothing but its own requirements is there."""
+
+import hashlib
+import importlib.util
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from scripts.package import APP, NotTheApp, package
+from tests.once import made_once
+from tests.standins.ingestion import FINDINGS_STREAM
+from tests.support import ROOT
+from tests.world import App, World, needs_worker
+
+REQUIREMENTS = ROOT / "requirements.txt"
+
+# What a working tree collects and nobody means to deploy.
+LITTER = [
+    *(".env", ".env.production", ".DS_Store", "detection/.DS_Store", "local.settings.json"),
+    *("local.settings.prod.json", "old.zip", "out/package.zip", "NOTES.md", "azure.yaml"),
+    *(".azure/dev/.env", ".git/config", ".github/workflows/x.yml", ".venv/pyvenv.cfg"),
+    *(
+        "app_env/pyvenv.cfg",
+        ".vscode/settings.json",
+        "__azurite_db_blob__.json",
+        "infra/main.bicep",
+    ),
+    *("tests/test_x.py", "bench/data/x.json", "scripts/x.py", ".mypy_cache/x", "pyproject.toml"),
+    *("__pycache__/function_app.pyc", "detection/__pycache__/x.pyc", ".python_packages/lib/x.py"),
+    *("detection/rule/__pycache__/x.pyc", "detection/report/page.html", "requirements-dev.txt"),
+]
+
+# Imports the modules that it is given, and says which packages are installed.
+IMPORT_ALL = """
+import importlib, importlib.metadata, sys
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+print(*(distribution.name.lower() for distribution in importlib.metadata.distributions()))
+"""
+
+
+@pytest.fixture(scope="module")
+def zipped() -> ZipFile:
+    """Build the zip of this checkout."""
+    return ZipFile(io.BytesIO(package(ROOT)))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Copy the app and .funcignore to a folder."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    for name in (".funcignore", "function_app.py", "host.json", "requirements.txt"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "detection", folder / "detection")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bare_python() -> Path:
+    """Give the Python of an environment with requirements.txt installed and nothing else.
+
+    Skips where the package index cannot be reached, except in CI.
+    """
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
+    home = Path(sys.prefix) / f"deployed-{digest}"
+    python = home / "bin" / "python"
+
+    def install() -> None:
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+        done = subprocess.run(
+            [str(python), "-m", "pip", "install", "--require-hashes", "-r", str(REQUIREMENTS)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode and "from versions: none" in done.stderr and "CI" not in os.environ:
+            pytest.skip("the package index cannot be reached, so requirements.txt is not installed")
+        assert done.returncode == 0, done.stderr
+
+    made_once(home, install)
+    return python
+
+
+@pytest.fixture
+def app(zipped: ZipFile, bare_python: Path, tmp_path: Path) -> App:
+    """Unpack the zip where the bare environment runs it, the worker beside it as in Azure."""
+    folder, worker = tmp_path / "app", tmp_path / "worker"
+    zipped.extractall(folder)
+    worker.mkdir()
+    for name in ("azure_functions_runtime", "azurefunctions"):
+        if spec := importlib.util.find_spec(name):  # from Python 3.13 on
+            (worker / name).symlink_to(next(iter(spec.submodule_search_locations or [])))
+    return App(folder, bare_python, worker)
+
+
+def test_the_zip_holds_the_app_and_no_more(zipped: ZipFile) -> None:
+    """There is the app's code with its queries, host.json and requirements.txt, and no secret."""
+    names = zipped.namelist()
+    assert names == sorted(names)
+    assert {name.partition("/")[0] for name in names} == APP
+    assert {Path(name).suffix for name in names} == {".py", ".kql", ".json", ".txt", ".typed"}
+    assert not any(b"AccountKey" in zipped.read(name) for name in names)
+
+
+def test_the_zip_holds_what_the_app_reads(zipped: ZipFile) -> None:
+    """Each query, host.json and requirements.txt are in the zip as they are in the tree."""
+    queries = [path.relative_to(ROOT).as_posix() for path in (ROOT / "detection").rglob("*.kql")]
+    assert len(queries) >= 5
+    for name in [*queries, "host.json", "requirements.txt"]:
+        assert zipped.read(name) == (ROOT / name).read_bytes()
+
+
+def test_what_a_working_tree_collects_is_left_out(tree: Path) -> None:
+    """Secrets, local settings, caches, tests and tools beside the app do not change the zip."""
+    clean = package(tree)
+    for name in LITTER:
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("AccountKey=secret")
+    assert package(tree) == clean
+
+
+def test_the_same_files_give_the_same_bytes(tree: Path, tmp_path: Path) -> None:
+    """Neither times nor permissions nor the order of making show, and any change of a file does."""
+    other = tmp_path / "other"
+    for path in sorted(tree.rglob("*"), reverse=True):
+        if path.is_file():
+            copy = other / path.relative_to(tree)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+            copy.chmod(0o700)
+            os.utime(copy, (0, 0))
+    assert package(other) == package(tree) == package(ROOT)
+    (other / "host.json").write_text("{}")
+    assert package(other) != package(tree)
+
+
+def test_a_stray_file_is_not_deployed(tree: Path) -> None:
+    """A file or folder that is neither the app's nor in .funcignore is named, and nothing built."""
+    (tree / "passwords.txt").write_text("")
+    with pytest.raises(NotTheApp, match=r"passwords\.txt"):
+        package(tree)
+
+
+@pytest.mark.parametrize("name", ["host.json", "requirements.txt", "function_app.py"])
+def test_an_app_without_a_part_is_not_built(tree: Path, name: str) -> None:
+    """Where a part of the app is missing it is named, and nothing built."""
+    (tree / name).unlink()
+    with pytest.raises(NotTheApp, match=re.escape(name)):
+        package(tree)
+
+
+def test_the_command_says_what_it_built(tmp_path: Path) -> None:
+    """One line names the file, how many files it holds, its size and its digest."""
+    target = tmp_path / "new" / "app.zip"
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.package", str(target)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    content = target.read_bytes()
+    assert content == package(ROOT)
+    count, digest = len(ZipFile(target).namelist()), hashlib.sha256(content).hexdigest()
+    assert done.stdout == (
+        f"Built {target}: {count} files, {len(content):,} bytes, SHA-256 {digest}\n"
+    )
+
+
+def test_every_module_is_importable_without_the_terminal(app: App) -> None:
+    """All that is deployed imports where requirements.txt is installed and nothing besides."""
+    files = [path.relative_to(app.folder).with_suffix("") for path in app.folder.rglob("*.py")]
+    modules = [".".join(file.parts).removesuffix(".__init__") for file in files]
+    done = subprocess.run(
+        [str(app.python), "-P", "-W", "error", "-c", IMPORT_ALL, *modules],
+        cwd=app.folder,
+        env={"PYTHONPATH": str(app.folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    locked = re.findall(r"^([a-z0-9-]+)==", REQUIREMENTS.read_text("utf-8"), re.MULTILINE)
+    installed = {name.replace("_", "-") for name in done.stdout.split()}
+    assert installed - {"pip", "setuptools"} <= set(locked)  # what a new environment brings along
+
+
+@needs_worker
+def test_the_worker_runs_what_is_in_the_zip(app: App, world: World) -> None:
+    """Unpacked where only its requirements are, the app is indexed and finds what there is."""
+    answer = world.invoke(app)
+    assert answer["indexed"] == ["detect"]
+    assert answer["failure"] == ""
+    assert len(world.rows(FINDINGS_STREAM)) == 1
+
+
+@needs_worker
+def test_an_app_that_lacks_a_query_does_not_pass(app: App, world: World) -> None:
+    """The run above reads the unpacked files and no others: without a query there is a failure."""
+    (app.folder / "detection" / "sources" / "queries" / "sign_ins.kql").unlink()
+    assert "'sign_ins' is no query" in world.invoke(app)["failure"]
