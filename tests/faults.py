@@ -134,8 +134,9 @@ class Disturbed(Simulation):
 
 
 def any_fault(rng: random.Random) -> Fault:
-    """Return a fault, each side as often as the others."""
-    draw = rng.choice((_unreadable, _death, _trouble_with_state, _undelivered, _overlap))
+    """Return a fault, most often of the source, which has so many."""
+    others = (_death, _trouble_with_state, _undelivered, _overlap)
+    draw = rng.choice((_unreadable, _unreadable, *others))
     return draw(rng)._replace(turn=rng.choice((1, 1, 1, 2, 3)))
 
 
