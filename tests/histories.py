@@ -74,7 +74,7 @@ class Fuse:
     """Lets something happen after `left` boundaries, once: the run dies, unless told otherwise."""
 
     left: int | None = None
-    happens: Callable[[], None] | None = None
+    happens: Callable[[], object] | None = None
     crossed: int = 0
 
     def cross(self) -> None:

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import orjson
 
-from detection.rule.ticks import HOUR, MINUTE, parse
+from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from tests.histories import Event, Stream, assert_consistent
+from tests.support import ALLOWLIST, OPERATIONS, SIGN_INS
 
 BEGIN = parse("2026-03-14T00:00:00Z")  # when the first run of all is
 FIRST = BEGIN - 2 * HOUR  # where its window starts: what lies before is nobody's to report
@@ -43,6 +44,44 @@ def _rows(rng: random.Random, latest: int, event: Event) -> Iterable[Event]:
             delay = rng.randrange(1 + rng.choice((5 * HOUR, latest)))
         unseen = rng.choice((0, 0, MINUTE, 10 * MINUTE - 1))
         yield event._replace(arrival=event.time + min(delay, latest), unseen_for=unseen)
+
+
+def tables_of(stream: Stream) -> dict[str, list[dict[str, object]]]:
+    """Return the rows as a workspace's tables; `SeenFrom` is when queries begin to see them."""
+    return {
+        SIGN_INS: [
+            _times(event)
+            | {
+                "ServicePrincipalId": event.identity,
+                "ServicePrincipalName": f"name of {event.identity.lower()}",
+                "ResultType": "0",
+                "ResourceDisplayName": event.where,
+                "Id": event.event_id,
+            }
+            for event in stream.sign_ins
+        ],
+        OPERATIONS: [
+            _times(event)
+            | {
+                "Caller": event.identity,
+                "OperationNameValue": "Microsoft.KeyVault/vaults/delete",
+                "ActivityStatusValue": "Success",
+                "ResourceGroup": event.where,
+                "_ResourceId": f"/of/{event.event_id}",
+                "EventDataId": event.event_id,
+            }
+            for event in stream.operations
+        ],
+        ALLOWLIST: [],
+    }
+
+
+def _times(event: Event) -> dict[str, object]:
+    return {
+        "TimeGenerated": text_of(event.time),
+        "IngestionTime": text_of(event.arrival),
+        "SeenFrom": text_of(event.arrival + event.unseen_for),
+    }
 
 
 def owed(stream: Stream) -> set[tuple[str, str, str]]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import uuid
@@ -17,9 +16,9 @@ import pytest
 from detection.rule.ticks import MINUTE, from_datetime, text_of
 from detection.settings import DEFAULTS, FORMS
 from tests.servers import Containers
-from tests.standins.azure import Authority, identity_endpoint
-from tests.standins.ingestion import FINDINGS_STREAM, RULE_ID, RUNS_STREAM, IngestionService
-from tests.standins.log_analytics import WORKSPACE, LogAnalyticsService, Reply
+from tests.standins.azure import surroundings
+from tests.standins.ingestion import FINDINGS_STREAM, RUNS_STREAM, IngestionService
+from tests.standins.log_analytics import LogAnalyticsService, Reply
 
 ROOT = Path(__file__).parent.parent
 needs_worker = pytest.mark.skipif(
@@ -77,25 +76,11 @@ def world(containers: Containers, tmp_path: Path) -> Iterator[World]:
         "EventDataId": "o1",
     }
     tables = {"AADManagedIdentitySignInLogs": [sign_in], "AzureActivity": [operation]}
-    authority = Authority(tmp_path)
     with contextlib.ExitStack() as stack:
         logs = stack.enter_context(LogAnalyticsService(tables))
         ingestion = stack.enter_context(IngestionService())
-        container = containers.new()
-        environment = {
-            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-            **stack.enter_context(identity_endpoint()),
-            "REQUESTS_CA_BUNDLE": str(authority.bundle),
-            "DETECTION_SCHEDULE": "0 0 * * * *",
-            "WORKSPACE_IDS": WORKSPACE,
-            "LOGS_QUERY_ENDPOINT": stack.enter_context(authority.in_front_of(logs.endpoint)),
-            "LOGS_INGESTION_ENDPOINT": stack.enter_context(
-                authority.in_front_of(ingestion.endpoint)
-            ),
-            "LOGS_INGESTION_RULE_ID": RULE_ID,
-            "STATE_ACCOUNT_URL": containers.server.url,
-            "STATE_CONTAINER": container.container_name,
-        }
+        around = stack.enter_context(surroundings(tmp_path, logs, ingestion, containers.new()))
+        environment = around | {"DETECTION_SCHEDULE": "0 0 * * * *"}
         yield World(logs, ingestion, environment)
 
 
