@@ -69,7 +69,8 @@ class Disturbed(Simulation):
         self._left = fault.turn if fault else 0
         try:
             outcome = self.run(now)
-        except (Killed, StateError):
+        except (Killed, StateError) as end:
+            self.struck["race lost"] += isinstance(end, StateConflict)
             return None
         finally:
             self._fault = None

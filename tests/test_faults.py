@@ -23,7 +23,7 @@ KINDS = {
     *(f"overlapped at {place}" for place in PLACES),
     *("rows refused", "rows taken unsaid", "state unreadable", "state unwritable"),
     *("answer lost", "answer late", "answer lost and overtaken"),
-    *("a write landed late", "a late write was refused"),
+    *("race lost", "a write landed late", "a late write was refused"),
     *(f"outage of the {side}" for side in OUTAGES),
     *("timer missed", "replayed", "replayed earlier", "out of time", "outbox full"),
 }
@@ -33,7 +33,8 @@ def history(seed: int) -> Disturbed:
     """Return a day of disturbed runs, and then quiet ones until everything has been seen."""
     rng = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
     disturbed = Disturbed(random_stream(rng, HOURS))
-    disturbed.run(BEGIN)  # with nothing remembered, hours before a first run are nobody's
+    # Hours before the first run of all are nobody's, so two of the same moment begin.
+    disturbed.run_overlapped(BEGIN, rng.randrange(8))
     disturbed.outbox_limit = rng.choice((5, disturbed.outbox_limit))
     out = {
         side: range(first, first + rng.randint(2, 8))
