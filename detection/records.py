@@ -137,8 +137,11 @@ def run_record(
 def failure_record(header: Header, error: str, duration_ms: int) -> RunRecord:
     """Return the row for a window that could not be read; it will be tried again."""
     record = empty_record(header, FAILURE)
+    # What is tried again at the same moment is another run, and may end otherwise.
+    name = f"{header.run_id}|{duration_ms}|{error!a}"
     record.update(
         {
+            "RunId": str(uuid.uuid5(_RUNS, name)),
             "Reason": "The window could not be read; the next run tries it again",
             "Error": error,
             "DurationMs": duration_ms,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from detection.rule.ticks import from_datetime
 from tests.servers import Containers, azurite
-from tests.world import World, one_finding, surroundings
+from tests.world import World, one_finding, world_of
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
@@ -39,5 +39,5 @@ def containers() -> Iterator[Containers]:
 def world(containers: Containers, tmp_path: Path) -> Iterator[World]:
     """Give all that the app needs, with one finding of the last hour in the logs."""
     tables = one_finding(from_datetime(datetime.now(UTC)))
-    with surroundings(containers, tmp_path, tables) as given:
+    with world_of(containers, tmp_path, tables) as given:
         yield given

@@ -2,10 +2,10 @@
 
 A `Stream` holds rows with the moment of their arrival. `Simulation` runs the job on it, over and
 over, with a state that survives and a sink that keeps what it was given; a `Fuse` can kill a run
-at any boundary.
+at any boundary, and `reach` is where others may disturb it (tests/faults.py).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -53,6 +53,10 @@ class Stream:
     sign_ins: Sequence[Event]
     operations: Sequence[Event]
 
+    def events(self) -> Sequence[Event]:
+        """Return sign-ins and operations."""
+        return [*self.sign_ins, *self.operations]
+
     def on_time(self) -> "Stream":
         """Return the same events, each arriving the moment it happens, and seen at once."""
         return Stream(
@@ -70,7 +74,7 @@ class Fuse:
     """Lets something happen after `left` boundaries, once: the run dies, unless told otherwise."""
 
     left: int | None = None
-    happens: Callable[[], None] | None = None
+    happens: Callable[[], object] | None = None
     crossed: int = 0
 
     def cross(self) -> None:
@@ -99,6 +103,7 @@ class Simulation:
     fuse: Fuse = field(default_factory=Fuse)
     unreadable: bool = False
     refusing: bool = False
+    hurried: bool = False  # there is time for one window a run
     outbox_limit: int = OUTBOX_LIMIT
 
     def run(self, now: int, backfill: tuple[int, int] | None = None) -> Outcome:
@@ -110,7 +115,7 @@ class Simulation:
             backfill=backfill,
             outbox_limit=self.outbox_limit,
         )
-        return run(self, self, self, asked)
+        return run(self, self, self, asked, has_time=lambda: not self.hurried)
 
     def run_or_die(self, now: int, boundary: int | None) -> bool:
         """Run once and die at a boundary; True if it lived to the end."""
@@ -153,12 +158,18 @@ class Simulation:
                 found[row["FindingId"]] = row
         return found
 
+    def reach(self, place: str) -> None:
+        """Come to a boundary: before a read, before or after anything else."""
+        del place
+        self.fuse.cross()
+
     # The job's source.
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Answer from the stream, row by row."""
+        self.reach("arrivals")
         self._check_readable()
-        events = [*self.stream.sign_ins, *self.stream.operations]
+        events = self.stream.events()
         times = [event.time for event in events if since < event.arrival and event.seen_at(now)]
         reachable = [time for time in times if time > too_late]
         late = [time for time in reachable if time <= examined]
@@ -166,6 +177,7 @@ class Simulation:
 
     def read(self, window: Window, now: int) -> Logs:
         """Return what has arrived of a window."""
+        self.reach("read")
         self._check_readable()
         logs = as_logs(
             [e for e in self.stream.sign_ins if e.seen_at(now) and _in(window, e)],
@@ -176,7 +188,6 @@ class Simulation:
         return logs
 
     def _check_readable(self) -> None:
-        self.fuse.cross()
         if self.unreadable:
             raise SourceError("the workspace does not answer")
 
@@ -187,30 +198,34 @@ class Simulation:
         if self.refusing:
             raise DeliveryError("the endpoint is out of order")
         for row in (*outbox.findings, *outbox.runs):
-            self.fuse.cross()
+            self.reach("row")
             self.delivered.append(orjson.dumps(row))
-        self.fuse.cross()
+        self.reach("delivered")
 
     # The job's store.
 
     def load(self) -> tuple[State, Tag]:
         """Return the state last saved."""
-        self.fuse.cross()
+        self.reach("load")
         state = decode(self.body, "the simulated state") if self.body else State()
         return state, str(self.version)
 
     def save(self, state: State, tag: Tag) -> Tag:
         """Save unless another run did."""
-        self.fuse.cross()
+        self.reach("save")
         if tag != str(self.version):
             raise StateConflict("another run saved first")
+        mine = self.store(state)
+        self.reach("saved")
+        return mine
+
+    def store(self, state: State) -> Tag:
+        """Let a state be the one that rests."""
         self.body, self.version = encode(state), self.version + 1
-        mine = str(self.version)
         for key, findings in state.ledger.groups.items():
             for finding in findings:
                 self.reported.update((key, operation) for operation in finding.operations())
-        self.fuse.cross()
-        return mine
+        return str(self.version)
 
 
 def as_logs(sign_ins: Sequence[Event], operations: Sequence[Event]) -> Logs:
@@ -244,6 +259,21 @@ def as_logs(sign_ins: Sequence[Event], operations: Sequence[Event]) -> Logs:
             ALLOWLIST_TABLE.name: SourceState.EMPTY,
         },
     )
+
+
+def assert_consistent(delivered: Iterable[bytes]) -> None:
+    """Check that a repeated row is the same row, and that revisions count from 1 without a gap."""
+    by_id: dict[object, set[bytes]] = {}
+    revisions: dict[object, set[object]] = {}
+    for row in delivered:
+        document = orjson.loads(row)
+        if "FindingId" in document:
+            by_id.setdefault((document["FindingId"], document["Revision"]), set()).add(row)
+            revisions.setdefault(document["FindingId"], set()).add(document["Revision"])
+        else:
+            by_id.setdefault(document["RunId"], set()).add(row)
+    assert all(len(rows) == 1 for rows in by_id.values())
+    assert all(seen == set(range(1, len(seen) + 1)) for seen in revisions.values())
 
 
 def describe(stream: Stream) -> str:

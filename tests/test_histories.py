@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 
-import orjson
 import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
@@ -13,7 +12,7 @@ from detection.rule.ledger import hashed
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
 from detection.window import Timing
-from tests.histories import Event, Simulation, Stream, describe
+from tests.histories import Event, Simulation, Stream, assert_consistent, describe
 
 BEGIN = parse("2026-03-14T00:00:00Z")
 SPANNED = 9 * HOUR
@@ -83,21 +82,6 @@ def matched(simulation: Simulation) -> set[tuple[object, str]]:
     return found
 
 
-def assert_consistent(simulation: Simulation) -> None:
-    """Check that a repeated row is the same row, and that revisions count from 1 without a gap."""
-    by_id: dict[object, set[bytes]] = {}
-    revisions: dict[object, set[object]] = {}
-    for row in simulation.delivered:
-        document = orjson.loads(row)
-        if "FindingId" in document:
-            by_id.setdefault((document["FindingId"], document["Revision"]), set()).add(row)
-            revisions.setdefault(document["FindingId"], set()).add(document["Revision"])
-        else:
-            by_id.setdefault(document["RunId"], set()).add(row)
-    assert all(len(rows) == 1 for rows in by_id.values())
-    assert all(seen == set(range(1, len(seen) + 1)) for seen in revisions.values())
-
-
 @given(STREAMS, SCHEDULES)
 def test_every_matched_operation_is_new_exactly_once(stream: Stream, schedule: list[int]) -> None:
     """Whatever any window matched is reported, and NewOperations adds up to it."""
@@ -114,7 +98,7 @@ def test_every_matched_operation_is_new_exactly_once(stream: Stream, schedule: l
         )
     owed = Counter((key.identity, key.resource_group) for key, _ in expected)  # type: ignore[attr-defined]
     assert news == owed
-    assert_consistent(simulation)
+    assert_consistent(simulation.delivered)
 
 
 def test_an_operation_that_comes_again_within_the_span_is_known_a_day_later() -> None:
@@ -191,7 +175,7 @@ def test_a_run_that_dies_and_starts_again_delivers_the_same_rows(
         disturbed.run(now)
     assert disturbed.findings() == undisturbed.findings()
     assert disturbed.reported == undisturbed.reported
-    assert_consistent(disturbed)
+    assert_consistent(disturbed.delivered)
 
 
 @given(STREAMS, SCHEDULES, st.data())
@@ -211,7 +195,7 @@ def test_a_run_that_dies_is_made_good_by_the_next_hour(
     assert disturbed.reported == punctual.reported
     delivered = sum(int(str(row["NewOperations"])) for row in disturbed.findings())
     assert delivered == len(disturbed.reported)
-    assert_consistent(disturbed)
+    assert_consistent(disturbed.delivered)
 
 
 @given(STREAMS, SCHEDULES, st.data())
@@ -225,7 +209,7 @@ def test_of_two_overlapping_runs_one_delivers(
         contested.run_overlapped(now, data.draw(st.integers(0, 12)))
     assert contested.findings() == alone.findings()
     assert contested.reported == alone.reported
-    assert_consistent(contested)
+    assert_consistent(contested.delivered)
 
 
 @pytest.mark.parametrize("seen_after", [1, 10 * MINUTE - 1])

@@ -91,6 +91,19 @@ def test_a_window_that_cannot_be_read_is_on_record_and_tried_again() -> None:
     assert [row["NewOperations"] for row in simulation.findings()] == [1, 1]
 
 
+def test_a_read_that_failed_and_is_tried_again_at_once_is_another_run() -> None:
+    """Tried again at the same moment a window has another RunId: no two rows of one id differ."""
+    simulation = Simulation(stream(0))
+    simulation.unreadable = True
+    simulation.run(BEGIN + HOUR)
+    simulation.unreadable = False
+    simulation.run(BEGIN + HOUR)
+    failed, succeeded = (row for row in delivered(simulation) if "FindingId" not in row)
+    assert (failed["Status"], succeeded["Status"]) == ("Failure", "Success")
+    assert failed["RunId"] != succeeded["RunId"]
+    assert failed["WindowEnd"] == succeeded["WindowEnd"]
+
+
 def test_an_outbox_counts_both_kinds_of_rows() -> None:
     """Findings and run records wait alike."""
     assert len(Outbox([{}, {}], [{}])) == 3

@@ -15,7 +15,7 @@ from tests.servers import Containers
 from tests.standins.ingestion import FINDINGS_STREAM, RUNS_STREAM, Answer
 from tests.standins.log_analytics import WORKSPACE, Reply, recorded_tables
 from tests.support import ALLOWLIST, DEMO, NOW, OPERATIONS, SIGN_INS, json_lines, run_cli, snapshot
-from tests.world import World, surroundings
+from tests.world import World, world_of
 
 FORBIDDEN = b'{"error": {"code": "InsufficientAccessError", "message": "No access."}}'
 
@@ -25,7 +25,7 @@ def world(containers: Containers, tmp_path: Path) -> Iterator[World]:
     """Set up stand-ins that serve the scenario of the demo."""
     certificates = tmp_path / "certificates"
     certificates.mkdir()
-    with surroundings(containers, certificates, recorded_tables(DEMO)) as world:
+    with world_of(containers, certificates, recorded_tables(DEMO)) as world:
         yield world
     assert world.logs.complaints == world.ingestion.complaints == []
 

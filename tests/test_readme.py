@@ -15,7 +15,7 @@ from detection.rule.ticks import from_datetime
 from detection.settings import DEFAULTS, FORMS
 from tests.servers import Containers
 from tests.support import run_cli
-from tests.world import one_finding, surroundings
+from tests.world import one_finding, world_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def test_commands_run(command: str, containers: Containers, tmp_path: Path) -> N
         result = run(command)
     else:
         tables = one_finding(from_datetime(datetime.now(UTC)))
-        with surroundings(containers, tmp_path, tables) as world:
+        with world_of(containers, tmp_path, tables) as world:
             result = run(command, tmp_path, world.environment)
     assert result.returncode == 0, result.stderr
 

@@ -15,9 +15,9 @@ import pytest
 
 from detection.rule.ticks import MINUTE, text_of
 from tests.servers import Containers
-from tests.standins.azure import Authority, identity_endpoint
-from tests.standins.ingestion import RULE_ID, IngestionService
-from tests.standins.log_analytics import WORKSPACE, LogAnalyticsService, Rows
+from tests.standins.azure import surroundings
+from tests.standins.ingestion import IngestionService
+from tests.standins.log_analytics import LogAnalyticsService, Rows
 from tests.support import OPERATIONS, ROOT, SIGN_INS
 
 needs_worker = pytest.mark.skipif(
@@ -68,30 +68,14 @@ class World:
 
 
 @contextlib.contextmanager
-def surroundings(
-    containers: Containers, folder: Path, tables: Mapping[str, Rows]
-) -> Iterator[World]:
+def world_of(containers: Containers, folder: Path, tables: Mapping[str, Rows]) -> Iterator[World]:
     """Set up stand-ins that serve `tables`, and an empty container; `folder` takes certificates."""
-    authority = Authority(folder)
-    with contextlib.ExitStack() as stack:
-        logs = stack.enter_context(LogAnalyticsService(tables))
-        ingestion = stack.enter_context(IngestionService())
-        container = containers.new()
-        environment = {
-            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-            **stack.enter_context(identity_endpoint()),
-            "REQUESTS_CA_BUNDLE": str(authority.bundle),
-            "DETECTION_SCHEDULE": "0 0 * * * *",
-            "WORKSPACE_IDS": WORKSPACE,
-            "LOGS_QUERY_ENDPOINT": stack.enter_context(authority.in_front_of(logs.endpoint)),
-            "LOGS_INGESTION_ENDPOINT": stack.enter_context(
-                authority.in_front_of(ingestion.endpoint)
-            ),
-            "LOGS_INGESTION_RULE_ID": RULE_ID,
-            "STATE_ACCOUNT_URL": containers.server.url,
-            "STATE_CONTAINER": container.container_name,
-        }
-        yield World(logs, ingestion, environment)
+    with (
+        LogAnalyticsService(tables) as logs,
+        IngestionService() as ingestion,
+        surroundings(folder, logs, ingestion, containers.new()) as environment,
+    ):
+        yield World(logs, ingestion, environment | {"DETECTION_SCHEDULE": "0 0 * * * *"})
 
 
 def one_finding(now: int) -> dict[str, Rows]:

@@ -142,6 +142,9 @@ class LogAnalytics:
                 f"Log Analytics cannot be reached ({one_line(str(error))}): check network, DNS and "
                 "proxy"
             ) from None
+        except AttributeError:
+            # The SDK forgets its token when one query is refused, while others are about to use it.
+            raise MayPass("the token was refused to another query at the same time") from None
         except AzureError as error:
             raise MayPass(
                 f"the connection broke before the whole answer was there ({type(error).__name__})"

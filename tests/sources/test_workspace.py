@@ -4,22 +4,24 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
 from detection.errors import SourceError
 from detection.job import Invocation, run
-from detection.rule.rows import Logs, SourceState
+from detection.rule.rows import SIGN_IN_TABLE, Logs, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
 from detection.settings import Settings
 from detection.sources import Arrivals
-from detection.sources.loganalytics import Limits
+from detection.sources.loganalytics import Limits, LogAnalytics
+from detection.sources.queries import query
 from detection.sources.recorded import RecordedSource
 from detection.sources.workspace import WorkspaceSource
 from detection.state.folder import FolderStore
@@ -456,6 +458,48 @@ def test_no_token_is_an_error_about_the_identity(connect: Connect) -> None:
 
     with pytest.raises(SourceError, match=r"no token .* No identity was found\..*az login"):
         connect(Broken()).read(WINDOW, TEN)
+
+
+class Stalling(NamedTuple):
+    """A token whose first look at its expiry takes until it is told to go on."""
+
+    token: str
+    looked: threading.Event
+    go_on: threading.Event
+    refresh_on: int | None = None
+
+    @property
+    def expires_on(self) -> int:
+        """Return a time that is not near."""
+        if not self.looked.is_set():
+            self.looked.set()
+            assert self.go_on.wait(10)
+        return 2**40
+
+
+def test_a_token_refused_to_one_query_fails_no_other(
+    service: LogAnalyticsService, waits: Waits
+) -> None:
+    """When the SDK forgets its token under a query, because another met 401, the query is asked."""
+    looked, go_on = threading.Event(), threading.Event()
+
+    class Once(FakeCredential):
+        def get_token_info(self, *_: object, **__: object) -> Any:
+            return Stalling(self.token, looked, go_on)
+
+    service.script("latest", Reply(), refused(401, "InvalidTokenError"))
+    with client_for(service.endpoint, Once()) as client, ThreadPoolExecutor() as threads:
+        workspace = LogAnalytics(client=client, workspace_id=WORKSPACE, sleep=waits)
+        shape = SIGN_IN_TABLE._replace(columns=("Latest",), required=1, shared=0, timed=False)
+        text = query("latest", table=shape, now=TEN)
+        workspace.ask(text, shape)  # from here on there is a token
+        other = threads.submit(workspace.ask, text, shape)
+        assert looked.wait(10)
+        with pytest.raises(SourceError, match=ROLE):
+            workspace.ask(text, shape)
+        go_on.set()
+        assert len(other.result().table.rows) == 1
+    assert waits == [1]
 
 
 def test_a_long_reason_is_shortened(connect: Connect, service: LogAnalyticsService) -> None:

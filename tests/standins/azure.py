@@ -6,6 +6,7 @@ With these a process needs no more than its environment to take the stand-ins fo
 
 import contextlib
 import json
+import os
 import socket
 import ssl
 import threading
@@ -17,8 +18,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import trustme
+from azure.storage.blob import ContainerClient
 
 from tests.standins.client import TOKEN
+from tests.standins.ingestion import RULE_ID, IngestionService
+from tests.standins.log_analytics import WORKSPACE, LogAnalyticsService
 
 IDENTITY_HEADER = "only-for-stand-ins"
 
@@ -70,6 +74,30 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
             target.sendall(data)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def surroundings(
+    folder: Path, logs: LogAnalyticsService, ingestion: IngestionService, container: ContainerClient
+) -> Iterator[dict[str, str]]:
+    """Yield the environment in which a process takes the stand-ins for Azure; `folder` is ours."""
+    authority = Authority(folder)
+    with (
+        identity_endpoint() as identity,
+        authority.in_front_of(logs.endpoint) as query_endpoint,
+        authority.in_front_of(ingestion.endpoint) as ingestion_endpoint,
+    ):
+        yield {
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            **identity,
+            "REQUESTS_CA_BUNDLE": str(authority.bundle),
+            "WORKSPACE_IDS": WORKSPACE,
+            "LOGS_QUERY_ENDPOINT": query_endpoint,
+            "LOGS_INGESTION_ENDPOINT": ingestion_endpoint,
+            "LOGS_INGESTION_RULE_ID": RULE_ID,
+            "STATE_ACCOUNT_URL": container.url.removesuffix(f"/{container.container_name}"),
+            "STATE_CONTAINER": container.container_name,
+        }
 
 
 @contextlib.contextmanager

@@ -69,6 +69,7 @@ class IngestionService:
         self.bodies: list[bytes] = []  # every body that was read, as it was sent
         self.arrivals: list[float] = []  # when each call began
         self.complaints: list[str] = []
+        self.pace = 0.0  # seconds before rows are taken, and again before that is answered
         self._token = token
         self._script: deque[Answer] = deque()
         self._lock = threading.Lock()
@@ -246,6 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self._body()
         service.bodies.append(body)
+        time.sleep(service.pace)
         answer = scripted or Answer(taken=True)
         if answer.taken:
             try:
@@ -254,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
                 message = {"error": {"code": "Refused", "message": str(refusal)}}
                 json_type = {"Content-Type": "application/json"}
                 answer = Answer(refusal.status, json_type, json.dumps(message).encode())
-        time.sleep(answer.delay)
+        time.sleep(answer.delay or service.pace)
         if answer.hang_up == "unanswered":
             self.close_connection = True
             return

@@ -76,7 +76,8 @@ class LogAnalyticsService:
     def __init__(self, tables: Mapping[str, Rows]) -> None:
         """Serve these; a table that is not named is missing."""
         self.tables = dict(tables)
-        self.present: int | None = None  # rows ingested later are not there yet
+        self.present: int | None = None  # rows seen, or else ingested, later are not there yet
+        self.pace = 0.0  # seconds before each answer
         self.row_limit: int | None = None
         self.says_when_cut = True
         self.gate: threading.Barrier | None = None  # which reads of rows must reach together
@@ -103,19 +104,26 @@ class LogAnalyticsService:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def script(self, kind: str, *replies: Reply) -> None:
-        """Answer the next calls of a kind so, one after another."""
+        """Answer the next calls of a kind so, or of a kind "of" a table, one after another."""
         with self._lock:
             self._script.setdefault(kind, deque()).extend(replies)
+
+    def recover(self) -> None:
+        """Forget the rest of the script."""
+        with self._lock:
+            self._script.clear()
 
     def called(self, kind: str) -> list[Call]:
         """Return the calls of a kind so far."""
         return [call for call in self.calls if call.kind == kind]
 
-    def next_reply(self, kind: str) -> Reply:
+    def next_reply(self, call: Call) -> Reply:
         """Take the reply that was scripted for this call."""
         with self._lock:
-            waiting = self._script.get(kind)
-            return waiting.popleft() if waiting else Reply()
+            for kind in (call.kind, f"{call.kind} of {table_of(call.query)}"):
+                if waiting := self._script.get(kind):
+                    return waiting.popleft()
+        return Reply()
 
     def answer(self, kind: str, query: str) -> tuple[int, dict[str, Any]]:
         """Return status and document for a query."""
@@ -135,8 +143,8 @@ class LogAnalyticsService:
         return 200, answers.get(kind, self._rows)(query, rows)
 
     def _is_there(self, row: Mapping[str, Any]) -> bool:
-        ingested = row.get("IngestionTime")
-        return self.present is None or not ingested or parse(ingested) <= self.present
+        seen = row.get("SeenFrom") or row.get("IngestionTime")
+        return self.present is None or not seen or parse(seen) <= self.present
 
     def _rows(self, query: str, rows: Rows) -> dict[str, Any]:
         start = moment(r"TimeGenerated > \{}", query)
@@ -181,10 +189,10 @@ class _Handler(BaseHTTPRequestHandler):
         query = json.loads(body)["query"]
         call = Call(kind_of(query), query, time.monotonic())
         self._service.calls.append(call)
-        reply = self._service.next_reply(call.kind)
+        reply = self._service.next_reply(call)
         if self._service.gate is not None and call.kind in {*KINDS.values(), "allowlist"}:
             self._service.gate.wait(5)
-        time.sleep(reply.delay)
+        time.sleep(reply.delay or self._service.pace)
         content = reply.body
         if content is None:
             status, document = self._service.answer(call.kind, query)

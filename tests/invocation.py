@@ -1,0 +1,30 @@
+"""One invocation as `function_app.detect` makes it, at a moment of the caller's choice.
+
+`python -m tests.invocation TIME` says "ready" when everything is imported, and then runs.
+"""
+
+import os
+import sys
+
+from detection.connect import connector
+from detection.rule.ticks import parse
+from detection.service import run_workspaces
+from detection.settings import Service, Settings
+
+
+def main(now: int) -> None:
+    """Examine every window due."""
+    settings, service = Settings.of(os.environ), Service.of(os.environ)
+    run_workspaces(
+        service.workspace_ids,
+        connector(settings, service),
+        settings,
+        now=now,
+        has_time=lambda: True,
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    main(parse(sys.argv[1]))

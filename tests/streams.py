@@ -1,0 +1,125 @@
+"""Random streams of rows, what a reader of the findings is owed for one, and whether he got it."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
+
+import orjson
+
+from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
+from tests.histories import Event, Stream, assert_consistent
+from tests.support import ALLOWLIST, OPERATIONS, SIGN_INS
+
+BEGIN = parse("2026-03-14T00:00:00Z")  # when the first run of all is
+FIRST = BEGIN - 2 * HOUR  # where its window starts: what lies before is nobody's to report
+
+
+def random_stream(rng: random.Random, hours: int, latest: int = DAY - 1) -> Stream:
+    """Return sign-ins, and operations about them, until `hours` after BEGIN.
+
+    Many are exactly an hour apart. Rows come up to `latest` late (by default as late as rows may
+    come), minutes for the most part, are unseen for up to ten minutes more, and some come again.
+    """
+    sign_ins: list[Event] = []
+    operations: list[Event] = []
+    end = BEGIN + hours * HOUR
+    for number in range(hours // 2):
+        time = FIRST + rng.randrange((end - FIRST) // MINUTE) * MINUTE
+        identity = rng.choice(("aaaa", "AAAA", "bbbb", "cccc"))
+        sign_ins += _rows(rng, latest, Event(time, 0, identity, "Azure Key Vault", f"s{number}"))
+        for count in range(rng.randrange(4)):
+            happened = time + rng.choice((0, HOUR, HOUR + 1, rng.randrange(-10, 70) * MINUTE))
+            group = rng.choice(("rg-one", "RG-ONE", "rg-two"))
+            event = Event(happened, 0, identity, group, f"o{number}-{count}")
+            operations += _rows(rng, latest, event)
+    return Stream(sign_ins, [event for event in operations if event.time <= end])
+
+
+def _rows(rng: random.Random, latest: int, event: Event) -> Iterable[Event]:
+    """Yield an event's row, and at times the same again later."""
+    for _ in range(rng.choice((1, 1, 1, 2))):
+        delay = rng.choice((0, rng.randrange(15 * MINUTE), rng.randrange(15 * MINUTE)))
+        if rng.random() < 0.3:
+            least, most = rng.choice(((0, 5 * HOUR), (0, latest), (latest - HOUR, latest)))
+            delay = rng.randint(least, most)
+        unseen = rng.choice((0, 0, MINUTE, 10 * MINUTE - 1))
+        yield event._replace(arrival=event.time + min(delay, latest), unseen_for=unseen)
+
+
+def tables_of(stream: Stream) -> dict[str, list[dict[str, object]]]:
+    """Return the rows as a workspace's tables; `SeenFrom` is when queries begin to see them."""
+    return {
+        SIGN_INS: [
+            _times(event)
+            | {
+                "ServicePrincipalId": event.identity,
+                "ServicePrincipalName": f"name of {event.identity.lower()}",
+                "ResultType": "0",
+                "ResourceDisplayName": event.where,
+                "Id": event.event_id,
+            }
+            for event in stream.sign_ins
+        ],
+        OPERATIONS: [
+            _times(event)
+            | {
+                "Caller": event.identity,
+                "OperationNameValue": "Microsoft.KeyVault/vaults/delete",
+                "ActivityStatusValue": "Success",
+                "ResourceGroup": event.where,
+                "_ResourceId": f"/of/{event.event_id}",
+                "EventDataId": event.event_id,
+            }
+            for event in stream.operations
+        ],
+        ALLOWLIST: [],
+    }
+
+
+def _times(event: Event) -> dict[str, object]:
+    return {
+        "TimeGenerated": text_of(event.time),
+        "IngestionTime": text_of(event.arrival),
+        "SeenFrom": text_of(event.arrival + event.unseen_for),
+    }
+
+
+def owed(stream: Stream) -> set[tuple[str, str, str]]:
+    """Return (identity, resource group, id) of each operation that the rule names, read plainly."""
+    return {
+        (operation.identity.lower(), operation.where.lower(), operation.event_id)
+        for operation in stream.operations
+        for sign_in in stream.sign_ins
+        if operation.identity.lower() == sign_in.identity.lower()
+        and FIRST < sign_in.time <= operation.time <= sign_in.time + HOUR
+    }
+
+
+def assert_made_good(delivered: Iterable[bytes], stream: Stream) -> None:
+    """Check delivered rows: no operation is lost or new twice, no row differs, no hour is left out.
+
+    An operation can be told by its resource, of which a row names ten at most.
+    """
+    rows = list(dict.fromkeys(delivered))
+    assert_consistent(rows)
+    documents = [orjson.loads(row) for row in rows]
+    found = set[tuple[str, str, str]]()
+    full = set[tuple[str, str, str]]()
+    news = Counter[tuple[str, str]]()
+    expected = owed(stream)
+    for row in documents:
+        if "FindingId" in row:
+            group = row["ServicePrincipalId"].lower(), row["ResourceGroup"].lower()
+            found |= {(*group, name.removeprefix("/of/")) for name in row["AffectedResources"]}
+            news[group] += row["NewOperations"]
+            if len(row["AffectedResources"]) == 10:
+                full |= {one for one in expected if one[:2] == group}
+    assert found <= expected <= found | full
+    assert news == Counter((identity, group) for identity, group, _ in expected)
+    examined = sorted(
+        (parse(row["WindowEnd"]), parse(row["WindowStart"]))
+        for row in documents
+        if "FindingId" not in row and row["Status"] != "Failure"
+    )
+    assert all(start <= end - HOUR for (end, _), (_, start) in pairwise(examined))

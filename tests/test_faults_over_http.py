@@ -1,0 +1,177 @@
+"""Days of faults again, with the real clients, whose services fail in every way that they know.
+
+Each day follows from its seed, which a failure names.
+"""
+
+import random
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import chain
+
+import pytest
+from azure.core.exceptions import ServiceResponseError
+
+from detection.errors import StateError
+from detection.job import Invocation, Outcome, run
+from detection.rule.ticks import HOUR, MINUTE
+from detection.sources.loganalytics import Limits
+from detection.sources.workspace import WorkspaceSource
+from tests.histories import Fuse, Killed
+from tests.servers import Containers, Line
+from tests.sinks import test_ingestion
+from tests.sources import test_workspace
+from tests.standins.ingestion import Answer, IngestionService
+from tests.standins.log_analytics import WORKSPACE, LogAnalyticsService, Reply, client_for
+from tests.state.test_blob import BadLine, Losing, Mortal
+from tests.streams import BEGIN, assert_made_good, random_stream, tables_of
+from tests.support import OPERATIONS, SIGN_INS
+
+PARTS, DAYS = 6, 5  # seeds are those up to PARTS * DAYS
+HOURS = 24
+LATEST = 5 * HOUR  # what comes later takes more hours of quiet runs, and nothing else
+LASTING = 99  # answers, more than anybody asks for
+
+QUERIES = (
+    *("sign_ins", "operations", "allowlist"),
+    *(f"{kind} of {table}" for kind in ("arrivals", "latest") for table in (SIGN_INS, OPERATIONS)),
+)
+SILENCE = 0.15  # seconds without an answer that are too many, where that is the fault
+REPLIES = {name: reply for name, (reply, *_) in test_workspace.FAILURES.items()} | {
+    "silence": Reply(delay=SILENCE * 2)
+}
+MISSING_WATCHLIST = ("allowlist", "400-function")  # which is no failure
+UNREADABLE = [
+    (query, name) for name in REPLIES for query in QUERIES if (query, name) != MISSING_WATCHLIST
+]
+UNTAKEN = [answer for answer, _ in test_ingestion.ANSWERS.values()]
+UNTAKEN += [replace(answer, taken=True) for answer in UNTAKEN if answer.hang_up != "unread"]
+OTHERS = ("untaken", "answer lost", "state out of reach", "overtaken", "death", "overlap")
+
+
+def unanswered(_: str) -> None:
+    """Lose every answer."""
+    raise ServiceResponseError("the line went dead")
+
+
+class Day:
+    """A workspace of stand-ins, an emulator that remembers, and the runs over them."""
+
+    def __init__(self, seed: int, containers: Containers, closing: ExitStack) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+        self.struck = Counter[str]()
+        self.stream = random_stream(self.rng, HOURS, LATEST)
+        self.logs = closing.enter_context(LogAnalyticsService(tables_of(self.stream)))
+        self.ingestion = closing.enter_context(IngestionService())
+        self._query = closing.enter_context(client_for(self.logs.endpoint))
+        self._sink = closing.enter_context(test_ingestion.sink_of(self.ingestion.endpoint))
+        self._containers = containers
+        self._container = containers.new()
+
+    def run(
+        self,
+        now: int,
+        *,
+        fuse: Fuse | None = None,
+        line: Line | None = None,
+        silence: float = 9,
+    ) -> Outcome | None:
+        """Run once, as a process of its own would; None if it had no end."""
+        container = self._container
+        if line is not None:
+            container = self._containers.client(container.container_name, transport=line)
+        source = WorkspaceSource(
+            client=self._query,
+            workspace_id=WORKSPACE,
+            sleep=lambda _: None,
+            limits=Limits(silence=silence),
+        )
+        self.logs.present = now
+        try:
+            state = Mortal(container, WORKSPACE, fuse or Fuse())
+            return run(source, self._sink, state, Invocation(WORKSPACE, now))
+        except (Killed, StateError):
+            return None
+
+    def run_unreadable(self, now: int, query: str, name: str) -> None:
+        """Run while a query fails, once or until the run gives up, which it then says."""
+        lasting = self.rng.random() < 0.5
+        self.logs.script(query, *[REPLIES[name]] * (LASTING if lasting else 1))
+        outcome = self.run(now, silence=SILENCE if name == "silence" else 9)
+        self.logs.recover()
+        assert outcome is not None
+        assert outcome.failures or not lasting, f"silent about {name} of {query}"
+        self.struck["failed" if outcome.failures else "survived"] += 1
+
+    def run_disturbed(self, now: int, kind: str) -> None:
+        """Run with something else in the way."""
+        self.struck[kind] += 1
+        fuse = line = None
+        times = self.rng.choice((1, 2, LASTING))
+        match kind:
+            case "untaken":
+                self.ingestion.script(*[self.rng.choice(UNTAKEN)] * times)
+            case "answer lost":
+                line = BadLine(Losing(times))
+            case "state out of reach":
+                line = BadLine(unanswered)
+            case "overtaken":
+                line = BadLine(Losing(1, lambda: self.run(now)))
+            case "death":
+                fuse = Fuse(self.rng.randrange(6))
+            case "overlap":
+                fuse = Fuse(self.rng.randrange(6), lambda: self.run(now))
+        outcome = self.run(now, fuse=fuse, line=line)
+        # An answer lost once or twice is one that the store makes good.
+        assert outcome is not None or kind != "answer lost" or times == LASTING
+        assert outcome is None or kind != "state out of reach"
+        self.ingestion.recover()
+
+    def go_by(self) -> None:
+        """Run for a day of faults, and then without until everything has been seen."""
+        # Hours before the first run of all are nobody's, so two of the same moment begin.
+        self.run(BEGIN, fuse=Fuse(self.rng.randrange(4), lambda: self.run(BEGIN)))
+        out = range(first := self.rng.randrange(HOURS * 2), first + self.rng.randint(2, 6))
+        for hour in range(1, HOURS + 1):
+            now = BEGIN + hour * HOUR
+            if hour in out:
+                self.struck["outage"] += 1
+                self.ingestion.script(*[Answer(503)] * LASTING)
+            number = self.seed * HOURS + hour
+            self.run_unreadable(now, *UNREADABLE[number % len(UNREADABLE)])
+            while self.rng.random() < 0.4:
+                now += MINUTE
+                self.run_disturbed(now, self.rng.choice(OTHERS))
+            self.ingestion.recover()
+        seen = max(event.arrival + event.unseen_for for event in self.stream.events())
+        quiet = BEGIN + (HOURS + 1) * HOUR
+        for now in range(quiet, max(quiet, seen) + HOUR, HOUR):
+            outcome = self.run(now)
+            assert outcome is not None
+            assert outcome.failures == []
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_whatever_the_services_do_each_operation_is_reported_once(
+    part: int, containers: Containers
+) -> None:
+    """A day on which queries, deliveries and writes fail ends with each operation reported once."""
+    struck = Counter[str]()
+    for seed in range(part * DAYS, (part + 1) * DAYS):
+        with ExitStack() as closing:
+            day = Day(seed, containers, closing)
+            try:
+                day.go_by()
+                taken = chain.from_iterable(day.ingestion.accepted.values())
+                assert_made_good(taken, day.stream)
+                assert day.logs.complaints == day.ingestion.complaints == []
+            except Exception as error:
+                raise AssertionError(f"the day of seed {seed} went wrong") from error
+            struck += day.struck
+    assert {"failed", "survived", "outage", *OTHERS} == set(struck)
+
+
+def test_every_failure_of_every_query_is_met() -> None:
+    """The days have an hour for each query failing in each way."""
+    assert len(UNREADABLE) <= PARTS * DAYS * HOURS

@@ -1,0 +1,127 @@
+"""Real processes, killed at random moments: what they leave behind is gone on from."""
+
+import logging
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+
+import orjson
+
+from detection.rule.ticks import HOUR, text_of
+from detection.state.blob import BlobStore
+from tests.servers import Containers
+from tests.standins.azure import surroundings
+from tests.standins.ingestion import IngestionService
+from tests.standins.log_analytics import WORKSPACE, LogAnalyticsService
+from tests.streams import BEGIN, assert_made_good, random_stream, tables_of
+from tests.support import ROOT
+
+KILLS = 20
+ATTEMPTS = 60  # until not all were killed in the same phase
+HOURS = 20  # of sign-ins and operations
+LATEST = 3 * HOUR
+# Seconds that the stand-ins take over each answer, so that there is time between two steps.
+QUERY_PACE, DELIVERY_PACE = 0.01, 0.2
+PHASES = ("before the commit", "between commit and delivery", "after the delivery")
+
+log = logging.getLogger(__name__)
+
+
+class Runs:
+    """Processes over a workspace of stand-ins, and what they left behind."""
+
+    def __init__(
+        self,
+        environment: dict[str, str],
+        logs: LogAnalyticsService,
+        ingestion: IngestionService,
+        store: BlobStore,
+    ) -> None:
+        self._environment = environment
+        self._logs = logs
+        self._ingestion = ingestion
+        self._store = store
+
+    def start(self, now: int) -> subprocess.Popen[str]:
+        """Start a run and wait until it has imported everything."""
+        self._logs.present = now
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.invocation", text_of(now)],
+            cwd=ROOT,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n", process.communicate()[1]
+        return process
+
+    def run(self, now: int) -> float:
+        """Let a run come to its end; return how many seconds it lived from "ready" on."""
+        with self.start(now) as process:
+            began = time.monotonic()
+            _, said = process.communicate(timeout=120)
+            assert process.returncode == 0, said
+        return time.monotonic() - began
+
+    def kill(self, now: int, after: float) -> bool:
+        """Kill a run some seconds after it was ready; False if it was done by then."""
+        with self.start(now) as process:
+            time.sleep(after)
+            process.kill()
+            process.communicate()
+        return process.returncode < 0
+
+    def taken(self) -> list[bytes]:
+        """Return all rows that were taken."""
+        return [*chain.from_iterable(self._ingestion.accepted.values())]
+
+    def phase(self, watermark: int | None) -> str:
+        """Return how far a run came that began with this watermark."""
+        state = self._store.load()[0]
+        waiting = {orjson.dumps(row) for row in (*state.outbox.findings, *state.outbox.runs)}
+        if state.watermark == watermark:
+            return PHASES[0]
+        return PHASES[1 if waiting - set(self.taken()) else 2]
+
+
+def test_killed_anywhere_each_operation_is_reported_once(
+    containers: Containers, tmp_path: Path
+) -> None:
+    """Twenty processes killed in all phases of a run, an hour apart, lose and repeat nothing."""
+    rng = random.Random(20)  # noqa: S311 - to be repeated, not to be secret
+    stream = random_stream(rng, HOURS, LATEST)
+    container = containers.new()
+    store = BlobStore(container=container, workspace_id=WORKSPACE)
+    phases = Counter[str]()
+    with (
+        LogAnalyticsService(tables_of(stream)) as logs,
+        IngestionService() as ingestion,
+        surroundings(tmp_path, logs, ingestion, container) as environment,
+    ):
+        logs.pace, ingestion.pace = QUERY_PACE, DELIVERY_PACE
+        runs = Runs(environment, logs, ingestion, store)
+        runs.run(BEGIN)
+        life = runs.run(now := BEGIN + HOUR)
+        attempts = 0
+        while phases.total() < KILLS or (len(phases) == 1 and attempts < ATTEMPTS):
+            attempts += 1
+            now += HOUR
+            watermark = store.load()[0].watermark
+            if runs.kill(now, rng.uniform(0, 1.3) * life):
+                phases[runs.phase(watermark)] += 1
+        seen = max(event.arrival + event.unseen_for for event in stream.events())
+        while True:
+            runs.run(now := now + HOUR)
+            if now >= seen:
+                break
+        assert logs.complaints == ingestion.complaints == []
+    log.info("killed %s", dict(phases))  # --log-cli-level=INFO shows it
+    assert len(phases) > 1
+    assert_made_good(runs.taken(), stream)
+    assert len(store.load()[0].outbox) == 0
