@@ -22,6 +22,7 @@ from detection.sinks import FindingSink
 from detection.sources import Arrivals, LogSource
 from detection.state import StateStore
 from detection.window import (
+    INTERVAL,
     VISIBILITY_MARGIN,
     Mode,
     Timing,
@@ -154,6 +155,7 @@ class _Job:
             window, arrivals = self._reach_back(window) if reach else (window, Arrivals())
             logs = self._source.read(window, asked.now)
         except SourceError as error:
+            self._owe(window)
             self._remember(records.failure_record(self._header(window), str(error), _since(began)))
             self._fail(str(error))
             self.deliver()
@@ -174,6 +176,14 @@ class _Job:
             found,
         )
         return True
+
+    def _owe(self, window: Window) -> None:
+        """Let the very first window stay due where it could not be read.
+
+        Else a new app whose roles take hours to work would never examine those hours.
+        """
+        if self.state.watermark is None and window.mode is not Mode.BACKFILL:
+            self.state.watermark = window.end - INTERVAL
 
     def _reach_back(self, window: Window) -> tuple[Window, Arrivals]:
         """Begin the first window early enough for what has arrived since the last run."""

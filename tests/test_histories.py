@@ -241,6 +241,20 @@ def test_lateness_is_bounded() -> None:
     assert records[-1]["Status"] == "Warning"
 
 
+def test_hours_before_the_first_window_that_could_be_read_are_examined() -> None:
+    """A new app that may not read for hours examines, once it may, from its first run on."""
+    sign_in = Event(BEGIN - HOUR, BEGIN - HOUR, "aaaa", "Azure Key Vault", "1")
+    operation = Event(BEGIN - 30 * MINUTE, BEGIN, "aaaa", "rg-one", "2")
+    simulation = Simulation(Stream([sign_in], [operation]), unreadable=True)
+    for hour in range(6):
+        assert simulation.run(BEGIN + hour * HOUR).findings == []
+    simulation.unreadable = False
+    outcome = simulation.run(BEGIN + 6 * HOUR)
+    assert [row["NewOperations"] for row in simulation.findings()] == [1]
+    assert outcome.records[0]["WindowStart"] == text_of(BEGIN - 2 * HOUR)
+    assert len(outcome.records) == 7
+
+
 def test_d6_an_operation_is_reported_once() -> None:
     """Two runs whose windows both hold a pair report its operation in the first only."""
     sign_in = Event(BEGIN, BEGIN, "aaaa", "Azure Key Vault", "1")
