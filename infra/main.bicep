@@ -5,7 +5,7 @@
 // collection rule, roles before the app that needs them.
 
 import { defaults, findings, productSettings, runs, sources } from 'product.bicep'
-import { assignCommand, readerCondition, readerRole, tableAccess } from 'modules/roles.bicep'
+import { accessKind, assignCommand, readerCondition, readerRole } from 'modules/roles.bicep'
 
 metadata description = 'Hourly detection of managed identities whose access to Key Vault or Storage turns into changes of Azure.'
 
@@ -28,7 +28,7 @@ param furtherWorkspaceResourceIds string[] = []
 param telemetryWorkspaceResourceId string = workspaceResourceId
 
 @description('Optional. How the workspaces are read: only the tables that are needed (conditioned), or, where that is not to be had, all of them (workspace).')
-param access tableAccess = 'conditioned'
+param tableAccess accessKind = 'conditioned'
 
 @description('Optional. Whether to assign the roles. If not, the output roleCommands has the commands for somebody who may.')
 param assignRoles bool = true
@@ -127,7 +127,7 @@ module reader 'modules/reader.bicep' = [
     params: {
       workspaceName: split(reading.workspaceId, '/')[8]
       principalId: reading.forAlerts ? alertsIdentity.outputs.principalId : identity.outputs.principalId
-      access: access
+      access: tableAccess
       tables: reading.tables
     }
   }
@@ -251,14 +251,20 @@ output roleCommands string[] = assignRoles
       [storage.outputs.roleCommand, ingestion.outputs.roleCommand, monitoring.outputs.roleCommand],
       map(
         watchedIds,
-        id => assignCommand(id, identity.outputs.principalId, readerRole(access), readerCondition(access, sources))
+        id =>
+          assignCommand(
+            id,
+            identity.outputs.principalId,
+            readerRole(tableAccess),
+            readerCondition(tableAccess, sources)
+          )
       ),
       [
         assignCommand(
           workspaceId,
           alertsIdentity.outputs.principalId,
-          readerRole(access),
-          readerCondition(access, map(tables, table => table.name))
+          readerRole(tableAccess),
+          readerCondition(tableAccess, map(tables, table => table.name))
         )
       ]
     )

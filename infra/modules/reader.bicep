@@ -1,6 +1,6 @@
 // Lets an identity read a workspace, and of it no more than the tables it needs.
 
-import { readerCondition, readerRole, tableAccess } from 'roles.bicep'
+import { accessKind, readerCondition, readerRole } from 'roles.bicep'
 
 @description('Required. The name of the workspace, in the resource group that this is deployed to.')
 param workspaceName string
@@ -9,7 +9,7 @@ param workspaceName string
 param principalId string
 
 @description('Required. Only the tables, or the whole workspace.')
-param access tableAccess
+param access accessKind
 
 @description('Required. The tables to read, spelt as the workspace spells them.')
 param tables string[]

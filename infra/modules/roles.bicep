@@ -11,16 +11,16 @@ var roles = {
 
 @export()
 @description('How a workspace is read: only the tables that are needed, or the whole workspace.')
-type tableAccess = 'conditioned' | 'workspace'
+type accessKind = 'conditioned' | 'workspace'
 
 @export()
 @description('The role that reads a workspace.')
-func readerRole(access tableAccess) string =>
+func readerRole(access accessKind) string =>
   access == 'conditioned' ? roles.logAnalyticsDataReader : roles.logAnalyticsReader
 
 @export()
 @description('The condition under which that role reads these tables only; none for a whole workspace. Names compare with case.')
-func readerCondition(access tableAccess, tables string[]) string? =>
+func readerCondition(access accessKind, tables string[]) string? =>
   access == 'conditioned'
     ? '((!(ActionMatches{\'Microsoft.OperationalInsights/workspaces/tables/data/read\'})) OR (${join(map(tables, table => '@Resource[Microsoft.OperationalInsights/workspaces/tables:name] StringEquals \'${table}\''), ' OR ')}))'
     : null

@@ -37,7 +37,7 @@ CHOSEN = {
     "location": "northeurope",
     "furtherWorkspaceResourceIds": [OTHER, OTHER.lower(), WORKSPACE.lower()],
     "telemetryWorkspaceResourceId": TRACES,
-    "access": "workspace",
+    "tableAccess": "workspace",
     "schedule": "0 30 * * * *",
     "settings": {"LOOKBACK": "PT3H", "DRY_RUN": "true", "WATCHLIST_ALIAS": "OfficeNetworks"},
     "retentionInDays": 30,
