@@ -193,7 +193,7 @@ module alerts 'modules/alerts.bicep' = {
     tags: allTags
     workspaceResourceId: workspaceId
     identityId: alertsIdentity.outputs.id
-    workspaceCount: length(watchedIds)
+    workspaceIds: [for index in range(0, length(watchedIds)): watched[index].properties.customerId]
     email: alertEmail
   }
   dependsOn: [
@@ -223,9 +223,6 @@ output alertsIdentityPrincipalId string = alertsIdentity.outputs.principalId
 @description('The storage account of the app.')
 output storageAccountName string = storage.outputs.name
 
-@description('The container in it that holds the state.')
-output stateContainer string = productValues.STATE_CONTAINER
-
 @description('The Application Insights component of the app.')
 output applicationInsightsName string = monitoring.outputs.name
 
@@ -250,21 +247,13 @@ output roleCommands string[] = assignRoles
   : concat(
       [storage.outputs.roleCommand, ingestion.outputs.roleCommand, monitoring.outputs.roleCommand],
       map(
-        watchedIds,
-        id =>
+        readings,
+        reading =>
           assignCommand(
-            id,
-            identity.outputs.principalId,
+            reading.workspaceId,
+            reading.forAlerts ? alertsIdentity.outputs.principalId : identity.outputs.principalId,
             readerRole(tableAccess),
-            readerCondition(tableAccess, sources)
+            readerCondition(tableAccess, reading.tables)
           )
-      ),
-      [
-        assignCommand(
-          workspaceId,
-          alertsIdentity.outputs.principalId,
-          readerRole(tableAccess),
-          readerCondition(tableAccess, map(tables, table => table.name))
-        )
-      ]
+      )
     )

@@ -16,8 +16,8 @@ param workspaceResourceId string
 @description('Required. The resource id of the identity that the rules query as.')
 param identityId string
 
-@description('Required. How many workspaces are watched.')
-param workspaceCount int
+@description('Required. The ids of the workspaces that are watched.')
+param workspaceIds string[]
 
 @description('Required. Who is told by e-mail; nobody if this is empty.')
 param email string
@@ -116,10 +116,10 @@ resource silence 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
       allOf: [
         {
           // No dimensions: where there are no rows there would be nothing to count.
-          query: loadTextContent('../queries/silence_alert.kql')
+          query: replace(loadTextContent('../queries/silence_alert.kql'), '{workspaceIds}', join(workspaceIds, '", "'))
           timeAggregation: 'Count'
           operator: 'LessThan'
-          threshold: workspaceCount
+          threshold: length(workspaceIds)
           failingPeriods: {
             numberOfEvaluationPeriods: 1
             minFailingPeriodsToAlert: 1

@@ -233,6 +233,8 @@ def test_an_alert_tells_of_silence(plain: Deployment, chosen: Deployment) -> Non
     assert condition["threshold"] == 1
     assert "dimensions" not in condition
     assert 'Status != "Failure"' in condition["query"]
+    ids = r"createArray\(reference\([^()]+\)\.customerId\)"
+    assert re.search(rf"""'{{workspaceIds}}', join\({ids}, '", "'\)\)\]$""", condition["query"])
     _, found = chosen.of_type(ALERTS)
     assert properties(found)["criteria"]["allOf"][0]["threshold"] == 2
 
