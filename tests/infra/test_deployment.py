@@ -82,6 +82,8 @@ def test_the_app_is_closed(plain: Deployment) -> None:
     config = site["siteConfig"]
     assert (config["ftpsState"], config["minTlsVersion"]) == ("Disabled", "1.2")
     assert config["scmMinTlsVersion"] == "1.2"
+    # Flex Consumption refuses what other plans know about runtimes.
+    assert config.keys() == {"appSettings", "ftpsState", "minTlsVersion", "scmMinTlsVersion"}
     passwords = plain.of_type("Microsoft.Web/sites/basicPublishingCredentialsPolicies")
     assert {each["name"].split("/")[1] for each in passwords} == {"ftp", "scm"}
     assert all(properties(each) == {"allow": False} for each in passwords)
