@@ -17,7 +17,7 @@ COMPILE = $(PY) -m uv pip compile --quiet --python $(PY) pyproject.toml
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run start test lint bench package lock upgrade clean FORCE
+.PHONY: help run start test lint infra bench package lock upgrade clean FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -31,10 +31,14 @@ start: $(DEV) ## run the app on this machine: Functions host and Azurite (ARGS=-
 test: $(DEV) ## run the tests
 	@$(PY) -m pytest -n auto $(ARGS)
 
-lint: $(DEV) ## check style, format and types
+lint: $(DEV) ## check style, format, types and the deployment
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
+	@sh scripts/infra.sh lint
+
+infra: $(CLI) ## bring the deployment in line with the product, and compile it
+	@PYTHON=$(PY) sh scripts/infra.sh make
 
 bench: $(CLI) ## measure speed and memory
 	@$(PY) -m bench.startup

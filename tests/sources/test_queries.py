@@ -6,8 +6,7 @@ with a query without a workspace to send it to.
 
 import json
 import re
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,12 @@ from hypothesis import strategies as st
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import SECOND, parse
 from detection.sources.queries import FOLDER, Value, query
-from tests.node import NODE
-from tests.servers import installed
+from tests.language_service import KQL, Column, Schema, bind_queries, language_service
 from tests.support import ROOT
 
-KQL = ROOT / "tests" / "kql"
 SHARED = ROOT.parent / "shared" / "data" / "schemas"  # of the whole tables, where it is at hand
 NOW = parse("2026-03-14T10:00:00Z")
 TABLES = (SIGN_IN_TABLE, OPERATION_TABLE)
-
-Column = dict[str, str]
-Schema = Mapping[str, Sequence[Column]]
 
 SCHEMA: dict[str, list[Column]] = json.loads((KQL / "schemas.json").read_text("utf-8"))
 WATCHLIST: list[Column] = [
@@ -75,7 +69,7 @@ RESULTS: dict[str, list[Column]] = {
 @pytest.fixture(scope="module")
 def packages() -> Path:
     """Return where the language service is installed."""
-    return installed(KQL)
+    return language_service()
 
 
 def bind(
@@ -86,20 +80,8 @@ def bind(
     watchlist: Sequence[Column] = WATCHLIST,
 ) -> list[Any]:
     """Return the diagnostics and result columns of each query."""
-    asked = {
-        "tables": schema,
-        "functions": {"_GetWatchlist": watchlist},
-        "queries": texts,
-    }
-    answer = subprocess.run(
-        [NODE, KQL / "analyze.js", packages.parent],
-        input=json.dumps(asked),
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    return list(json.loads(answer.stdout))
+    functions = {"_GetWatchlist": watchlist}
+    return bind_queries(packages, texts, tables=schema, functions=functions)
 
 
 def filled() -> list[str]:

@@ -1,0 +1,16 @@
+// A sample: name your workspace here, or in the environment (azd env set WORKSPACE_RESOURCE_ID ...).
+// Every other parameter of main.bicep has a default; those that are changed most often follow.
+using 'main.bicep'
+
+param name = readEnvironmentVariable('AZURE_ENV_NAME', 'impact')
+
+param workspaceResourceId = readEnvironmentVariable(
+  'WORKSPACE_RESOURCE_ID',
+  '/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-security/providers/Microsoft.OperationalInsights/workspaces/law-security'
+)
+
+param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')
+
+// param furtherWorkspaceResourceIds = []
+// param assignRoles = false
+// param settings = { SUCCESS_STATUSES: 'Success,Succeeded' }

@@ -1,0 +1,143 @@
+// The app on a Flex Consumption plan. It reaches everything as its identity.
+
+@description('Required. The app\'s name, unique in Azure.')
+param name string
+
+@description('Required. The plan\'s name.')
+param planName string
+
+@description('Required. Where it runs.')
+param location string
+
+@description('Required. Tags of both.')
+param tags { *: string }
+
+@description('Required. Further tags of the app.')
+param appTags { *: string }
+
+@description('Required. The resource id of the identity it runs as.')
+param identityId string
+
+@description('Required. The client id of that identity.')
+param identityClientId string
+
+@description('Required. The storage account of the host.')
+param storageAccountName string
+
+@description('Required. The address of the container that the app is deployed from.')
+param packageAddress string
+
+@description('Required. The Application Insights component.')
+param componentName string
+
+@description('Required. The memory of an instance, in MB.')
+param instanceMemoryMB int
+
+@description('Required. The product\'s settings by name, WORKSPACE_IDS apart.')
+param settings { *: string }
+
+@description('Required. The ids of the workspaces to watch.')
+param workspaceIds string[]
+
+resource component 'Microsoft.Insights/components@2020-02-02' existing = {
+  name: componentName
+}
+
+// Flex Consumption knows runtime and version from functionAppConfig, and refuses them as settings.
+var hostSettings = {
+  AzureWebJobsStorage__accountName: storageAccountName
+  AzureWebJobsStorage__credential: 'managedidentity'
+  AzureWebJobsStorage__clientId: identityClientId
+  AZURE_CLIENT_ID: identityClientId
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+}
+
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
+  name: planName
+  location: location
+  tags: tags
+  kind: 'functionapp'
+  sku: {
+    name: 'FC1'
+    tier: 'FlexConsumption'
+  }
+  properties: {
+    reserved: true // Linux
+  }
+}
+
+resource app 'Microsoft.Web/sites@2025-03-01' = {
+  name: name
+  location: location
+  tags: union(tags, appTags)
+  kind: 'functionapp,linux'
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: {
+      '${identityId}': {}
+    }
+  }
+  properties: {
+    serverFarmId: plan.id
+    httpsOnly: true
+    siteConfig: {
+      ftpsState: 'Disabled'
+      minTlsVersion: '1.2'
+      scmMinTlsVersion: '1.2'
+      appSettings: concat(
+        map(items(union(settings, hostSettings)), setting => { name: setting.key, value: setting.value }),
+        [
+          {
+            name: 'WORKSPACE_IDS'
+            value: join(workspaceIds, ',')
+          }
+          {
+            // An address with a key that opens nothing, as the component takes identities only.
+            name: 'APPLICATIONINSIGHTS_CONNECTION_STRING'
+            value: component.properties.ConnectionString
+          }
+        ]
+      )
+    }
+    functionAppConfig: {
+      deployment: {
+        storage: {
+          type: 'blobContainer'
+          value: packageAddress
+          authentication: {
+            type: 'UserAssignedIdentity'
+            userAssignedIdentityResourceId: identityId
+          }
+        }
+      }
+      runtime: {
+        name: 'python'
+        version: '3.13'
+      }
+      scaleAndConcurrency: {
+        instanceMemoryMB: instanceMemoryMB
+        maximumInstanceCount: 40 // the least that is sure to be accepted; a timer runs on one
+      }
+    }
+  }
+}
+
+// No publishing with a password, by FTP or otherwise.
+resource ftpPasswords 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: app
+  name: 'ftp'
+  properties: {
+    allow: false
+  }
+}
+
+resource scmPasswords 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: app
+  name: 'scm'
+  properties: {
+    allow: false
+  }
+}
+
+@description('The app\'s name.')
+output name string = app.name

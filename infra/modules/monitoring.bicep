@@ -1,0 +1,52 @@
+// Where the app's own traces go. What writes to it must be an identity: its key opens nothing.
+
+import { assignCommand, roles } from 'roles.bicep'
+
+@description('Required. The component\'s name.')
+param name string
+
+@description('Required. Where it is kept.')
+param location string
+
+@description('Required. Tags.')
+param tags { *: string }
+
+@description('Required. The workspace that keeps the traces.')
+param workspaceResourceId string
+
+@description('Required. The identity that writes.')
+param principalId string
+
+@description('Required. Whether to assign the role here.')
+param assignRoles bool
+
+resource component 'Microsoft.Insights/components@2020-02-02' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'web'
+  properties: {
+    Application_Type: 'web'
+    DisableLocalAuth: true
+    WorkspaceResourceId: workspaceResourceId
+  }
+}
+
+resource publisher 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (assignRoles) {
+  name: guid(component.id, principalId, roles.monitoringMetricsPublisher)
+  scope: component
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.monitoringMetricsPublisher
+    )
+  }
+}
+
+@description('The component\'s name.')
+output name string = component.name
+
+@description('The command that assigns the role.')
+output roleCommand string = assignCommand(component.id, principalId, roles.monitoringMetricsPublisher, null)

@@ -1,0 +1,40 @@
+// What roles there are to give, and how. Nothing else is assigned anywhere.
+
+@export()
+@description('The built-in roles that are used, by name, each with its id.')
+var roles = {
+  logAnalyticsDataReader: '3b03c2da-16b3-4a49-8834-0f8130efdd3b'
+  logAnalyticsReader: '73c42c96-874c-492b-b04d-ab87d138a893'
+  monitoringMetricsPublisher: '3913510d-42f4-4e42-8a64-420c390055eb'
+  storageBlobDataOwner: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
+}
+
+@export()
+@description('How a workspace is read: only the tables that are needed, or the whole workspace.')
+type accessKind = 'conditioned' | 'workspace'
+
+@export()
+@description('The role that reads a workspace.')
+func readerRole(access accessKind) string =>
+  access == 'conditioned' ? roles.logAnalyticsDataReader : roles.logAnalyticsReader
+
+@export()
+@description('The condition under which that role reads these tables only; none for a whole workspace. Names compare with case.')
+func readerCondition(access accessKind, tables string[]) string? =>
+  access == 'conditioned'
+    ? '((!(ActionMatches{\'Microsoft.OperationalInsights/workspaces/tables/data/read\'})) OR (${join(map(tables, table => '@Resource[Microsoft.OperationalInsights/workspaces/tables:name] StringEquals \'${table}\''), ' OR ')}))'
+    : null
+
+@export()
+@description('The command that assigns a role, for somebody who may; its texts are quoted for a POSIX shell.')
+func assignCommand(scope string, principalId string, roleId string, condition string?) string =>
+  join(
+    concat(
+      [
+        'az role assignment create --assignee-object-id ${principalId}'
+        '--assignee-principal-type ServicePrincipal --role ${roleId} --scope \'${scope}\''
+      ],
+      condition == null ? [] : ['--condition-version 2.0 --condition \'${replace(condition!, '\'', '\'\\\'\'')}\'']
+    ),
+    ' '
+  )

@@ -1,0 +1,124 @@
+// The app's own storage account: its package, its state, and the locks of the Functions host.
+// There is no way in with a key.
+
+import { roles, assignCommand } from 'roles.bicep'
+
+@description('Required. The account\'s name: 3 to 24 lower-case letters and digits, unique in Azure.')
+param name string
+
+@description('Required. Where the data lies.')
+param location string
+
+@description('Required. Tags.')
+param tags { *: string }
+
+@description('Required. The container that the app is deployed from.')
+param packageContainer string
+
+@description('Required. The container in which the app remembers what it examined and reported.')
+param stateContainer string
+
+@description('Required. The identity that may read and write blobs.')
+param principalId string
+
+@description('Required. Whether to assign the role here.')
+param assignRoles bool
+
+// How long what was deleted or overwritten can be had back, in days.
+var recoverable = 30
+
+resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: {
+    name: 'Standard_LRS'
+  }
+  properties: {
+    accessTier: 'Hot'
+    allowBlobPublicAccess: false
+    allowCrossTenantReplication: false
+    allowSharedKeyAccess: false
+    defaultToOAuthAuthentication: true
+    minimumTlsVersion: 'TLS1_2'
+    supportsHttpsTrafficOnly: true
+  }
+}
+
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-06-01' = {
+  parent: account
+  name: 'default'
+  properties: {
+    isVersioningEnabled: true
+    deleteRetentionPolicy: {
+      enabled: true
+      days: recoverable
+    }
+    containerDeleteRetentionPolicy: {
+      enabled: true
+      days: recoverable
+    }
+  }
+}
+
+// The state is overwritten every hour, so that its versions would pile up for ever.
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06-01' = {
+  parent: account
+  name: 'default'
+  properties: {
+    policy: {
+      rules: [
+        {
+          name: 'forget-old-versions'
+          type: 'Lifecycle'
+          definition: {
+            filters: {
+              blobTypes: ['blockBlob']
+            }
+            actions: {
+              version: {
+                delete: {
+                  daysAfterCreationGreaterThan: recoverable
+                }
+              }
+            }
+          }
+        }
+      ]
+    }
+  }
+  dependsOn: [
+    blobs // a policy on versions needs versioning
+  ]
+}
+
+resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = [
+  for container in [packageContainer, stateContainer]: {
+    parent: blobs
+    name: container
+    properties: {
+      publicAccess: 'None'
+    }
+  }
+]
+
+// The host makes containers of its own, so that no narrower scope than the account will do.
+resource owner 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (assignRoles) {
+  name: guid(account.id, principalId, roles.storageBlobDataOwner)
+  scope: account
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataOwner)
+  }
+}
+
+@description('The account\'s name.')
+output name string = account.name
+
+@description('The address of its blobs.')
+output blobEndpoint string = account.properties.primaryEndpoints.blob
+
+@description('The command that assigns the role.')
+output roleCommand string = assignCommand(account.id, principalId, roles.storageBlobDataOwner, null)

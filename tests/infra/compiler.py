@@ -1,0 +1,145 @@
+"""The Bicep compiler, which also says what a template comes to for given parameters.
+
+It evaluates names, scopes, loops and conditions as Azure does, without Azure; what only Azure
+knows, such as an identity's object id, stays an expression in square brackets.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import ROOT
+
+INFRA = ROOT / "infra"
+BESIDE = ROOT.parent / "shared" / "tools" / "bicep" / "bicep"
+MISSING = "the Bicep compiler is not at hand (https://aka.ms/bicep-install)"
+
+SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
+GROUP = "rg-impact"
+# In another subscription and resource group, spelt as its owner likes it.
+WORKSPACE = (
+    "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/RG-Logs"
+    "/providers/Microsoft.OperationalInsights/workspaces/Law-Security"
+)
+OTHER = WORKSPACE.replace("22222222", "44444444").replace("Law-", "other-")
+TRACES = WORKSPACE.replace("Law-Security", "law-platform")
+# Every choice that there is, made otherwise, and some workspaces given more than once.
+CHOSEN = {
+    "name": "A name_of (64) characters, as no resource may have: " + "x" * 12,
+    "location": "northeurope",
+    "furtherWorkspaceResourceIds": [OTHER, OTHER.lower(), WORKSPACE.lower()],
+    "telemetryWorkspaceResourceId": TRACES,
+    "tableAccess": "workspace",
+    "schedule": "0 30 * * * *",
+    "settings": {"LOOKBACK": "PT3H", "DRY_RUN": "true", "WATCHLIST_ALIAS": "OfficeNetworks"},
+    "retentionInDays": 30,
+    "instanceMemoryMB": 4096,
+    "alertEmail": "soc@example.com",
+    "sampleWatchlist": True,
+    "tags": {"owner": "soc"},
+}
+
+Json = dict[str, Any]
+
+
+def bicep(*arguments: str | Path, cwd: Path = ROOT) -> str:
+    """Run the compiler and return what it writes to stdout.
+
+    Skips the test where there is no compiler, except in CI; fails it if the compiler fails or has
+    any remark.
+    """
+    found = str(BESIDE) if BESIDE.exists() else shutil.which("bicep")
+    if not found and "CI" in os.environ:
+        pytest.fail(f"{MISSING}, and CI may not do without")
+    if not found:
+        pytest.skip(MISSING)
+    result = subprocess.run(
+        [found, *arguments],
+        cwd=cwd,
+        env=os.environ | {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr or result.stdout
+    assert not result.stderr
+    return result.stdout
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What main.bicep comes to: its resources, and its outputs by name."""
+
+    document: Json
+
+    @cached_property
+    def resources(self) -> list[Json]:
+        """Return every resource that would be made, wherever it lies."""
+        return list(self.document["predictedResources"])
+
+    @cached_property
+    def outputs(self) -> dict[str, Any]:
+        """Return the outputs by name, each with its value."""
+        return dict(self.document["outputs"])
+
+    def of_type(self, kind: str) -> list[Json]:
+        """Return the resources of a type."""
+        return [each for each in self.resources if each["type"].lower() == kind.lower()]
+
+    def one(self, kind: str) -> Json:
+        """Return the only resource of a type."""
+        (found,) = self.of_type(kind)
+        return found
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """Return the app's settings."""
+        listed = self.one("Microsoft.Web/sites")["properties"]["siteConfig"]["appSettings"]
+        settings = {each["name"]: each["value"] for each in listed}
+        assert len(settings) == len(listed)
+        return settings
+
+
+def deploy(folder: Path, parameters: Mapping[str, object]) -> Deployment:
+    """Return what a deployment with these parameters comes to; `folder` is scratch space."""
+    values = {"workspaceResourceId": WORKSPACE, **parameters}
+    return evaluate(folder, INFRA / "main.bicep", values)
+
+
+def evaluate(folder: Path, template: Path, values: Mapping[str, object]) -> Deployment:
+    """Return what a template comes to with these parameters; `folder` is scratch space."""
+    lines = [f"using '{os.path.relpath(template, folder)}'"]
+    lines += [f"param {name} = {literal(value)}" for name, value in values.items()]
+    (folder / "sample.bicepparam").write_text("\n".join(lines), "utf-8")
+    bicep(
+        *("snapshot", "sample.bicepparam", "--mode", "overwrite"),
+        *("--subscription-id", SUBSCRIPTION, "--resource-group", GROUP),
+        *("--tenant-id", "33333333-3333-3333-3333-333333333333"),
+        *("--location", "westeurope", "--deployment-name", "main"),
+        cwd=folder,
+    )
+    document = json.loads((folder / "sample.snapshot.json").read_text("utf-8"))
+    assert document["diagnostics"] == []
+    return Deployment(document)
+
+
+def literal(value: object) -> str:
+    """Return a value as Bicep writes it."""
+    match value:
+        case str():
+            escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
+            return f"'{escaped}'"
+        case list():
+            return f"[{', '.join(map(literal, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{name}: {literal(each)}' for name, each in value.items())}}}"
+        case _:
+            return json.dumps(value)

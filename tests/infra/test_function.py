@@ -1,0 +1,163 @@
+"""ManagedIdentityImpact() run in DuckDB, as it is deployed, beside a plain reading of what it is.
+
+Each generated table has findings of several revisions, rows that were delivered more than once, one
+of them stamped anew on the way, and sets whose values differ in case from one revision to the next.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb_kql
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detection.schema import Finding, columns
+from tests.infra.test_kql import FUNCTION
+
+Row = dict[str, Any]
+
+COLUMNS = dict(columns(Finding))
+SETS = ("Resources", "Operations", "AffectedResources", "SubscriptionIds", "CallerIpAddresses")
+TYPES = {
+    "boolean": "BOOLEAN",
+    "datetime": "TIMESTAMP",
+    "dynamic": "JSON",
+    "int": "INTEGER",
+    "long": "BIGINT",
+    "string": "VARCHAR",
+}
+BEGIN = datetime(2026, 3, 14, tzinfo=UTC).replace(tzinfo=None)
+MOMENTS = st.integers(0, 1000).map(lambda n: BEGIN + timedelta(microseconds=n))
+# Sets are without repeats in a row; between rows the same value may be spelt in another case.
+VALUES = st.lists(
+    st.sampled_from(["/a/x", "/A/x", "/b", "/B", "c d", 'q"\\', "é", "10.0.0.1", "2001:DB8::1"]),
+    unique_by=str.lower,
+    max_size=5,
+)
+PLAIN = {
+    "boolean": st.booleans(),
+    "datetime": MOMENTS,
+    "dynamic": st.lists(st.sampled_from("ab"), max_size=2),
+    "int": st.integers(1, 9),
+    "long": st.integers(0, 9),
+    "string": st.sampled_from(["", "a", "B"]),
+}
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> list[Row]:
+    """Draw the rows of the table, in any order."""
+    rows: list[Row] = []
+    for finding in range(draw(st.integers(0, 4))):
+        # The first revisions may lie before the time that is asked about.
+        first, count = draw(st.integers(1, 12)), draw(st.integers(1, 4))
+        for revision in range(first, first + count):
+            row: Row = {name: draw(PLAIN[kind]) for name, kind in COLUMNS.items()}
+            row |= {name: draw(VALUES) for name in SETS}
+            row |= {"FindingId": f"f{finding}", "Revision": revision}
+            rows += [row] * draw(st.integers(1, 2))
+            if draw(st.booleans()):
+                rows.append(row | {"TimeGenerated": row["TimeGenerated"] + timedelta(days=3)})
+    return draw(st.permutations(rows))
+
+
+def united(lists: Iterable[list[str]]) -> list[str]:
+    """Return every value once, whatever its case, as and where it is met first."""
+    found: dict[str, str] = {}
+    for values in lists:
+        for value in values:
+            found.setdefault(value.lower(), value)
+    return list(found.values())
+
+
+def plainly(rows: list[Row]) -> dict[str, Row]:
+    """Return the findings by id, one row each, read off the rows one by one."""
+    revisions: dict[str, dict[int, Row]] = {}
+    for row in sorted(rows, key=lambda row: row["TimeGenerated"], reverse=True):
+        revisions.setdefault(row["FindingId"], {})[row["Revision"]] = row
+    findings = {}
+    for name, numbered in revisions.items():
+        history = [numbered[number] for number in sorted(numbered)]
+        findings[name] = history[-1] | {
+            "FirstEvent": min(row["FirstEvent"] for row in history),
+            "NewOperations": sum(row["NewOperations"] for row in history),
+            **{name: united(row[name] for row in history) for name in SETS},
+        }
+    return findings
+
+
+@pytest.fixture(scope="module")
+def database() -> Any:
+    """Return a database with the table, empty."""
+    connection = duckdb_kql.connect()
+    described = ", ".join(f'"{name}" {TYPES[kind]}' for name, kind in COLUMNS.items())
+    connection.execute(f"CREATE TABLE ManagedIdentityImpact_CL ({described})")
+    return connection
+
+
+def run(database: Any, rows: list[Row]) -> dict[str, Row]:
+    """Return what the function makes of a table of these rows, by finding."""
+    database.execute("DELETE FROM ManagedIdentityImpact_CL")
+    places = ", ".join("?" * len(COLUMNS))
+    for row in rows:
+        values = [
+            json.dumps(row[name]) if kind == "dynamic" else row[name]
+            for name, kind in COLUMNS.items()
+        ]
+        database.execute(f"INSERT INTO ManagedIdentityImpact_CL VALUES ({places})", values)  # noqa: S608 (question marks)
+    result = duckdb_kql.kql(database, FUNCTION)
+    found = [dict(zip(result.columns, values, strict=True)) for values in result.fetchall()]
+    for row in found:
+        row.update(
+            {name: json.loads(row[name]) for name, kind in COLUMNS.items() if kind == "dynamic"}
+        )
+    assert len({row["FindingId"] for row in found}) == len(found)
+    return {row["FindingId"]: row for row in found}
+
+
+@settings(max_examples=settings().max_examples // 2)
+@given(tables())
+def test_one_row_a_finding(database: Any, rows: list[Row]) -> None:
+    """The function gives the latest revision, the earliest event, the sets united, the sum."""
+    assert run(database, rows) == plainly(rows)
+
+
+def test_repeats_add_nothing(database: Any) -> None:
+    """A row that was delivered three times, once stamped anew, counts once and as first stamped."""
+    row = next(iter(_rows()))
+    again = row | {"TimeGenerated": row["TimeGenerated"] + timedelta(days=3)}
+    assert run(database, [again, row, row]) == {"f": row}
+
+
+def test_revisions_are_one_finding(database: Any) -> None:
+    """Of two revisions the later one's columns count, with what the earlier one had beside it."""
+    first, second = _rows()
+    found = run(database, [second, first])["f"]
+    assert found == second | {
+        "FirstEvent": first["FirstEvent"],
+        "NewOperations": 5,
+        "Resources": ["Azure Storage", "Azure Key Vault"],
+        "Operations": ["A/WRITE", "b/delete"],
+    }
+
+
+def _rows() -> list[Row]:
+    """Return two revisions of a finding."""
+    blank = {"boolean": False, "dynamic": [], "int": 0, "long": 0, "string": "", "datetime": BEGIN}
+    row = {name: blank[kind] for name, kind in COLUMNS.items()}
+    later = BEGIN + timedelta(hours=1)
+    first = {"FindingId": "f", "Revision": 1, "NewOperations": 3, "Resources": ["Azure Storage"]}
+    second = {"Revision": 2, "NewOperations": 2, "FirstEvent": later, "TimeGenerated": later}
+    return [
+        row | first | {"Operations": ["A/WRITE"]},
+        row
+        | first
+        | second
+        | {
+            "Resources": ["Azure Key Vault", "AZURE STORAGE"],
+            "Operations": ["a/write", "b/delete"],
+        },
+    ]

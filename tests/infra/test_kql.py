@@ -1,0 +1,141 @@
+"""What the deployment asks the custom tables binds to their columns, without a remark.
+
+That is the function over findings, the alert rules, the workbook, and what the documentation
+tells a reader to ask.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detection.schema import Finding, RunRecord, columns
+from detection.settings import FORMS
+from tests.infra.compiler import INFRA
+from tests.language_service import Column, bind_queries, language_service
+from tests.support import ROOT
+
+QUERIES = INFRA / "queries"
+FUNCTION = (QUERIES / "ManagedIdentityImpact.kql").read_text("utf-8")
+WORKBOOK = json.loads((INFRA / "workbook.json").read_bytes())
+ITEMS = [item for item in WORKBOOK["items"] if item["type"] == 3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHOWN = [
+    block
+    for page in PAGES
+    for block in re.findall(r"```kusto\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+]
+
+
+def table(setting: str, row: type) -> tuple[str, list[Column]]:
+    """Return a custom table's name and columns."""
+    name = FORMS[setting].default.removeprefix("Custom-")
+    return name, [{"name": name, "type": _spelt(kind)} for name, kind in columns(row)]
+
+
+def _spelt(kind: str) -> str:
+    return {"boolean": "bool"}.get(kind, kind)
+
+
+TABLES = dict([table("FINDINGS_STREAM", Finding), table("RUNS_STREAM", RunRecord)])
+
+
+@pytest.fixture(scope="module")
+def packages() -> Path:
+    """Return where the language service is installed."""
+    return language_service()
+
+
+def bound(packages: Path, *texts: str) -> list[Any]:
+    """Return the result columns by query, with the function defined as it is deployed."""
+    defined = [f"let ManagedIdentityImpact = () {{\n{FUNCTION}\n}};\n{text}" for text in texts]
+    answers = bind_queries(packages, defined, tables=TABLES)
+    for text, answer in zip(texts, answers, strict=True):
+        assert answer["diagnostics"] == [], text
+    return [answer["columns"] for answer in answers]
+
+
+def test_the_function_gives_the_columns_of_the_table(packages: Path) -> None:
+    """ManagedIdentityImpact() has every column of a finding, each of its type, and no other."""
+    (found,) = bound(packages, "ManagedIdentityImpact()")
+    (expected,) = bound(packages, "ManagedIdentityImpact_CL")
+    assert sorted(found, key=lambda each: str(each["name"])) == sorted(
+        expected, key=lambda each: str(each["name"])
+    )
+
+
+def test_every_set_is_either_united_or_of_the_latest_revision() -> None:
+    """A new column of arrays makes somebody decide whether the function has to unite it."""
+    united = re.findall(r"pack_array\((.*?)\)", FUNCTION)[0].split(", ")
+    latest = ["Tactics", "Techniques"]
+    arrays = [name for name, kind in columns(Finding) if kind == "dynamic"]
+    assert sorted(arrays) == sorted([*united, *latest])
+    assert re.findall(r"(\w+) = coalesce\(Set(\d)", FUNCTION) == [
+        (name, str(number)) for number, name in enumerate(united)
+    ]
+
+
+def test_the_workbook_binds(packages: Path) -> None:
+    """Every query of the workbook binds, and none has a placeholder that would hide a mistake."""
+    queries = [item["content"]["query"] for item in ITEMS]
+    assert len(queries) >= 5
+    assert not any("{" in query for query in queries)
+    assert all(bound(packages, *queries))
+
+
+def test_the_workbook_shows_what_matters() -> None:
+    """Findings by risk, trend, identities, affected resources and run health each have a query."""
+    names = {item["name"] for item in ITEMS}
+    assert names >= {"findings-by-risk", "trend", "identities", "affected-resources", "latest-run"}
+
+
+def test_the_workbook_asks_about_the_chosen_time() -> None:
+    """Every query looks at the time range that the reader chose, and says so if it is empty."""
+    (parameters,) = [
+        item["content"]["parameters"] for item in WORKBOOK["items"] if item["type"] == 9
+    ]
+    assert [each["name"] for each in parameters] == ["TimeRange"]
+    for item in ITEMS:
+        assert item["content"]["timeContextFromParameter"] == "TimeRange"
+        assert item["content"]["noDataMessage"]
+        assert item["content"]["resourceType"] == "microsoft.operationalinsights/workspaces"
+
+
+def test_the_workbook_names_nobody() -> None:
+    """The workbook holds no resource of its author's."""
+    assert WORKBOOK["fallbackResourceIds"] == []
+    assert "/subscriptions/" not in json.dumps(WORKBOOK)
+
+
+@pytest.mark.parametrize("name", ["findings_alert", "silence_alert"])
+def test_alert_queries_begin_with_a_table(packages: Path, name: str) -> None:
+    """An alert query binds, and begins with a table, as the service asks of it."""
+    text = (QUERIES / f"{name}.kql").read_text("utf-8")
+    assert bound(packages, text)
+    first = next(line for line in text.splitlines() if not line.startswith("//"))
+    assert first in TABLES
+
+
+def test_the_alert_has_its_dimensions_as_text(packages: Path) -> None:
+    """What an alert on findings is told apart by is text in the query's result."""
+    text = (QUERIES / "findings_alert.kql").read_text("utf-8")
+    (found,) = bound(packages, text)
+    kinds = {each["name"]: each["type"] for each in found}
+    source = (INFRA / "modules" / "alerts.bicep").read_text("utf-8")
+    dimensions = re.findall(r"'(\w+)'", re.findall(r"for column in \[(.*?)\]", source)[0])
+    assert {"FindingId", "Revision"} <= set(dimensions)
+    assert {kinds[name] for name in dimensions} == {"string"}
+
+
+def test_the_documentation_binds(packages: Path) -> None:
+    """Every query that the documentation shows binds."""
+    assert SHOWN
+    assert all(bound(packages, *SHOWN))
+
+
+def test_a_wrong_column_is_noticed(packages: Path) -> None:
+    """A query for a column that is not there is refused: the tests above can fail."""
+    with pytest.raises(AssertionError):
+        bound(packages, "ManagedIdentityImpact() | project Risk")

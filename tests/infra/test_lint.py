@@ -1,0 +1,65 @@
+"""`make lint` looks at the deployment: it hears the compiler out, and in CI does not do without."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+SAYS_NOTHING = "#!/bin/sh\n"
+WARNS = "#!/bin/sh\necho 'main.bicep(1,1) : Warning no-unused-params: x is not used.' >&2\n"
+FAILS = "#!/bin/sh\nexit 1\n"
+
+
+def lint(folder: Path, compiler: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run the check in a project of its own, beside this compiler if there is any."""
+    script = folder / "project" / "scripts" / "infra.sh"
+    script.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "infra.sh", script)
+    if compiler:
+        bicep = folder / "shared" / "tools" / "bicep" / "bicep"
+        bicep.parent.mkdir(parents=True)
+        bicep.write_text(compiler, "utf-8")
+        bicep.chmod(0o755)
+    tools = folder / "tools"  # all that it may find, so no compiler of this machine's
+    tools.mkdir()
+    for name in ("sh", "dirname", "sort"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    return subprocess.run(
+        ["/bin/sh", script, "lint"],
+        env={"PATH": str(tools), "HOME": os.environ.get("HOME", "/"), **environment},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def test_nothing_to_say(tmp_path: Path) -> None:
+    """A compiler without a remark is a pass, and says nothing."""
+    result = lint(tmp_path, SAYS_NOTHING, CI="true")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("compiler", [WARNS, FAILS], ids=["warns", "fails"])
+def test_every_remark_counts(tmp_path: Path, compiler: str) -> None:
+    """A warning fails the check although the compiler passes over it, and so does a failure."""
+    result = lint(tmp_path, compiler)
+    assert result.returncode == 1
+    assert "main.bicep" in result.stderr
+
+
+def test_without_a_compiler(tmp_path: Path) -> None:
+    """Where there is no compiler the check passes and says that nothing was checked."""
+    result = lint(tmp_path, "")
+    assert result.returncode == 0
+    assert "not checked" in result.stdout
+
+
+def test_ci_has_one(tmp_path: Path) -> None:
+    """In CI a compiler that is not there is a failure."""
+    result = lint(tmp_path, "", CI="true")
+    assert result.returncode == 1
+    assert "no Bicep compiler" in result.stderr

@@ -1,0 +1,110 @@
+"""The app is given every setting that the product reads, and none that nobody reads."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from detection.settings import DEFAULTS, FORMS, Service, Settings
+from tests.infra.compiler import CHOSEN, Deployment, deploy
+from tests.support import ROOT
+
+SAMPLE = json.loads((ROOT / "local.settings.sample.json").read_bytes())["Values"]
+PRODUCT = {*DEFAULTS, *FORMS, "WORKSPACE_IDS", "DETECTION_SCHEDULE"}
+# What the Functions host and the Azure SDKs read.
+HOST = {
+    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "AZURE_CLIENT_ID",
+    "AzureWebJobsStorage__accountName",
+    "AzureWebJobsStorage__clientId",
+    "AzureWebJobsStorage__credential",
+}
+# What a laptop needs and Flex Consumption refuses, or must not have in plain.
+LOCAL = {"AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME"}
+# What Azure would put in place of what only it knows.
+KNOWN_TO_AZURE = {
+    ".customerId": "0f0e0d0c-0b0a-4908-8706-050403020100",
+    ".endpoints.logsIngestion": "https://dcr-impact-ab12.westeurope-1.ingest.monitor.azure.com",
+    ".immutableId": "dcr-" + "0" * 32,
+    ".primaryEndpoints.blob": "https://stimpact.blob.core.windows.net/",
+}
+
+
+def filled(value: str) -> str:
+    """Return a setting's value as Azure would evaluate it."""
+    if not value.startswith("["):
+        return value
+    (known,) = [told for asked, told in KNOWN_TO_AZURE.items() if asked in value]
+    return known
+
+
+def test_settings_are_those_of_the_product(plain: Deployment) -> None:
+    """The app's settings are all of the product's and the host's, and no others."""
+    assert plain.settings.keys() == PRODUCT | HOST
+
+
+def test_the_sample_for_a_laptop_has_the_same() -> None:
+    """local.settings.sample.json lists exactly the settings that the product reads."""
+    assert SAMPLE.keys() - LOCAL == PRODUCT
+
+
+def test_the_app_would_start(plain: Deployment) -> None:
+    """The product accepts what the app is given, and it comes to its defaults."""
+    given = {k: filled(v) for k, v in plain.settings.items() if k in PRODUCT}
+    service = Service.of(given)
+    assert Settings.of(given) == Settings.of({})
+    needed = {name for name, form in FORMS.items() if not form.default}
+    defaults = Service.of({name: given[name] for name in {*needed, "WORKSPACE_IDS"}})
+    assert service == defaults
+    assert given["DETECTION_SCHEDULE"] == SAMPLE["DETECTION_SCHEDULE"]
+
+
+def test_host_storage_is_reached_by_identity(plain: Deployment) -> None:
+    """The host has the account's name and an identity, never a connection string or an address."""
+    settings = plain.settings
+    account = plain.one("Microsoft.Storage/storageAccounts")["name"]
+    assert settings["AzureWebJobsStorage__accountName"] == account
+    assert settings["AzureWebJobsStorage__credential"] == "managedidentity"
+    client = settings["AZURE_CLIENT_ID"]
+    assert re.fullmatch(
+        r"\[reference\('[^']+/id-impact-[a-z0-9]{13}', '[^']+'\)\.clientId\]", client
+    )
+    assert settings["AzureWebJobsStorage__clientId"] == client
+    hosts = {name for name in settings if name.startswith("AzureWebJobs")}
+    assert hosts == {name for name in HOST if name.startswith("AzureWebJobs")}
+
+
+def test_traces_are_sent_as_the_identity(plain: Deployment) -> None:
+    """Traces are authenticated by the app's identity."""
+    client = plain.settings["AZURE_CLIENT_ID"].strip("[]")
+    assert plain.settings["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"] == (
+        f"[format('ClientId={{0}};Authorization=AAD', {client})]"
+    )
+
+
+def test_every_workspace_is_watched_once(chosen: Deployment) -> None:
+    """Each workspace's id is handed over, one given twice in another case only once."""
+    value = chosen.settings["WORKSPACE_IDS"]
+    names = re.findall(r"/([^/']+)', '[^']+'\)\.customerId", value)
+    assert names == ["law-security", "other-security"]
+    assert value.startswith("[join(createArray(")
+    assert value.endswith(", ',')]")
+
+
+def test_settings_can_be_chosen(chosen: Deployment) -> None:
+    """A setting that is given replaces the default, and so does the schedule."""
+    asked = {"LOOKBACK": "PT3H", "DRY_RUN": "true", "DETECTION_SCHEDULE": "0 30 * * * *"}
+    assert chosen.settings.items() >= asked.items()
+    memory = chosen.one("Microsoft.Web/sites")["properties"]["functionAppConfig"]
+    assert memory["scaleAndConcurrency"]["instanceMemoryMB"] == CHOSEN["instanceMemoryMB"]
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    """A setting that nobody reads, or that names what the deployment makes, is an error."""
+    names = ("LOOKBAK", "STATE_CONTAINER", "FINDINGS_STREAM", "WORKSPACE_IDS")
+    with pytest.raises(AssertionError) as refused:
+        deploy(tmp_path, {"settings": dict.fromkeys(names, "x")})
+    for name in names:
+        assert f'property "{name}" is not allowed' in str(refused.value)

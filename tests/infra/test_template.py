@@ -1,0 +1,180 @@
+"""The compiled template: in line with its sources, described, without secrets, in order."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.product import product
+from tests.infra.compiler import INFRA, Json, bicep
+
+COMPILED = INFRA / "azuredeploy.json"
+TEMPLATE: Json = json.loads(COMPILED.read_bytes())
+SOURCES = sorted(INFRA.rglob("*.bicep"))
+KINDS = ("Required.", "Optional.", "Conditional.")
+DEPLOYMENT = "Microsoft.Resources/deployments"
+
+
+def templates(template: Json = TEMPLATE) -> Iterator[Json]:
+    """Yield a template and all that are nested in it."""
+    yield template
+    for each in template["resources"].values():
+        if each["type"] == DEPLOYMENT:
+            yield from templates(each["properties"]["template"])
+
+
+def resources() -> Iterator[tuple[str, Json]]:
+    """Yield every resource that is made, with its symbolic name."""
+    for template in templates():
+        for name, each in template["resources"].items():
+            if not each.get("existing") and each["type"] != DEPLOYMENT:
+                yield name, each
+
+
+def without_compiler(value: Any) -> Any:
+    """Return a template without the marks of the compiler's version."""
+    if isinstance(value, dict):
+        return {k: without_compiler(v) for k, v in value.items() if k != "_generator"}
+    return [without_compiler(each) for each in value] if isinstance(value, list) else value
+
+
+def before(name: str, template: Json = TEMPLATE) -> set[str]:
+    """Return everything that a resource waits for, however indirectly."""
+    waits = template["resources"][name].get("dependsOn", [])
+    return {*waits}.union(*(before(each, template) for each in waits))
+
+
+def test_what_is_known_of_the_product_is_not_stale() -> None:
+    """Columns, sources and settings are those of detection/ (`make infra` carries them over)."""
+    assert (INFRA / "product.bicep").read_text("utf-8") == product()
+
+
+def test_the_compiled_template_is_not_stale() -> None:
+    """Compiling the sources gives the template that is here, and no remark (`make infra`)."""
+    compiled = json.loads(bicep("build", INFRA / "main.bicep", "--stdout"))
+    assert without_compiler(compiled) == without_compiler(TEMPLATE)
+
+
+def test_the_sample_parameters_fit() -> None:
+    """The sample parameter file compiles as it is, with nothing set in the environment."""
+    parameters = json.loads(bicep("build-params", INFRA / "main.bicepparam", "--stdout"))
+    values = json.loads(parameters["parametersJson"])["parameters"]
+    assert {"name", "workspaceResourceId", "alertEmail"} == values.keys()
+
+
+def test_nothing_is_fetched_to_compile() -> None:
+    """No module comes from a registry, so that the sources compile behind any proxy."""
+    assert not any(re.search(r"\b(br|ts)[:/]", path.read_text("utf-8")) for path in SOURCES)
+
+
+def test_everything_is_described() -> None:
+    """Every parameter says whether it is required and what it is; every output what it is."""
+    for template in templates():
+        for name, each in template.get("parameters", {}).items():
+            description = each["metadata"]["description"]
+            assert description.startswith(KINDS), name
+            assert description.startswith("Optional.") == ("defaultValue" in each), name
+        for name, each in template.get("outputs", {}).items():
+            assert each["metadata"]["description"], name
+
+
+def test_only_the_workspace_must_be_given() -> None:
+    """A deployment needs one thing to be said: the workspace."""
+    parameters = TEMPLATE["parameters"].items()
+    assert [name for name, each in parameters if "defaultValue" not in each] == [
+        "workspaceResourceId"
+    ]
+
+
+def test_no_key_is_ever_asked_for() -> None:
+    """Nothing lists keys or signatures, or writes down a connection string."""
+    text = COMPILED.read_text("utf-8")
+    asked = (
+        r"\blist\w*\(|AccountKey|SharedAccess|DefaultEndpointsProtocol|InstrumentationKey|secure"
+    )
+    assert not re.search(asked, text, re.IGNORECASE)
+
+
+def test_no_output_is_a_secret() -> None:
+    """No output of any template, nor its description, has to do with a secret."""
+    for template in templates():
+        for name, each in template.get("outputs", {}).items():
+            told = json.dumps([name, each])
+            assert not re.search(r"connection|secret|password|key", told, re.IGNORECASE), name
+            assert not each["type"].startswith("secure")
+
+
+def test_the_connection_string_is_that_of_application_insights() -> None:
+    """The one connection string is that of the component, read where it is set: its key is off."""
+    assert COMPILED.read_text("utf-8").count("ConnectionString") == 1
+    holders = [each for name, each in resources() if "ConnectionString" in json.dumps(each)]
+    (app,) = holders
+    assert app["type"] == "Microsoft.Web/sites"
+    assert (
+        "reference('component').ConnectionString" in app["properties"]["siteConfig"]["appSettings"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("later", "earlier"),
+    [
+        ("ingestion", {"workspace", "identity"}),
+        ("functionApp", {"ingestion", "workspace", "storage", "monitoring", "reader", "identity"}),
+        ("alerts", {"workspace", "reader", "alertsIdentity"}),
+        ("reader", {"identity", "alertsIdentity"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_order(later: str, earlier: set[str]) -> None:
+    """Tables come before the rule, roles and rule before the app, both before the alerts."""
+    assert earlier <= before(later)
+
+
+def test_tables_are_made_one_by_one() -> None:
+    """The workspace is not asked to change two tables at the same time."""
+    (table,) = [each for _, each in resources() if each["type"].endswith("/workspaces/tables")]
+    assert (table["copy"]["mode"], table["copy"]["batchSize"]) == ("serial", 1)
+
+
+def test_places_are_known_at_the_start() -> None:
+    """No location is read from a resource in place, which fails only when it is deployed."""
+    for name, each in resources():
+        if "location" in each:
+            assert each["location"] in {"[parameters('location')]", "global"}, name
+
+
+def test_each_module_sees_its_own() -> None:
+    """A nested template is evaluated on its own, with the parameters it is handed."""
+    for template in templates():
+        for each in template["resources"].values():
+            if each["type"] == DEPLOYMENT:
+                options = each["properties"]["expressionEvaluationOptions"]
+                assert options == {"scope": "inner"}
+
+
+def test_no_preview_is_relied_on() -> None:
+    """Every resource is of a released version of its API."""
+    versions = {each["apiVersion"] for _, each in resources()}
+    assert versions
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", version) for version in versions)
+
+
+def test_assignments_are_named_after_what_they_say() -> None:
+    """An assignment is named after its scope, principal and role, and so found again."""
+    assignments = [each for _, each in resources() if each["type"].endswith("/roleAssignments")]
+    assert len(assignments) == 4
+    for each in assignments:
+        assert re.fullmatch(
+            r"\[guid\((resourceId|extensionResourceId)\(.+\), parameters\('principalId'\), .+\)\]",
+            each["name"],
+        )
+        assert "scope" in each
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_modules_stay_readable(path: Path) -> None:
+    """No file is longer than can be read in one go."""
+    assert len(path.read_text("utf-8").splitlines()) <= 260
