@@ -130,8 +130,8 @@ class WorkspaceSource:
                 spans += [(middle, end), (start, middle)]
                 continue
             table = answer.table
-            if table.arrivals:
-                pairs = zip(table.rows, table.arrivals, strict=True)
+            if table.row_arrivals:
+                pairs = zip(table.rows, table.row_arrivals, strict=True)
                 rows += [row for row, moment in pairs if moment <= now]
             else:
                 rows += table.rows
