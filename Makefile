@@ -33,7 +33,7 @@ lint: $(DEV) ## check style, format and types
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
 
-bench: $(CLI) ## measure speed and memory
+bench: $(DEV) ## measure speed and memory, beside polars, DuckDB and pandas
 	@$(PY) -m bench $(ARGS)
 
 # The smaller locks start from the big one, so that all three agree.

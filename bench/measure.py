@@ -4,6 +4,7 @@ Measured from the kernel's account of the finished child, so nothing that the be
 holds or does is counted, and nothing that the child does at its start or end is left out.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,11 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import orjson
+
 from bench.cases import NOW
+from bench.peers.rule import COMPARED
 
 ROOT = Path(__file__).parent.parent
 # A run reads its settings from the environment; only what a process needs to start is passed on.
 KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LANG", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+GROUPED_BY = ("ServicePrincipalId", "ServicePrincipalName", "ResourceGroup")
+Findings = dict[tuple[str, ...], bytes]  # equal where they say the same
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -52,22 +58,45 @@ def run(folder: Path) -> Cost:
     return _measure(_run_command(folder), subprocess.DEVNULL)
 
 
-def count_findings(folder: Path) -> int:
-    """Run the product once, untimed, and count its findings.
+def peer(module: str, folder: Path) -> Cost:
+    """Measure one of bench/peers over a recorded folder, findings thrown away."""
+    return _measure(["-m", f"bench.peers.{module}", str(folder)], subprocess.DEVNULL)
+
+
+def findings_of_peer(module: str, folder: Path) -> tuple[Findings, Cost]:
+    """Run one of bench/peers once; return its findings and what it cost."""
+    with tempfile.TemporaryFile() as output:
+        cost = _measure(["-m", f"bench.peers.{module}", str(folder)], output)
+        return _findings_in(output), cost
+
+
+def findings(folder: Path) -> Findings:
+    """Run the product once, untimed, and return its findings.
 
     This also warms what the first run of all would pay for alone: page cache and byte code.
     Raises MeasurementError where there are none, as then the times would be of no work.
     """
     with tempfile.TemporaryFile() as output:
         _measure(_run_command(folder), output)
-        output.seek(0)
-        findings = sum(1 for line in output if line.strip())
-    if not findings:
+        found = _findings_in(output)
+    if not found:
         raise MeasurementError(
             f"a run over {folder.name} printed no finding, so there is nothing to measure;"
             " see what `python -m detection run` says about that folder"
         )
-    return findings
+    return found
+
+
+def _findings_in(output: IO[bytes]) -> Findings:
+    """Read JSON Lines; of each finding, by its group, a digest of what a peer tells of it too."""
+    output.seek(0)
+    found = {}
+    for line in output:
+        row = orjson.loads(line)
+        group = tuple(row[name].lower() for name in GROUPED_BY)
+        told = orjson.dumps([row[name] for name in COMPARED])
+        found[group] = hashlib.sha256(told).digest()
+    return found
 
 
 def _run_command(folder: Path) -> list[str]:
