@@ -119,8 +119,8 @@ def _groups(
 
     Rows sort by time, and at one time by what they hold, so their order in a file is nothing.
     """
-    sign_ins.sort()
-    operations.sort()
+    _sort(sign_ins)
+    _sort(operations)
     by_name = _by_name(sign_ins, folded)
     for name, mine in by_name.items():
         signed_in = Accesses(mine)
@@ -193,6 +193,13 @@ def first_spellings(values: Iterable[str], limit: int) -> list[str]:
         if len(found) == limit:
             break
     return list(found.values())
+
+
+def _sort(rows: list[SignIn] | list[Operation]) -> None:
+    """Sort rows by time, and only where times are equal compare all that they hold."""
+    rows.sort(key=TIME_OF)
+    if len(set(map(TIME_OF, rows))) < len(rows):
+        rows.sort()
 
 
 def _by_name(sign_ins: list[SignIn], folded: Memo[str, str]) -> dict[str, list[SignIn]]:

@@ -145,19 +145,19 @@ def resource_ids(rows: Iterable[Operation]) -> Iterator[str]:
 
 def operation_keys(rows: Sequence[Operation]) -> list[str]:
     """Return what tells one operation from another: `EventDataId`, else all that is known of it."""
-    # Nearly every id begins with a letter or digit and needs no second look.
-    return [
-        event_id if (event_id := row[EVENT_DATA_ID])[:1].isalnum() else _operation_key(row)
-        for row in rows
-    ]
+    ids = list(map(itemgetter(EVENT_DATA_ID), rows))
+    return ids if _are_keys(ids) else list(map(_operation_key, rows))
 
 
 def sign_in_keys(rows: Sequence[SignIn]) -> list[str]:
     """Return what tells one sign-in from another: `Id`, else all that is known of it."""
-    return [
-        event_id if (event_id := row[SIGN_IN_ID])[:1].isalnum() else _sign_in_key(row)
-        for row in rows
-    ]
+    ids = list(map(itemgetter(SIGN_IN_ID), rows))
+    return ids if _are_keys(ids) else list(map(_sign_in_key, rows))
+
+
+def _are_keys(ids: list[str]) -> bool:
+    """Whether no id can be blank or begin with "~": nearly all begin with a letter or digit."""
+    return min(ids) >= "0" and max(ids) < "~"
 
 
 def _operation_key(row: Operation) -> str:
