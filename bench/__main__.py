@@ -49,12 +49,12 @@ def _measure_cases(names: Sequence[str], rounds: int) -> dict[str, report.Measur
         _say(f"{name}: warming up")
         size = sum(file.stat().st_size for file in folder.glob("*.json")) / 1e6
         findings = measure.findings(folder)
-        measured[name] = report.Measured(size, len(findings))
+        measured[name] = report.Measured(size, findings.number)
         for peer, module in _peers_on(name):
             theirs, cost = measure.findings_of_peer(module, folder)
             if theirs != findings:
                 raise measure.MeasurementError(f"{peer} and the product disagree on {name}")
-            _say(f"{name}: {peer} agrees on all {len(findings)} findings, {cost.wall:.2f} s")
+            _say(f"{name}: {peer} agrees on all {findings.number} findings, {cost.wall:.2f} s")
             measured[name].peers[peer] = [] if peer == JUDGED_PEER else [cost]
     for number in range(1, rounds + 1):
         for name, folder in folders.items():

@@ -7,7 +7,7 @@ arrived; rows without one are simply there, and none of them is late.
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 from operator import itemgetter
 from pathlib import Path
@@ -96,30 +96,32 @@ class _TimedTable:
         none = array("q")
         rows, row_arrivals = (table.rows, table.row_arrivals) if table else ([], none)
         times, arrivals = (table.times, table.arrivals) if table else (none, none)
-        self._candidates = _InTime(rows, array("q", map(itemgetter(TIME), rows)), row_arrivals)
-        self._all = _InTime(times, times, arrivals)
+        self._candidates = _InTime(rows, itemgetter(TIME), row_arrivals)
+        self._all = _InTime(times, int, arrivals)
+        self._earliest = min(times, default=0)
+        self._newest = max(times, default=None)
         self._latest: dict[int, int | None] = {}
 
     def within(self, window: Window, now: int) -> list[Any]:
         """Return the candidates of the window that had arrived at `now`."""
-        return list(self._candidates.within(window, now))
+        return list(self._part(self._candidates, window, now))
 
     def count(self, window: Window, now: int) -> int:
         """Return how many rows the window has that had arrived at `now`."""
-        return len(self._all.within(window, now))
+        return len(self._part(self._all, window, now))
 
     def arrived(self, since: int, now: int) -> Iterator[int]:
         """Yield the times of the rows ingested in (since, now]."""
-        for time, ingested in zip(self._all.times, self._all.arrivals, strict=False):
+        for time, ingested in zip(self._all.items, self._all.arrivals, strict=False):
             if since < ingested <= now:
                 yield time
 
     def latest(self, now: int) -> int | None:
         """Return the time of the newest row that had arrived at `now`."""
         if now not in self._latest:
-            newest, arrivals = self._all.latest, self._all.arrivals
+            newest, arrivals = self._newest, self._all.arrivals
             if arrivals or (newest is not None and newest > now):
-                pairs = zip(self._all.times, arrivals or repeat(ALWAYS_THERE), strict=False)
+                pairs = zip(self._all.items, arrivals or repeat(ALWAYS_THERE), strict=False)
                 times = (time for time, moment in pairs if moment <= now)
                 newest = max((time for time in times if time <= now), default=None)
             self._latest = {now: newest}
@@ -129,44 +131,44 @@ class _TimedTable:
         """Return the table's state, given how many rows the window has."""
         return _state(missing=self._missing, rows=rows)
 
+    def _part(self, whole: "_InTime", window: Window, now: int) -> Sequence[Any]:
+        """Return the items of the window that had arrived at `now`; mostly the window has all."""
+        if self._newest is None or (window.start < self._earliest and self._newest <= window.end):
+            return whole.arrived(0, len(whole.items), now)
+        return whole.arrived(*whole.places(window), now)
+
 
 class _InTime:
-    """Items, when each was, and when each arrived if that is known."""
+    """Items, how to tell when each was, and when each arrived if that is known."""
 
-    def __init__(self, items: Sequence[Any], times: "array[int]", arrivals: "array[int]") -> None:
-        self._items = items
-        self.times = times
+    def __init__(
+        self, items: Sequence[Any], time_of: Callable[[Any], int], arrivals: "array[int]"
+    ) -> None:
+        self.items = items
         self.arrivals = arrivals
-        self._earliest = min(times, default=None)
-        self.latest = max(times, default=None)
+        self._time_of = time_of
         self._sorted = False
 
-    def within(self, window: Window, now: int) -> Sequence[Any]:
-        """Return the items of the window that had arrived at `now`."""
-        if self._earliest is None or self.latest is None:
-            return ()
-        if window.start < self._earliest and self.latest <= window.end:
-            low, high = 0, len(self.times)
-        else:
-            self._sort()
-            low = bisect_right(self.times, window.start)
-            high = bisect_right(self.times, window.end)
-        items = self._items[low:high]
+    def places(self, window: Window) -> tuple[int, int]:
+        """Bring the items into time order, once, and return where the window begins and ends."""
+        if not self._sorted:
+            order = sorted(
+                range(len(self.items)), key=lambda place: self._time_of(self.items[place])
+            )
+            self.items = [self.items[place] for place in order]
+            if self.arrivals:
+                self.arrivals = array("q", [self.arrivals[place] for place in order])
+            self._sorted = True
+        low = bisect_right(self.items, window.start, key=self._time_of)
+        return low, bisect_right(self.items, window.end, key=self._time_of)
+
+    def arrived(self, low: int, high: int, now: int) -> Sequence[Any]:
+        """Return the items in some places that had arrived at `now`."""
+        items = self.items[low:high]
         if not self.arrivals:
             return items
         pairs = zip(items, self.arrivals[low:high], strict=True)
         return [item for item, moment in pairs if moment <= now]
-
-    def _sort(self) -> None:
-        """Bring everything into time order, once, so that a window is a slice."""
-        if self._sorted:
-            return
-        order = sorted(range(len(self.times)), key=self.times.__getitem__)
-        self._items = [self._items[place] for place in order]
-        self.times = array("q", [self.times[place] for place in order])
-        if self.arrivals:
-            self.arrivals = array("q", [self.arrivals[place] for place in order])
-        self._sorted = True
 
 
 def _read(path: Path, shape: TableShape, candidates: Candidates = ALL) -> Table | None:
