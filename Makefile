@@ -40,7 +40,7 @@ lint: $(DEV) ## check style, format, types and the deployment
 infra: $(CLI) ## bring the deployment in line with the product, and compile it
 	@PYTHON=$(PY) sh scripts/infra.sh make
 
-bench: $(CLI) ## measure speed and memory
+bench: $(DEV) ## measure speed and memory, beside polars, DuckDB and pandas
 	@$(PY) -m bench.startup
 	@$(PY) -m bench $(ARGS)
 

@@ -1,7 +1,8 @@
-"""`python -m bench`: measure a run against the decoding of its JSON, and judge the targets.
+"""`python -m bench`: measure runs against decoding and against other engines; judge the targets.
 
 Each round goes through all cases, decoding and running each in a process of its own, so that a
-slow spell of the machine falls on everything alike. Exit status: 0 when every measured target is
+slow spell of the machine falls on everything alike. Before that each peer (bench/peers) runs
+once and must find what the product finds. Exit status: 0 when every measured target is
 met, 1 when one is missed or a measured process fails, 2 for bad usage.
 """
 
@@ -11,11 +12,13 @@ import platform
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench import measure, report
-from bench.cases import CASES
+from bench.cases import CASES, JUDGED_PEER, PEER_CASES
 from bench.generate import folder_of
+from bench.peers import PEERS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\nWhole processes, median (min-max) of {options.rounds} rounds.\n")
     print(report.costs_table(measured))
     print()
+    print(report.peers_table(measured))
+    print()
     print(report.figures_table(figures))
     print()
     print(report.conclusion(figures))
@@ -43,15 +48,34 @@ def _measure_cases(names: Sequence[str], rounds: int) -> dict[str, report.Measur
     for name, folder in folders.items():
         _say(f"{name}: warming up")
         size = sum(file.stat().st_size for file in folder.glob("*.json")) / 1e6
-        measured[name] = report.Measured(size, measure.count_findings(folder))
+        findings = measure.findings(folder)
+        measured[name] = report.Measured(size, findings.number)
+        for peer, module in _peers_on(name):
+            theirs, cost = measure.findings_of_peer(module, folder)
+            if theirs != findings:
+                raise measure.MeasurementError(f"{peer} and the product disagree on {name}")
+            _say(f"{name}: {peer} agrees on all {findings.number} findings, {cost.wall:.2f} s")
+            measured[name].peers[peer] = [] if peer == JUDGED_PEER else [cost]
     for number in range(1, rounds + 1):
         for name, folder in folders.items():
             decoded = measure.decode(folder)
             ran = measure.run(folder)
             measured[name].decodes.append(decoded)
             measured[name].runs.append(ran)
+            for peer, module in _peers_on(name):
+                if peer == JUDGED_PEER:
+                    measured[name].peers[peer].append(measure.peer(module, folder))
             _say(f"round {number}: {name}: decode {decoded.wall:.2f} s, run {ran.wall:.2f} s")
     return measured
+
+
+def _peers_on(case: str) -> list[tuple[str, str]]:
+    """Return the peers that run on a case, each with its module, as far as they are installed."""
+    return [
+        (name, module)
+        for name, module in PEERS.items()
+        if case in PEER_CASES[name] and find_spec(name)
+    ]
 
 
 def _generated(names: Sequence[str]) -> dict[str, Path]:

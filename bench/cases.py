@@ -46,6 +46,21 @@ CASES = {
 RATIO_TARGETS = {"large": 5.0, "hot": 6.0}
 """How many times the decoding of its JSON a run of the case may take."""
 
+PEER_CASES = {
+    "polars": ("typical", "large", "hot"),
+    "duckdb": ("typical", "large", "hot"),
+    "pandas": ("typical",),  # it forms the pairs: the other cases would need hundreds of gigabytes
+}
+"""Which cases each of bench/peers runs on."""
+
+JUDGED_PEER = "polars"
+"""The fastest of them, which runs in every round; the others run once."""
+
+PEER_TARGETS = {"CPU": 0.8, "wall": 1.0, "peak": 0.5}
+"""How much a run may take of what polars takes, its import counted, on the cases below."""
+
+PEER_TARGET_CASES = ("large", "hot")
+
 DOUBLINGS = (("half", "large"), ("large", "double"))
 DOUBLING_TARGET = 2.4
 """How many times longer a run over twice the rows may take; forming pairs would make it 4."""

@@ -40,7 +40,7 @@ def generate(case: Case) -> Path:
     partial = DATA / f"{folder.name}.{os.getpid()}.partial"
     partial.mkdir()
     started = time.monotonic()
-    _write_tables(case, partial)
+    write_tables(case, partial)
     # A folder appears whole or not at all; one that was interrupted keeps its other name.
     partial.rename(folder)
     size = sum(file.stat().st_size for file in folder.iterdir())
@@ -48,7 +48,8 @@ def generate(case: Case) -> Path:
     return folder
 
 
-def _write_tables(case: Case, folder: Path) -> None:
+def write_tables(case: Case, folder: Path) -> None:
+    """Write the case's recorded tables into a folder."""
     identities = population.populate(case)
     source = random.Random(f"rows of {case.name}")
     for table, columns, rows_of in (

@@ -4,6 +4,7 @@ Measured from the kernel's account of the finished child, so nothing that the be
 holds or does is counted, and nothing that the child does at its start or end is left out.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -12,9 +13,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
+
+import orjson
 
 from bench.cases import NOW
+from bench.peers.rule import COMPARED
 
 ROOT = Path(__file__).parent.parent
 # A run reads its settings from the environment; only what a process needs to start is passed on.
@@ -39,6 +43,13 @@ class Cost:
     inside: float = 0.0
 
 
+class Findings(NamedTuple):
+    """How many findings there are, and the sum of their digests: the same whatever their order."""
+
+    number: int
+    total: int
+
+
 def decode(folder: Path) -> Cost:
     """Measure the decoding of a recorded folder."""
     with tempfile.TemporaryFile() as output:
@@ -57,22 +68,45 @@ def python(code: str) -> Cost:
     return _measure(["-c", code], subprocess.DEVNULL)
 
 
-def count_findings(folder: Path) -> int:
-    """Run the product once, untimed, and count its findings.
+def peer(module: str, folder: Path) -> Cost:
+    """Measure one of bench/peers over a recorded folder, findings thrown away."""
+    return _measure(["-m", f"bench.peers.{module}", str(folder)], subprocess.DEVNULL)
+
+
+def findings_of_peer(module: str, folder: Path) -> tuple[Findings, Cost]:
+    """Run one of bench/peers once; return its findings and what it cost."""
+    with tempfile.TemporaryFile() as output:
+        cost = _measure(["-m", f"bench.peers.{module}", str(folder)], output)
+        return _findings_in(output), cost
+
+
+def findings(folder: Path) -> Findings:
+    """Run the product once, untimed, and return its findings.
 
     This also warms what the first run of all would pay for alone: page cache and byte code.
     Raises MeasurementError where there are none, as then the times would be of no work.
     """
     with tempfile.TemporaryFile() as output:
         _measure(_run_command(folder), output)
-        output.seek(0)
-        findings = sum(1 for line in output if line.strip())
-    if not findings:
+        found = _findings_in(output)
+    if not found.number:
         raise MeasurementError(
             f"a run over {folder.name} printed no finding, so there is nothing to measure;"
             " see what `python -m detection run` says about that folder"
         )
-    return findings
+    return found
+
+
+def _findings_in(output: IO[bytes]) -> Findings:
+    """Read JSON Lines, keeping nothing: a child begins with its parent's peak on its account."""
+    output.seek(0)
+    number = total = 0
+    for line in output:
+        row = orjson.loads(line)
+        told = orjson.dumps([row[name] for name in COMPARED])
+        number += 1
+        total += int.from_bytes(hashlib.sha256(told).digest())
+    return Findings(number, total)
 
 
 def _run_command(folder: Path) -> list[str]:

@@ -4,12 +4,29 @@ Every figure is a median with its range, because on a busy machine a single numb
 told from noise. Ratios are taken within a round, whose two processes ran one after the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from statistics import median
 
-from bench.cases import CASES, DOUBLING_TARGET, DOUBLINGS, RATIO_TARGETS
+from bench.cases import (
+    CASES,
+    DOUBLING_TARGET,
+    DOUBLINGS,
+    JUDGED_PEER,
+    PEER_TARGET_CASES,
+    PEER_TARGETS,
+    RATIO_TARGETS,
+)
 from bench.measure import Cost
+
+MEASURES: dict[str, Callable[[Cost], float]] = {
+    "CPU": attrgetter("cpu"),
+    "wall": attrgetter("wall"),
+    "peak": attrgetter("peak"),
+}
+UNITS = {"CPU": " s", "wall": " s", "peak": " MB"}
+DIGITS = {"CPU": 2, "wall": 2, "peak": 0}
 
 
 @dataclass(slots=True)
@@ -20,6 +37,7 @@ class Measured:
     findings: int
     decodes: list[Cost] = field(default_factory=list)
     runs: list[Cost] = field(default_factory=list)
+    peers: dict[str, list[Cost]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +83,40 @@ def figures(measured: Mapping[str, Measured]) -> list[Figure]:
         for smaller, bigger in DOUBLINGS
         if smaller in measured and bigger in measured
     ]
-    return ratios + doublings
+    return ratios + doublings + _beside_the_peer(measured)
+
+
+def _beside_the_peer(measured: Mapping[str, Measured]) -> list[Figure]:
+    """Return what a run takes of what the judged peer takes, round by round."""
+    return [
+        Figure(
+            f"{name}: run / {JUDGED_PEER}, {what}",
+            [of(one) / of(other) for one, other in zip(case.runs, theirs, strict=True)],
+            PEER_TARGETS[what] if name in PEER_TARGET_CASES else None,
+        )
+        for name, case in measured.items()
+        if (theirs := case.peers.get(JUDGED_PEER))
+        for what, of in MEASURES.items()
+    ]
+
+
+def peers_table(measured: Mapping[str, Measured]) -> str:
+    """Show the least that the product and each peer took of CPU, wall time and memory.
+
+    The least of the rounds, because others' work on the machine only ever adds.
+    """
+    head = ("case", *(f"{what}{unit}" for what, unit in UNITS.items()), "engine")
+    lines = [
+        (
+            name,
+            *(f"{min(map(of, costs)):,.{DIGITS[what]}f}" for what, of in MEASURES.items()),
+            engine,
+        )
+        for name, case in measured.items()
+        for engine, costs in (("the product", case.runs), *case.peers.items())
+        if case.peers
+    ]
+    return _aligned([head, *lines]) if lines else "No other engine ran beside the product."
 
 
 def costs_table(measured: Mapping[str, Measured]) -> str:

@@ -8,13 +8,14 @@ walking through them: a range may hold 100,000 positions, and 10,000 groups may 
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate, chain, islice
-from operator import le
+from operator import itemgetter, le
 
 from detection.rule.rows import RESOURCE, TIME, SignIn
 from detection.rule.select import sign_in_keys
 
+RESOURCE_OF = itemgetter(RESOURCE)
+
 Range = tuple[int, int]
-FEW_BOUNDS = 16  # values per bound from which looking each up beats walking along
 WALKED = 1000  # sign-ins that are looked at one by one; past that, each resource is looked up
 
 
@@ -25,7 +26,6 @@ class Accesses:
         self.rows = rows
         self.times = [row[TIME] for row in rows]
         self._keys = sign_in_keys(rows)
-        self._resources = [row[RESOURCE] for row in rows]
         self._weights: list[int] | None = None
         self._stretched: list[int] = []
         if len(set(self._keys)) < len(self._keys):
@@ -48,11 +48,11 @@ class Accesses:
     def resources(self, ranges: Sequence[Range], limit: int) -> list[str]:
         """Return the first `limit` different resources in disjoint `ranges`, earliest first."""
         if sum(high - low for low, high in ranges) <= WALKED:
-            slices = (self._resources[low:high] for low, high in ranges)
-            return list(dict.fromkeys(chain.from_iterable(slices)))[:limit]
+            slices = (self.rows[low:high] for low, high in ranges)
+            return list(dict.fromkeys(map(RESOURCE_OF, chain.from_iterable(slices))))[:limit]
         if not self._places:
-            for place, resource in enumerate(self._resources):
-                self._places.setdefault(resource, []).append(place)
+            for place, row in enumerate(self.rows):
+                self._places.setdefault(row[RESOURCE], []).append(place)
         firsts = []
         for resource, places in self._places.items():
             for low, high in ranges:
@@ -91,20 +91,6 @@ class Accesses:
             weights.append(0 if key in seen else 1)
             seen.add(key)
         self._weights = list(accumulate(weights))
-
-
-def count_below(values: list[int], bounds: Sequence[int]) -> list[int]:
-    """Return how many of the sorted values are less than each of the sorted bounds."""
-    if len(values) > FEW_BOUNDS * len(bounds):
-        return [bisect_left(values, bound) for bound in bounds]
-    ahead = [*values, max(bounds[-1], values[-1]) + 1]  # the last is never passed
-    counts = []
-    count = 0
-    for bound in bounds:
-        while ahead[count] < bound:
-            count += 1
-        counts.append(count)
-    return counts
 
 
 def merge_ranges(lows: Sequence[int], highs: Sequence[int]) -> list[Range]:

@@ -6,13 +6,13 @@ lengths, and everything else about it follows from the ranges reached.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import filterfalse, islice
+from itertools import chain, filterfalse, islice
 from operator import itemgetter
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from detection.rule.accesses import Accesses, count_below, merge_ranges
+from detection.rule.accesses import Accesses, merge_ranges
 from detection.rule.allowlist import Allowlist
 from detection.rule.memo import Memo
 from detection.rule.rows import (
@@ -33,7 +33,7 @@ from detection.rule.select import (
     choose_operations,
     choose_sign_ins,
     operation_keys,
-    resource_id,
+    resource_ids,
 )
 from detection.rule.terms import fold, is_blank
 
@@ -42,9 +42,14 @@ OPERATIONS_SHOWN = 10
 AFFECTED_SHOWN = 10
 SUBSCRIPTIONS_SHOWN = 5
 ADDRESSES_SHOWN = 10
-FIRST_LOOK = 100  # values among which the first few different ones are usually found
+FIRST_LOOK = 32  # values among which the first few different ones are often found
 
-T = TypeVar("T")
+TIME_OF = itemgetter(TIME)
+OPERATION_OF = itemgetter(OPERATION)
+SUBSCRIPTION_OF = itemgetter(SUBSCRIPTION_ID)
+CALLER_ADDRESS_OF = itemgetter(CALLER_ADDRESS)
+
+Reached = tuple[Operation, int, int]  # an operation and the positions low <= p < high it pairs with
 
 
 class GroupKey(NamedTuple):
@@ -55,8 +60,7 @@ class GroupKey(NamedTuple):
     resource_group: str
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """One group of clause 5 in one window; times in ticks, texts as first spelt.
 
     `operations_at` maps each distinct operation's key to its latest time, earliest first.
@@ -115,41 +119,44 @@ def _groups(
 
     Rows sort by time, and at one time by what they hold, so their order in a file is nothing.
     """
-    operations.sort()
-    times = [row[TIME] for row in operations]
-    resource_groups = [folded[row[RESOURCE_GROUP]] for row in operations]
-    by_name = _split(sign_ins, [folded[row[NAME]] for row in sign_ins])
+    _sort(sign_ins)
+    _sort(operations)
+    by_name = _by_name(sign_ins, folded)
     for name, mine in by_name.items():
-        signed_in = Accesses(sorted(mine))
-        near: Sequence[int] = range(len(operations))
-        at = times
+        signed_in = Accesses(mine)
+        near = operations
         if len(by_name) > 1:  # many names must not each look at all of the identity's operations
-            near = signed_in.followers(times, span)
-            at = [times[place] for place in near]
-        lows = count_below(signed_in.times, [time - span for time in at])
-        highs = count_below(signed_in.times, [time + 1 for time in at])
-        pairs = [pair for pair in zip(near, lows, highs, strict=True) if pair[1] < pair[2]]
-        labels = [resource_groups[place] for place, _, _ in pairs]
-        for resource_group, reached in _split(pairs, labels).items():
-            key = GroupKey(identity, name, resource_group)
-            yield _summarise(key, signed_in, operations, reached)
+            times = [row[TIME] for row in operations]
+            near = [operations[place] for place in signed_in.followers(times, span)]
+        if near:
+            for resource_group, reached in _reached(signed_in, near, span, folded).items():
+                yield _summarise(GroupKey(identity, name, resource_group), signed_in, reached)
 
 
-def _summarise(
-    key: GroupKey,
-    signed_in: Accesses,
-    operations: list[Operation],
-    reached: list[tuple[int, int, int]],
-) -> Group:
+def _reached(
+    signed_in: Accesses, operations: list[Operation], span: int, folded: Memo[str, str]
+) -> dict[str, list[Reached]]:
+    """Clause 4: sort the operations that pair into resource groups, with what they pair with."""
+    ahead = [*signed_in.times, operations[-1][TIME] + 1]  # the last is never passed
+    found: defaultdict[str, list[Reached]] = defaultdict(list)
+    low = high = 0
+    for row in operations:
+        time = row[TIME]
+        while ahead[high] <= time:
+            high += 1
+        earliest = time - span
+        while ahead[low] < earliest:
+            low += 1
+        if low < high:
+            found[folded[row[RESOURCE_GROUP]]].append((row, low, high))
+    return found
+
+
+def _summarise(key: GroupKey, signed_in: Accesses, reached: list[Reached]) -> Group:
     """Clause 5 for one group: each operation reached, and the range of sign-ins it pairs with."""
-    places, lows, highs = zip(*reached, strict=True)
-    rows = [operations[place] for place in places]
+    rows, lows, highs = zip(*reached, strict=True)
     ranges = merge_ranges(lows, highs)
-    first = signed_in.rows[ranges[0][0]]
-
-    def shown(place: int, limit: int) -> list[str]:
-        return first_spellings(map(itemgetter(place), rows), limit)
-
+    first = signed_in.rows[lows[0]]
     return Group(
         key=key,
         service_principal_name=first[NAME],
@@ -158,35 +165,49 @@ def _summarise(
         pairs=sum(highs) - sum(lows),
         distinct_sign_ins=signed_in.distinct(ranges),
         resources=signed_in.resources(ranges, RESOURCES_SHOWN),
-        operations=shown(OPERATION, OPERATIONS_SHOWN),
-        affected_resources=first_spellings(map(resource_id, rows), AFFECTED_SHOWN),
-        subscription_ids=shown(SUBSCRIPTION_ID, SUBSCRIPTIONS_SHOWN),
+        operations=first_spellings(map(OPERATION_OF, rows), OPERATIONS_SHOWN),
+        affected_resources=first_spellings(resource_ids(rows), AFFECTED_SHOWN),
+        subscription_ids=first_spellings(map(SUBSCRIPTION_OF, rows), SUBSCRIPTIONS_SHOWN),
         caller_addresses=first_spellings(
-            filterfalse(is_blank, map(itemgetter(CALLER_ADDRESS), rows)), ADDRESSES_SHOWN
+            filterfalse(is_blank, dict.fromkeys(map(CALLER_ADDRESS_OF, rows))), ADDRESSES_SHOWN
         ),
         first_event=first[TIME],
         last_event=rows[-1][TIME],
-        operations_at=dict(zip(operation_keys(rows), map(itemgetter(TIME), rows), strict=True)),
+        operations_at=dict(zip(operation_keys(rows), map(TIME_OF, rows), strict=True)),
     )
 
 
 def first_spellings(values: Iterable[str], limit: int) -> list[str]:
     """Return the first `limit` values that differ without ASCII case, each as first spelt (D3)."""
-    found: dict[str, str] = {}
     remaining = iter(values)
-    for some in (islice(remaining, FIRST_LOOK), remaining):
-        for value in dict.fromkeys(some):
-            found.setdefault(fold(value), value)
-            if len(found) == limit:
-                return list(found.values())
+    different = dict.fromkeys(islice(remaining, FIRST_LOOK))
+    if len(different) < limit:
+        different.update(dict.fromkeys(remaining))
+    shown = list(different)[:limit]
+    # Texts that differ when all letters are lowered differ when A-Z are, and nearly all do.
+    if len(set(map(str.lower, shown))) == len(shown):
+        return shown
+    found: dict[str, str] = {}
+    for value in chain(different, remaining):
+        found.setdefault(fold(value), value)
+        if len(found) == limit:
+            break
     return list(found.values())
 
 
-def _split(items: list[T], labels: list[str]) -> dict[str, list[T]]:
-    """Split items by their labels, in order."""
-    if len(set(labels)) == 1:
-        return {labels[0]: items}
-    found: defaultdict[str, list[T]] = defaultdict(list)
-    for label, item in zip(labels, items, strict=True):
-        found[label].append(item)
+def _sort(rows: list[SignIn] | list[Operation]) -> None:
+    """Sort rows by time, and only where times are equal compare all that they hold."""
+    rows.sort(key=TIME_OF)
+    if len(set(map(TIME_OF, rows))) < len(rows):
+        rows.sort()
+
+
+def _by_name(sign_ins: list[SignIn], folded: Memo[str, str]) -> dict[str, list[SignIn]]:
+    """Split an identity's sign-ins by name, in order."""
+    names = {row[NAME] for row in sign_ins}
+    if len(names) == 1:
+        return {folded[names.pop()]: sign_ins}
+    found: defaultdict[str, list[SignIn]] = defaultdict(list)
+    for row in sign_ins:
+        found[folded[row[NAME]]].append(row)
     return found

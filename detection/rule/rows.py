@@ -109,11 +109,16 @@ class SourceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """All that one window's detection is made from."""
+    """All that one window's detection is made from.
+
+    A source may leave out rows that no setting makes a part of the rule; `read` then says how
+    many rows the window has with them, by table.
+    """
 
     sign_ins: list[SignIn]
     operations: list[Operation]
     allowlist: list[str]
     states: Mapping[str, SourceState]
+    read: Mapping[str, int] = field(default_factory=dict)
     latest: Mapping[str, int | None] = field(default_factory=dict)
     bytes_read: int = 0

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Generic, TypeVar
@@ -14,6 +15,7 @@ from detection.rule.rows import (
     IDENTITY,
     OPERATION,
     OPERATION_CORRELATION,
+    OPERATION_TABLE,
     OWN_RESOURCE_ID,
     RESOURCE,
     RESOURCE_ID,
@@ -21,6 +23,7 @@ from detection.rule.rows import (
     RESULT,
     SIGN_IN_CORRELATION,
     SIGN_IN_ID,
+    SIGN_IN_TABLE,
     STATUS,
     SUBSCRIPTION_ID,
     TIME,
@@ -36,6 +39,31 @@ READ_TERMS = ("READ", "LIST", "GET")
 OTHER_SUCCESS = "Succeeded"  # D8: the spelling of older rows, counted where it is not accepted
 
 Row = TypeVar("Row", SignIn, Operation)
+Candidates = Mapping[str, Callable[[str], bool]]  # a column's name, and which texts it may hold
+
+
+def is_target_service(name: str) -> bool:
+    """Clause 2: whether a sign-in to this resource counts."""
+    return has_any(name, TARGET_SERVICES)
+
+
+def is_signed_in(result: str) -> bool:
+    """Clause 2: whether a sign-in with this result type was let in."""
+    return result == "0"
+
+
+def is_change(name: str) -> bool:
+    """Clause 3: whether an operation of this name changes something."""
+    return has_any(name, CHANGE_TERMS) and not has_any(name, READ_TERMS)
+
+
+# What no setting and no window can make a part of clauses 2 and 3 need not be kept.
+ALL: Candidates = {}
+SIGN_IN_CANDIDATES: Candidates = {
+    SIGN_IN_TABLE.columns[RESULT]: is_signed_in,
+    SIGN_IN_TABLE.columns[RESOURCE]: is_target_service,
+}
+OPERATION_CANDIDATES: Candidates = {OPERATION_TABLE.columns[OPERATION]: is_change}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +94,7 @@ def choose_sign_ins(
     rows: list[SignIn], start: int, end: int, allowlist: Allowlist
 ) -> Chosen[SignIn]:
     """Clauses 1 and 2, for rows with start < TimeGenerated <= end."""
-    is_target = Memo[str, bool](lambda name: has_any(name, TARGET_SERVICES))
+    is_target = Memo[str, bool](is_target_service)
     matched = [
         row
         for row in rows
@@ -87,9 +115,7 @@ def choose_operations(
     rows: list[Operation], start: int, end: int, settings: RuleSettings
 ) -> Chosen[Operation]:
     """Clause 3, for rows with start < TimeGenerated <= end."""
-    is_change = Memo[str, bool](
-        lambda name: has_any(name, CHANGE_TERMS) and not has_any(name, READ_TERMS)
-    )
+    is_taken = Memo[str, bool](is_change)
     accepted = {fold(status) for status in settings.success_statuses}
     statuses = set(map(itemgetter(STATUS), rows))
     succeeded = {status for status in statuses if fold(status) in accepted}
@@ -99,7 +125,7 @@ def choose_operations(
         return [
             row
             for row in rows
-            if row[STATUS] in among and is_change[row[OPERATION]] and start < row[TIME] <= end
+            if row[STATUS] in among and is_taken[row[OPERATION]] and start < row[TIME] <= end
         ]
 
     changes = with_status(succeeded)
@@ -110,26 +136,28 @@ def choose_operations(
     )
 
 
-def resource_id(row: Operation) -> str:
-    """Return an operation's resource: `ResourceId`, or `_ResourceId` where that is blank (D4)."""
-    return row[OWN_RESOURCE_ID] if is_blank(row[RESOURCE_ID]) else row[RESOURCE_ID]
+def resource_ids(rows: Iterable[Operation]) -> Iterator[str]:
+    """Yield the operations' resources: `ResourceId`, or where that is blank `_ResourceId` (D4)."""
+    for row in rows:
+        given = row[RESOURCE_ID]
+        yield row[OWN_RESOURCE_ID] if is_blank(given) else given
 
 
-def operation_keys(rows: list[Operation]) -> list[str]:
+def operation_keys(rows: Sequence[Operation]) -> list[str]:
     """Return what tells one operation from another: `EventDataId`, else all that is known of it."""
-    # Nearly every id begins with a letter or digit and needs no second look.
-    return [
-        event_id if (event_id := row[EVENT_DATA_ID])[:1].isalnum() else _operation_key(row)
-        for row in rows
-    ]
+    ids = list(map(itemgetter(EVENT_DATA_ID), rows))
+    return ids if _are_keys(ids) else list(map(_operation_key, rows))
 
 
-def sign_in_keys(rows: list[SignIn]) -> list[str]:
+def sign_in_keys(rows: Sequence[SignIn]) -> list[str]:
     """Return what tells one sign-in from another: `Id`, else all that is known of it."""
-    return [
-        event_id if (event_id := row[SIGN_IN_ID])[:1].isalnum() else _sign_in_key(row)
-        for row in rows
-    ]
+    ids = list(map(itemgetter(SIGN_IN_ID), rows))
+    return ids if _are_keys(ids) else list(map(_sign_in_key, rows))
+
+
+def _are_keys(ids: list[str]) -> bool:
+    """Whether no id can be blank or begin with "~": nearly all begin with a letter or digit."""
+    return min(ids) >= "0" and max(ids) < "~"
 
 
 def _operation_key(row: Operation) -> str:
@@ -138,7 +166,7 @@ def _operation_key(row: Operation) -> str:
         row[TIME],
         fold(row[IDENTITY]),
         fold(row[OPERATION]),
-        fold(resource_id(row)),
+        fold(next(resource_ids([row]))),
         fold(row[SUBSCRIPTION_ID]),
         row[OPERATION_CORRELATION],
     )
@@ -167,8 +195,8 @@ def _key(event_id: str, *known: int | str) -> str:
 
 def _by_identity(rows: list[Row]) -> dict[str, list[Row]]:
     """Sort rows into identities as D3 compares them; a blank identity pairs with none (D2)."""
-    folded = Memo[str, str](fold)
     found: defaultdict[str, list[Row]] = defaultdict(list)
+    spelt = Memo[str, list[Row]](lambda identity: found[fold(identity)])
     for row in rows:
-        found[folded[row[IDENTITY]]].append(row)
+        spelt[row[IDENTITY]].append(row)
     return {identity: mine for identity, mine in found.items() if not is_blank(identity)}

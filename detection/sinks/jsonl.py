@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +25,7 @@ class JsonLinesStream:
     def deliver(self, outbox: Outbox) -> None:
         """Write and flush."""
         try:
-            self._stream.write(_lines(self._pick(outbox)))
+            self._stream.writelines(_lines(self._pick(outbox)))
             self._stream.flush()
         except OSError as error:
             raise DeliveryError(f"standard output took no more: {error.strerror}") from error
@@ -57,13 +57,13 @@ class JsonLinesFile:
     def deliver(self, outbox: Outbox) -> None:
         """Put the old rows and the new ones in place of the file."""
         try:
-            self._replace(_lines(self._pick(outbox)))
+            self._replace(self._pick(outbox))
         except OSError as error:
             raise DeliveryError(f"{self._path} could not be written: {error.strerror}") from error
         self._append = True
 
-    def _replace(self, addition: bytes) -> None:
-        if self._append and not addition and self._path.exists():
+    def _replace(self, added: Sequence[Row]) -> None:
+        if self._append and not added and self._path.exists():
             return
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
         whole = Path(name)
@@ -71,7 +71,7 @@ class JsonLinesFile:
             with os.fdopen(handle, "wb") as file:
                 if self._append and self._path.exists():
                     file.write(_whole_lines(self._path.read_bytes()))
-                file.write(addition)
+                file.writelines(_lines(added))
                 file.flush()
                 os.fsync(file.fileno())
             if self._path.exists():
@@ -84,8 +84,10 @@ class JsonLinesFile:
             raise
 
 
-def _lines(rows: Sequence[Row]) -> bytes:
-    return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+def _lines(rows: Sequence[Row]) -> Iterator[bytes]:
+    """Yield a line for each row: together they may be larger than the logs."""
+    for row in rows:
+        yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _whole_lines(content: bytes) -> bytes:

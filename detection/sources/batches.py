@@ -1,4 +1,4 @@
-"""Finds the rows in a JSON body some at a time, so that a large table is never decoded at once.
+"""Finds the rows in a JSON body some at a time, so that a large table is never held at once.
 
 A piece that begins where a row begins and parses as whole rows can only end where a row ends, so
 cutting at what looks like the seam between two rows, and parsing to make sure, is exact, whatever
@@ -7,12 +7,15 @@ the texts of the rows contain. Where this finds no way, the caller parses the wh
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from io import SEEK_END
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
 AT_A_TIME = 100_000  # bytes, which decoded stay in a processor's cache
+EDGE = 1_000_000  # bytes within which what comes before the rows, and what after, must fit
 TRIES = 50  # seams that turn out to be inside a text before giving up
+MARK = b"\xef\xbb\xbf"
 
 _ARRAY = re.compile(rb"\s*\[\s*(?=\{)")
 _HERE = b'"rows":["here"'
@@ -28,49 +31,63 @@ class Frame(NamedTuple):
     stop: int
 
 
-def find_frame(body: bytes) -> Frame | None:
+def find_frame(body: BinaryIO) -> Frame | None:
     """Find the rows of an array of objects or of a response with one table; None if unclear."""
-    array = _ARRAY.match(body)
-    if array is not None:
-        stop = len(body.rstrip()) - 1
-        return Frame([], array.end(), stop) if body[stop:].rstrip() == b"]" else None
-    response = _RESPONSE.search(body)
-    if response is None:
+    body.seek(0)
+    head = body.read(EDGE)
+    begin = len(MARK) if head.startswith(MARK) else 0
+    array = _ARRAY.match(head, begin)
+    found = array or _RESPONSE.search(head, begin)
+    if found is None:
         return None
-    stop = len(body)
+    start = found.end()
+    tail_at = max(start, body.seek(0, SEEK_END) - EDGE)
+    body.seek(tail_at)
+    tail = body.read()
+    if array is not None:
+        stop = len(tail.rstrip()) - 1
+        return Frame([], start, tail_at + stop) if tail[stop : stop + 1] == b"]" else None
+    stop = len(tail)
     for _ in range(TRIES):  # the bracket that closes the rows is among the last
-        stop = body.rfind(b"]", response.end(), stop)
+        stop = tail.rfind(b"]", 0, stop)
         if stop < 0:
             return None
         try:
-            document = orjson.loads(body[: response.start()] + _HERE + body[stop:])
+            document = orjson.loads(head[begin : found.start()] + _HERE + tail[stop:])
         except ValueError:
             continue
-        return Frame(document, response.end(), stop) if _has_one_table(document) else None
+        return Frame(document, start, tail_at + stop) if _has_one_table(document) else None
     return None
 
 
-def batches(body: bytes, frame: Frame, at_a_time: int = AT_A_TIME) -> Iterator[list[Any]]:
-    """Yield all rows in order, lists of them that each come from `at_a_time` bytes or a few more.
+def batches(body: BinaryIO, frame: Frame, at_a_time: int = AT_A_TIME) -> Iterator[list[Any]]:
+    """Yield all rows in order, lists of them that each come from about `at_a_time` bytes.
 
     Raises ValueError, at the latest at the end, if the frame was mistaken.
     """
-    seam, start = _SEAMS[body[frame.start : frame.start + 1]], frame.start
-    whole = memoryview(body)
-    while start < frame.stop:
-        cut = start + at_a_time
-        for _ in range(TRIES):
-            found = seam.search(body, cut, frame.stop)
-            end, cut = (found.start() + 1, found.end()) if found else (frame.stop, frame.stop)
+    body.seek(frame.start)
+    left = frame.stop - frame.start
+    near = at_a_time * 7 // 8  # seams are looked for from here, so that a piece is nearly all
+    held, cut, tries = b"", near, 0
+    while left:
+        more = body.read(min(at_a_time, left))
+        if not more:
+            raise ValueError("the body has become shorter")
+        left -= len(more)
+        held += more
+        seam = _SEAMS[held[:1]]
+        while found := seam.search(held, cut):
             try:
-                rows = orjson.loads(b"".join((b"[", whole[start:end], b"]")))
+                rows = orjson.loads(b"".join((b"[", memoryview(held)[: found.start() + 1], b"]")))
             except ValueError:
+                tries += 1
+                if tries == TRIES:
+                    raise
+                cut = found.end()
                 continue
-            break
-        else:
-            raise ValueError("no seam found")
-        yield rows
-        start = cut
+            yield rows
+            held, cut, tries = held[found.end() :], near, 0
+    yield orjson.loads(b"".join((b"[", held, b"]")))
 
 
 def _has_one_table(document: Any) -> bool:

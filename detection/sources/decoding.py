@@ -3,36 +3,45 @@
 A body that is damaged, incomplete or of another shape is an error that says where and what.
 """
 
+import io
 import json
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import orjson
 
 from detection.errors import SourceError
 from detection.rule.rows import TableShape
-from detection.sources.batches import batches, find_frame
+from detection.rule.select import ALL, Candidates
+from detection.sources.batches import MARK, batches, find_frame
 from detection.sources.table import Batch, Table, text_of
 
 
-def decode_table(body: bytes, shape: TableShape, where: str, arrival: str = "") -> Table:
-    """Read one table from an API response or an array of row objects.
+def decode_table(
+    body: bytes | BinaryIO,
+    shape: TableShape,
+    where: str,
+    arrival: str = "",
+    candidates: Candidates = ALL,
+) -> Table:
+    """Read one table from an API response or an array of row objects, in pieces where it can be.
 
-    `where` names the body in errors; `arrival` names the column that says when a row came. Raises
-    SourceError if the body is not JSON, not a table, incomplete, or lacks a required column.
+    `where` names the body in errors; `arrival` names the column that says when a row came; only
+    rows that are `candidates` are kept. Raises SourceError if the body is not JSON, not a table,
+    incomplete, or lacks a required column.
     """
-    if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise SourceError(f"{where}: is UTF-16, as some shells write it: save it as UTF-8")
-    body = body.removeprefix(b"\xef\xbb\xbf")
-    reader = _Reader(shape, arrival, where)
-    frame = find_frame(body)
+    stream = io.BytesIO(body) if isinstance(body, bytes) else body
+    table = Table(shape, arrival, where, candidates)
+    reader = _Reader(table, shape, arrival, where)
+    frame = find_frame(stream)
     if frame is not None:
         try:
-            reader.read(frame.document, batches(body, frame))
+            reader.read(frame.document, batches(stream, frame))
             return reader.finished()
         except ValueError:  # the whole body then, which tells what is wrong with it if anything is
-            reader = _Reader(shape, arrival, where)
-    document = _parse(body, where)
+            reader = _Reader(Table(shape, arrival, where, candidates), shape, arrival, where)
+    stream.seek(0)
+    document = _parse(stream.read(), where)
     rows = document if isinstance(document, list) else _rows_of(document, where)
     reader.read(document, [rows])
     return reader.finished()
@@ -41,13 +50,13 @@ def decode_table(body: bytes, shape: TableShape, where: str, arrival: str = "") 
 class _Reader:
     """Fills a table with rows of either form."""
 
-    def __init__(self, shape: TableShape, arrival: str, where: str) -> None:
+    def __init__(self, table: Table, shape: TableShape, arrival: str, where: str) -> None:
         self._shape = shape
         self._wanted = {*shape.columns, arrival}
         self._where = where
         self._read = 0
         self._described = False  # by a list of columns, which is there even without rows
-        self._table = Table(shape, arrival, where)
+        self._table = table
 
     def read(self, document: Any, parts: Iterable[list[Any]]) -> None:
         """Add the rows, which come apart from the document that describes them."""
@@ -69,7 +78,7 @@ class _Reader:
         """Return the table, if it has what the rule cannot do without."""
         required = self._shape.columns[: self._shape.required]
         missing = [name for name in required if name not in self._table.columns]
-        if missing and (self._table.rows or self._described):
+        if missing and (self._read or self._described):
             raise SourceError(
                 f"{self._where}: has no column {', '.join(missing)}, without which the rule "
                 "cannot be applied: record the table with all of its columns"
@@ -153,7 +162,10 @@ def _table_of(document: Any, where: str) -> dict[str, Any]:
 
 
 def _parse(body: bytes, where: str) -> Any:
-    """Parse UTF-8 JSON."""
+    """Parse UTF-8 JSON, with or without a byte order mark."""
+    if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise SourceError(f"{where}: is UTF-16, as some shells write it: save it as UTF-8")
+    body = body.removeprefix(MARK)
     try:
         return orjson.loads(body)
     except ValueError:

@@ -3,6 +3,7 @@
 Its errors lie inside one another; the innermost is the one that tells.
 """
 
+import io
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -82,7 +83,7 @@ def refuse(
 def document_of(body: bytes) -> Any:
     """Return the parsed body, without its rows if they can be told; None for what is not JSON."""
     try:
-        frame = find_frame(body)
+        frame = find_frame(io.BytesIO(body))
         return orjson.loads(body) if frame is None else frame.document
     except ValueError:
         return None

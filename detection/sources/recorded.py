@@ -5,8 +5,9 @@ not there is a missing table. A row whose `IngestionTime` lies after the moment 
 arrived; rows without one are simply there, and none of them is late.
 """
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 from operator import itemgetter
 from pathlib import Path
@@ -22,6 +23,7 @@ from detection.rule.rows import (
     SourceState,
     TableShape,
 )
+from detection.rule.select import ALL, OPERATION_CANDIDATES, SIGN_IN_CANDIDATES, Candidates
 from detection.sources import Arrivals
 from detection.sources.decoding import decode_table
 from detection.sources.table import ALWAYS_THERE, INGESTION_TIME, Table
@@ -41,8 +43,12 @@ class RecordedSource:
             names = ", ".join(path.name for path in files.values())
             raise UsageError(f"{folder} holds no recording: expected at least one of {names}")
         self._bytes = sum(path.stat().st_size for path in files.values() if path.exists())
-        self._sign_ins = _TimedTable(files[SIGN_IN_TABLE.name], SIGN_IN_TABLE)
-        self._operations = _TimedTable(files[OPERATION_TABLE.name], OPERATION_TABLE)
+        self._sign_ins = _TimedTable(
+            _read(files[SIGN_IN_TABLE.name], SIGN_IN_TABLE, SIGN_IN_CANDIDATES)
+        )
+        self._operations = _TimedTable(
+            _read(files[OPERATION_TABLE.name], OPERATION_TABLE, OPERATION_CANDIDATES)
+        )
         allowlist = _read(files[ALLOWLIST_TABLE.name], ALLOWLIST_TABLE)
         self._allowlist = [entry for (entry,) in allowlist.rows] if allowlist else []
         self._allowlist_state = _state(missing=allowlist is None, rows=len(self._allowlist))
@@ -60,17 +66,20 @@ class RecordedSource:
 
     def read(self, window: Window, now: int) -> Logs:
         """Return the rows of the window that had arrived at `now`, and the allowlist."""
-        sign_ins = self._sign_ins.within(window, now)
-        operations = self._operations.within(window, now)
+        read = {
+            SIGN_IN_TABLE.name: self._sign_ins.count(window, now),
+            OPERATION_TABLE.name: self._operations.count(window, now),
+        }
         return Logs(
-            sign_ins=sign_ins,
-            operations=operations,
+            sign_ins=self._sign_ins.within(window, now),
+            operations=self._operations.within(window, now),
             allowlist=self._allowlist,
             states={
-                SIGN_IN_TABLE.name: self._sign_ins.state(len(sign_ins)),
-                OPERATION_TABLE.name: self._operations.state(len(operations)),
+                SIGN_IN_TABLE.name: self._sign_ins.state(read[SIGN_IN_TABLE.name]),
+                OPERATION_TABLE.name: self._operations.state(read[OPERATION_TABLE.name]),
                 ALLOWLIST_TABLE.name: self._allowlist_state,
             },
+            read=read,
             latest={
                 SIGN_IN_TABLE.name: self._sign_ins.latest(now),
                 OPERATION_TABLE.name: self._operations.latest(now),
@@ -80,45 +89,40 @@ class RecordedSource:
 
 
 class _TimedTable:
-    """The rows of one table, and when each arrived if that is known."""
+    """The candidates among the rows of one table, and the moments of all of its rows."""
 
-    def __init__(self, path: Path, shape: TableShape) -> None:
-        table = _read(path, shape)
+    def __init__(self, table: Table | None) -> None:
         self._missing = table is None
-        self._rows: list[Any] = []
-        self._ingested: list[int] = []
-        self._sorted = False
+        none = array("q")
+        rows, row_arrivals = (table.rows, table.row_arrivals) if table else ([], none)
+        times, arrivals = (table.times, table.arrivals) if table else (none, none)
+        self._candidates = _InTime(rows, itemgetter(TIME), row_arrivals)
+        self._all = _InTime(times, int, arrivals)
+        self._earliest = min(times, default=0)
+        self._newest = max(times, default=None)
         self._latest: dict[int, int | None] = {}
-        if table is not None:
-            self._rows = table.rows
-            self._ingested = table.arrivals
 
     def within(self, window: Window, now: int) -> list[Any]:
-        """Return the rows of the window that had arrived at `now`."""
-        rows, ingested = self._rows, self._ingested
-        times = list(map(itemgetter(TIME), rows))
-        if times and not (window.start < min(times) and max(times) <= window.end):
-            self._sort()
-            low = bisect_right(self._rows, window.start, key=itemgetter(TIME))
-            high = bisect_right(self._rows, window.end, key=itemgetter(TIME))
-            rows, ingested = self._rows[low:high], self._ingested[low:high]
-        if not ingested:
-            return rows
-        return [row for row, moment in zip(rows, ingested, strict=True) if moment <= now]
+        """Return the candidates of the window that had arrived at `now`."""
+        return list(self._part(self._candidates, window, now))
+
+    def count(self, window: Window, now: int) -> int:
+        """Return how many rows the window has that had arrived at `now`."""
+        return len(self._part(self._all, window, now))
 
     def arrived(self, since: int, now: int) -> Iterator[int]:
         """Yield the times of the rows ingested in (since, now]."""
-        for row, ingested in zip(self._rows, self._ingested, strict=False):
+        for time, ingested in zip(self._all.items, self._all.arrivals, strict=False):
             if since < ingested <= now:
-                yield row[TIME]
+                yield time
 
     def latest(self, now: int) -> int | None:
         """Return the time of the newest row that had arrived at `now`."""
         if now not in self._latest:
-            newest = max(map(itemgetter(TIME), self._rows), default=None)
-            if self._ingested or (newest is not None and newest > now):
-                pairs = zip(self._rows, self._ingested or repeat(ALWAYS_THERE), strict=False)
-                times = (row[TIME] for row, moment in pairs if moment <= now)
+            newest, arrivals = self._newest, self._all.arrivals
+            if arrivals or (newest is not None and newest > now):
+                pairs = zip(self._all.items, arrivals or repeat(ALWAYS_THERE), strict=False)
+                times = (time for time, moment in pairs if moment <= now)
                 newest = max((time for time in times if time <= now), default=None)
             self._latest = {now: newest}
         return self._latest[now]
@@ -127,25 +131,54 @@ class _TimedTable:
         """Return the table's state, given how many rows the window has."""
         return _state(missing=self._missing, rows=rows)
 
-    def _sort(self) -> None:
-        """Bring the rows into time order, once, so that a window is a slice."""
-        if self._sorted:
-            return
-        order = sorted(range(len(self._rows)), key=lambda position: self._rows[position][TIME])
-        self._rows = [self._rows[position] for position in order]
-        if self._ingested:
-            self._ingested = [self._ingested[position] for position in order]
-        self._sorted = True
+    def _part(self, whole: "_InTime", window: Window, now: int) -> Sequence[Any]:
+        """Return the items of the window that had arrived at `now`; mostly the window has all."""
+        if self._newest is None or (window.start < self._earliest and self._newest <= window.end):
+            return whole.arrived(0, len(whole.items), now)
+        return whole.arrived(*whole.places(window), now)
 
 
-def _read(path: Path, shape: TableShape) -> Table | None:
+class _InTime:
+    """Items, how to tell when each was, and when each arrived if that is known."""
+
+    def __init__(
+        self, items: Sequence[Any], time_of: Callable[[Any], int], arrivals: "array[int]"
+    ) -> None:
+        self.items = items
+        self.arrivals = arrivals
+        self._time_of = time_of
+        self._sorted = False
+
+    def places(self, window: Window) -> tuple[int, int]:
+        """Bring the items into time order, once, and return where the window begins and ends."""
+        if not self._sorted:
+            order = sorted(
+                range(len(self.items)), key=lambda place: self._time_of(self.items[place])
+            )
+            self.items = [self.items[place] for place in order]
+            if self.arrivals:
+                self.arrivals = array("q", [self.arrivals[place] for place in order])
+            self._sorted = True
+        low = bisect_right(self.items, window.start, key=self._time_of)
+        return low, bisect_right(self.items, window.end, key=self._time_of)
+
+    def arrived(self, low: int, high: int, now: int) -> Sequence[Any]:
+        """Return the items in some places that had arrived at `now`."""
+        items = self.items[low:high]
+        if not self.arrivals:
+            return items
+        pairs = zip(items, self.arrivals[low:high], strict=True)
+        return [item for item, moment in pairs if moment <= now]
+
+
+def _read(path: Path, shape: TableShape, candidates: Candidates = ALL) -> Table | None:
     try:
-        body = path.read_bytes()
+        with path.open("rb") as body:
+            return decode_table(body, shape, str(path), INGESTION_TIME, candidates)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
-    return decode_table(body, shape, str(path), INGESTION_TIME)
 
 
 def _state(*, missing: bool, rows: int) -> SourceState:

@@ -46,7 +46,7 @@ class Recording:
 
     def _rows(self, shape: TableShape, tables: Iterable[Table]) -> Iterable[list[Any]]:
         for table in tables:
-            arrivals = table.arrivals or [0] * len(table.rows)
+            arrivals = table.row_arrivals or [0] * len(table.rows)
             for row, arrival in zip(table.rows, arrivals, strict=True):
                 values = self._pseudonyms.replace(shape, row) if self._pseudonyms else list(row)
                 yield [text_of(values[0]), *values[1:], text_of(arrival) if arrival else None]

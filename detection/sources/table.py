@@ -1,7 +1,10 @@
 """One table, made of batches of decoded values into the rows that the rule takes."""
 
 import contextlib
+from array import array
 from collections.abc import Sequence
+from itertools import compress
+from operator import and_
 from typing import Any
 
 import orjson
@@ -10,6 +13,7 @@ from detection.errors import SourceError
 from detection.rule import ticks
 from detection.rule.memo import Memo
 from detection.rule.rows import TableShape
+from detection.rule.select import Candidates
 
 Batch = dict[str, Sequence[Any]]  # the columns that are there, all of one length
 INGESTION_TIME = "IngestionTime"  # the column that says when a row came
@@ -17,54 +21,92 @@ ALWAYS_THERE = 0  # 1970: arrived before any moment, and late at none
 
 
 class Table:
-    """The rows of a table, and of one with a column for it, when each arrived (both in ticks).
+    """The rows of a table that are candidates, and of one with a column for it, when each arrived.
 
     Text is as KQL's strings are: null is "", and anything else its text. A row's first columns
     hold few different texts, which are one object each: that makes rows small and quick to
     compare. An absent column reads as all null.
+
+    `times` and `arrivals` are those of all rows, candidates or not; `row_arrivals` are those of
+    `rows`. All are in ticks. Where no row says when it came, arrivals are empty.
     """
 
-    def __init__(self, shape: TableShape, arrival: str, where: str) -> None:
+    def __init__(self, shape: TableShape, arrival: str, where: str, candidates: Candidates) -> None:
         """Name the table `where` in errors; `arrival` is the column that says when rows came."""
         self.rows: list[Any] = []
-        self.arrivals: list[int] = []
+        self.row_arrivals = array("q")
+        self.times = array("q")
+        self.arrivals = array("q")
         self.columns: set[str] = set()
         self._shape = shape
         self._arrival = arrival
         self._where = where
-        self._seconds = ticks.Seconds()
-        self._shared = [_Texts() for _ in shape.columns[: shape.shared]]
+        self._read = 0
+        self._minutes = ticks.Minutes()
+        self._shared = {name: _Texts() for name in shape.columns[: shape.shared]}
+        self._judged = {name: Memo[str, bool](judge) for name, judge in candidates.items()}
 
     def add(self, batch: Batch, length: int) -> None:
         """Add rows; raises SourceError for a time that cannot be read."""
         self.columns.update(batch)
-        place = len(self.rows)
-        columns: list[Sequence[Any]] = []
-        for number, name in enumerate(self._shape.columns):
-            values = batch.get(name) or [""] * length
-            if number == 0 and self._shape.timed:
-                columns.append(self._times(name, values, place))
-            elif number < self._shape.shared:
-                columns.append(self._shared[number].of(values))
-            elif set(map(type, values)) <= {str}:
-                columns.append(values)
-            else:
-                columns.append(list(map(text_of, values)))
-        self.rows += zip(*columns, strict=True)
+        absent = [""] * length
+        columns: Batch = {name: batch.get(name) or absent for name in self._shape.columns}
+        if self._shape.timed:
+            time = self._shape.columns[0]
+            columns[time] = read = self._times(time, columns[time])
+            self.times.extend(read)
+        arrivals = self._arrivals_of(batch, length)
+        self._read += length
+        keep = self._candidates_among(columns)
+        if keep is not None:
+            columns = {name: list(compress(values, keep)) for name, values in columns.items()}
+            arrivals = list(compress(arrivals, keep))
+        self.rows += zip(*map(self._texts, columns, columns.values()), strict=True)
+        self.row_arrivals.extend(arrivals)
+
+    def _candidates_among(self, columns: Batch) -> list[bool] | None:
+        """Return which rows to keep; None means all of them."""
+        keep: list[bool] | None = None
+        for name, judge in self._judged.items():
+            columns[name] = self._shared[name].of(columns[name])
+            flags = list(map(judge.__getitem__, columns[name]))
+            keep = flags if keep is None else list(map(and_, keep, flags))
+        return None if keep is None or all(keep) else keep
+
+    def _texts(self, name: str, values: Sequence[Any]) -> Sequence[Any]:
+        """Return a column as texts; times are numbers already, and candidates' columns texts."""
+        if name in self._judged or (self._shape.timed and name == self._shape.columns[0]):
+            return values
+        if name in self._shared:
+            return self._shared[name].of(values)
+        try:
+            "".join(values)
+        except TypeError:  # they are not all texts
+            return list(map(text_of, values))
+        return values
+
+    def _arrivals_of(self, batch: Batch, length: int) -> list[int]:
+        """Return when the rows came; none while no row has told."""
         if self._arrival in batch:
             values = [value or ticks.text_of(ALWAYS_THERE) for value in batch[self._arrival]]
-            self.arrivals += [ALWAYS_THERE] * (place - len(self.arrivals))
-            self.arrivals += self._times(self._arrival, values, place)
+            arrivals = self._times(self._arrival, values)
+            if not self.arrivals:
+                self.arrivals.extend([ALWAYS_THERE] * self._read)
+                self.row_arrivals.extend([ALWAYS_THERE] * len(self.rows))
         elif self.arrivals:
-            self.arrivals += [ALWAYS_THERE] * length
+            arrivals = [ALWAYS_THERE] * length
+        else:
+            return []
+        self.arrivals.extend(arrivals)
+        return arrivals
 
-    def _times(self, name: str, values: Sequence[Any], place: int) -> list[int]:
+    def _times(self, name: str, values: Sequence[Any]) -> list[int]:
         try:
-            return self._seconds.parse_column(values)
+            return self._minutes.parse_column(values)
         except ValueError as error:
             position, reason = error.args
             raise SourceError(
-                f"{self._where}: row {place + position + 1}: {name} is unreadable: {reason}"
+                f"{self._where}: row {self._read + position + 1}: {name} is unreadable: {reason}"
             ) from None
 
 

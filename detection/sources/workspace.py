@@ -129,8 +129,8 @@ class WorkspaceSource:
         size = 0
         try:
             for table, body_size in self._answers(shape, window.start, window.end):
-                if table.arrivals:
-                    pairs = zip(table.rows, table.arrivals, strict=True)
+                if table.row_arrivals:
+                    pairs = zip(table.rows, table.row_arrivals, strict=True)
                     rows += [row for row, moment in pairs if moment <= now]
                 else:
                     rows += table.rows

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from detection.rule.ticks import Seconds, from_datetime, parse, text_of
+from detection.rule.ticks import Minutes, from_datetime, parse, text_of
 from tests import naive
 from tests.strategies import NASTY, START, written
 
@@ -81,13 +81,13 @@ def test_a_datetime_is_the_ticks_of_its_text(moment: datetime, minutes: int) -> 
 @given(st.lists(st.one_of(TIMES, TIMES, TIMES.map(" {}".format)), max_size=12))
 def test_a_column_is_read_as_its_moments_are(values: list[str]) -> None:
     """Reading a whole column gives what reading one moment after the other gives."""
-    assert Seconds().parse_column(values) == [parse(value) for value in values]
+    assert Minutes().parse_column(values) == [parse(value) for value in values]
 
 
 @given(st.lists(st.lists(TIMES, max_size=4), max_size=4))
 def test_columns_read_one_after_the_other_are_read_alike(columns: list[list[str]]) -> None:
     """Seconds remembered from one column change nothing about the next."""
-    seconds = Seconds()
+    seconds = Minutes()
     for values in columns:
         assert seconds.parse_column(values) == [parse(value) for value in values]
 
@@ -95,7 +95,7 @@ def test_columns_read_one_after_the_other_are_read_alike(columns: list[list[str]
 @given(st.lists(st.builds(written, st.integers(START, START + 30_000_000)), max_size=8))
 def test_a_column_written_as_log_analytics_does_is_read_exactly(values: list[str]) -> None:
     """A column with seven fraction digits in every row gives each row's own tick."""
-    assert Seconds().parse_column(values) == [naive.ticks(value) for value in values]
+    assert Minutes().parse_column(values) == [naive.ticks(value) for value in values]
 
 
 @given(
@@ -108,7 +108,7 @@ def test_a_column_names_its_first_unreadable_moment(
 ) -> None:
     """The error holds the position of the first value that is no moment."""
     with pytest.raises(ValueError, match=REFUSED) as caught:
-        Seconds().parse_column([*before, bad, *after])
+        Minutes().parse_column([*before, bad, *after])
     position, reason = caught.value.args
     assert position == len(before)
     assert isinstance(reason, str)
@@ -128,7 +128,7 @@ def test_what_is_no_moment_is_refused(text: str) -> None:
 def test_a_known_second_does_not_excuse_a_bad_fraction(tail: str) -> None:
     """A fraction is read with the same care when the second before it was seen already."""
     with pytest.raises(ValueError, match=REFUSED) as caught:
-        Seconds().parse_column(["2026-03-02T10:00:00.1234567Z", f"2026-03-02T10:00:00.{tail}"])
+        Minutes().parse_column(["2026-03-02T10:00:00.1234567Z", f"2026-03-02T10:00:00.{tail}"])
     assert caught.value.args[0] == 1
 
 
@@ -143,5 +143,5 @@ def test_a_known_second_does_not_excuse_a_bad_fraction(tail: str) -> None:
 def test_texts_that_only_look_right_side_by_side_are_refused(tails: tuple[str, ...]) -> None:
     """Each moment of a column is read on its own: what one lacks, its neighbour cannot lend."""
     with pytest.raises(ValueError, match=REFUSED) as caught:
-        Seconds().parse_column([f"2026-03-02T10:00:00.{tail}" for tail in tails])
+        Minutes().parse_column([f"2026-03-02T10:00:00.{tail}" for tail in tails])
     assert caught.value.args[0] == 0
