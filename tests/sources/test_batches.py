@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from detection.sources.batches import batches, find_frame
+from detection.sources.batches import EDGE, batches, find_frame
 
 # Texts that look like the seams and ends between which rows are cut.
 SEAMS = st.lists(
@@ -97,3 +97,13 @@ def test_rows_of_something_else_are_left_to_the_whole() -> None:
     table = {"name": "T", "columns": [{"name": "a"}], "rows": []}
     body = orjson.dumps({"meta": {"rows": [["1"]]}, "tables": [table]})
     assert find_frame(BytesIO(body)) is None
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_what_surrounds_the_rows_may_be_long(where: str) -> None:
+    """Statistics longer than what is looked through leave the body to the whole, not to half."""
+    table = {"name": "T", "columns": [{"name": "a"}], "rows": [["1"], ["2"]]}
+    much: dict[str, Any] = {"statistics": ["x" * EDGE]}
+    tables: dict[str, Any] = {"tables": [table]}
+    document = much | tables if where == "before" else tables | much
+    assert find_frame(BytesIO(orjson.dumps(document))) is None

@@ -257,3 +257,32 @@ def test_a_row_without_a_time_is_an_error(tmp_path: Path, table: str, row: dict[
     write_table(tmp_path, table, response_of([row, row, row | {"TimeGenerated": "noon"}]))
     with pytest.raises(SourceError, match=rf"{table}\.json: row 3: TimeGenerated is unreadable"):
         RecordedSource(tmp_path)
+
+
+def test_rows_that_cannot_take_part_are_counted_and_not_kept(tmp_path: Path) -> None:
+    """What clauses 2 and 3 rule out under every setting counts as read, arrived and newest."""
+    early, late = text_of(TEN - HOUR), text_of(TEN)
+    known = {"IngestionTime": late}
+    failed = sign_in(ResultType="50034", TimeGenerated=late) | known
+    elsewhere = sign_in(ResourceDisplayName="Microsoft Graph", TimeGenerated=late) | known
+    write_table(tmp_path, SIGN_INS, [sign_in(TimeGenerated=early), failed, elsewhere])
+    listed = operation(OperationNameValue="a/list/action", TimeGenerated=early)
+    started = operation(ActivityStatusValue="Start", TimeGenerated=early)
+    write_table(tmp_path, OPERATIONS, [listed, started])
+    source = RecordedSource(tmp_path)
+    logs = source.read(WINDOW, TEN)
+    assert [row["TimeGenerated"] for row in read_sign_ins(logs)] == [TEN - HOUR]
+    assert [row["ActivityStatusValue"] for row in read_operations(logs)] == ["Start"]
+    assert logs.read == {SIGN_INS: 3, OPERATIONS: 2}
+    assert logs.latest == {SIGN_INS: TEN, OPERATIONS: TEN - HOUR}
+    assert source.read(WINDOW, TEN - 1).read == {SIGN_INS: 1, OPERATIONS: 2}
+    arrivals = source.arrivals(since=TEN - 1, now=TEN, examined=TEN, too_late=0)
+    assert arrivals == Arrivals(earliest=TEN, late=2, too_late=0)
+
+
+def test_a_row_that_cannot_take_part_needs_a_time_all_the_same(tmp_path: Path) -> None:
+    """An unreadable time is an error in every row, named by file and number."""
+    rows = [sign_in(), sign_in(ResultType="1"), sign_in(ResultType="1", TimeGenerated="noon")]
+    write_table(tmp_path, SIGN_INS, response_of(rows))
+    with pytest.raises(SourceError, match=rf"{SIGN_INS}\.json: row 3: TimeGenerated is unreadable"):
+        RecordedSource(tmp_path)
