@@ -1,19 +1,21 @@
 """Builds the parts of a run against Azure out of the settings."""
 
 from collections.abc import Callable
+from math import inf
 
 from azure.identity import DefaultAzureCredential
 from azure.monitor.ingestion import LogsIngestionClient
 from azure.monitor.query import LogsQueryClient
 from azure.storage.blob import ContainerClient
 
-from detection.service import Parts
+from detection.service import AT_ONCE, Parts
 from detection.settings import Service, Settings
 from detection.sinks import Undelivered
 from detection.sinks.ingestion import IngestionSink
+from detection.sources.loganalytics import HERE, Limits
 from detection.sources.workspace import WorkspaceSource
 from detection.state import Unsaved
-from detection.state.blob import CLIENT_OPTIONS, BlobStore
+from detection.state.blob import CLIENT_OPTIONS, BlobStore, longest_waiting
 
 # The key of the storage emulator, the same everywhere and public.
 _EMULATOR = "/devstoreaccount1"
@@ -22,21 +24,26 @@ _EMULATOR_KEY = (
 )
 
 
-def connector(settings: Settings, service: Service) -> Callable[[str], Parts]:
+# The most rows of a window that are correlated in this process.
+_HERE = {"auto": HERE, "python": inf, "workspace": -1}
+
+
+def connector(
+    settings: Settings, service: Service, *, until: float = inf
+) -> Callable[[str], Parts]:
     """Return a function from a workspace's id to its parts; asks no service anything yet.
 
     The clients are shared, for threads as for workspaces, and so is the credential: a managed
-    identity in Azure, elsewhere what the environment or a signed-in tool offers.
+    identity in Azure, elsewhere what the environment or a signed-in tool offers. What may be
+    asked and held at once is shared out among the workspaces that are read at once. From `until`
+    (of time.monotonic) no workspace is asked anything.
     """
     credential = DefaultAzureCredential()
     query = LogsQueryClient(credential, endpoint=service.query_endpoint)
     ingestion = LogsIngestionClient(service.ingestion_endpoint, credential)
-    emulated = service.state_account_url.endswith(_EMULATOR)
-    container = ContainerClient(
-        service.state_account_url,
-        service.state_container,
-        credential=_EMULATOR_KEY if emulated else credential,
-        **CLIENT_OPTIONS,
+    container = _container(service, credential)
+    limits = Limits(until=until, here=_HERE[service.correlate_in]).shared(
+        min(AT_ONCE, len(service.workspace_ids))
     )
     sink = IngestionSink(
         ingestion,
@@ -50,7 +57,8 @@ def connector(settings: Settings, service: Service) -> Callable[[str], Parts]:
             client=query,
             workspace_id=workspace_id,
             alias=service.watchlist_alias,
-            statuses=settings.rule.success_statuses,
+            rule=settings.rule,
+            limits=limits,
         )
         store = BlobStore(container=container, workspace_id=workspace_id)
         if service.dry_run:
@@ -58,3 +66,19 @@ def connector(settings: Settings, service: Service) -> Callable[[str], Parts]:
         return Parts(source, sink, store)
 
     return connect
+
+
+def in_turn(service: Service) -> list[str]:
+    """Return the workspaces, the one first whose last turn is longest ago."""
+    with _container(service, DefaultAzureCredential()) as container:
+        return longest_waiting(container, service.workspace_ids)
+
+
+def _container(service: Service, credential: DefaultAzureCredential) -> ContainerClient:
+    emulated = service.state_account_url.endswith(_EMULATOR)
+    return ContainerClient(
+        service.state_account_url,
+        service.state_container,
+        credential=_EMULATOR_KEY if emulated else credential,
+        **CLIENT_OPTIONS,
+    )

@@ -5,7 +5,7 @@ over, with a state that survives and a sink that keeps what it was given; a `Fus
 at any boundary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -93,7 +93,7 @@ class Simulation:
     body: bytes = b""
     version: int = 0
     delivered: list[bytes] = field(default_factory=list)
-    reported: set[tuple[object, str]] = field(default_factory=set)
+    reported: set[tuple[object, bytes]] = field(default_factory=set)
     windows: list[Window] = field(default_factory=list)
     logs: list[Logs] = field(default_factory=list)
     fuse: Fuse = field(default_factory=Fuse)
@@ -164,8 +164,8 @@ class Simulation:
         late = [time for time in reachable if time <= examined]
         return Arrivals(min(reachable, default=None), len(late), len(times) - len(reachable))
 
-    def read(self, window: Window, now: int) -> Logs:
-        """Return what has arrived of a window."""
+    def parts(self, window: Window, now: int) -> Iterator[Logs]:
+        """Yield what has arrived of a window."""
         self._check_readable()
         logs = as_logs(
             [e for e in self.stream.sign_ins if e.seen_at(now) and _in(window, e)],
@@ -173,7 +173,7 @@ class Simulation:
         )
         self.windows.append(window)
         self.logs.append(logs)
-        return logs
+        yield logs
 
     def _check_readable(self) -> None:
         self.fuse.cross()

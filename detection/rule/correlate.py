@@ -6,7 +6,7 @@ lengths, and everything else about it follows from the ranges reached.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import filterfalse, islice
 from operator import itemgetter
@@ -45,6 +45,7 @@ ADDRESSES_SHOWN = 10
 FIRST_LOOK = 100  # values among which the first few different ones are usually found
 
 T = TypeVar("T")
+Key = str | bytes  # names an operation; bytes, if a workspace's cluster has hashed it already
 
 
 class GroupKey(NamedTuple):
@@ -75,7 +76,7 @@ class Group:
     caller_addresses: list[str]
     first_event: int
     last_event: int
-    operations_at: dict[str, int]
+    operations_at: Mapping[Key, int]
 
 
 @dataclass(frozen=True, slots=True)
