@@ -22,7 +22,7 @@ from detection.rule.rows import (
     SourceState,
 )
 from detection.rule.ticks import text_of
-from detection.sources import Arrivals
+from detection.sources import Arrivals, Correlated
 from detection.state import Tag
 from detection.state.codec import decode, encode
 from detection.window import Timing, Window
@@ -100,6 +100,7 @@ class Simulation:
     unreadable: bool = False
     refusing: bool = False
     outbox_limit: int = OUTBOX_LIMIT
+    correlate: Callable[[Logs, Window], Logs | Correlated] = lambda logs, _: logs
 
     def run(self, now: int, backfill: tuple[int, int] | None = None) -> Outcome:
         """Run the job once, as a process of its own would."""
@@ -164,7 +165,7 @@ class Simulation:
         late = [time for time in reachable if time <= examined]
         return Arrivals(min(reachable, default=None), len(late), len(times) - len(reachable))
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs]:
+    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
         """Yield what has arrived of a window."""
         self._check_readable()
         logs = as_logs(
@@ -173,7 +174,7 @@ class Simulation:
         )
         self.windows.append(window)
         self.logs.append(logs)
-        yield logs
+        yield self.correlate(logs, window)
 
     def _check_readable(self) -> None:
         self.fuse.cross()

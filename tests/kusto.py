@@ -116,6 +116,11 @@ def as_response(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return response(columns, [[_cell(name, row[name]) for name in columns] for row in rows])
 
 
+def body_of(answer: Mapping[str, Any]) -> bytes:
+    """Return an answer as it travels."""
+    return json.dumps(answer).encode()
+
+
 def _cell(name: str, value: Any) -> Any:
     if isinstance(value, list):
         return json.dumps(value)

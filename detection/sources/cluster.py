@@ -20,6 +20,7 @@ from detection.rule.correlate import (
     GroupKey,
     Key,
 )
+from detection.rule.ledger import HASH_BYTES
 from detection.rule.rows import SIGN_IN_TABLE, SignIn
 from detection.rule.select import Chosen
 from detection.rule.terms import fold
@@ -57,7 +58,10 @@ def correlated(
     Raises CutShort where the groups are more than an answer holds.
     """
     asked = workspace.table(asking.addresses(buckets), SIGN_IN_TABLE, "Address", "Matched")
-    addresses = [(address, int(count)) for address, count in asked.table.rows]
+    try:
+        addresses = [(address, int(count)) for address, count in asked.table.rows]
+    except ValueError:
+        raise _unreadable(workspace) from None
     covered = {address for address, _ in addresses if allowlist.covers(address)}
     if len(covered) > ADDRESSES_NAMED:
         raise SourceError(
@@ -69,9 +73,7 @@ def correlated(
     try:
         groups = groups_of(answer.table.rows)
     except (ValueError, TypeError, KeyError):
-        raise SourceError(
-            f"{workspace.where(SIGN_IN_TABLE)}: what its cluster found cannot be read"
-        ) from None
+        raise _unreadable(workspace) from None
     sign_ins = Chosen[SignIn](
         {},
         matched=sum(count for _, count in addresses),
@@ -79,6 +81,10 @@ def correlated(
         without_address=sum(count for address, count in addresses if not address),
     )
     return groups, sign_ins, asked.size + answer.size
+
+
+def _unreadable(workspace: LogAnalytics) -> SourceError:
+    return SourceError(f"{workspace.where(SIGN_IN_TABLE)}: what its cluster found cannot be read")
 
 
 def groups_of(rows: list[Any]) -> list[Group]:
@@ -90,6 +96,8 @@ def groups_of(rows: list[Any]) -> list[Group]:
         values = dict(zip(COLUMNS, row, strict=True))
         names = row[:NAMES]
         keys, times = orjson.loads(values["Keys"]), orjson.loads(values["Times"])
+        if set(map(len, keys)) != {2 * HASH_BYTES}:
+            raise ValueError("an operation's key has another length")
         pairs = zip(map(bytes.fromhex, keys), map(int, times), strict=True)
         operations.setdefault(names, {}).update(pairs)
         described[names] = values
