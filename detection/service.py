@@ -21,7 +21,7 @@ from detection.sources import LogSource
 from detection.state import StateStore
 
 AT_ONCE = 5  # workspaces; the service takes as many queries at once
-TURN = 60.0  # seconds, after which a workspace begins no further window until it is next
+TURN = 60.0  # seconds; then a workspace begins no further window until it is next again
 
 log = logging.getLogger("detection")
 
@@ -41,14 +41,15 @@ def run_workspaces(
     *,
     now: int,
     has_time: Callable[[], bool],
+    turn: float = TURN,
 ) -> list[RunRecord]:
     """Run the job for each workspace, in this order; one that fails or is slow stops no other.
 
-    `now` is in ticks. A workspace whose turn does not come before the time is up is left alone.
-    Returns the records of all windows. Raises DetectionError at the end, naming every workspace
-    that failed and why, so that the host marks the run failed.
+    `now` is in ticks, `turn` in seconds. A workspace whose turn does not come before the time is
+    up is left alone. Returns the records of all windows. Raises DetectionError at the end, naming
+    every workspace that failed and why, so that the host marks the run failed.
     """
-    turns = _Turns(deque(workspace_ids), connect, settings, now, has_time)
+    turns = _Turns(deque(workspace_ids), connect, settings, now, has_time, turn)
     with ThreadPoolExecutor(AT_ONCE, "workspace") as threads:
         for worker in [threads.submit(turns.work) for _ in range(AT_ONCE)]:
             worker.result()
@@ -74,6 +75,7 @@ class _Turns:
     settings: Settings
     now: int
     has_time: Callable[[], bool]
+    turn: float
     records: list[RunRecord] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -99,7 +101,7 @@ class _Turns:
 
     def _run(self, workspace_id: str) -> Outcome:
         asked = Invocation(workspace_id, self.now, self.settings.timing, self.settings.rule)
-        ends = time.monotonic() + TURN
+        ends = time.monotonic() + self.turn
         return run(
             *self.connect(workspace_id),
             asked,

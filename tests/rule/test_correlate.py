@@ -276,9 +276,14 @@ def test_the_key_of_an_operation_says_what_is_known_of_it() -> None:
     rows = [
         operation(EventDataId="E1"),
         operation(EventDataId="~1", TimeGenerated=written(NOON + 1)),
-        operation(EventDataId=None, ResourceId="/R/1", TimeGenerated=written(NOON + 2)),
+        operation(
+            EventDataId=None,
+            ResourceId="/R/1",
+            TimeGenerated=written(NOON + 2),
+            CorrelationId="c|~d",
+        ),
     ]
-    known = f'~[{NOON + 2}, "{GUID}", "microsoft.keyvault/vaults/write", "/r/1", "a", ""]'
+    known = f"~{NOON + 2}|{GUID}|microsoft.keyvault/vaults/write|/r/1|a|c~1~0d"
     [group] = groups([sign_in()], rows[::-1])
     assert list(group.operations_at.items()) == [
         ("E1", NOON),

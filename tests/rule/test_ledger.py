@@ -25,7 +25,7 @@ def group(operations: dict[str, int], *, resource_group: str = "rg") -> Group:
         caller_addresses=[],
         first_event=min(operations.values()),
         last_event=max(operations.values()),
-        operations_at=dict(operations),
+        operations_at=dict(operations.items()),
     )
 
 
