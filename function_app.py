@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 import azure.functions as func
 
-from detection.connect import connector
+from detection.connect import Azure
 from detection.rule.ticks import from_datetime
 from detection.service import run_workspaces
 from detection.settings import Service, Settings
 
-BUDGET = 20 * 60  # seconds, well within functionTimeout in host.json
+BUDGET = 20 * 60  # seconds in which windows are begun, well within functionTimeout in host.json
+LAST_QUERY = BUDGET + 5 * 60  # seconds after which a workspace that does not answer is left alone
 
 app = func.FunctionApp()
 
@@ -24,9 +25,10 @@ def detect(timer: func.TimerRequest) -> None:
     del timer  # late or not, what is due follows from the watermark
     began = time.monotonic()
     settings, service = Settings.of(os.environ), Service.of(os.environ)
+    azure = Azure(settings, service, until=began + LAST_QUERY)
     run_workspaces(
-        service.workspace_ids,
-        connector(settings, service),
+        azure.in_turn(),
+        azure.connector(),
         settings,
         now=from_datetime(datetime.now(UTC)),
         has_time=lambda: time.monotonic() - began < BUDGET,

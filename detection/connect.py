@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from math import inf
 
 from azure.core.exceptions import AzureError
 from azure.identity import DefaultAzureCredential
@@ -10,19 +11,23 @@ from azure.monitor.query import LogsQueryClient
 from azure.storage.blob import ContainerClient
 
 from detection.errors import SourceError
-from detection.service import Parts
+from detection.service import AT_ONCE, Parts
 from detection.settings import Service, Settings
 from detection.sinks import FindingSink, Undelivered
 from detection.sinks.ingestion import IngestionSink
+from detection.sources.loganalytics import HERE, Limits
 from detection.sources.workspace import WorkspaceSource
 from detection.state import StateStore, Unsaved
-from detection.state.blob import CLIENT_OPTIONS, BlobStore
+from detection.state.blob import CLIENT_OPTIONS, BlobStore, longest_waiting
 
 # The key of the storage emulator, the same everywhere and public.
 EMULATOR = "/devstoreaccount1"
 EMULATOR_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
+
+# The most rows of a window that are correlated in this process.
+_HERE = {"auto": HERE, "python": inf, "workspace": -1}
 
 
 class Azure:
@@ -32,13 +37,19 @@ class Azure:
     in Azure, elsewhere what the environment or a signed-in tool offers.
     """
 
-    def __init__(self, settings: Settings, service: Service) -> None:
+    def __init__(self, settings: Settings, service: Service, *, until: float = inf) -> None:
+        """From `until` (of time.monotonic) no workspace is asked anything.
+
+        What may be asked and held at once is shared out among those that are read at once.
+        """
+        at_once = min(AT_ONCE, len(service.workspace_ids))
         # What the credential tried in vain is in the error that is raised, in fewer words.
         logging.getLogger("azure").addHandler(logging.NullHandler())
         self._settings = settings
         self._service = service
         self._credential = DefaultAzureCredential()
         self._query = LogsQueryClient(self._credential, endpoint=service.query_endpoint)
+        self._limits = Limits(until=until, here=_HERE[service.correlate_in]).shared(at_once)
 
     def try_credential(self) -> None:
         """Ask for a token; raises SourceError if none is given."""
@@ -57,7 +68,8 @@ class Azure:
             client=self._query,
             workspace_id=workspace_id,
             alias=self._service.watchlist_alias,
-            statuses=self._settings.rule.success_statuses,
+            rule=self._settings.rule,
+            limits=self._limits,
         )
 
     def sink(self) -> IngestionSink:
@@ -70,32 +82,42 @@ class Azure:
             runs_stream=service.runs_stream,
         )
 
-    def store(self, workspace_id: str) -> BlobStore:
-        """Return the store that remembers a workspace's state; its settings must be there."""
+    def container(self) -> ContainerClient:
+        """Return a client for what states rest in; its settings must be there."""
         service = self._service
         emulated = service.state_account_url.endswith(EMULATOR)
-        container = ContainerClient(
+        return ContainerClient(
             service.state_account_url,
             service.state_container,
             credential=EMULATOR_KEY if emulated else self._credential,
             **CLIENT_OPTIONS,
         )
-        return BlobStore(container=container, workspace_id=workspace_id)
 
+    def store(self, workspace_id: str) -> BlobStore:
+        """Return the store that remembers a workspace's state; its settings must be there."""
+        return BlobStore(container=self.container(), workspace_id=workspace_id)
 
-def connector(settings: Settings, service: Service) -> Callable[[str], Parts]:
-    """Return a function from a workspace's id to its parts.
+    def in_turn(self) -> list[str]:
+        """Return the workspaces, the one first whose last turn is longest ago."""
+        with self.container() as container:
+            return longest_waiting(container, self._service.workspace_ids)
 
-    Where the settings to write or to remember are absent, nothing is written or remembered.
-    """
-    azure = Azure(settings, service)
-    writes = bool(service.ingestion_endpoint) and not service.dry_run
-    sink: FindingSink = azure.sink() if writes else Undelivered()
+    def connector(self) -> Callable[[str], Parts]:
+        """Return a function from a workspace's id to its parts.
 
-    def connect(workspace_id: str) -> Parts:
-        store: StateStore = Unsaved()
-        if service.state_account_url:
-            store = azure.store(workspace_id)
-        return Parts(azure.source(workspace_id), sink, Unsaved(store) if service.dry_run else store)
+        Where the settings to write or to remember are absent, nothing is written or remembered.
+        """
+        service = self._service
+        writes = bool(service.ingestion_endpoint) and not service.dry_run
+        sink: FindingSink = self.sink() if writes else Undelivered()
+        container = self.container() if service.state_account_url else None
 
-    return connect
+        def connect(workspace_id: str) -> Parts:
+            store: StateStore = Unsaved()
+            if container is not None:
+                store = BlobStore(container=container, workspace_id=workspace_id)
+            return Parts(
+                self.source(workspace_id), sink, Unsaved(store) if service.dry_run else store
+            )
+
+        return connect

@@ -10,17 +10,20 @@ delivers nothing.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from detection import records
 from detection.errors import DeliveryError, SourceError
 from detection.records import Header
-from detection.rule.correlate import detect
-from detection.rule.ledger import Outbox
+from detection.rule.correlate import GroupKey, detect
+from detection.rule.ledger import Outbox, Review
+from detection.rule.rows import Logs
 from detection.rule.select import RuleSettings
 from detection.schema import RULE_NAME, Finding, RunRecord
 from detection.sinks import FindingSink
-from detection.sources import Arrivals, LogSource
+from detection.sources import Arrivals, Correlated, LogSource
 from detection.state import StateStore
+from detection.tally import Tally
 from detection.window import (
     INTERVAL,
     VISIBILITY_MARGIN,
@@ -58,6 +61,7 @@ class Outcome:
     findings: list[Finding] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     due: int = 0
+    left: int = 0  # of the windows due, those for which there was no time
 
 
 Progress = Callable[[Sequence[Window]], Iterable[Window]]
@@ -89,13 +93,13 @@ def run(
         if plan.gap is not None:
             job.give_up(*plan.gap)
     job.outcome.due = len(windows)
-    first = True  # it alone reaches back, and is examined however little time there is
-    for window in progress(windows):
-        if not (first or has_time()) or not job.has_room():
+    for examined, window in enumerate(progress(windows)):
+        # The first alone reaches back, and is examined however little time there is.
+        if examined and not has_time():
+            job.outcome.left = len(windows) - examined
             break
-        if not job.examine(window, reach=first):
+        if not job.has_room() or not job.examine(window, reach=not examined):
             break
-        first = False
         job.deliver()
     return job.outcome
 
@@ -150,31 +154,19 @@ class _Job:
     def examine(self, window: Window, *, reach: bool) -> bool:
         """Read a window, decide what is new and write it down; False if it could not be read."""
         began = time.monotonic()
-        asked = self._asked
         try:
             window, arrivals = self._reach_back(window) if reach else (window, Arrivals())
-            logs = self._source.read(window, asked.now)
+            header = self._header(window)
+            review, tally, found = self._detect(window, header)
         except SourceError as error:
             self._owe(window)
             self._remember(records.failure_record(self._header(window), str(error), _since(began)))
             self._fail(str(error))
             self.deliver()
             return False
-        detection = detect(logs, window.start, window.end, asked.rule)
-        emissions = self.state.ledger.review(
-            detection.groups,
-            scope=f"{RULE_NAME}\n{asked.workspace_id}",
-            start=window.start,
-            end=window.end,
-            now=asked.now,
-        )
-        header = self._header(window)
-        found = [records.finding(emission, header) for emission in emissions]
+        review.accept()
         self._advance(window)
-        self._remember(
-            records.run_record(header, logs, detection, emissions, arrivals, _since(began)),
-            found,
-        )
+        self._remember(records.run_record(header, tally, arrivals, _since(began)), found)
         return True
 
     def _owe(self, window: Window) -> None:
@@ -184,6 +176,32 @@ class _Job:
         """
         if self.state.watermark is None and window.mode is not Mode.BACKFILL:
             self.state.watermark = window.end - INTERVAL
+
+    def _detect(self, window: Window, header: Header) -> tuple[Review, Tally, list[Finding]]:
+        """Read a window part by part, and keep of each no more than what it comes to."""
+        asked = self._asked
+        scope = f"{RULE_NAME}\n{asked.workspace_id}"
+        review = Review(self.state.ledger, scope, window.start, window.end, asked.now)
+        tally = Tally()
+        found: list[tuple[int, GroupKey, Finding]] = []
+
+        def take(part: Logs | Correlated) -> None:
+            if isinstance(part, Correlated):
+                logs, detection = part
+            else:
+                logs, detection = part, detect(part, window.start, window.end, asked.rule)
+            emissions = review.of(detection.groups)
+            tally.add(logs, detection, emissions)
+            for emission in emissions:
+                group = emission.group
+                row = records.finding(emission, header)
+                found.append((group.first_event, group.key, row))
+
+        for part in self._source.parts(window, asked.now):
+            take(part)
+            del part  # or its rows would stay while the next are read
+        found.sort(key=itemgetter(0, 1))
+        return review, tally, [row for *_, row in found]
 
     def _reach_back(self, window: Window) -> tuple[Window, Arrivals]:
         """Begin the first window early enough for what has arrived since the last run."""

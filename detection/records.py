@@ -1,16 +1,13 @@
 """The rows of both custom tables, made from what a window came to."""
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detection.rule.correlate import Detection
 from detection.rule.ledger import Emission
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
     SIGN_IN_TABLE,
-    Logs,
     SourceState,
 )
 from detection.rule.select import OTHER_SUCCESS
@@ -25,6 +22,7 @@ from detection.schema import (
     RunRecord,
 )
 from detection.sources import Arrivals
+from detection.tally import Tally
 from detection.window import Window
 
 SUCCESS, WARNING, FAILURE = "Success", "Warning", "Failure"
@@ -91,44 +89,36 @@ def finding(emission: Emission, header: Header) -> Finding:
     )
 
 
-def run_record(
-    header: Header,
-    logs: Logs,
-    detection: Detection,
-    emissions: Sequence[Emission],
-    arrivals: Arrivals,
-    duration_ms: int,
-) -> RunRecord:
+def run_record(header: Header, tally: Tally, arrivals: Arrivals, duration_ms: int) -> RunRecord:
     """Return the row of ManagedIdentityImpactRuns_CL for a window that was examined."""
-    warnings, notes = _remarks(logs, detection, arrivals)
+    warnings, notes = _remarks(tally, arrivals)
     record = empty_record(header, WARNING if warnings else SUCCESS)
-    new = sum(emission.revision == 1 for emission in emissions)
     record.update(
         {
             "Reason": ". ".join(warnings + notes),
             "LateRows": arrivals.late,
             "TooLateRows": arrivals.too_late,
-            "SignInsState": logs.states[SIGN_IN_TABLE.name],
-            "OperationsState": logs.states[OPERATION_TABLE.name],
-            "AllowlistState": logs.states[ALLOWLIST_TABLE.name],
-            "SignInsRead": logs.read.get(SIGN_IN_TABLE.name, len(logs.sign_ins)),
-            "OperationsRead": logs.read.get(OPERATION_TABLE.name, len(logs.operations)),
-            "SignInsMatched": detection.sign_ins.matched,
-            "SignInsExcluded": detection.sign_ins.excluded,
-            "SignInsWithoutIp": detection.sign_ins.without_address,
-            "OperationsMatched": detection.operations.matched,
-            "OperationsSucceededSpelling": detection.operations.other_success,
-            "AllowlistEntries": detection.allowlist.entries,
-            "AllowlistInvalid": list(detection.allowlist.invalid),
-            "LatestSignIn": _text_of(logs.latest.get(SIGN_IN_TABLE.name)),
-            "LatestOperation": _text_of(logs.latest.get(OPERATION_TABLE.name)),
-            "Pairs": sum(group.pairs for group in detection.groups),
-            "Findings": len(detection.groups),
-            "FindingsNew": new,
-            "FindingsUpdated": len(emissions) - new,
-            "FindingsUnchanged": len(detection.groups) - len(emissions),
+            "SignInsState": tally.states[SIGN_IN_TABLE.name],
+            "OperationsState": tally.states[OPERATION_TABLE.name],
+            "AllowlistState": tally.states[ALLOWLIST_TABLE.name],
+            "SignInsRead": tally.sign_ins_read,
+            "OperationsRead": tally.operations_read,
+            "SignInsMatched": tally.sign_ins_matched,
+            "SignInsExcluded": tally.sign_ins_excluded,
+            "SignInsWithoutIp": tally.sign_ins_without_address,
+            "OperationsMatched": tally.operations_matched,
+            "OperationsSucceededSpelling": tally.operations_succeeded,
+            "AllowlistEntries": tally.allowlist_entries,
+            "AllowlistInvalid": list(tally.allowlist_invalid),
+            "LatestSignIn": _text_of(tally.latest.get(SIGN_IN_TABLE.name)),
+            "LatestOperation": _text_of(tally.latest.get(OPERATION_TABLE.name)),
+            "Pairs": tally.pairs,
+            "Findings": tally.groups,
+            "FindingsNew": tally.opened,
+            "FindingsUpdated": tally.emitted - tally.opened,
+            "FindingsUnchanged": tally.groups - tally.emitted,
             "DurationMs": duration_ms,
-            "BytesRead": logs.bytes_read,
+            "BytesRead": tally.bytes_read,
         }
     )
     return record
@@ -201,31 +191,31 @@ def empty_record(header: Header, status: str) -> RunRecord:
     )
 
 
-def _remarks(logs: Logs, detection: Detection, arrivals: Arrivals) -> tuple[list[str], list[str]]:
+def _remarks(tally: Tally, arrivals: Arrivals) -> tuple[list[str], list[str]]:
     """Return what may have hidden a finding, and what is merely worth knowing, as sentences."""
     notes: list[str] = []
     warnings = [
         f"Table {shape.name} is missing: {shape.remedy}"
         for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
-        if logs.states[shape.name] is SourceState.MISSING
+        if tally.states[shape.name] is SourceState.MISSING
     ]
     if arrivals.too_late:
         warnings.append(
             f"{arrivals.too_late} rows arrived later than MAX_LATENESS and were not examined"
         )
-    if detection.allowlist.invalid:
-        entries = ", ".join(map(repr, detection.allowlist.invalid[:10]))
+    if tally.allowlist_invalid:
+        entries = ", ".join(map(repr, tally.allowlist_invalid[:10]))
         warnings.append(
-            f"{len(detection.allowlist.invalid)} allowlist entries cannot be read and exclude "
+            f"{len(tally.allowlist_invalid)} allowlist entries cannot be read and exclude "
             f"nothing: {entries:.300}"
         )
-    if detection.operations.other_success:
+    if tally.operations_succeeded:
         remark = (
-            f"{detection.operations.other_success} changes are spelt {OTHER_SUCCESS} and were "
+            f"{tally.operations_succeeded} changes are spelt {OTHER_SUCCESS} and were "
             "ignored; SUCCESS_STATUSES can add that spelling"
         )
-        (notes if detection.operations.matched else warnings).append(remark)
-    if logs.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
+        (notes if tally.operations_matched else warnings).append(remark)
+    if tally.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
         notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {ALLOWLIST_TABLE.remedy}")
     return warnings, notes
 

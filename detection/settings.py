@@ -51,6 +51,7 @@ FORMS = {
         r"[a-z0-9](-?[a-z0-9]){2,62}", "a container's name", "managed-identity-impact"
     ),
     "WATCHLIST_ALIAS": Form(r"[A-Za-z_][\w-]*", "a watchlist's alias", "NetworkAllowlist"),
+    "CORRELATE_IN": Form(r"auto|python|workspace", "auto, python or workspace", "auto"),
     "DRY_RUN": Form(r"(?i:true|false)", "true or false", "false"),
 }
 
@@ -115,6 +116,7 @@ class Service:
     state_account_url: str
     state_container: str
     watchlist_alias: str
+    correlate_in: str
     dry_run: bool
 
     @classmethod
@@ -159,6 +161,7 @@ class Service:
             state_account_url=text("STATE_ACCOUNT_URL").rstrip("/"),
             state_container=text("STATE_CONTAINER"),
             watchlist_alias=text("WATCHLIST_ALIAS"),
+            correlate_in=text("CORRELATE_IN"),
             dry_run=text("DRY_RUN").lower() == "true",
         )
         if problems:

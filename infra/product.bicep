@@ -21,6 +21,7 @@ type productSettings = {
   SUCCESS_STATUSES: string?
   LOGS_QUERY_ENDPOINT: string?
   WATCHLIST_ALIAS: string?
+  CORRELATE_IN: string?
   DRY_RUN: string?
 }
 
@@ -37,6 +38,7 @@ var defaults = {
   RUNS_STREAM: 'Custom-ManagedIdentityImpactRuns_CL'
   STATE_CONTAINER: 'managed-identity-impact'
   WATCHLIST_ALIAS: 'NetworkAllowlist'
+  CORRELATE_IN: 'auto'
   DRY_RUN: 'false'
 }
 

@@ -5,7 +5,7 @@ over, with a state that survives and a sink that keeps what it was given; a `Fus
 at any boundary, and `reach` is where others may disturb it (tests/faults.py).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from detection.rule.rows import (
     SourceState,
 )
 from detection.rule.ticks import text_of
-from detection.sources import Arrivals
+from detection.sources import Arrivals, Correlated
 from detection.state import Tag
 from detection.state.codec import decode, encode
 from detection.window import Timing, Window
@@ -97,7 +97,7 @@ class Simulation:
     body: bytes = b""
     version: int = 0
     delivered: list[bytes] = field(default_factory=list)
-    reported: set[tuple[object, str]] = field(default_factory=set)
+    reported: set[tuple[object, bytes]] = field(default_factory=set)
     windows: list[Window] = field(default_factory=list)
     logs: list[Logs] = field(default_factory=list)
     fuse: Fuse = field(default_factory=Fuse)
@@ -105,6 +105,7 @@ class Simulation:
     refusing: bool = False
     hurried: bool = False  # there is time for one window a run
     outbox_limit: int = OUTBOX_LIMIT
+    correlate: Callable[[Logs, Window], Logs | Correlated] = lambda logs, _: logs
 
     def run(self, now: int, backfill: tuple[int, int] | None = None) -> Outcome:
         """Run the job once, as a process of its own would."""
@@ -175,8 +176,8 @@ class Simulation:
         late = [time for time in reachable if time <= examined]
         return Arrivals(min(reachable, default=None), len(late), len(times) - len(reachable))
 
-    def read(self, window: Window, now: int) -> Logs:
-        """Return what has arrived of a window."""
+    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+        """Yield what has arrived of a window."""
         self.reach("read")
         self._check_readable()
         logs = as_logs(
@@ -185,7 +186,7 @@ class Simulation:
         )
         self.windows.append(window)
         self.logs.append(logs)
-        return logs
+        yield self.correlate(logs, window)
 
     def _check_readable(self) -> None:
         if self.unreadable:

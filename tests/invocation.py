@@ -6,7 +6,7 @@
 import os
 import sys
 
-from detection.connect import connector
+from detection.connect import Azure
 from detection.rule.ticks import parse
 from detection.service import run_workspaces
 from detection.settings import Service, Settings
@@ -17,7 +17,7 @@ def main(now: int) -> None:
     settings, service = Settings.of(os.environ), Service.of(os.environ)
     run_workspaces(
         service.workspace_ids,
-        connector(settings, service),
+        Azure(settings, service).connector(),
         settings,
         now=now,
         has_time=lambda: True,

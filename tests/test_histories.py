@@ -73,9 +73,9 @@ def after(stream: Stream, schedule: Sequence[int]) -> list[int]:
     return [*schedule, *more]
 
 
-def matched(simulation: Simulation) -> set[tuple[object, str]]:
+def matched(simulation: Simulation) -> set[tuple[object, bytes]]:
     """Return the operations that any window matched, straight from the rule."""
-    found: set[tuple[object, str]] = set()
+    found: set[tuple[object, bytes]] = set()
     for window, logs in zip(simulation.windows, simulation.logs, strict=True):
         for group in detect(logs, window.start, window.end, RuleSettings()).groups:
             found.update((group.key, hashed(key)) for key in group.operations_at)

@@ -19,8 +19,9 @@ BELOW = {
     "sinks": {"sinks", "rule", "errors"},
     "state": {"state", "rule", "errors"},
     "settings": {"rule", "errors", "window"},
-    "records": {"rule", "schema", "sources", "window"},
-    "job": {"records", "rule", "schema", "sources", "sinks", "state", "errors", "window"},
+    "tally": {"rule"},
+    "records": {"rule", "schema", "sources", "tally", "window"},
+    "job": {"records", "rule", "schema", "sources", "sinks", "state", "tally", "errors", "window"},
     "console": {"job", "rule", "schema", "window"},
     "service": {"job", "errors", "schema", "settings", "sinks", "sources", "state"},
     "connect": {"errors", "rule", "service", "settings", "sinks", "sources", "state"},
@@ -37,7 +38,7 @@ EDGES = {
 }
 PURE = {
     *("bisect", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
-    *("hashlib", "itertools", "json", "operator", "re", "typing", "unicodedata"),
+    *("hashlib", "itertools", "struct", "operator", "re", "typing", "unicodedata"),
     *("orjson", "socket"),  # socket only reads addresses: inet_pton
 }
 

@@ -180,7 +180,7 @@ def test_check_finds_everything_in_order(world: World, containers: Containers) -
 
 def test_check_goes_on_after_a_failure_and_says_what_to_fix(world: World) -> None:
     """Each part is tried whatever became of the others, and each failure names its remedy."""
-    world.logs.script("sign_ins", Reply(403, FORBIDDEN))
+    world.logs.script("count_sign_ins", Reply(403, FORBIDDEN))
     del world.logs.tables[OPERATIONS]
     world.ingestion.script(Answer(404))
     world.environment["STATE_CONTAINER"] = "there-is-no-such-container"
@@ -265,11 +265,8 @@ def test_a_recording_of_many_hours_holds_each_row_once(world: World, tmp_path: P
     run(world, "record", "--out", tmp_path / "saved", "--from", start, "--to", end)
     for table in (SIGN_INS, OPERATIONS):
         rows = json.loads((tmp_path / "saved" / f"{table}.json").read_bytes())["tables"][0]["rows"]
-        asked = [
-            call.query
-            for call in world.logs.called({SIGN_INS: "sign_ins"}.get(table, "operations"))
-        ]
-        assert len(asked) == 1 + -(-(parse(end) - parse(start)) // HOUR)
+        asked = [call for call in world.logs.called("recording") if table in call.query]
+        assert len(asked) == -(-(parse(end) - parse(start)) // HOUR)
         times = [row[0] for row in rows]
         assert times
         assert len(set(map(str, rows))) == len(rows)
@@ -296,7 +293,7 @@ def test_a_missing_table_is_not_written(world: World, tmp_path: Path) -> None:
 
 def test_a_recording_that_fails_leaves_no_half_table(world: World, tmp_path: Path) -> None:
     """Where the workspace refuses in the middle, the status is 1 and no table is cut short."""
-    world.logs.script("sign_ins", Reply(), Reply(403, FORBIDDEN))
+    world.logs.script("recording", Reply(403, FORBIDDEN))
     done = run(world, "record", "--out", tmp_path / "saved", "--now", NOW)
     assert done.returncode == 1
     assert list((tmp_path / "saved").iterdir()) == []

@@ -1,7 +1,7 @@
 """The columns of both custom tables, and rows that hold exactly those."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -99,9 +99,9 @@ class Unreadable:
         del since, now, examined, too_late
         return Arrivals()
 
-    def read(self, window: Window, now: int) -> Logs:
+    def parts(self, window: Window, now: int) -> Iterator[Logs]:
         """Fail."""
-        return self._fail(window, now)
+        yield self._fail(window, now)
 
     def _fail(self, window: Window, now: int) -> NoReturn:
         raise SourceError(f"no answer for {window.end} at {now}")

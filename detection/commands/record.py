@@ -135,7 +135,7 @@ def _read(
     hours[-1] = Window(ends[-2] if len(ends) > 1 else start, last, Mode.BACKFILL)
     for hour in terminal.with_progress(hours, stderr):
         try:
-            yield from source.tables(shape, hour.start, hour.end)
+            yield from source.tables(shape, hour, present())
         except NotThere as error:
             raise SourceError(
                 f"{shape.name} went missing while it was recorded ({error}): record again"

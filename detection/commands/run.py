@@ -158,9 +158,9 @@ def _workspaces(
 ) -> Callable[[str], Parts]:
     """Return a function from a workspace's id to its parts; what is shown comes before Azure."""
     # Takes half a second to import, which a run on recorded logs need not wait for.
-    from detection.connect import connector  # noqa: PLC0415
+    from detection.connect import Azure  # noqa: PLC0415
 
-    connect = connector(settings, service)
+    connect = Azure(settings, service).connector()
 
     def parts(workspace_id: str) -> Parts:
         source, sink, store = connect(workspace_id)

@@ -6,7 +6,7 @@ lengths, and everything else about it follows from the ranges reached.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, filterfalse, islice
 from operator import itemgetter
@@ -50,6 +50,7 @@ SUBSCRIPTION_OF = itemgetter(SUBSCRIPTION_ID)
 CALLER_ADDRESS_OF = itemgetter(CALLER_ADDRESS)
 
 Reached = tuple[Operation, int, int]  # an operation and the positions low <= p < high it pairs with
+Key = str | bytes  # names an operation; bytes, if a workspace's cluster has hashed it already
 
 
 class GroupKey(NamedTuple):
@@ -79,7 +80,7 @@ class Group(NamedTuple):
     caller_addresses: list[str]
     first_event: int
     last_event: int
-    operations_at: dict[str, int]
+    operations_at: Mapping[Key, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,19 @@ down, whole, together with the ledger that counts them as reported; only then ar
 """
 
 import hashlib
+import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
-from detection.rule.correlate import Group, GroupKey
+from detection.rule.correlate import Group, GroupKey, Key
 from detection.rule.ticks import DAY
 
 REVISED_FOR = DAY  # a finding takes further operations until it was opened this long ago
+
+HASH_BYTES = 16
+_RECORD = struct.Struct(f">{HASH_BYTES}sq")  # a hashed key, and a time in ticks
 
 Row = Mapping[str, object]
 
@@ -24,23 +28,25 @@ class Reported:
     """A finding that was emitted, with the operations reported in it.
 
     `opened` is the end of the window that opened it, `last_seen` the latest moment at which a
-    run saw one of its operations. `fresh` maps the keys of operations to their latest times
-    (ticks) until `operations()` needs them hashed.
+    run saw one of its operations. `packed` holds the operations as pack() lays them down, `fresh`
+    those that have not been laid down yet.
     """
 
     finding_id: str
     revision: int
     opened: int
     last_seen: int
-    fresh: dict[str, int] = field(default_factory=dict)
-    known: dict[str, int] = field(default_factory=dict)
+    fresh: Mapping[Key, int] = field(default_factory=dict)
+    packed: bytes = b""
 
-    def operations(self) -> dict[str, int]:
-        """Return the latest time of each operation by its hashed key; may be changed in place."""
+    def operations(self) -> dict[bytes, int]:
+        """Return the latest time of each operation by its hashed key."""
+        return unpacked(self.packed) | {hashed(key): time for key, time in self.fresh.items()}
+
+    def settle(self) -> None:
+        """Lay the fresh operations down."""
         if self.fresh:
-            self.known.update((hashed(key), time) for key, time in self.fresh.items())
-            self.fresh = {}
-        return self.known
+            self.packed, self.fresh = pack(self.operations()), {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +65,6 @@ class Ledger:
 
     groups: dict[GroupKey, list[Reported]] = field(default_factory=dict)
 
-    def review(
-        self, groups: Iterable[Group], *, scope: str, start: int, end: int, now: int
-    ) -> list[Emission]:
-        """Take note of the groups of the window (start, end]; return those with news.
-
-        `scope` names rule and workspace, so that equal groups of two workspaces differ; `now` is
-        the moment of the run. All in ticks.
-        """
-        emissions = []
-        for group in groups:
-            emission = self._review(group, scope, start, end, now)
-            if emission is not None:
-                emissions.append(emission)
-        return emissions
-
     def forget(self, horizon: int) -> None:
         """Drop the findings whose operations no later window will reach.
 
@@ -89,29 +80,87 @@ class Ledger:
             else:
                 del self.groups[key]
 
-    def _review(self, group: Group, scope: str, start: int, end: int, now: int) -> Emission | None:
-        findings = self.groups.get(group.key, [])
+
+@dataclass(slots=True)
+class Review:
+    """One window (start, end], reviewed part after part, at the moment `now`; all in ticks.
+
+    `scope` names rule and workspace, so that equal groups of two workspaces differ. The ledger
+    stays as it was until accept(), since a window that cannot be read to its end was not examined.
+    """
+
+    ledger: Ledger
+    scope: str
+    start: int
+    end: int
+    now: int
+    changed: dict[GroupKey, list[Reported]] = field(default_factory=dict)
+
+    def of(self, groups: Iterable[Group]) -> list[Emission]:
+        """Take note of groups, each of which comes once; return those with news."""
+        self._settle()
+        emissions = map(self._emission, groups)
+        return [emission for emission in emissions if emission is not None]
+
+    def accept(self) -> None:
+        """Let the ledger know what was reviewed."""
+        self.ledger.groups.update(self.changed)
+        self.changed = {}
+
+    def _settle(self) -> None:
+        """Lay down what the part before this one left; a window's only part can wait."""
+        for findings in self.changed.values():
+            for finding in findings:
+                finding.settle()
+
+    def _emission(self, group: Group) -> Emission | None:
+        findings = [replace(finding) for finding in self.ledger.groups.get(group.key, [])]
+        known = [finding.operations() for finding in findings]
         new = group.operations_at
         if findings:
-            new = _not_reported(group.operations_at, findings, now)
+            new = self._not_reported(group.operations_at, findings, known)
+            self.changed[group.key] = findings
         if not new:
             return None
         continued = [
-            finding
-            for finding in findings
-            if end - finding.opened < REVISED_FOR
-            and any(start < time <= end for time in finding.operations().values())
+            (finding.opened, finding.finding_id, place)
+            for place, finding in enumerate(findings)
+            if self.end - finding.opened < REVISED_FOR
+            and any(self.start < time <= self.end for time in known[place].values())
         ]
         if continued:
-            finding = max(continued, key=lambda finding: (finding.opened, finding.finding_id))
+            *_, place = max(continued)
+            finding = findings[place]
             finding.revision += 1
-            finding.operations().update((hashed(key), time) for key, time in new.items())
-            finding.last_seen = max(finding.last_seen, now)
+            finding.packed = pack(known[place] | {hashed(key): time for key, time in new.items()})
+            finding.last_seen = max(finding.last_seen, self.now)
         else:
-            finding_id = _finding_id(scope, group.key, next(iter(new)))
-            finding = Reported(finding_id, 1, end, now, fresh=new)
-            self.groups.setdefault(group.key, []).append(finding)
+            finding_id = _finding_id(self.scope, group.key, next(iter(new)))
+            finding = Reported(finding_id, 1, self.end, self.now, fresh=new)
+            self.changed[group.key] = [*findings, finding]
         return Emission(group, finding.finding_id, finding.revision, len(new))
+
+    def _not_reported(
+        self,
+        seen: Mapping[Key, int],
+        findings: list[Reported],
+        known: list[dict[bytes, int]],
+    ) -> dict[Key, int]:
+        """Return the operations that no finding has reported; note the sight of the others."""
+        new: dict[Key, int] = {}
+        sighted = set[int]()
+        for key, time in seen.items():
+            name = hashed(key)
+            holders = [place for place, operations in enumerate(known) if name in operations]
+            for place in holders:
+                known[place][name] = max(known[place][name], time)
+            sighted.update(holders)
+            if not holders:
+                new[key] = time
+        for place in sighted:
+            findings[place].packed, findings[place].fresh = pack(known[place]), {}
+            findings[place].last_seen = max(findings[place].last_seen, self.now)
+        return new
 
 
 @dataclass(slots=True)
@@ -141,26 +190,30 @@ class State:
     outbox: Outbox = field(default_factory=Outbox)
 
 
-def hashed(key: str) -> str:
-    """Return a key as 32 hexadecimal digits, so that what is remembered of it stays small."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def hashed(key: Key) -> bytes:
+    """Return a key as 16 bytes, so that what is remembered of it stays small.
+
+    A key that comes from a workspace's cluster was hashed there already.
+    """
+    if isinstance(key, bytes):
+        return key
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:HASH_BYTES]
 
 
-def _not_reported(seen: dict[str, int], findings: list[Reported], now: int) -> dict[str, int]:
-    """Return the operations that no finding has reported; take note of the sight of the others."""
-    new = {}
-    for key, time in seen.items():
-        name = hashed(key)
-        holders = [finding for finding in findings if name in finding.operations()]
-        for finding in holders:
-            finding.operations()[name] = max(finding.operations()[name], time)
-            finding.last_seen = max(finding.last_seen, now)
-        if not holders:
-            new[key] = time
-    return new
+def pack(operations: Mapping[bytes, int]) -> bytes:
+    """Lay down hashed keys and times in little room: millions may be remembered."""
+    return b"".join(sorted(map(_RECORD.pack, operations.keys(), operations.values())))
 
 
-def _finding_id(scope: str, key: GroupKey, first_operation: str) -> str:
+def unpacked(packed: bytes) -> dict[bytes, int]:
+    """Return what pack() laid down; raises ValueError for anything else."""
+    if len(packed) % _RECORD.size:
+        raise ValueError(f"{len(packed)} bytes are no whole operations")
+    return dict(_RECORD.iter_unpack(packed))
+
+
+def _finding_id(scope: str, group: GroupKey, first_operation: Key) -> str:
     """Name a finding after the first operation reported in it; it is reported in no other."""
-    digest = hashlib.sha256(orjson.dumps([scope, *key, first_operation])).hexdigest()
+    named = orjson.dumps([scope, *group, hashed(first_operation).hex()])
+    digest = hashlib.sha256(named).hexdigest()
     return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"

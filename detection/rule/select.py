@@ -1,6 +1,5 @@
 """Clauses 1 to 3 of the rule: which sign-ins and which operations take part."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -187,9 +186,10 @@ def _key(event_id: str, *known: int | str) -> str:
     """Return an event's id, or "~" and what is known of the event where the id is blank.
 
     An id that itself begins with "~" gets another before it, so that no two kinds are equal.
+    queries/functions.kql names events in the same way.
     """
     if is_blank(event_id):
-        return "~" + json.dumps(known)
+        return "~" + "|".join(str(part).replace("~", "~0").replace("|", "~1") for part in known)
     return "~" + event_id if event_id.startswith("~") else event_id
 
 

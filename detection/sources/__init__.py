@@ -1,7 +1,9 @@
 """Where log rows come from."""
 
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+from detection.rule.correlate import Detection
 from detection.rule.rows import Logs
 from detection.window import Window
 
@@ -18,6 +20,13 @@ class Arrivals(NamedTuple):
     too_late: int = 0
 
 
+class Correlated(NamedTuple):
+    """A part of a window that was correlated, or only counted, where its rows are."""
+
+    logs: Logs  # none of the rows, but all that is known beside them
+    detection: Detection
+
+
 class LogSource(Protocol):
     """Reads one workspace. Every method raises SourceError rather than return less than all."""
 
@@ -28,6 +37,10 @@ class LogSource(Protocol):
         """
         ...
 
-    def read(self, window: Window, now: int) -> Logs:
-        """Return all rows of the window that had arrived at `now`, and the allowlist."""
+    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+        """Yield all rows of the window that had arrived at `now`, in one part or more.
+
+        All rows of one identity (D3) are in one part. Every part has the allowlist, the tables'
+        states and the times of their newest rows.
+        """
         ...

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
@@ -43,15 +44,34 @@ WAIT: Final = 600  # seconds that the service may take for a query, which is its
 READ_TIMEOUT: Final = WAIT + 30
 PATIENCE: Final = 120  # seconds spent between the tries of one query, all in all
 ROW_LIMIT: Final = 500_000  # rows of one answer; the service cuts off what is more
+QUERIES: Final = 5  # at once; the service lets one identity's others wait
+TOGETHER: Final = 100_000  # rows of both tables, of which 40 MB of JSON come at once
+HERE: Final = 4_000_000  # rows of both tables
 
 Sleep = Callable[[float], None]
 
 
 class Limits(NamedTuple):
-    """The most rows that an answer has, and the seconds it may keep silent."""
+    """What one workspace may take while it is read.
+
+    `rows` are the most that an answer has, `silence` the seconds that the service may keep silent,
+    `until` the moment (of time.monotonic) from which nothing is asked any more. `queries` run at
+    once, `together` rows are in memory at once where identities can be told apart, and a window
+    of more than `here` rows is correlated in the workspace.
+    """
 
     rows: int = ROW_LIMIT
     silence: float = READ_TIMEOUT
+    until: float = inf
+    queries: int = QUERIES
+    together: int = TOGETHER
+    here: float = HERE
+
+    def shared(self, among: int) -> "Limits":
+        """Return what each of several workspaces may take that are read at the same time."""
+        return self._replace(
+            queries=max(self.queries // among, 1), together=max(self.together // among, 1)
+        )
 
 
 class Answer(NamedTuple):
@@ -82,8 +102,18 @@ class LogAnalytics:
         """Return what errors call a table of this workspace."""
         return f"{shape.name} in workspace {self._workspace_id}"
 
+    def table(self, query: str, shape: TableShape, *columns: str) -> Answer:
+        """Return what a query gives that sums a table up in these columns, all as text.
+
+        Raises what ask() raises.
+        """
+        summary = shape._replace(columns=columns, required=len(columns), shared=0, timed=False)
+        return self.ask(query, summary)
+
     def ask(self, query: str, shape: TableShape, arrival: str = "") -> Answer:
         """Return what a query gives; `shape` names the table asked, and its columns.
+
+        `arrival` names the column that says when a row came, if there is one.
 
         Raises NotThere for a table that is missing, CutShort for an answer that lacks
         rows, and SourceError for everything else that is not the whole answer.
@@ -100,7 +130,7 @@ class LogAnalytics:
                     raise SourceError(
                         f"{where}: {error}; asked {times}, the next run asks again"
                     ) from None
-                self._sleep(error.pause)
+                self._sleep(min(error.pause, self._time_left(where)))
         raise AssertionError
 
     def _try(self, query: str, shape: TableShape, arrival: str, where: str) -> Answer:
@@ -110,8 +140,16 @@ class LogAnalytics:
             refuse(response.status_code, response.headers, body, shape, where)
         return self._answer(body, shape, arrival, where)
 
+    def _time_left(self, where: str) -> float:
+        """Return the seconds left to ask in, more than none."""
+        left = self._limits.until - time.monotonic()
+        if left <= 0:
+            raise SourceError(f"{where}: no time was left to ask; the next run asks")
+        return left
+
     def _exchange(self, query: str, where: str) -> tuple["HttpResponse", bytes]:
         """Send the request and read the whole body."""
+        silence = min(self._limits.silence, self._time_left(where))
         request = HttpRequest(
             "POST",
             f"/workspaces/{quote(self._workspace_id, safe='')}/query",
@@ -122,7 +160,7 @@ class LogAnalytics:
             response = self._client.send_request(
                 request,
                 stream=True,  # else the SDK decodes the body as well
-                read_timeout=self._limits.silence,
+                read_timeout=silence,
                 retry_total=0,  # or a query that takes ten minutes takes them four times
                 logging_enable=False,  # or the log would hold the token and the query
             )
@@ -134,8 +172,7 @@ class LogAnalytics:
             ) from None
         except ServiceResponseTimeoutError:
             raise MayPass(
-                f"no answer within {self._limits.silence:.0f} s: query a shorter time (LOOKBACK, "
-                "MAX_CATCH_UP)"
+                f"no answer within {silence:.0f} s: query a shorter time (LOOKBACK, MAX_CATCH_UP)"
             ) from None
         except ServiceRequestError as error:
             raise MayPass(

@@ -1,45 +1,50 @@
-"""A Log Analytics workspace: what is asked of it, and how the answers become one window's logs.
+"""A Log Analytics workspace: what is asked of it, and how the answers become a window's parts.
 
-The filters of clauses 2 and 3 run in the workspace, so only rows that can take part travel. The
-tables and the watchlist are read at the same time.
+The filters of clauses 2 and 3 run in the workspace, so only rows that can take part travel, and of
+operations only those of identities that signed in. How many there are is asked first: by that a
+window is cut into parts of some identities each, of which one is in memory at a time, or is left
+to the workspace's own cluster to correlate.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import replace
+from math import inf
+from typing import TYPE_CHECKING, Final
 
 from detection.errors import SourceError
+from detection.rule.correlate import Detection
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
     SIGN_IN_TABLE,
     Logs,
+    Operation,
     SourceState,
     TableShape,
 )
-from detection.rule.ticks import MINUTE, SECOND, parse, text_of
-from detection.sources import Arrivals
-from detection.sources.faults import CutShort, NotThere
-from detection.sources.loganalytics import Answer, Limits, LogAnalytics, Sleep
+from detection.rule.select import Chosen, RuleSettings
+from detection.rule.ticks import MINUTE
+from detection.sources import Arrivals, Correlated
+from detection.sources.asking import Asking
+from detection.sources.buckets import cut, halves
+from detection.sources.cluster import correlated
+from detection.sources.faults import CutShort
+from detection.sources.loganalytics import Limits, LogAnalytics, Sleep
 from detection.sources.queries import query
-from detection.sources.table import INGESTION_TIME, Table
+from detection.sources.reading import Read, rows_of, whole
+from detection.sources.survey import TIMED, Survey, arrived, listed, probed, survey
+from detection.sources.table import Table
 from detection.window import Mode, Window
 
 if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient
 
-AT_ONCE: Final = 3  # queries; the service runs five for one identity and lets the others wait
-TIMED: Final = (SIGN_IN_TABLE, OPERATION_TABLE)
-NARROWEST: Final = SECOND  # a time as short as this is not halved any more
-
-
-class _Read(NamedTuple):
-    """The rows of a table, None for a missing one, and the size of the answers they came in."""
-
-    rows: list[Any] | None
-    size: int = 0
+HOT: Final = 2  # times what is read at once: a bucket with more is the cluster's, if that may be
+IN_CLUSTER: Final = 200_000  # rows correlated there by one query, whose answer may name each
 
 
 class WorkspaceSource:
@@ -51,27 +56,29 @@ class WorkspaceSource:
         client: "LogsQueryClient",
         workspace_id: str,
         alias: str = ALLOWLIST_TABLE.name,
-        statuses: Sequence[str] = ("Success",),
+        rule: RuleSettings = RuleSettings(),  # noqa: B008 - it cannot change
         sleep: Sleep = time.sleep,
         limits: Limits = Limits(),  # noqa: B008 - it cannot change
     ) -> None:
         """Read through `client`, which the caller has opened (`with client:`) and will close.
 
-        `alias` names the watchlist, `statuses` are those of operations that succeeded. Raises
-        ValueError for any that no query can hold.
+        `alias` names the watchlist. Raises ValueError for it, or for a status of `rule`, if no
+        query can hold it.
         """
         self._workspace = LogAnalytics(
             client=client, workspace_id=workspace_id, sleep=sleep, limits=limits
         )
-        self._statuses = tuple(statuses)
-        self._allowlist_query = query("allowlist", alias=alias)
-        self._query(OPERATION_TABLE, 0, 0)
+        self._rule = rule
+        self._limits = limits
+        self._alias = alias
+        query("allowlist", alias=alias)
+        Asking(Window(0, 0, Mode.SCHEDULED), 0, rule).count(OPERATION_TABLE)
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Ask each table what it took in during (since, now]."""
         moments = {"since": since, "now": now, "examined": examined, "too_late": too_late}
-        with _threads() as threads:
-            asked = [threads.submit(self._arrived, shape, moments) for shape in TIMED]
+        with self._threads() as threads:
+            asked = [threads.submit(arrived, self._workspace, shape, moments) for shape in TIMED]
             found = [future.result() for future in asked]
         return Arrivals(
             earliest=min((one.earliest for one in found if one.earliest is not None), default=None),
@@ -79,158 +86,88 @@ class WorkspaceSource:
             too_late=sum(one.too_late for one in found),
         )
 
-    def read(self, window: Window, now: int) -> Logs:
-        """Return the rows of the window that had arrived at `now`, and the allowlist.
+    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+        """Yield first what is known of the window as a whole, then its rows or what they come to.
 
-        Only rows that meet clause 2 or 3 come, so a table without any is empty only if it took in
-        nothing else since the window's start either.
+        A part that turns out to be more than an answer holds is cut in two, so that nothing is
+        left out.
         """
-        with _threads() as threads:
-            reads = {shape: threads.submit(self._timed, shape, window, now) for shape in TIMED}
-            listed = threads.submit(self._allowlist)
-            newest = {shape: threads.submit(self._latest, shape, now) for shape in TIMED}
-            tables = {shape.name: future.result() for shape, future in reads.items()}
-            allowlist = listed.result()
-            latest = {shape.name: future.result() for shape, future in newest.items()}
-        states = {ALLOWLIST_TABLE.name: _state(allowlist)}
-        for name, table in tables.items():
-            states[name] = _state(table, alive=(latest[name] or window.start) > window.start)
-        return Logs(
-            sign_ins=tables[SIGN_IN_TABLE.name].rows or [],
-            operations=tables[OPERATION_TABLE.name].rows or [],
-            allowlist=[entry for (entry,) in allowlist.rows or []],
-            states=states,
-            latest=latest,
-            bytes_read=sum(read.size for read in (*tables.values(), allowlist)),
-        )
+        asking = Asking(window, now, self._rule)
+        with self._threads() as threads:
+            known = survey(self._workspace, asking, self._alias, threads)
+        yield known.strangers()
+        rows = known.rows()
+        everything = sum(rows.values()) > self._limits.here
+        most = IN_CLUSTER if everything else self._limits.together
+        waiting = deque(cut(rows, most) if known.sign_ins else ())
+        while waiting:
+            buckets = waiting.popleft()
+            try:
+                if everything or self._is_hot(sum(rows.get(bucket, 0) for bucket in buckets)):
+                    yield self._correlated(asking, buckets, known)
+                else:
+                    yield self._read(asking, buckets, known)
+            except CutShort:
+                waiting.extendleft(reversed(halves(buckets, rows)))
 
     def probe(self, shape: TableShape, now: int) -> tuple[SourceState, int | None]:
-        """Try the queries for one table on its last minute; return its state and newest row."""
-        read = self._timed(shape, Window(now - MINUTE, now, Mode.SCHEDULED), now)
-        latest = self._latest(shape, now)
-        return _state(read, alive=latest is not None), latest
+        """Count the last minute's rows of one table; return its state and newest row's time."""
+        asking = Asking(Window(now - MINUTE, now, Mode.SCHEDULED), now, self._rule)
+        return probed(self._workspace, asking, shape)
 
     def allowlist(self) -> list[str] | None:
         """Return the watchlist's entries, None where it is missing."""
-        rows = self._allowlist().rows
-        return None if rows is None else [entry for (entry,) in rows]
+        return listed(self._workspace, self._alias)[0]
 
-    def tables(self, shape: TableShape, start: int, end: int) -> Iterator[Table]:
-        """Yield what the rule takes of one table in (start, end], in one piece or several.
+    def tables(self, shape: TableShape, window: Window, now: int) -> Iterator[Table]:
+        """Yield all rows of a table that the rule could take, with the times when they came.
 
         Raises NotThere if the table is missing.
         """
-        for answer in self._answers(shape, start, end):
-            yield answer.table
+        return whole(self._workspace, Asking(window, now, self._rule), shape)
 
-    def _timed(self, shape: TableShape, window: Window, now: int) -> _Read:
-        """Read what the rule takes from one table, as far as it had arrived at `now`."""
-        rows: list[Any] = []
-        size = 0
+    def _is_hot(self, rows: int) -> bool:
+        return rows > HOT * self._limits.together and self._limits.here < inf
+
+    def _read(self, asking: Asking, buckets: range, known: Survey) -> Logs:
+        """Read both tables' rows of some buckets at the same time."""
+        operated = any(known.operations_in(buckets))
+        with self._threads() as threads:
+            reads = [
+                threads.submit(rows_of, self._workspace, asking, shape, buckets)
+                for shape in (TIMED if operated else TIMED[:1])
+            ]
+            sign_ins, operations = ([*(read.result() for read in reads), Read([])])[:2]
+        return replace(
+            known.about,
+            sign_ins=sign_ins.rows,
+            operations=operations.rows,
+            bytes_read=sign_ins.size + operations.size,
+        )
+
+    def _correlated(self, asking: Asking, buckets: range, known: Survey) -> Correlated:
+        """Let the cluster correlate some buckets."""
         try:
-            for table, body_size in self._answers(shape, window.start, window.end):
-                if table.row_arrivals:
-                    pairs = zip(table.rows, table.row_arrivals, strict=True)
-                    rows += [row for row, moment in pairs if moment <= now]
-                else:
-                    rows += table.rows
-                size += body_size
-        except NotThere:
-            return _Read(None)
-        return _Read(rows, size)
-
-    def _answers(self, shape: TableShape, first: int, last: int) -> Iterator[Answer]:
-        """Yield the answers that (first, last] takes: one, or more where that is too much."""
-        spans = [(first, last)]  # each without its start: no row is in two or in none
-        while spans:
-            start, end = spans.pop()
-            try:
-                yield self._workspace.ask(self._query(shape, start, end), shape, INGESTION_TIME)
-            except NotThere as error:
-                if (start, end) == (first, last):
-                    raise
-                raise self._failed(
-                    shape, f"went missing while it was read ({error}): check the workspace"
-                ) from None
-            except CutShort as error:
-                if end - start <= NARROWEST:
-                    problem = (
-                        f"{text_of(start)} to {text_of(end)} cannot be read whole ({error}): "
-                        "one query gives no more, and the window stays due"
-                    )
-                    raise self._failed(shape, problem) from None
-                middle = (start + end) // 2
-                spans += [(middle, end), (start, middle)]
-
-    def _query(self, shape: TableShape, start: int, end: int) -> str:
-        """Return the query for the rows of (start, end]."""
-        if shape is SIGN_IN_TABLE:
-            return query("sign_ins", start=start, end=end)
-        return query("operations", start=start, end=end, statuses=self._statuses)
-
-    def _allowlist(self) -> _Read:
-        """Read the watchlist."""
-        try:
-            answer = self._workspace.ask(self._allowlist_query, ALLOWLIST_TABLE)
-        except NotThere:
-            return _Read(None)
+            groups, sign_ins, size = correlated(self._workspace, asking, buckets, known.allowlist)
         except CutShort as error:
-            raise self._failed(
-                ALLOWLIST_TABLE, f"cannot be read whole ({error}): shorten it"
+            if len(buckets) > 1:
+                raise
+            raise SourceError(
+                f"{self._workspace.where(SIGN_IN_TABLE)}: the operations of one identity are more "
+                f"than one answer of the cluster can name ({error}): set CORRELATE_IN to python"
             ) from None
-        return _Read(answer.table.rows, answer.size)
+        matched, succeeded = known.operations_in(buckets)
+        operations = Chosen[Operation]({}, matched=matched, other_success=succeeded)
+        return Correlated(
+            replace(known.about, bytes_read=size),
+            Detection(groups, sign_ins, operations, known.allowlist),
+        )
 
-    def _latest(self, shape: TableShape, now: int) -> int | None:
-        """Return the time of the table's newest row."""
-        row = self._summary(query("latest", table=shape, now=now), shape, "Latest")
+    @contextmanager
+    def _threads(self) -> Iterator[ThreadPoolExecutor]:
+        """Lend threads; on the first failure what has not begun is dropped."""
+        threads = ThreadPoolExecutor(self._limits.queries, "log-analytics")
         try:
-            return parse(row[0]) if row and row[0] else None
-        except ValueError:
-            raise self._failed(shape, "its newest row has no readable time") from None
-
-    def _arrived(self, shape: TableShape, moments: Mapping[str, int]) -> Arrivals:
-        """Return what came into one table; nothing comes into a missing one."""
-        text = query("arrivals", table=shape, **moments)
-        row = self._summary(text, shape, "Earliest", "Late", "TooLate")
-        if row is None:
-            return Arrivals()
-        earliest, late, too_late = row
-        try:
-            return Arrivals(parse(earliest) if earliest else None, int(late), int(too_late))
-        except ValueError:
-            raise self._failed(shape, "what arrived in it cannot be read") from None
-
-    def _summary(self, text: str, shape: TableShape, *columns: str) -> tuple[str, ...] | None:
-        """Return the one row that a query sums a table up in, None for a missing table."""
-        summary = shape._replace(columns=columns, required=len(columns), shared=0, timed=False)
-        try:
-            rows = self._workspace.ask(text, summary).table.rows
-        except NotThere:
-            return None
-        except CutShort as error:
-            raise self._failed(
-                shape, f"cannot be summed up whole ({error}): the next run tries again"
-            ) from None
-        if len(rows) != 1:
-            raise self._failed(shape, f"is summed up in {len(rows)} rows, not in one")
-        return tuple(rows[0])
-
-    def _failed(self, shape: TableShape, problem: str) -> SourceError:
-        return SourceError(f"{self._workspace.where(shape)}: {problem}")
-
-
-@contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    """Lend threads; on the first failure what has not begun is dropped."""
-    threads = ThreadPoolExecutor(AT_ONCE, "log-analytics")
-    try:
-        yield threads
-    finally:
-        threads.shutdown(cancel_futures=True)
-
-
-def _state(read: _Read, *, alive: bool = False) -> SourceState:
-    """Return a source's state, given whether other rows than those asked for are known of."""
-    if read.rows is None:
-        return SourceState.MISSING
-    return SourceState.OK if read.rows or alive else SourceState.EMPTY
+            yield threads
+        finally:
+            threads.shutdown(cancel_futures=True)

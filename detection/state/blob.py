@@ -8,6 +8,8 @@ can be left behind.
 import gzip
 import uuid
 import zlib
+from collections.abc import Sequence
+from io import BytesIO
 from typing import Any
 
 from azure.core import MatchConditions
@@ -17,7 +19,7 @@ from azure.storage.blob import ContainerClient, ContentSettings, StorageErrorCod
 from detection.errors import StateConflict, StateError
 from detection.rule.ledger import State
 from detection.state import Tag
-from detection.state.codec import RECOVERY, decode, encode
+from detection.state.codec import RECOVERY, decode, pieces
 
 # For the ContainerClient that a BlobStore is given. The SDK's own patience, minutes of waiting
 # between and within four attempts, is too much for a run that must end; with these options it knows
@@ -42,7 +44,7 @@ class BlobStore:
     def __init__(self, *, container: ContainerClient, workspace_id: str) -> None:
         """Use the blob `<workspace_id>.json.gz`; make `container` with CLIENT_OPTIONS."""
         self._container = container
-        self._blob = container.get_blob_client(f"{workspace_id}.json.gz")
+        self._blob = container.get_blob_client(_name_of(workspace_id))
         self._where = self._blob.url.partition("?")[0]  # what follows may be a signature
 
     def load(self) -> tuple[State, Tag]:
@@ -82,7 +84,7 @@ class BlobStore:
             condition = {"match_condition": MatchConditions.IfNotModified, "etag": tag}
         try:
             written = self._blob.upload_blob(
-                gzip.compress(encode(state), mtime=0),  # no time: equal states give equal bytes
+                _packed(state),
                 overwrite=bool(tag),
                 metadata={_WRITE_ID: write_id},
                 # Not as content encoding: clients would unpack it, some of them a part at a time.
@@ -151,6 +153,33 @@ class BlobStore:
                 "to 30 minutes), and check that the account's network rules let it in"
             )
         return StateError(f"{failed}: the service answered {told}; the next run tries again")
+
+
+def longest_waiting(container: ContainerClient, workspace_ids: Sequence[str]) -> list[str]:
+    """Return the workspaces in the order in which their states were written, never first.
+
+    Every turn of a workspace writes its state, so the first has waited longest for the next one.
+    Where the states cannot be listed the order stays: each workspace will say what is wrong.
+    """
+    try:
+        written = {blob.name: blob.last_modified.timestamp() for blob in container.list_blobs()}
+    except AzureError:
+        return list(workspace_ids)
+    return sorted(workspace_ids, key=lambda name: written.get(_name_of(name), 0.0))
+
+
+def _name_of(workspace_id: str) -> str:
+    return f"{workspace_id}.json.gz"
+
+
+def _packed(state: State) -> bytes:
+    """Return the written form, compressed while it is written, as it may be large."""
+    packed = BytesIO()
+    # Without a name and a time equal states give equal bytes.
+    with gzip.GzipFile("", "wb", compresslevel=6, fileobj=packed, mtime=0) as file:
+        for piece in pieces(state):
+            file.write(piece)
+    return packed.getvalue()
 
 
 def _code(error: AzureError) -> str:

@@ -1,5 +1,7 @@
 """The written form of a state: one JSON document with a version."""
 
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -7,9 +9,18 @@ import orjson
 from detection.errors import StateError
 from detection.rule import ticks
 from detection.rule.correlate import GroupKey
-from detection.rule.ledger import Ledger, Outbox, Reported, State
+from detection.rule.ledger import (
+    HASH_BYTES,
+    Ledger,
+    Outbox,
+    Reported,
+    State,
+    pack,
+    unpacked,
+)
 
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)  # version 1 wrote a finding's operations one by one
 RECOVERY = (
     "nothing was changed. Restore an earlier copy, or move it away to start anew: then only the "
     "last hours are examined and their findings are reported again; run a backfill for the rest"
@@ -18,30 +29,48 @@ RECOVERY = (
 
 def encode(state: State) -> bytes:
     """Write a state down."""
-    document = {
+    return b"".join(pieces(state))
+
+
+def pieces(state: State) -> Iterator[bytes]:
+    """Write a state down piece by piece, as the whole may be large."""
+    head = {
         "version": VERSION,
         "watermark": _text_of(state.watermark),
         "arrivals_until": _text_of(state.arrivals_until),
         "watched_from": _text_of(state.watched_from),
-        "groups": [
-            {
-                "key": list(key),
-                "findings": [
-                    {
-                        "id": finding.finding_id,
-                        "revision": finding.revision,
-                        "opened": finding.opened,
-                        "last_seen": finding.last_seen,
-                        "operations": dict(sorted(finding.operations().items())),
-                    }
-                    for finding in findings
-                ],
-            }
-            for key, findings in sorted(state.ledger.groups.items())
-        ],
-        "outbox": {"findings": state.outbox.findings, "runs": state.outbox.runs},
     }
-    return orjson.dumps(document)
+    yield orjson.dumps(head)[:-1] + b',"groups":['
+    yield from _listed(map(_group, sorted(state.ledger.groups.items())))
+    yield b'],"outbox":{"findings":['
+    yield from _listed(state.outbox.findings)
+    yield b'],"runs":['
+    yield from _listed(state.outbox.runs)
+    yield b"]}}"
+
+
+def _listed(items: Iterable[object]) -> Iterator[bytes]:
+    comma = b""
+    for item in items:
+        yield comma + orjson.dumps(item)
+        comma = b","
+
+
+def _group(item: tuple[GroupKey, list[Reported]]) -> dict[str, object]:
+    key, findings = item
+    return {
+        "key": list(key),
+        "findings": [
+            {
+                "id": finding.finding_id,
+                "revision": finding.revision,
+                "opened": finding.opened,
+                "last_seen": finding.last_seen,
+                "operations": b64encode(pack(finding.operations())).decode(),
+            }
+            for finding in findings
+        ],
+    }
 
 
 def decode(body: bytes, where: str) -> State:
@@ -52,7 +81,7 @@ def decode(body: bytes, where: str) -> State:
     try:
         document = orjson.loads(body)
         version = document["version"]
-        if type(version) is int and version == VERSION:  # true is equal to 1
+        if type(version) is int and version in READABLE:  # true is equal to 1
             return _state(document)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StateError(
@@ -74,7 +103,7 @@ def _state(document: dict[str, Any]) -> State:
                 revision=int(finding["revision"]),
                 opened=int(finding["opened"]),
                 last_seen=int(finding["last_seen"]),
-                known={str(key): int(time) for key, time in finding["operations"].items()},
+                packed=_packed(finding["operations"]),
             )
             for finding in group["findings"]
         ]
@@ -88,6 +117,16 @@ def _state(document: dict[str, Any]) -> State:
             [dict(row) for row in outbox["findings"]], [dict(row) for row in outbox["runs"]]
         ),
     )
+
+
+def _packed(operations: Any) -> bytes:
+    """Return a finding's operations as they are kept."""
+    if isinstance(operations, str):
+        return pack(unpacked(b64decode(operations, validate=True)))
+    known = {bytes.fromhex(key): int(time) for key, time in operations.items()}
+    if any(len(key) != HASH_BYTES for key in known):
+        raise ValueError("an operation's key has another length")
+    return pack(known)
 
 
 def _text_of(moment: int | None) -> str | None:

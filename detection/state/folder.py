@@ -9,12 +9,13 @@ import contextlib
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from detection.errors import StateConflict, StateError, UsageError
 from detection.rule.ledger import State
 from detection.state import Tag
-from detection.state.codec import decode, encode
+from detection.state.codec import decode, pieces
 
 _VERSION = re.compile(r"state-(\d{10})\.json", re.ASCII)
 
@@ -56,7 +57,7 @@ class FolderStore:
         version = int(tag) + 1
         path = self._path(version)
         try:
-            self._link(encode(state), path)
+            self._link(pieces(state), path)
             # A version that was removed could be linked again by a run that had read the one
             # before it: a newer one is there then.
             if max(self._versions()) > version:
@@ -74,12 +75,12 @@ class FolderStore:
                     self._path(older).unlink()
         return str(version)
 
-    def _link(self, body: bytes, path: Path) -> None:
+    def _link(self, body: Iterable[bytes], path: Path) -> None:
         """Put `body` at `path`, whole, on disk, and only if nothing is there."""
         handle, name = tempfile.mkstemp(dir=self._folder, prefix=".state-")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(body)
+                file.writelines(body)
                 file.flush()
                 os.fsync(file.fileno())
             os.link(name, path)

@@ -1,6 +1,5 @@
 """Clauses 4 and 5: the whole rule against nested loops, and what a finding says."""
 
-import json
 from dataclasses import replace
 from random import Random
 
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.rule.correlate import Group, detect
+from detection.rule.correlate import Group, Key, detect
 from detection.rule.rows import Logs
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import HOUR
@@ -45,10 +44,12 @@ def groups(
     return detect(as_logs(sign_ins, operations, allowlist), START, END, RuleSettings()).groups
 
 
-def identity(key: str) -> tuple[object, ...]:
+def identity(key: Key) -> tuple[object, ...]:
     """Return an operation's key as the naive reading names it."""
-    if key.startswith("~["):
-        return tuple(json.loads(key[1:]))
+    assert isinstance(key, str)
+    if key.startswith("~") and not key.startswith("~~"):
+        time, *texts = (part.replace("~1", "|").replace("~0", "~") for part in key[1:].split("|"))
+        return (int(time), *texts)
     return ("EventDataId", key.removeprefix("~"))
 
 
@@ -275,9 +276,14 @@ def test_the_key_of_an_operation_says_what_is_known_of_it() -> None:
     rows = [
         operation(EventDataId="E1"),
         operation(EventDataId="~1", TimeGenerated=written(NOON + 1)),
-        operation(EventDataId=None, ResourceId="/R/1", TimeGenerated=written(NOON + 2)),
+        operation(
+            EventDataId=None,
+            ResourceId="/R/1",
+            TimeGenerated=written(NOON + 2),
+            CorrelationId="c|~d",
+        ),
     ]
-    known = f'~[{NOON + 2}, "{GUID}", "microsoft.keyvault/vaults/write", "/r/1", "a", ""]'
+    known = f"~{NOON + 2}|{GUID}|microsoft.keyvault/vaults/write|/r/1|a|c~1~0d"
     [group] = groups([sign_in()], rows[::-1])
     assert list(group.operations_at.items()) == [
         ("E1", NOON),

@@ -3,7 +3,7 @@
 import pytest
 
 from detection.rule.correlate import Group, GroupKey
-from detection.rule.ledger import Emission, Ledger
+from detection.rule.ledger import Emission, Ledger, Review
 from detection.rule.ticks import DAY, HOUR, MINUTE
 
 NOON = 500_000 * HOUR
@@ -25,7 +25,7 @@ def group(operations: dict[str, int], *, resource_group: str = "rg") -> Group:
         caller_addresses=[],
         first_event=min(operations.values()),
         last_event=max(operations.values()),
-        operations_at=operations,
+        operations_at=dict(operations.items()),
     )
 
 
@@ -34,7 +34,10 @@ def review(
 ) -> list[Emission]:
     """Review one window, of two hours unless told otherwise, at the moment it ends."""
     begin = end - 2 * HOUR if start is None else start
-    return ledger.review(groups, scope=scope, start=begin, end=end, now=end)
+    reviewed = Review(ledger, scope, begin, end, now=end)
+    emissions = reviewed.of(groups)
+    reviewed.accept()
+    return emissions
 
 
 def told(emissions: list[Emission]) -> list[tuple[int, int]]:

@@ -15,8 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
-from detection.rule.ticks import SECOND, parse
-from detection.sources.queries import FOLDER, Value, query
+from detection.rule.select import RuleSettings
+from detection.rule.ticks import HOUR, SECOND, parse
+from detection.sources import cluster, survey
+from detection.sources.asking import Asking
+from detection.sources.queries import FOLDER, Query, Value, query
+from detection.window import Mode, Window
 from tests.language_service import KQL, Column, Schema, bind_queries, language_service
 from tests.support import ROOT
 
@@ -32,12 +36,13 @@ WATCHLIST: list[Column] = [
     {"name": "IPOrRange", "type": "string"},
 ]
 
-WINDOW: dict[str, Value] = {"start": NOW - 1, "end": NOW}
+MOMENTS: dict[str, Value] = {"start": NOW - 1, "end": NOW, "now": NOW}
+WINDOW = Window(NOW - 1, NOW, Mode.SCHEDULED)
 ARRIVALS: dict[str, Value] = {"since": NOW - 2, "now": NOW, "examined": NOW - 1, "too_late": 0}
 SAMPLES: list[tuple[str, dict[str, Value]]] = [
-    ("sign_ins", WINDOW),
-    ("operations", {**WINDOW, "statuses": ("Success",)}),
-    ("operations", {**WINDOW, "statuses": ("Success", 'a "quoted" \\ one', "{start}", "\u00e9")}),
+    ("sign_ins", MOMENTS),
+    ("operations", {**MOMENTS, "statuses": ("Success",)}),
+    ("operations", {**MOMENTS, "statuses": ("Success", 'a "quoted" \\ one', "{start}", "\u00e9")}),
     ("allowlist", {"alias": "NetworkAllowlist"}),
     ("arrivals", {**ARRIVALS, "table": SIGN_IN_TABLE}),
     ("arrivals", {**ARRIVALS, "table": OPERATION_TABLE}),
@@ -46,16 +51,53 @@ SAMPLES: list[tuple[str, dict[str, Value]]] = [
 ]
 
 
+def column(name: str, kind: str = "string") -> Column:
+    """Describe a column."""
+    return {"name": name, "type": kind}
+
+
 def timed(shape: TableShape) -> list[Column]:
     """Return the columns that the reader expects of a table."""
-    names = (*shape.columns, "IngestionTime")
-    moments = ("TimeGenerated", "IngestionTime")
-    return [{"name": n, "type": "datetime" if n in moments else "string"} for n in names]
+    time, *texts = shape.columns
+    return [column(time, "datetime"), *map(column, texts)]
 
 
+CORRELATED = {
+    **dict.fromkeys(cluster.COLUMNS[:3], "string"),
+    **dict.fromkeys(("DataPlaneAccesses", "MgmtPlaneOps", "DistinctSignIns", "Part"), "long"),
+    **dict.fromkeys(("FirstEvent", "LastEvent"), "datetime"),
+}
+
+# What is put together of several files: the question, and the columns that the reader expects.
+ASKING = Asking(WINDOW, NOW, RuleSettings(HOUR, ("Success", 'a "quoted" one')))
+ADDRESSES = ("198.51.100.7", "2001:db8::1")
+BOTH = range(3, 8)
+COUNTS = [column(name, "long") for name in ("Bucket", *survey.COLUMNS)]
+ASKED: dict[str, tuple[Query, list[Column]]] = {
+    "count_sign_ins": (ASKING.count(SIGN_IN_TABLE), COUNTS[:2]),
+    "count_operations": (ASKING.count(OPERATION_TABLE), COUNTS),
+    "read_sign_ins": (ASKING.rows(SIGN_IN_TABLE, BOTH, NOW - 1, NOW), timed(SIGN_IN_TABLE)),
+    "read_operations": (ASKING.rows(OPERATION_TABLE, BOTH, NOW - 1, NOW), timed(OPERATION_TABLE)),
+    "recording": (
+        ASKING.recording(SIGN_IN_TABLE, NOW - 1, NOW),
+        [*timed(SIGN_IN_TABLE), column("IngestionTime", "datetime")],
+    ),
+    "recording ": (
+        ASKING.recording(OPERATION_TABLE, NOW - 1, NOW),
+        [*timed(OPERATION_TABLE), column("IngestionTime", "datetime")],
+    ),
+    "addresses": (ASKING.addresses(BOTH), [column("Address"), column("Matched", "long")]),
+    "correlate": (
+        ASKING.correlate(BOTH, ADDRESSES),
+        [column(name, CORRELATED.get(name, "dynamic")) for name in cluster.COLUMNS],
+    ),
+}
+
+
+ARRIVED = [column("IngestionTime", "datetime"), column("Bucket", "long")]
 RESULTS: dict[str, list[Column]] = {
-    "sign_ins": timed(SIGN_IN_TABLE),
-    "operations": timed(OPERATION_TABLE),
+    "sign_ins": [*timed(SIGN_IN_TABLE), *ARRIVED],
+    "operations": [*timed(OPERATION_TABLE), *ARRIVED],
     "allowlist": [{"name": name, "type": "string"} for name in ALLOWLIST_TABLE.columns],
     "arrivals": [
         {"name": "Earliest", "type": "datetime"},
@@ -86,17 +128,22 @@ def bind(
 
 def filled() -> list[str]:
     """Return every query with sample values."""
-    return [query(name, **values) for name, values in SAMPLES]
+    texts = [query(name, **values) for name, values in SAMPLES]
+    return [*texts, *(text for text, _ in ASKED.values())]
 
 
 def expected() -> list[dict[str, Any]]:
     """Return what the service should say of them."""
-    return [{"diagnostics": [], "columns": RESULTS[name]} for name, _ in SAMPLES]
+    columns = [*(RESULTS[name] for name, _ in SAMPLES), *(found for _, found in ASKED.values())]
+    return [{"diagnostics": [], "columns": found} for found in columns]
 
 
 def test_every_query_has_a_sample() -> None:
     """No query file is left out of these tests."""
-    assert {path.stem for path in FOLDER.glob("*.kql")} == {name for name, _ in SAMPLES}
+    named = (
+        {name for name, _ in SAMPLES} | set(map(str.strip, ASKED)) | {"functions"}
+    )  # which all others hold
+    assert {path.stem for path in FOLDER.glob("*.kql")} == named
 
 
 def test_queries_bind(packages: Path) -> None:
@@ -149,7 +196,7 @@ def test_schema_is_the_published_one(table: str) -> None:
 
 def test_moments_keep_their_ticks() -> None:
     """A bound is written to the tick, as a row's time is."""
-    text = query("sign_ins", start=NOW - SECOND - 1, end=NOW + 1)
+    text = query("sign_ins", start=NOW - SECOND - 1, end=NOW + 1, now=NOW)
     assert "> datetime(2026-03-14T09:59:58.9999999Z)" in text
     assert "<= datetime(2026-03-14T10:00:00.0000001Z)" in text
 
@@ -202,14 +249,14 @@ def test_an_alias_is_one_literal_or_refused(alias: str) -> None:
 def test_hostile_statuses_are_refused(status: str) -> None:
     """A status with anything that cannot be seen never gets into a query."""
     with pytest.raises(ValueError, match="characters"):
-        query("operations", **WINDOW, statuses=("Success", status))
+        query("operations", **MOMENTS, statuses=("Success", status))
 
 
 @given(st.lists(st.text(st.sampled_from('a "\\)(|{},/\n\u00e9')), min_size=1, max_size=3))
 def test_statuses_are_literals_or_refused(statuses: list[str]) -> None:
     """What is accepted as statuses can be read back from the query as the same texts."""
     try:
-        text = query("operations", **WINDOW, statuses=tuple(statuses))
+        text = query("operations", **MOMENTS, statuses=tuple(statuses))
     except ValueError:
         assert any("\n" in status for status in statuses)
         return
@@ -240,10 +287,10 @@ def read_texts(text: str) -> list[str]:
         ("allowlist", {"alias": None}),
         ("allowlist", {"alias": 1.5}),
         ("allowlist", {"alias": ["a"]}),
-        ("sign_ins", {"start": 0, "end": 10**20}),
-        ("sign_ins", {"start": -(10**20), "end": 0}),
-        ("operations", {**WINDOW, "statuses": ()}),
-        ("operations", {**WINDOW, "statuses": (1,)}),
+        ("sign_ins", {"start": 0, "end": 10**20, "now": 0}),
+        ("sign_ins", {"start": -(10**20), "end": 0, "now": 0}),
+        ("operations", {**MOMENTS, "statuses": ()}),
+        ("operations", {**MOMENTS, "statuses": (1,)}),
         ("latest", {"now": NOW, "table": SIGN_IN_TABLE._replace(name="T | take 1")}),
         ("latest", {"now": NOW, "table": SIGN_IN_TABLE._replace(name="T-1")}),
     ],

@@ -4,23 +4,13 @@ duckdb-kql translates KQL to DuckDB's SQL, with filters measured on Microsoft's 
 generated table is filtered by a query there; the rule, given what is left, must choose exactly
 what it chooses from the whole table.
 
-duckdb-kql lacks three things, so a query's text is prepared before it is translated:
-
-- `ingestion_time()` becomes a column of that name;
-- `column_ifexists("X", "")` becomes X, as the test's tables have every column;
-- moments become whole ticks, in the literals as in the tables, because DuckDB compares them by
-  the microsecond, ten ticks.
-
 The filters stay as they are. (One thing differs: DuckDB ignores case beyond ASCII, so a long s is
 an S there. That only matters inside the words that the filters name, where no test puts one.)
 """
 
-import re
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
-import duckdb_kql
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -28,9 +18,9 @@ from hypothesis import strategies as st
 from detection.rule.allowlist import Allowlist
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.select import Chosen, RuleSettings, choose_operations, choose_sign_ins
-from detection.rule.ticks import parse
 from detection.sources import Arrivals
 from detection.sources.queries import query
+from tests import kusto
 from tests.strategies import (
     END,
     HOUR,
@@ -43,7 +33,6 @@ from tests.strategies import (
     sign_in,
 )
 
-INGESTED = "IngestionTimeOfRow"
 EXAMPLES = settings().max_examples
 
 # Names around the words that the filters look for, with what bounds a term and what does not.
@@ -73,38 +62,13 @@ NAMES = st.builds(
 @pytest.fixture(scope="module")
 def database() -> Any:
     """Return a database with both tables and the watchlist, empty."""
-    connection = duckdb_kql.connect()
-    for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
-        time, *texts = shape.columns
-        columns = ", ".join([f"{time} BIGINT", *(f'"{name}" VARCHAR' for name in texts)])
-        connection.execute(f"CREATE TABLE {shape.name} ({columns}, {INGESTED} BIGINT)")
-    connection.execute(
-        f"CREATE TABLE {ALLOWLIST_TABLE.name} "
-        '("_DTItemId" VARCHAR, "LastUpdatedTimeUTC" BIGINT, "IPOrRange" VARCHAR)'
-    )
-    return connection
-
-
-@cache
-def to_sql(text: str) -> str:
-    """Prepare and translate a query."""
-    text = text.replace("ingestion_time()", INGESTED)
-    text = re.sub(r'column_ifexists\("(\w+)", (""|datetime\(null\))\)', r"\1", text)
-    text = re.sub(r"datetime\((\d[^)]+)\)", lambda match: f"long({parse(match[1])})", text)
-    text = re.sub(r'_GetWatchlist\("(\w+)"\)', r"\1", text)
-    text = text.replace("datetime(null)", "long(null)")
-    assert "datetime" not in text
-    return str(duckdb_kql.to_sql(text))
+    return kusto.database()
 
 
 def run(database: Any, table: str, rows: Sequence[Sequence[Any]], text: str) -> list[Any]:
     """Return what a query makes of a table of these rows."""
-    database.execute(f"DELETE FROM {table}")  # noqa: S608 (a table of this test)
-    if rows:
-        columns = list(map(list, zip(*rows, strict=True)))
-        places = ", ".join(["unnest(?)"] * len(columns))
-        database.execute(f"INSERT INTO {table} SELECT {places}", columns)
-    return list(database.execute(to_sql(text)).fetchall())
+    kusto.fill(database, table, rows)
+    return [tuple(row.values()) for row in kusto.ask(database, text)]
 
 
 def left(
@@ -112,17 +76,19 @@ def left(
 ) -> list[list[Any]]:
     """Return the rows that a query leaves of each table, as the rule is given them.
 
-    All tables are asked at once, as the time of ingestion, which these queries do not look at,
-    can say which table a row is of. Half of the blank texts are null there.
+    All tables are asked at once, as a correlation id can say which table a row is of; the buckets
+    are looked at elsewhere. Half of the blank texts are null there.
     """
     asked = [
-        [row[0], *(value or (None if at % 2 else "") for value in row[1:]), number]
+        [row[0], *(value or (None if at % 2 else "") for value in row[1:-1]), tag, None]
         for number, rows in enumerate(tables)
         for at, row in enumerate(rows)
+        for tag in [f"{number} {row[-1]}"]
     ]
     found: list[list[Any]] = [[] for _ in tables]
-    for time, *texts, number in run(database, shape.name, asked, text):
-        found[number].append((time, *(value or "" for value in texts)))
+    for time, *texts, tag, _, _ in run(database, shape.name, asked, text):
+        number, _, correlation = tag.partition(" ")
+        found[int(number)].append((time, *(value or "" for value in texts), correlation))
     return found
 
 
@@ -140,7 +106,7 @@ def comparable(chosen: Chosen[Any]) -> object:
 def check_sign_ins(database: Any, drawn: Sequence[Scenario]) -> None:
     """Assert that the rule chooses the same of all sign-ins as of those that the query leaves."""
     logs = [scenario.logs() for scenario in drawn]
-    text = query("sign_ins", start=START, end=END)
+    text = query("sign_ins", start=START, end=END, now=END)
     tables = left(database, SIGN_IN_TABLE, [each.sign_ins for each in logs], text)
     for each, rows in zip(logs, tables, strict=True):
         allowlist = Allowlist.of(each.allowlist)
@@ -152,7 +118,7 @@ def check_operations(database: Any, drawn: Sequence[Scenario], statuses: tuple[s
     """Assert that the rule chooses the same of all operations as of those that the query leaves."""
     rule = RuleSettings(HOUR, statuses)
     logs = [scenario.logs() for scenario in drawn]
-    text = query("operations", start=START, end=END, statuses=statuses)
+    text = query("operations", start=START, end=END, now=END, statuses=statuses)
     tables = left(database, OPERATION_TABLE, [each.operations for each in logs], text)
     for each, rows in zip(logs, tables, strict=True):
         whole = choose_operations(each.operations, START, END, rule)
@@ -210,9 +176,9 @@ def test_rows_are_really_filtered(database: Any) -> None:
     used = [sign_in(), sign_in(ServicePrincipalId="")]  # which is counted, though it pairs not
     sign_ins = [sign_in(ResultType="1"), sign_in(ResourceDisplayName="Vaults"), *used]
     logs = as_logs(sign_ins, operations)
-    text = query("sign_ins", start=START, end=END)
+    text = query("sign_ins", start=START, end=END, now=END)
     assert left(database, SIGN_IN_TABLE, [logs.sign_ins], text) == [logs.sign_ins[2:]]
-    text = query("operations", start=START, end=END, statuses=("Success",))
+    text = query("operations", start=START, end=END, now=END, statuses=("Success",))
     found = left(database, OPERATION_TABLE, [logs.operations], text)
     assert found == [logs.operations[4:6]]
 

@@ -3,9 +3,11 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -17,9 +19,10 @@ from azure.core.exceptions import ClientAuthenticationError
 from detection.errors import SourceError
 from detection.job import Invocation, run
 from detection.rule.rows import SIGN_IN_TABLE, Logs, SourceState
+from detection.rule.select import RuleSettings
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
 from detection.settings import Settings
-from detection.sources import Arrivals
+from detection.sources import Arrivals, Correlated
 from detection.sources.loganalytics import Limits, LogAnalytics
 from detection.sources.queries import query
 from detection.sources.recorded import RecordedSource
@@ -115,6 +118,19 @@ def operation(time: int, **values: object) -> dict[str, Any]:
     } | values
 
 
+def read(source: WorkspaceSource) -> Logs:
+    """Return all parts of the window put together."""
+    parts = [
+        part.logs if isinstance(part, Correlated) else part for part in source.parts(WINDOW, TEN)
+    ]
+    return replace(
+        parts[-1],
+        sign_ins=[row for part in parts for row in part.sign_ins],
+        operations=[row for part in parts for row in part.operations],
+        bytes_read=sum(part.bytes_read for part in parts),
+    )
+
+
 def ids(logs: Logs) -> tuple[list[str], list[str]]:
     """Return the ids of the rows read, in order."""
     sign_ins, operations = read_sign_ins(logs), read_operations(logs)
@@ -154,8 +170,7 @@ def test_a_scenario_over_http_is_the_recorded_one(scenario: str, tmp_path: Path)
 
         def source_for(settings: Settings, now: int) -> WorkspaceSource:
             service.present = now
-            statuses = settings.rule.success_statuses
-            return WorkspaceSource(client=client, workspace_id=WORKSPACE, statuses=statuses)
+            return WorkspaceSource(client=client, workspace_id=WORKSPACE, rule=settings.rule)
 
         queried = play(scenario, tmp_path / "2", source_for)
     assert service.complaints == []
@@ -165,7 +180,7 @@ def test_a_scenario_over_http_is_the_recorded_one(scenario: str, tmp_path: Path)
 
 def test_the_whole_answer_is_read(connect: Connect) -> None:
     """Rows, entries, states and the newest times come from one read, and the bytes are counted."""
-    logs = connect().read(WINDOW, TEN)
+    logs = read(connect())
     assert ids(logs) == ([f"s{n}" for n in range(8)], [f"o{n}" for n in range(8)])
     assert logs.allowlist == ["192.0.2.0/24", "203.0.113.5"]
     assert set(logs.states.values()) == {SourceState.OK}
@@ -178,7 +193,7 @@ def test_the_token_is_asked_for_the_endpoint(
 ) -> None:
     """The scope is the endpoint's default, which is what other clouds need too."""
     credential = FakeCredential()
-    connect(credential).read(WINDOW, TEN)
+    read(connect(credential))
     assert set(credential.scopes) == {f"{service.endpoint}/.default"}
 
 
@@ -189,7 +204,7 @@ def test_a_missing_table_counts_as_empty(
     """A table or watchlist that is not there is Missing, gives nothing, and hinders no other."""
     del service.tables[table]
     source = connect()
-    logs = source.read(WINDOW, TEN)
+    logs = read(source)
     assert logs.states[table] is SourceState.MISSING
     assert [state for name, state in logs.states.items() if name != table] == [SourceState.OK] * 2
     assert source.arrivals(since=0, now=TEN, examined=TEN, too_late=0) == Arrivals()
@@ -203,7 +218,7 @@ def test_only_the_known_code_means_a_missing_table(
     problem = f"Failed to resolve table or column expression named '{SIGN_INS}'"
     service.script("sign_ins", Reply(400, json_body(semantic(code, problem))))
     with pytest.raises(SourceError, match="the query was refused"):
-        connect().read(WINDOW, TEN)
+        read(connect())
 
 
 def test_rows_that_take_no_part_keep_a_table_from_looking_empty(
@@ -213,7 +228,7 @@ def test_rows_that_take_no_part_keep_a_table_from_looking_empty(
     service.tables[SIGN_INS] = [sign_in(TEN - MINUTE, ResultType="7000215")]
     service.tables[OPERATIONS] = [operation(TEN - 3 * HOUR)]
     service.tables[ALLOWLIST] = []
-    logs = connect().read(WINDOW, TEN)
+    logs = read(connect())
     assert ids(logs) == ([], [])
     assert logs.states == {
         SIGN_INS: SourceState.OK,
@@ -227,7 +242,7 @@ def test_rows_of_the_future_wait(connect: Connect, service: LogAnalyticsService)
     """A row ingested after the moment of reading has not arrived."""
     for row, ingested in zip(service.tables[SIGN_INS], (TEN - 1, TEN, TEN + 1, None), strict=False):
         row["IngestionTime"] = ingested and text_of(ingested)
-    assert ids(connect().read(WINDOW, TEN))[0] == ["s0", "s1", "s3", "s4", "s5", "s6", "s7"]
+    assert ids(read(connect()))[0] == ["s0", "s1", "s3", "s4", "s5", "s6", "s7"]
 
 
 def test_arrivals_of_both_tables_are_put_together(
@@ -306,7 +321,7 @@ FAILURES = {
     "200-error": (Reply(error=TOO_MANY), "cannot be", 0),
     "200-other-error": (Reply(error={"code": "Strange", "message": "odd"}), "Strange: odd", 0),
 }
-KINDS = ("sign_ins", "operations", "allowlist", "latest")
+KINDS = ("sign_ins", "operations", "allowlist", "latest", "count_sign_ins", "count_operations")
 
 
 CASES = [(name, kind) for name in FAILURES for kind in KINDS]
@@ -321,7 +336,7 @@ def test_no_failure_looks_like_an_empty_result(
     reply, said, tries = FAILURES[name]
     service.script(kind, *[reply] * 40)
     with pytest.raises(SourceError) as caught:
-        connect().read(WINDOW, TEN)
+        read(connect())
     message = str(caught.value)
     assert said in message
     assert WORKSPACE in message
@@ -351,7 +366,7 @@ def test_a_failure_that_passes_is_survived(
 ) -> None:
     """The second try gives everything."""
     service.script("operations", FAILURES[name][0])
-    assert len(connect().read(WINDOW, TEN).operations) == 8
+    assert len(read(connect()).operations) == 8
     assert waits == [10.0 if name == "429" else 1.0]
 
 
@@ -362,7 +377,7 @@ def test_an_answer_of_another_shape_is_an_error(
     """JSON that is no table of rows is not taken for one."""
     service.script("sign_ins", Reply(200, body))
     with pytest.raises(SourceError, match=SIGN_INS):
-        connect().read(WINDOW, TEN)
+        read(connect())
 
 
 @pytest.mark.parametrize("kind", ["latest", "arrivals"])
@@ -377,7 +392,7 @@ def test_a_summary_that_is_none_is_an_error(
     service.script(kind, *[Reply(200, json_body({"tables": [table]}))] * 2)
     source = connect()
     asked: dict[str, Callable[[], object]] = {
-        "latest": lambda: source.read(WINDOW, TEN),
+        "latest": lambda: read(source),
         "arrivals": lambda: source.arrivals(since=0, now=TEN, examined=TEN, too_late=0),
     }
     with pytest.raises(SourceError):
@@ -390,7 +405,7 @@ def test_a_long_wait_is_as_long_as_the_service_says(
     """Retry-After in seconds is slept out, and the third try may succeed."""
     throttled = [refused(429, "ThrottledError", Retry_After=text) for text in ("50", "60.5")]
     service.script("sign_ins", *throttled)
-    assert len(connect().read(WINDOW, TEN).sign_ins) == 8
+    assert len(read(connect()).sign_ins) == 8
     assert waits == [50.0, 60.5]
 
 
@@ -400,7 +415,7 @@ def test_a_wait_until_a_date_is_slept_out(
     """Retry-After may be a date as well."""
     moment = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
     service.script("sign_ins", refused(429, "ThrottledError", Retry_After=moment))
-    connect().read(WINDOW, TEN)
+    read(connect())
     assert 30 < waits[0] <= 40
 
 
@@ -415,7 +430,7 @@ def test_a_wait_beyond_patience_is_not_begun(
     """Two minutes in all are waited, and no longer wait is begun."""
     service.script("sign_ins", *[refused(429, "Throttled", Retry_After=text) for text in texts])
     with pytest.raises(SourceError, match=f"after {texts[-1]} s"):
-        connect().read(WINDOW, TEN)
+        read(connect())
     assert waits == slept
 
 
@@ -425,7 +440,7 @@ def test_a_wait_that_cannot_be_read_is_ten_seconds(
 ) -> None:
     """A service that says nothing useful about when to come back is given ten seconds."""
     service.script("sign_ins", refused(429, "ThrottledError", Retry_After=text))
-    assert len(connect().read(WINDOW, TEN).sign_ins) == 8
+    assert len(read(connect()).sign_ins) == 8
     assert waits == [10.0]
 
 
@@ -435,7 +450,7 @@ def test_silence_is_not_waited_for_four_times(
     """A query without an answer is asked once more and no oftener."""
     service.script("sign_ins", *[Reply(delay=0.3)] * 4)
     with pytest.raises(SourceError, match=r"no answer within .* asked 2 times"):
-        connect(limits=Limits(silence=0.1)).read(WINDOW, TEN)
+        read(connect(limits=Limits(silence=0.1)))
     assert len(service.called("sign_ins")) == 2
 
 
@@ -446,7 +461,7 @@ def test_a_service_that_is_not_there_is_named(waits: Waits) -> None:
     with client_for(endpoint) as client:
         source = WorkspaceSource(client=client, workspace_id=WORKSPACE, sleep=waits)
         with pytest.raises(SourceError, match="cannot be reached"):
-            source.read(WINDOW, TEN)
+            read(source)
 
 
 def test_no_token_is_an_error_about_the_identity(connect: Connect) -> None:
@@ -457,7 +472,7 @@ def test_no_token_is_an_error_about_the_identity(connect: Connect) -> None:
             raise ClientAuthenticationError("No identity\nwas found.")
 
     with pytest.raises(SourceError, match=r"no token .* No identity was found\..*az login"):
-        connect(Broken()).read(WINDOW, TEN)
+        read(connect(Broken()))
 
 
 class Stalling(NamedTuple):
@@ -490,13 +505,13 @@ def test_a_token_refused_to_one_query_fails_no_other(
     service.script("latest", Reply(), refused(401, "InvalidTokenError"))
     with client_for(service.endpoint, Once()) as client, ThreadPoolExecutor() as threads:
         workspace = LogAnalytics(client=client, workspace_id=WORKSPACE, sleep=waits)
-        shape = SIGN_IN_TABLE._replace(columns=("Latest",), required=1, shared=0, timed=False)
+        shape = SIGN_IN_TABLE
         text = query("latest", table=shape, now=TEN)
-        workspace.ask(text, shape)  # from here on there is a token
-        other = threads.submit(workspace.ask, text, shape)
+        workspace.table(text, shape, "Latest")  # from here on there is a token
+        other = threads.submit(workspace.table, text, shape, "Latest")
         assert looked.wait(10)
         with pytest.raises(SourceError, match=ROLE):
-            workspace.ask(text, shape)
+            workspace.table(text, shape, "Latest")
         go_on.set()
         assert len(other.result().table.rows) == 1
     assert waits == [1]
@@ -507,7 +522,7 @@ def test_a_long_reason_is_shortened(connect: Connect, service: LogAnalyticsServi
     reason = ("SYN0001", "first\r\n\x1b[31m" + "x" * 5000)
     service.script("sign_ins", refused(400, "BadArgumentError", "SyntaxError", reason))
     with pytest.raises(SourceError, match=r"SYN0001: first \[31mx+\)$") as caught:
-        connect().read(WINDOW, TEN)
+        read(connect())
     assert len(str(caught.value)) < 450
 
 
@@ -518,11 +533,11 @@ def test_halves_lose_and_repeat_nothing(
     """With few rows an answer the result is the whole one, whichever way the service cuts it."""
     seams = [TEN - HOUR + step for step in (-1, 0, 1)]
     service.tables[SIGN_INS] += [sign_in(time, Id=f"seam{time}") for time in seams]
-    whole = connect().read(WINDOW, TEN)
+    whole = read(connect())
     service.row_limit = limit
-    cut = connect().read(WINDOW, TEN)
+    cut = read(connect())
     service.row_limit = None
-    counted = connect(limits=Limits(rows=limit)).read(WINDOW, TEN)
+    counted = read(connect(limits=Limits(rows=limit)))
     for logs in (cut, counted):
         assert sorted(logs.sign_ins) == sorted(whole.sign_ins)
         assert sorted(logs.operations) == sorted(whole.operations)
@@ -534,7 +549,7 @@ def test_exactly_the_most_rows_are_not_taken_for_all(
 ) -> None:
     """A service that cut the rows off and said nothing would have given just as many."""
     service.row_limit, service.says_when_cut = 3, False
-    logs = connect(limits=Limits(rows=3)).read(WINDOW, TEN)
+    logs = read(connect(limits=Limits(rows=3)))
     assert len(logs.sign_ins) == len(logs.operations) == 8
 
 
@@ -545,7 +560,7 @@ def test_a_second_with_too_many_rows_is_an_error(
     service.tables[OPERATIONS] = [operation(TEN - HOUR - 5, EventDataId=f"o{n}") for n in range(4)]
     service.row_limit = 3
     with pytest.raises(SourceError, match=r"AzureActivity .*cannot be read whole .*stays due"):
-        connect().read(WINDOW, TEN)
+        read(connect())
     assert len(service.called("operations")) < 30
 
 
@@ -558,32 +573,65 @@ def test_a_table_that_vanishes_between_halves_is_an_error(
     )
     service.script("sign_ins", Reply(error=TOO_MANY), Reply(), Reply(400, json_body(missing)))
     with pytest.raises(SourceError, match="went missing"):
-        connect().read(WINDOW, TEN)
+        read(connect())
 
 
 def test_tables_and_watchlist_are_read_at_once(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """All three are asked before any is answered."""
-    service.gate = threading.Barrier(3)
-    connect().read(WINDOW, TEN)
-    reads = [call for call in service.calls if call.kind in {"sign_ins", "operations", "allowlist"}]
-    assert len(reads) == 3
-    assert max(call.began for call in reads) < min(call.ended for call in reads)
-    assert not service.gate.broken
+    """All of a kind of questions are asked before any is answered."""
+    for kinds in (
+        {"count_sign_ins", "count_operations", "allowlist"},
+        {"sign_ins", "operations"},
+    ):
+        service.gate, service.gated = threading.Barrier(len(kinds)), kinds
+        service.calls.clear()
+        read(connect())
+        asked = [call for call in service.calls if call.kind in kinds]
+        assert len(asked) == len(kinds)
+        assert max(call.began for call in asked) < min(call.ended for call in asked)
+        assert not service.gate.broken
 
 
-def test_no_more_than_three_queries_run_at_once(
-    connect: Connect, service: LogAnalyticsService
+@pytest.mark.parametrize("queries", [1, 2, 5])
+def test_no_more_queries_run_at_once_than_may(
+    queries: int, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """The service takes five at once for one identity, and others use it too."""
+    """The service takes five at once for one identity, which may read other workspaces too."""
     for kind in (*KINDS, "latest"):
         service.script(kind, Reply(delay=0.05))
-    connect().read(WINDOW, TEN)
-    assert len(service.calls) == 5
-    for call in service.calls:
-        running = [other for other in service.calls if other.began <= call.began < other.ended]
-        assert len(running) <= 3
+    read(connect(limits=Limits(queries=queries)))
+    assert len(service.calls) == 7
+    at_once = [
+        sum(other.began <= call.began < other.ended for other in service.calls)
+        for call in service.calls
+    ]
+    assert max(at_once) == queries
+
+
+def test_five_workspaces_at_once_share_what_one_may_have() -> None:
+    """What is asked and held at once is divided among those that are read at once."""
+    whole = Limits(queries=5, together=100)
+    assert whole.shared(1) == whole
+    assert whole.shared(5) == Limits(queries=1, together=20)
+    assert whole.shared(50).queries == 1
+
+
+def test_from_a_moment_on_nothing_is_asked(connect: Connect, service: LogAnalyticsService) -> None:
+    """When the time to ask is up, that is the error, and the service hears nothing more."""
+    with pytest.raises(SourceError, match="no time was left to ask"):
+        read(connect(limits=Limits(until=time.monotonic())))
+    assert service.calls == []
+
+
+def test_silence_is_not_waited_for_beyond_the_time_there_is(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """An answer that does not come until the time is up is waited for no longer."""
+    service.script("sign_ins", *[Reply(delay=1.5)] * 4)
+    with pytest.raises(SourceError, match=r"no time was left|no answer within 0 s"):
+        read(connect(limits=Limits(until=time.monotonic() + 0.4)))
+    assert len(service.called("sign_ins")) == 1
 
 
 def test_hostile_content_is_data(connect: Connect, service: LogAnalyticsService) -> None:
@@ -598,7 +646,7 @@ def test_hostile_content_is_data(connect: Connect, service: LogAnalyticsService)
     ]
     service.tables[SIGN_INS] = [sign_in(TEN, ServicePrincipalName=text) for text in texts]
     service.tables[ALLOWLIST] = [{"IPOrRange": text} for text in texts]
-    logs = connect().read(WINDOW, TEN)
+    logs = read(connect())
     assert [row["ServicePrincipalName"] for row in read_sign_ins(logs)] == texts
     assert logs.allowlist == texts
 
@@ -606,7 +654,7 @@ def test_hostile_content_is_data(connect: Connect, service: LogAnalyticsService)
 def test_half_a_surrogate_pair_is_replaced(connect: Connect, service: LogAnalyticsService) -> None:
     """No UTF-8 can carry it, so it becomes the replacement character, and its row stays."""
     service.tables[SIGN_INS] = [sign_in(TEN, ServicePrincipalName="a\ud83db")]
-    (row,) = read_sign_ins(connect().read(WINDOW, TEN))
+    (row,) = read_sign_ins(read(connect()))
     assert row["ServicePrincipalName"] == "a\ufffdb"
 
 
@@ -616,7 +664,7 @@ def test_a_cut_answer_with_half_a_surrogate_pair_is_still_cut(
     """What is hard to parse does not hide that rows are lacking."""
     service.tables[SIGN_INS] = [sign_in(TEN - n * MINUTE, Id="\udc00") for n in range(8)]
     service.row_limit = 3
-    assert len(connect().read(WINDOW, TEN).sign_ins) == 8
+    assert len(read(connect()).sign_ins) == 8
 
 
 @pytest.mark.parametrize("row", [["not a time: hunter2", "i", "0", "Blob"], "hunter2"])
@@ -629,7 +677,7 @@ def test_no_row_is_quoted_in_an_error(
     table = {"name": "PrimaryResult", "columns": columns, "rows": [row]}
     service.script("sign_ins", Reply(200, json_body({"tables": [table]})))
     with pytest.raises(SourceError, match="row 1") as caught:
-        connect().read(WINDOW, TEN)
+        read(connect())
     assert "hunter2" not in str(caught.value)
 
 
@@ -647,9 +695,9 @@ def test_neither_token_nor_rows_are_logged(
     if name:
         service.script("sign_ins", *[FAILURES[name][0]] * 3)
         with pytest.raises(SourceError):
-            source.read(WINDOW, TEN)
+            read(source)
     else:
-        source.read(WINDOW, TEN)
+        read(source)
     assert caplog.text
     assert TOKEN not in caplog.text
     assert "hunter2" not in caplog.text
@@ -660,12 +708,12 @@ def test_a_workspace_id_stays_inside_its_part_of_the_path(
 ) -> None:
     """An id with a slash, a question mark or braces reaches no other address."""
     with pytest.raises(SourceError, match="HTTP 418: path"):
-        connect(workspace_id="../x/query?a={endpoint}#").read(WINDOW, TEN)
+        read(connect(workspace_id="../x/query?a={endpoint}#"))
     assert set(service.complaints) == {"path"}
     service.complaints.clear()
 
 
-@pytest.mark.parametrize("wrong", [{"alias": 'x"); drop'}, {"statuses": ("a\nb",)}])
+@pytest.mark.parametrize("wrong", [{"alias": 'x"); drop'}, {"rule": RuleSettings(HOUR, ("a\nb",))}])
 def test_a_name_that_no_query_can_hold_is_refused_at_once(
     wrong: dict[str, Any], connect: Connect, service: LogAnalyticsService
 ) -> None:

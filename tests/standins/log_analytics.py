@@ -1,14 +1,15 @@
 """A Log Analytics service on loopback: real sockets, recorded rows, and every failure on demand.
 
-It reads our own queries well enough to answer them: which table, which times, which statuses.
+It reads our own queries well enough to answer them: which tables, times, statuses and buckets.
+What the cluster is to correlate is run as it is, in DuckDB.
 """
 
 import json
 import re
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,14 +19,32 @@ from typing import Any, Self
 from azure.core.credentials import TokenCredential
 from azure.monitor.query import LogsQueryClient
 
+from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.terms import equals_ignoring_case, has_any
 from detection.rule.ticks import DAY, parse, text_of
+from detection.sources.buckets import BUCKETS
+from detection.sources.queries import FOLDER
+from tests import kusto
+from tests.kusto import bucket_of
 from tests.standins.client import TOKEN, FakeCredential, loopback
 from tests.support import ALLOWLIST, OPERATIONS, SIGN_INS, response
 
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
 PREFER = "wait=600,include-statistics=true"
-KINDS = {SIGN_INS: "sign_ins", OPERATIONS: "operations"}
+KINDS = {  # of our queries, by file
+    **{path.stem: path.stem for path in FOLDER.glob("*.kql")},
+    "read_sign_ins": "sign_ins",
+    "read_operations": "operations",
+}
+LIMITED = {
+    "sign_ins",
+    "operations",
+    "correlate",
+    "recording",
+}  # the kinds whose rows a test may limit
+BEGINNINGS = {
+    name: (FOLDER / f"{name}.kql").read_text("utf-8").partition("\n")[0] for name in KINDS
+}
 TOO_MANY = {
     "code": "PartialError",
     "message": "There were some errors when processing your query.",
@@ -68,6 +87,8 @@ class Call:
     began: float
     ended: float = 0.0
     status: int = 0
+    workspace: str = WORKSPACE
+    rows: int = 0
 
 
 class LogAnalyticsService:
@@ -76,11 +97,14 @@ class LogAnalyticsService:
     def __init__(self, tables: Mapping[str, Rows]) -> None:
         """Serve these; a table that is not named is missing."""
         self.tables = dict(tables)
+        self.workspaces = {WORKSPACE}  # all with these tables
+        self.always: dict[str, Reply] = {}  # what a workspace answers to every call
         self.present: int | None = None  # rows seen, or else ingested, later are not there yet
         self.pace = 0.0  # seconds before each answer
         self.row_limit: int | None = None
         self.says_when_cut = True
-        self.gate: threading.Barrier | None = None  # which reads of rows must reach together
+        self.gate: threading.Barrier | None = None  # which queries of some kinds reach together
+        self.gated: Collection[str] = ()
         self.calls: list[Call] = []
         self.complaints: list[str] = []
         self._script: dict[str, deque[Reply]] = {}
@@ -120,7 +144,8 @@ class LogAnalyticsService:
     def next_reply(self, call: Call) -> Reply:
         """Take the reply that was scripted for this call."""
         with self._lock:
-            for kind in (call.kind, f"{call.kind} of {table_of(call.query)}"):
+            named = needed(call.kind, call.query)[-1:]
+            for kind in (call.kind, *(f"{call.kind} of {table}" for table in named)):
                 if waiting := self._script.get(kind):
                     return waiting.popleft()
         return Reply()
@@ -131,31 +156,35 @@ class LogAnalyticsService:
             if ALLOWLIST not in self.tables:
                 return 400, semantic("SEM0260", "Unknown function: '_GetWatchlist'.")
             return 200, self._allowlist()
-        table = table_of(query)
-        if table not in self.tables:
-            problem = f"Failed to resolve table or column expression named '{table}'"
-            return 400, semantic("SEM0100", f"'where' operator: {problem}")
-        rows = [row for row in self.tables[table] if self._is_there(row)]
-        answers: dict[str, Callable[[str, Rows], dict[str, Any]]] = {
+        for table in needed(kind, query):
+            if table not in self.tables:
+                problem = f"Failed to resolve table or column expression named '{table}'"
+                return 400, semantic("SEM0100", f"'where' operator: {problem}")
+        there = {name: self._there(name) for name in (SIGN_INS, OPERATIONS)}
+        answers: dict[str, Callable[[str, Mapping[str, Rows]], dict[str, Any]]] = {
             "latest": _latest,
             "arrivals": _arrivals,
+            "count_sign_ins": _count_sign_ins,
+            "count_operations": _count_operations,
+            "addresses": _addresses,
+            "correlate": _correlate,
         }
-        return 200, answers.get(kind, self._rows)(query, rows)
+        document = answers.get(kind, _rows)(query, there)
+        return 200, self._cut(document) if kind in LIMITED else document
+
+    def _there(self, table: str) -> Rows:
+        return [row for row in self.tables.get(table, []) if self._is_there(row)]
 
     def _is_there(self, row: Mapping[str, Any]) -> bool:
         seen = row.get("SeenFrom") or row.get("IngestionTime")
         return self.present is None or not seen or parse(seen) <= self.present
 
-    def _rows(self, query: str, rows: Rows) -> dict[str, Any]:
-        start = moment(r"TimeGenerated > \{}", query)
-        end = moment(r"TimeGenerated <= \{}", query)
-        chosen = [row for row in rows if start < parse(row["TimeGenerated"]) <= end]
-        chosen = [row for row in chosen if _passes(row, query)]
-        columns = re.findall(r"^ {4}(\w+)(?:,| =|$)", query.partition("| project")[2], re.MULTILINE)
-        kept = chosen[: self.row_limit]
-        document = response(columns, [[row.get(name) for name in columns] for row in kept])
-        if len(kept) < len(chosen) and self.says_when_cut:
-            document["error"] = TOO_MANY
+    def _cut(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Give no more rows than the limit, and say so."""
+        (table,) = document["tables"]
+        if self.row_limit is not None and len(table["rows"]) > self.row_limit:
+            table["rows"] = table["rows"][: self.row_limit]
+            document |= {"error": TOO_MANY} if self.says_when_cut else {}
         return document | {"statistics": {"query": {"executionTime": 0.01, "groups": [[1], [2]]}}}
 
     def _allowlist(self) -> dict[str, Any]:
@@ -187,10 +216,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Reply(418), json.dumps({"error": {"message": problem}}).encode())
             return
         query = json.loads(body)["query"]
-        call = Call(kind_of(query), query, time.monotonic())
+        workspace = self.path.split("/")[3]
+        call = Call(kind_of(query), query, time.monotonic(), workspace=workspace)
         self._service.calls.append(call)
-        reply = self._service.next_reply(call)
-        if self._service.gate is not None and call.kind in {*KINDS.values(), "allowlist"}:
+        reply = self._service.always.get(workspace) or self._service.next_reply(call)
+        if self._service.gate is not None and call.kind in self._service.gated:
             self._service.gate.wait(5)
         time.sleep(reply.delay or self._service.pace)
         content = reply.body
@@ -208,7 +238,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _problem(self, body: bytes) -> str:
         """Return what is wrong with a request, "" for nothing."""
         checks = {
-            "path": self.path == f"/v1/workspaces/{WORKSPACE}/query",
+            "path": self.path
+            in {f"/v1/workspaces/{name}/query" for name in self._service.workspaces},
             "token": self.headers.get("Authorization") == f"Bearer {TOKEN}",
             "type": self.headers.get("Content-Type") == "application/json",
             "prefer": self.headers.get("Prefer") == PREFER,
@@ -257,25 +288,23 @@ def failure(*codes: str | tuple[str, str]) -> dict[str, Any]:
     return {"error": error | {"correlationId": "f3b2c1d0-0000-4000-8000-000000000000"}}
 
 
-def code_of(query: str) -> list[str]:
-    """Return a query's lines without comments."""
-    return [line.strip() for line in query.splitlines() if line and not line.startswith("//")]
-
-
-def table_of(query: str) -> str:
-    """Return the table that a query begins with."""
-    return code_of(query)[0]
-
-
 def kind_of(query: str) -> str:
-    """Return which of our queries one is."""
-    if table_of(query).startswith(f'_GetWatchlist("{ALLOWLIST}")'):
-        return "allowlist"
-    if "Latest = max(" in query:
-        return "latest"
-    if "Earliest = " in query:
-        return "arrivals"
-    return KINDS[table_of(query)]
+    """Return which of our queries one is, by the comment that its file begins with."""
+    first = query.partition("\n")[0]
+    (name,) = [name for name, begins in BEGINNINGS.items() if begins == first]
+    return KINDS[name]
+
+
+def needed(kind: str, query: str) -> list[str]:
+    """Return the tables that must be there for a query; counting does without sign-ins."""
+    named = re.findall(rf"^ *({SIGN_INS}|{OPERATIONS})$", query, re.MULTILINE)
+    return named[-1:] if kind == "count_operations" else named
+
+
+def part_of(query: str, table: str) -> str:
+    """Return the part of a query that is about one of the tables; sign-ins come first."""
+    before, found, after = query.partition(OPERATIONS)
+    return after if table == OPERATIONS and found else before
 
 
 def moment(pattern: str, query: str) -> int:
@@ -285,26 +314,113 @@ def moment(pattern: str, query: str) -> int:
     return parse(found[1])
 
 
-def _passes(row: Mapping[str, Any], query: str) -> bool:
-    """Apply clause 2 or 3, and the statuses that the query names."""
-    statuses = re.search(r"in~ \((.*?)\)", query)
-    if statuses is None:
-        services = ("Key Vault", "Storage", "Blob")
-        return row["ResultType"] == "0" and has_any(row["ResourceDisplayName"] or "", services)
+def _chosen(query: str, table: str, there: Mapping[str, Rows]) -> Rows:
+    """Apply clause 2 or 3, with the times, statuses and buckets that the query names."""
+    text = part_of(query, table)
+    start, end = moment(r"TimeGenerated > \{}", text), moment(r"TimeGenerated <= \{}", text)
+    now = moment(r"ingestion_time\(\) <= \{}", text)
+    between = re.search(r"Bucket between \((\d+) \.\. (\d+)\)", query)
+    low, high = map(int, between.groups()) if between else (0, BUCKETS)
+    rows = [row for row in there[table] if start < parse(row["TimeGenerated"]) <= end]
+    rows = [row for row in rows if parse(row.get("IngestionTime") or "1970-01-01") <= now]
+    rows = [row for row in rows if low <= bucket_of(identity_of(row)) <= high]
+    if table == SIGN_INS:
+        return [row for row in rows if row["ResultType"] == "0" and _is_target(row)]
+    statuses = re.search(r"in~ \((.*?)\)", text)
+    assert statuses is not None
     accepted = [*json.loads(f"[{statuses[1]}]"), "Succeeded"]
-    status, name = row["ActivityStatusValue"] or "", row["OperationNameValue"] or ""
-    is_change = has_any(name, ("WRITE", "DELETE")) and not has_any(name, ("READ", "LIST", "GET"))
-    return is_change and any(equals_ignoring_case(status, one) for one in accepted)
+    return [row for row in rows if _is_change(row) and _status_in(row, accepted)]
 
 
-def _latest(query: str, rows: Rows) -> dict[str, Any]:
+def _is_target(row: Mapping[str, Any]) -> bool:
+    return has_any(row["ResourceDisplayName"] or "", ("Key Vault", "Storage", "Blob"))
+
+
+def _is_change(row: Mapping[str, Any]) -> bool:
+    name = row["OperationNameValue"] or ""
+    return has_any(name, ("WRITE", "DELETE")) and not has_any(name, ("READ", "LIST", "GET"))
+
+
+def _status_in(row: Mapping[str, Any], accepted: Iterable[str]) -> bool:
+    status = row["ActivityStatusValue"] or ""
+    return any(equals_ignoring_case(status, one) for one in accepted)
+
+
+def identity_of(row: Mapping[str, Any]) -> str:
+    """Return whose row it is."""
+    return str(row.get("ServicePrincipalId", row.get("Caller")) or "")
+
+
+def _signed_in(query: str, there: Mapping[str, Rows]) -> set[str]:
+    names = {identity_of(row).lower() for row in _chosen(query, SIGN_INS, there)}
+    return names - {""}
+
+
+def _rows(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
+    table = OPERATIONS if OPERATIONS in query else SIGN_INS
+    rows = _chosen(query, table, there)
+    if table == OPERATIONS and SIGN_INS in query:
+        known = _signed_in(query, there)
+        rows = [row for row in rows if identity_of(row).lower() in known]
+    listed = part_of(query, table).partition("| project\n")[2]
+    away = set(query.rpartition("| project-away ")[2].strip().split(", "))
+    named = re.findall(r"^ {4}(\w+)(?:,| =|$)", listed, re.MULTILINE)
+    columns = [name for name in named if name not in away]
+    return response(columns, [[row.get(name) for name in columns] for row in rows])
+
+
+def _count_sign_ins(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
+    rows = _chosen(query, SIGN_INS, there)
+    counts = Counter(bucket_of(identity_of(row)) for row in rows)
+    return response(["Bucket", "Matched"], [list(item) for item in counts.items()])
+
+
+def _count_operations(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
+    known = _signed_in(query, there)
+    listed = re.search(r"Accepted = Fold\(ActivityStatusValue\) in \((.*?)\)$", query, re.MULTILINE)
+    assert listed is not None
+    accepted = json.loads(f"[{listed[1]}]")
+    counts: dict[int, list[int]] = {}
+    for row in _chosen(query, OPERATIONS, there):
+        place = (identity_of(row).lower() not in known) * 2 + (not _status_in(row, accepted))
+        counts.setdefault(bucket_of(identity_of(row)), [0] * 4)[place] += 1
+    columns = ["Bucket", "Matched", "Succeeded", "StrangersMatched", "StrangersSucceeded"]
+    return response(columns, [[bucket, *counted] for bucket, counted in counts.items()])
+
+
+def _addresses(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
+    rows = _chosen(query, SIGN_INS, there)
+    counts = Counter((row.get("IPAddress") or "").strip() for row in rows)
+    return response(["Address", "Matched"], [list(item) for item in counts.items()])
+
+
+def _correlate(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
+    """Run the query, as it is, on the rows."""
+    connection = kusto.database()
+    for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
+        rows = [
+            [
+                parse(row["TimeGenerated"]),
+                *(row.get(name) or "" for name in shape.columns[1:]),
+                parse(row["IngestionTime"]) if row.get("IngestionTime") else None,
+            ]
+            for row in there[shape.name]
+        ]
+        kusto.fill(connection, shape.name, rows)
+    found = kusto.ask(connection, query)
+    return kusto.as_response(found)
+
+
+def _latest(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
+    rows = there[needed("latest", query)[0]]
     now = moment(r"TimeGenerated <= \{}", query)
     times = [parse(row["TimeGenerated"]) for row in rows]
     newest = max((time for time in times if now - DAY < time <= now), default=None)
     return response(["Latest"], [[None if newest is None else text_of(newest)]])
 
 
-def _arrivals(query: str, rows: Rows) -> dict[str, Any]:
+def _arrivals(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
+    rows = there[needed("arrivals", query)[0]]
     since = moment(r"ingestion_time\(\) > \{}", query)
     now = moment(r"ingestion_time\(\) <= \{}", query)
     too_late = moment(r"TooLate = countif\(TimeGenerated <= \{}", query)

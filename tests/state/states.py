@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from detection.rule.correlate import GroupKey
-from detection.rule.ledger import Ledger, Outbox, Reported, State, hashed
+from detection.rule.ledger import Ledger, Outbox, Reported, State, hashed, pack
 
 TEXTS = st.one_of(st.sampled_from(("", "rg", '"\n\\', "\u2028\U0001f600\x00")), st.text(max_size=8))
 TICKS = st.one_of(
@@ -24,7 +24,7 @@ FINDINGS = st.builds(
     opened=TICKS,
     last_seen=TICKS,
     fresh=st.dictionaries(TEXTS, TICKS, max_size=3),
-    known=st.dictionaries(TEXTS.map(hashed), TICKS, max_size=4),
+    packed=st.dictionaries(TEXTS.map(hashed), TICKS, max_size=4).map(pack),
 )
 KEYS = st.builds(GroupKey, TEXTS, TEXTS, TEXTS)
 STATES = st.builds(
@@ -58,7 +58,7 @@ def content(state: State) -> dict[str, Any]:
 
 def numbered(number: int) -> State:
     """Return a state of some size that tells its number everywhere."""
-    finding = Reported(str(number), number + 1, number, number, known={hashed("a"): number})
+    finding = Reported(str(number), number + 1, number, number, packed=pack({hashed("a"): number}))
     groups = {GroupKey("i", "n", f"rg{each}"): [finding] for each in range(200)}
     row = {"n": number}
     return State(number, number, number, Ledger(groups), Outbox([row] * 50, [row]))

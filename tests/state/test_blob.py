@@ -28,7 +28,7 @@ from detection.job import Invocation, run
 from detection.rule.ledger import State
 from detection.rule.ticks import HOUR, MINUTE, parse
 from detection.state import Tag
-from detection.state.blob import CLIENT_OPTIONS, BlobStore
+from detection.state.blob import CLIENT_OPTIONS, BlobStore, longest_waiting
 from detection.state.codec import encode
 from tests.histories import Event, Fuse, Killed, Simulation, Stream
 from tests.servers import ACCOUNT, AT_ONCE, KEY, Containers, Line
@@ -319,11 +319,26 @@ def test_a_damaged_state_is_left_as_it_was(containers: Containers, body: bytes) 
 def test_a_newer_version_is_left_as_it_was(containers: Containers) -> None:
     """A state that another release wrote is neither read nor reset."""
     container = containers.new()
-    body = gzip.compress(encode(numbered(3)).replace(b'"version":1', b'"version":2'))
+    body = gzip.compress(encode(numbered(3)).replace(b'"version":2', b'"version":3'))
     etag = put(container, body)
-    with pytest.raises(StateError, match="has version 2, this program reads 1"):
+    with pytest.raises(StateError, match="has version 3, this program reads 2"):
         store(container).load()
     assert there(container) == (body, etag)
+
+
+def test_who_has_waited_longest_is_first(containers: Containers) -> None:
+    """Workspaces without a state come first, then those whose state was written longest ago."""
+    container = containers.new()
+    for name in ("b", "a"):
+        BlobStore(container=container, workspace_id=name).save(numbered(1), "")
+        time.sleep(1.1)  # the service tells the second
+    assert longest_waiting(container, ("a", "b", "c", "d")) == ["c", "d", "b", "a"]
+
+
+def test_where_nothing_can_be_listed_the_order_stays(containers: Containers) -> None:
+    """A container that is not there is told by each workspace, and not before."""
+    container = containers.client(f"absent-{uuid.uuid4().hex}")
+    assert longest_waiting(container, ("b", "a")) == ["b", "a"]
 
 
 def test_moving_a_damaged_state_away_starts_anew(containers: Containers) -> None:

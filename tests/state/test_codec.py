@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import StateError
-from detection.rule.ledger import Ledger, Reported, State
+from detection.rule.ledger import Ledger, Reported, State, hashed, pack
 from detection.state.codec import decode, encode
 from tests.state.states import STATES, content, numbered
 
@@ -37,7 +37,7 @@ def test_writing_what_was_read_gives_the_same_bytes(state: State) -> None:
 def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) -> None:
     """The order in which groups and operations were taken note of is not written down."""
 
-    def shuffled(mapping: dict[str, int]) -> dict[str, int]:
+    def shuffled(mapping: dict[bytes, int]) -> dict[bytes, int]:
         return dict(shuffler.sample(list(mapping.items()), len(mapping)))
 
     groups = {
@@ -47,7 +47,7 @@ def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) ->
                 each.revision,
                 each.opened,
                 each.last_seen,
-                known=shuffled(each.operations()),
+                packed=pack(shuffled(each.operations())),
             )
             for each in findings
         ]
@@ -59,6 +59,27 @@ def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) ->
     other = State(*moments, Ledger(groups), state.outbox)
     assert content(other) == content(state)
     assert encode(other) == encode(state)
+
+
+def test_a_state_of_the_version_before_is_read() -> None:
+    """Version 1 wrote each operation as a text and a number; nothing of it is lost."""
+    operations = {hashed("a"): 5, hashed("b"): -5}
+    state = numbered(7)
+    for (finding,) in state.ledger.groups.values():
+        finding.packed = pack(operations)
+    document = orjson.loads(encode(state)) | {"version": 1}
+    for group in document["groups"]:
+        group["findings"][0]["operations"] = {key.hex(): time for key, time in operations.items()}
+    assert content(decode(orjson.dumps(document), "state")) == content(state)
+
+
+@pytest.mark.parametrize("operations", ["AAAA", "?", 5, {"00": 1}, {"zz": 1}, {"0" * 32: "x"}, []])
+def test_operations_that_are_none_are_damage(operations: object) -> None:
+    """What cannot have been written as a finding's operations is not taken for them."""
+    document = orjson.loads(encode(numbered(7)))
+    document["groups"][0]["findings"][0]["operations"] = operations
+    with pytest.raises(StateError, match="is damaged"):
+        decode(orjson.dumps(document), "state")
 
 
 def test_the_first_state_is_written_like_any() -> None:
@@ -95,7 +116,7 @@ def test_damage_is_refused_with_the_way_to_recover(body: bytes) -> None:
         assert advice in message
 
 
-@pytest.mark.parametrize("version", [0, 2, 99, "1", None, [1]])
+@pytest.mark.parametrize("version", [0, 3, 99, "1", None, [1]])
 def test_another_version_is_refused(version: object) -> None:
     """A state of another release is not read as if it were ours, however it looks inside."""
     document = orjson.loads(encode(State())) | {"version": version}

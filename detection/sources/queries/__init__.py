@@ -5,6 +5,7 @@ so no value can become part of the query's own text.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,15 +17,30 @@ PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
 IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
 TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
-Value = int | str | tuple[str, ...] | TableShape
+
+class Query(str):
+    """A query, or a part of one, made by query() and by nothing else."""
+
+    __slots__ = ()
 
 
-def query(name: str, **values: Value) -> str:
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A length of time."""
+
+    ticks: int
+
+
+Value = int | str | tuple[str, ...] | range | Duration | Query | TableShape
+
+
+def query(name: str, **values: Value) -> Query:
     """Return the query in `name`.kql with its placeholders replaced by `values`.
 
     An int is a moment in ticks, a str an identifier such as a watchlist's alias, a tuple a list
-    of texts, a TableShape its table. Raises ValueError for a value that is none of these or
-    cannot be written safely, for an unknown query, and for values that are not its placeholders.
+    of texts, a range whole numbers from its start to before its stop, a TableShape its table, a
+    Query itself. Raises ValueError for a value that is none of these or cannot be written safely,
+    for an unknown query, and for values that are not its placeholders.
     """
     path = FOLDER / f"{name}.kql"
     if not TABLE.fullmatch(name) or not path.is_file():
@@ -34,12 +50,14 @@ def query(name: str, **values: Value) -> str:
     if wanted != set(values):
         raise ValueError(f"{name}.kql takes {sorted(wanted)}, not {sorted(values)}")
     literals = {key: _literal(value) for key, value in values.items()}
-    return PLACEHOLDER.sub(lambda match: literals[match[1]], text)
+    return Query(PLACEHOLDER.sub(lambda match: literals[match[1]], text))
 
 
 def _literal(value: object) -> str:
     """Write a value in KQL; raises ValueError if it cannot be."""
-    # A TableShape is a tuple too, so it comes first.
+    # A Query is a str too, and a TableShape a tuple, so they come first.
+    if isinstance(value, Query):
+        return value.rstrip()
     if isinstance(value, TableShape):
         return _checked(TABLE, value.name)
     if isinstance(value, tuple):
@@ -48,6 +66,14 @@ def _literal(value: object) -> str:
         return ", ".join(map(_text, value))
     if isinstance(value, str):
         return f'"{_checked(IDENTIFIER, value)}"'
+    return _number(value)
+
+
+def _number(value: object) -> str:
+    if isinstance(value, range):
+        return f"({value.start} .. {value.stop - 1})"
+    if isinstance(value, Duration):
+        return f"{value.ticks}tick"
     if isinstance(value, int) and not isinstance(value, bool):
         return _moment(value)
     raise ValueError(f"{value!r:.60} cannot be put into a query")

@@ -1,0 +1,87 @@
+"""What is asked of a workspace about one window: the texts, put together from queries/*.kql."""
+
+from dataclasses import dataclass
+
+from detection.rule.rows import SIGN_IN_TABLE, TableShape
+from detection.rule.select import RuleSettings
+from detection.rule.terms import fold
+from detection.sources.queries import Duration, Query, query
+from detection.window import Window
+
+NO_ADDRESS = " "  # equals no address without blanks around it, where a list may not be empty
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The queries about the rows of a window that had arrived at `now` (ticks)."""
+
+    window: Window
+    now: int
+    rule: RuleSettings
+
+    def count(self, shape: TableShape) -> Query:
+        """Ask how many rows each bucket has."""
+        sign_ins = self._sign_ins()
+        if shape is SIGN_IN_TABLE:
+            return query("count_sign_ins", sign_ins=sign_ins)
+        return query(
+            "count_operations",
+            functions=query("functions"),
+            sign_ins=sign_ins,
+            operations=self._operations(self.window.start, self.window.end),
+            folded_statuses=self._statuses(),
+        )
+
+    def rows(self, shape: TableShape, buckets: range, start: int, end: int) -> Query:
+        """Ask for the rows of some buckets with start < TimeGenerated <= end."""
+        if shape is SIGN_IN_TABLE:
+            return query("read_sign_ins", sign_ins=self._sign_ins(start, end), buckets=buckets)
+        return query(
+            "read_operations",
+            sign_ins=self._sign_ins(),
+            operations=self._operations(start, end),
+            buckets=buckets,
+        )
+
+    def recording(self, shape: TableShape, start: int, end: int) -> Query:
+        """Ask for all rows with start < TimeGenerated <= end that the rule could take."""
+        if shape is SIGN_IN_TABLE:
+            return query("recording", rows=self._sign_ins(start, end))
+        return query("recording", rows=self._operations(start, end))
+
+    def addresses(self, buckets: range) -> Query:
+        """Ask from where the sign-ins of some buckets came."""
+        return query(
+            "addresses",
+            functions=query("functions"),
+            sign_ins=self._sign_ins(),
+            buckets=buckets,
+        )
+
+    def correlate(self, buckets: range, excluded: tuple[str, ...]) -> Query:
+        """Ask for the groups of some buckets, without sign-ins from the excluded addresses."""
+        return query(
+            "correlate",
+            functions=query("functions"),
+            sign_ins=self._sign_ins(),
+            operations=self._operations(self.window.start, self.window.end),
+            folded_statuses=self._statuses(),
+            addresses=excluded or (NO_ADDRESS,),
+            buckets=buckets,
+            span=Duration(self.rule.span),
+        )
+
+    def _sign_ins(self, start: int | None = None, end: int | None = None) -> Query:
+        return query(
+            "sign_ins",
+            start=self.window.start if start is None else start,
+            end=self.window.end if end is None else end,
+            now=self.now,
+        )
+
+    def _operations(self, start: int, end: int) -> Query:
+        statuses = self.rule.success_statuses
+        return query("operations", start=start, end=end, now=self.now, statuses=statuses)
+
+    def _statuses(self) -> tuple[str, ...]:
+        return tuple(map(fold, self.rule.success_statuses))

@@ -1,0 +1,129 @@
+"""Correlation in the workspace's own cluster, with queries/correlate.kql, and how it is read.
+
+The allowlist is looked up here, address by address, so that its every form means the same in both
+engines: the cluster tells which addresses there are, and leaves out those that it is told to.
+"""
+
+from typing import Any, Final
+
+import orjson
+
+from detection.errors import SourceError
+from detection.rule.allowlist import Allowlist
+from detection.rule.correlate import (
+    ADDRESSES_SHOWN,
+    AFFECTED_SHOWN,
+    OPERATIONS_SHOWN,
+    RESOURCES_SHOWN,
+    SUBSCRIPTIONS_SHOWN,
+    Group,
+    GroupKey,
+    Key,
+)
+from detection.rule.ledger import HASH_BYTES
+from detection.rule.rows import SIGN_IN_TABLE, SignIn
+from detection.rule.select import Chosen
+from detection.rule.terms import fold
+from detection.rule.ticks import parse
+from detection.sources.asking import Asking
+from detection.sources.loganalytics import LogAnalytics
+
+ADDRESSES_NAMED: Final = 10_000  # in one query
+COLUMNS: Final = (
+    "ServicePrincipalName",
+    "ServicePrincipalId",
+    "ResourceGroup",
+    "DataPlaneAccesses",
+    "MgmtPlaneOps",
+    "DistinctSignIns",
+    "Resources",
+    "Operations",
+    "AffectedResources",
+    "SubscriptionIds",
+    "CallerIpAddresses",
+    "FirstEvent",
+    "LastEvent",
+    "Part",
+    "Keys",
+    "Times",
+)
+NAMES: Final = 3  # of them are the same in all rows of a group, and in no other's
+
+
+def correlated(
+    workspace: LogAnalytics, asking: Asking, buckets: range, allowlist: Allowlist
+) -> tuple[list[Group], Chosen[SignIn], int]:
+    """Return the groups of some buckets, how many sign-ins took part, and the answers' size.
+
+    Raises CutShort where the groups are more than an answer holds.
+    """
+    asked = workspace.table(asking.addresses(buckets), SIGN_IN_TABLE, "Address", "Matched")
+    try:
+        addresses = [(address, int(count)) for address, count in asked.table.rows]
+    except ValueError:
+        raise _unreadable(workspace) from None
+    covered = {address for address, _ in addresses if allowlist.covers(address)}
+    if len(covered) > ADDRESSES_NAMED:
+        raise SourceError(
+            f"{workspace.where(SIGN_IN_TABLE)}: sign-ins came from {len(covered)} addresses in the "
+            "allowlist, more than a query can name: set CORRELATE_IN to python"
+        )
+    excluded = tuple(sorted(covered))
+    answer = workspace.table(asking.correlate(buckets, excluded), SIGN_IN_TABLE, *COLUMNS)
+    try:
+        groups = groups_of(answer.table.rows)
+    except (ValueError, TypeError, KeyError):
+        raise _unreadable(workspace) from None
+    sign_ins = Chosen[SignIn](
+        {},
+        matched=sum(count for _, count in addresses),
+        excluded=sum(count for address, count in addresses if address in covered),
+        without_address=sum(count for address, count in addresses if not address),
+    )
+    return groups, sign_ins, asked.size + answer.size
+
+
+def _unreadable(workspace: LogAnalytics) -> SourceError:
+    return SourceError(f"{workspace.where(SIGN_IN_TABLE)}: what its cluster found cannot be read")
+
+
+def groups_of(rows: list[Any]) -> list[Group]:
+    """Put groups together, each of which has a row for every thousand of its operations' keys."""
+    part = COLUMNS.index("Part")
+    operations: dict[tuple[str, ...], dict[Key, int]] = {}
+    described: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in sorted(rows, key=lambda row: int(row[part])):
+        values = dict(zip(COLUMNS, row, strict=True))
+        names = row[:NAMES]
+        keys, times = orjson.loads(values["Keys"]), orjson.loads(values["Times"])
+        if set(map(len, keys)) != {2 * HASH_BYTES}:
+            raise ValueError("an operation's key has another length")
+        pairs = zip(map(bytes.fromhex, keys), map(int, times), strict=True)
+        operations.setdefault(names, {}).update(pairs)
+        described[names] = values
+    groups = [_group(described[names], operations[names]) for names in described]
+    groups.sort(key=lambda group: (group.first_event, group.key))
+    return groups
+
+
+def _group(values: dict[str, str], operations: dict[Key, int]) -> Group:
+    def shown(column: str, limit: int) -> list[str]:
+        return [str(value) for value in orjson.loads(values[column])[:limit]]
+
+    name, identity = values["ServicePrincipalName"], values["ServicePrincipalId"]
+    return Group(
+        key=GroupKey(fold(identity), fold(name), fold(values["ResourceGroup"])),
+        service_principal_name=name,
+        service_principal_id=identity,
+        resource_group=values["ResourceGroup"],
+        pairs=int(values["DataPlaneAccesses"]),
+        distinct_sign_ins=int(values["DistinctSignIns"]),
+        resources=shown("Resources", RESOURCES_SHOWN),
+        operations=shown("Operations", OPERATIONS_SHOWN),
+        affected_resources=shown("AffectedResources", AFFECTED_SHOWN),
+        subscription_ids=shown("SubscriptionIds", SUBSCRIPTIONS_SHOWN),
+        caller_addresses=shown("CallerIpAddresses", ADDRESSES_SHOWN),
+        first_event=parse(values["FirstEvent"]),
+        last_event=parse(values["LastEvent"]),
+        operations_at=operations,
+    )

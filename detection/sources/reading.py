@@ -1,0 +1,83 @@
+"""The rows of some buckets of one table, whole or not at all."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from detection.errors import SourceError
+from detection.rule.rows import TableShape
+from detection.rule.ticks import SECOND, text_of
+from detection.sources.asking import Asking
+from detection.sources.faults import CutShort, NotThere
+from detection.sources.loganalytics import Answer, LogAnalytics
+from detection.sources.table import INGESTION_TIME, Table
+
+NARROWEST: Final = SECOND  # a time as short as this is not halved any more
+
+
+class Read(NamedTuple):
+    """The rows of a table, and the size of the answers they came in."""
+
+    rows: list[Any]
+    size: int = 0
+
+
+def rows_of(workspace: LogAnalytics, asking: Asking, shape: TableShape, buckets: range) -> Read:
+    """Read what the rule takes of some buckets of a table that was there when it was counted.
+
+    Raises CutShort where several buckets are more than an answer holds. A single bucket, which may
+    be a single identity, is read in halves by time then.
+    """
+    rows: list[Any] = []
+    size = 0
+
+    def ask(start: int, end: int) -> Answer:
+        return workspace.ask(asking.rows(shape, buckets, start, end), shape)
+
+    try:
+        for answer in _in_time(workspace, asking, shape, ask, halving=len(buckets) == 1):
+            rows += answer.table.rows
+            size += answer.size
+    except NotThere as error:
+        problem = f"went missing while it was read ({error}): check the workspace"
+        raise SourceError(f"{workspace.where(shape)}: {problem}") from None
+    return Read(rows, size)
+
+
+def whole(workspace: LogAnalytics, asking: Asking, shape: TableShape) -> Iterator[Table]:
+    """Yield all that the rule could take of a table, with the times when the rows came.
+
+    Raises NotThere if the table is missing.
+    """
+
+    def ask(start: int, end: int) -> Answer:
+        return workspace.ask(asking.recording(shape, start, end), shape, INGESTION_TIME)
+
+    for answer in _in_time(workspace, asking, shape, ask, halving=True):
+        yield answer.table
+
+
+def _in_time(
+    workspace: LogAnalytics,
+    asking: Asking,
+    shape: TableShape,
+    ask: Callable[[int, int], Answer],
+    *,
+    halving: bool,
+) -> Iterator[Answer]:
+    """Yield the answers about the window: one, or where that is too much those of its halves."""
+    # Each without its start, so that no row is in two or in none.
+    spans = [(asking.window.start, asking.window.end)]
+    while spans:
+        start, end = spans.pop()
+        try:
+            yield ask(start, end)
+        except CutShort as error:
+            if not halving:
+                raise
+            if end - start <= NARROWEST:
+                raise SourceError(
+                    f"{workspace.where(shape)}: {text_of(start)} to {text_of(end)} cannot be read "
+                    f"whole ({error}): one query gives no more, and the window stays due"
+                ) from None
+            middle = (start + end) // 2
+            spans += [(middle, end), (start, middle)]

@@ -1,0 +1,191 @@
+"""What is asked of a workspace before any row is read: how much there is, and what is there.
+
+Each answer is a table summed up, so it is small however much the workspace holds.
+"""
+
+from collections.abc import Mapping, Sized
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from detection.errors import SourceError
+from detection.rule.allowlist import Allowlist
+from detection.rule.correlate import Detection
+from detection.rule.rows import (
+    ALLOWLIST_TABLE,
+    OPERATION_TABLE,
+    SIGN_IN_TABLE,
+    Logs,
+    SourceState,
+    TableShape,
+)
+from detection.rule.select import Chosen
+from detection.rule.ticks import parse
+from detection.sources import Arrivals, Correlated
+from detection.sources.asking import Asking
+from detection.sources.faults import CutShort, NotThere
+from detection.sources.loganalytics import LogAnalytics
+from detection.sources.queries import Query, query
+
+TIMED: Final = (SIGN_IN_TABLE, OPERATION_TABLE)
+COLUMNS: Final = ("Matched", "Succeeded", "StrangersMatched", "StrangersSucceeded")
+Counted = tuple[dict[int, tuple[int, ...]] | None, int]
+
+
+class Operations(NamedTuple):
+    """Operations by whether their identity signed in, and by their status (D8)."""
+
+    matched: int = 0
+    succeeded: int = 0
+    strangers_matched: int = 0
+    strangers_succeeded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How many rows each bucket holds, and what every part of the window has in common."""
+
+    sign_ins: Mapping[int, int]
+    operations: Mapping[int, Operations]
+    about: Logs  # none of the rows
+    allowlist: Allowlist
+
+    def rows(self) -> dict[int, int]:
+        """Return how many rows each bucket would give."""
+        rows = dict(self.sign_ins)
+        for bucket, there in self.operations.items():
+            rows[bucket] = rows.get(bucket, 0) + there.matched + there.succeeded
+        return rows
+
+    def strangers(self) -> Correlated:
+        """Return the part of the operations that pair with nothing: they are only counted."""
+        matched = sum(there.strangers_matched for there in self.operations.values())
+        succeeded = sum(there.strangers_succeeded for there in self.operations.values())
+        operations = Chosen[Any]({}, matched=matched, other_success=succeeded)
+        return Correlated(
+            self.about, Detection([], Chosen({}, matched=0), operations, self.allowlist)
+        )
+
+    def operations_in(self, buckets: range) -> tuple[int, int]:
+        """Count the operations of some buckets whose identities signed in, by status (D8)."""
+        there = [self.operations[bucket] for bucket in buckets if bucket in self.operations]
+        return sum(one.matched for one in there), sum(one.succeeded for one in there)
+
+
+def survey(workspace: LogAnalytics, asking: Asking, alias: str, threads: Executor) -> Survey:
+    """Ask everything at once, as far as the threads go; `alias` names the watchlist.
+
+    A table without rows that can take part is empty only if nothing else came in since the
+    window's start either.
+    """
+    listing = threads.submit(listed, workspace, alias)
+    counting = {
+        shape: threads.submit(_counts, workspace, asking.count(shape), shape) for shape in TIMED
+    }
+    newest = {shape: threads.submit(_latest, workspace, shape, asking.now) for shape in TIMED}
+    counts = {shape: future.result() for shape, future in counting.items()}
+    allowlist, size = listing.result()
+    latest = {shape.name: future.result() for shape, future in newest.items()}
+    states = {ALLOWLIST_TABLE.name: _state(allowlist)}
+    for shape, (rows, _) in counts.items():
+        alive = (latest[shape.name] or asking.window.start) > asking.window.start
+        states[shape.name] = _state(rows, alive=alive)
+    sign_ins, operations = (counts[shape][0] or {} for shape in TIMED)
+    return Survey(
+        sign_ins={bucket: matched for bucket, (matched,) in sign_ins.items()},
+        operations={bucket: Operations(*row) for bucket, row in operations.items()},
+        about=Logs(
+            sign_ins=[],
+            operations=[],
+            allowlist=allowlist or [],
+            states=states,
+            latest=latest,
+            bytes_read=size + sum(size for _, size in counts.values()),
+        ),
+        allowlist=Allowlist.of(allowlist or []),
+    )
+
+
+def arrived(workspace: LogAnalytics, shape: TableShape, moments: Mapping[str, int]) -> Arrivals:
+    """Return what came into one table; nothing comes into a missing one."""
+    text = query("arrivals", table=shape, **moments)
+    rows, _ = _summed(workspace, text, shape, "Earliest", "Late", "TooLate")
+    if rows is None:
+        return Arrivals()
+    earliest, late, too_late = _only(workspace, shape, rows)
+    try:
+        return Arrivals(parse(earliest) if earliest else None, int(late), int(too_late))
+    except ValueError:
+        raise _failed(workspace, shape, "what arrived in it cannot be read") from None
+
+
+def probed(
+    workspace: LogAnalytics, asking: Asking, shape: TableShape
+) -> tuple[SourceState, int | None]:
+    """Return the state of one table, and the time of its newest row of a day."""
+    rows, _ = _counts(workspace, asking.count(shape), shape)
+    latest = _latest(workspace, shape, asking.now)
+    return _state(rows, alive=latest is not None), latest
+
+
+def _counts(workspace: LogAnalytics, text: Query, shape: TableShape) -> Counted:
+    """Return how many rows each bucket has, and the size of the answer; None: a missing table."""
+    columns = ("Matched",) if shape is SIGN_IN_TABLE else COLUMNS
+    rows, size = _summed(workspace, text, shape, "Bucket", *columns)
+    if rows is None:
+        return None, size
+    try:
+        return {int(bucket): tuple(map(int, counts)) for bucket, *counts in rows}, size
+    except ValueError:
+        raise _failed(workspace, shape, "how many rows it has cannot be read") from None
+
+
+def listed(workspace: LogAnalytics, alias: str) -> tuple[list[str] | None, int]:
+    """Return the watchlist's entries, None where no watchlist is, and the size of the answer."""
+    rows, size = _summed(
+        workspace, query("allowlist", alias=alias), ALLOWLIST_TABLE, *ALLOWLIST_TABLE.columns
+    )
+    return None if rows is None else [entry for (entry,) in rows], size
+
+
+def _latest(workspace: LogAnalytics, shape: TableShape, now: int) -> int | None:
+    """Return the time of the table's newest row."""
+    rows, _ = _summed(workspace, query("latest", table=shape, now=now), shape, "Latest")
+    if rows is None:
+        return None
+    (latest,) = _only(workspace, shape, rows)
+    try:
+        return parse(latest) if latest else None
+    except ValueError:
+        raise _failed(workspace, shape, "its newest row has no readable time") from None
+
+
+def _summed(
+    workspace: LogAnalytics, text: Query, shape: TableShape, *columns: str
+) -> tuple[list[Any] | None, int]:
+    """Return the rows that a query sums a table up in, None for a missing one, and their size."""
+    try:
+        answer = workspace.table(text, shape, *columns)
+    except NotThere:
+        return None, 0
+    except CutShort as error:
+        raise _failed(workspace, shape, f"cannot be summed up whole ({error})") from None
+    return answer.table.rows, answer.size
+
+
+def _only(workspace: LogAnalytics, shape: TableShape, rows: list[Any]) -> tuple[str, ...]:
+    """Return the one row of a summary."""
+    if len(rows) != 1:
+        raise _failed(workspace, shape, f"is summed up in {len(rows)} rows, not in one")
+    return tuple(rows[0])
+
+
+def _failed(workspace: LogAnalytics, shape: TableShape, problem: str) -> SourceError:
+    return SourceError(f"{workspace.where(shape)}: {problem}")
+
+
+def _state(rows: Sized | None, *, alive: bool = False) -> SourceState:
+    """Return a source's state, given whether other rows than those asked for are known of."""
+    if rows is None:
+        return SourceState.MISSING
+    return SourceState.OK if rows or alive else SourceState.EMPTY

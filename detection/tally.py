@@ -1,0 +1,48 @@
+"""What the parts of a window add up to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from detection.rule.correlate import Detection
+from detection.rule.ledger import Emission
+from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, SourceState
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over the parts; what is the same in every part, as the allowlist is, is the last's."""
+
+    states: Mapping[str, SourceState] = field(default_factory=dict)
+    latest: Mapping[str, int | None] = field(default_factory=dict)
+    allowlist_entries: int = 0
+    allowlist_invalid: tuple[str, ...] = ()
+    sign_ins_read: int = 0
+    operations_read: int = 0
+    sign_ins_matched: int = 0
+    sign_ins_excluded: int = 0
+    sign_ins_without_address: int = 0
+    operations_matched: int = 0
+    operations_succeeded: int = 0
+    pairs: int = 0
+    groups: int = 0
+    emitted: int = 0
+    opened: int = 0
+    bytes_read: int = 0
+
+    def add(self, logs: Logs, detection: Detection, emissions: list[Emission]) -> None:
+        """Count a part, what the rule came to in it, and what of that was news."""
+        self.states, self.latest = logs.states, logs.latest
+        self.allowlist_entries = detection.allowlist.entries
+        self.allowlist_invalid = detection.allowlist.invalid
+        self.sign_ins_read += logs.read.get(SIGN_IN_TABLE.name, len(logs.sign_ins))
+        self.operations_read += logs.read.get(OPERATION_TABLE.name, len(logs.operations))
+        self.sign_ins_matched += detection.sign_ins.matched
+        self.sign_ins_excluded += detection.sign_ins.excluded
+        self.sign_ins_without_address += detection.sign_ins.without_address
+        self.operations_matched += detection.operations.matched
+        self.operations_succeeded += detection.operations.other_success
+        self.pairs += sum(group.pairs for group in detection.groups)
+        self.groups += len(detection.groups)
+        self.emitted += len(emissions)
+        self.opened += sum(emission.revision == 1 for emission in emissions)
+        self.bytes_read += logs.bytes_read

@@ -1,0 +1,127 @@
+"""Our queries, run in DuckDB: duckdb-kql translates KQL, with behaviour measured on Kusto.
+
+What it lacks is made up for, so that a query's text stays as it is sent:
+
+- six functions are added to its tables: three window functions that read rows in their order,
+  `translate`, `hash` (any spread over the buckets does, so one that bucket_of() can repeat) and
+  `make_list_if`;
+- `ingestion_time()` becomes a column of that name, `column_ifexists("X", "")` becomes X, as every
+  column is there;
+- moments become whole ticks, in the literals as in the tables, because DuckDB compares them by
+  the microsecond, ten ticks.
+
+It ignores case beyond ASCII within `has` and `=~`, so a long s is an S there, and the limit of
+`make_list`, whose reader takes no more than it wants.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import duckdb_kql
+from duckdb_kql.translate.functions import (
+    AGGREGATE_FUNCTIONS,
+    SCALAR_FUNCTIONS,
+    AggregateSpec,
+    FunctionSpec,
+)
+
+from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
+from detection.rule.ticks import parse, text_of
+from detection.sources import cluster
+from detection.sources.buckets import BUCKETS
+from tests.support import response
+
+INGESTED = "IngestionTimeOfRow"
+SO_FAR = "OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+ADDED = {
+    "row_number": f"row_number() {SO_FAR}",
+    "row_cumsum": f"CAST(sum({{0}}) {SO_FAR} AS BIGINT)",
+    "prev": "lag({0}) OVER ()",
+    "translate": "translate({2}, {0}, {1})",
+    "hash": "CAST('0x' || substr(md5({0}), 1, 8) AS BIGINT) % {1}",
+}
+TABLES: dict[str, dict[str, str]] = {
+    shape.name: {
+        shape.columns[0]: "BIGINT",
+        **dict.fromkeys(shape.columns[1:], "VARCHAR"),
+        INGESTED: "BIGINT",
+    }
+    for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
+}
+TABLES[ALLOWLIST_TABLE.name] = {
+    "_DTItemId": "VARCHAR",
+    "LastUpdatedTimeUTC": "BIGINT",
+    "IPOrRange": "VARCHAR",
+}
+
+for name, template in ADDED.items():
+    SCALAR_FUNCTIONS[name] = FunctionSpec(name, "template", template, (template.count("{") or 0,))
+AGGREGATE_FUNCTIONS["make_list_if"] = AggregateSpec(
+    "make_list_if", "coalesce(list({0}) FILTER (WHERE {1}), [])", (2, 3)
+)
+
+
+def bucket_of(identity: str, buckets: int = BUCKETS) -> int:
+    """Return where an identity's rows are."""
+    return int(hashlib.md5(identity.lower().encode()).hexdigest()[:8], 16) % buckets  # noqa: S324
+
+
+def database() -> Any:
+    """Return a database with both tables and the watchlist, empty, that keeps rows in order."""
+    connection = duckdb_kql.connect()
+    connection.execute("SET threads = 1")
+    for table, columns in TABLES.items():
+        listed = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+        connection.execute(f"CREATE TABLE {table} ({listed})")
+    return connection
+
+
+@cache
+def to_sql(text: str) -> str:
+    """Prepare and translate a query."""
+    text = text.replace("ingestion_time()", INGESTED)
+    text = re.sub(r'column_ifexists\("(\w+)", (""|datetime\(null\))\)', r"\1", text)
+    text = re.sub(r"datetime\((\d[^)]+)\)", lambda match: f"long({parse(match[1])})", text)
+    text = re.sub(r"\b(\d+)tick\b", r"long(\1)", text)
+    text = re.sub(r'_GetWatchlist\("(\w+)"\)', r"\1", text)
+    text = text.replace("datetime(null)", "long(null)").replace(": datetime)", ": long)")
+    assert "datetime" not in text
+    schema = {table: list(columns) for table, columns in TABLES.items()}
+    return str(duckdb_kql.to_sql(text, schema=schema))
+
+
+def fill(connection: Any, table: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Let a table hold exactly these rows."""
+    connection.execute(f"DELETE FROM {table}")  # noqa: S608 (a table of this module)
+    if rows:
+        columns = list(map(list, zip(*rows, strict=True)))
+        places = ", ".join(["unnest(?)"] * len(columns))
+        connection.execute(f"INSERT INTO {table} SELECT {places}", columns)
+
+
+def ask(connection: Any, text: str) -> list[Mapping[str, Any]]:
+    """Return the rows that a query gives, by column."""
+    found = connection.execute(to_sql(text))
+    names = [described[0] for described in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def as_response(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Lay the groups that correlate.kql gives out as the service does: lists are JSON in a text."""
+    columns = list(rows[0]) if rows else list(cluster.COLUMNS)
+    return response(columns, [[_cell(name, row[name]) for name in columns] for row in rows])
+
+
+def body_of(answer: Mapping[str, Any]) -> bytes:
+    """Return an answer as it travels."""
+    return json.dumps(answer).encode()
+
+
+def _cell(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return json.dumps(value)
+    return text_of(value) if name.endswith("Event") else value

@@ -1,0 +1,318 @@
+"""A window in parts: whatever the cut, and wherever a part is correlated, it is the same window."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detection.errors import SourceError
+from detection.job import Invocation, Outcome, run
+from detection.rule.rows import IDENTITY, Logs
+from detection.rule.select import RuleSettings
+from detection.rule.terms import fold
+from detection.rule.ticks import HOUR, MINUTE, parse, text_of
+from detection.sources import Correlated
+from detection.sources.buckets import BUCKETS, cut, halves
+from detection.sources.cluster import COLUMNS
+from detection.sources.loganalytics import Limits
+from detection.sources.workspace import WorkspaceSource
+from detection.state import Unsaved
+from detection.window import Mode, Window
+from tests.kusto import bucket_of
+from tests.standins.log_analytics import (
+    TOO_MANY,
+    WORKSPACE,
+    LogAnalyticsService,
+    Reply,
+    Rows,
+    client_for,
+)
+from tests.support import ALLOWLIST, NOW, OPERATIONS, SIGN_INS, Collected
+
+TEN = parse(NOW)
+WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
+SPELLINGS = (str, str.upper, str.title)
+HERE, THERE = math.inf, -1
+WHOLE = Limits(here=HERE)
+DIFFERENT = ("BytesRead", "DurationMs", "SignInsRead", "OperationsRead")
+
+
+def logs_of(identities: int, each: int, strangers: int = 0) -> dict[str, Rows]:
+    """Return sign-ins and operations of some identities, spelt in several ways, and of others."""
+    tables: dict[str, Rows] = {
+        SIGN_INS: [],
+        OPERATIONS: [],
+        ALLOWLIST: [{"IPOrRange": "192.0.2.0/24"}, {"IPOrRange": "nothing"}],
+    }
+    for number in range(identities):
+        for turn in range(each):
+            spelt = SPELLINGS[turn % 3](f"identity-\u212a-{number}")
+            at = TEN - (number * 7 + turn * 13) % 100 * MINUTE - MINUTE
+            address = "192.0.2.9" if turn == 1 else ""
+            tables[SIGN_INS].append(sign_in(spelt, at, f"s{number}.{turn}", address))
+            name, group = f"o{number}.{turn}", f"rg-{turn % 3}"
+            tables[OPERATIONS].append(operation(spelt, at + MINUTE, name, group=group))
+    for number in range(strangers):
+        status = "Succeeded" if number % 3 else "Success"
+        tables[OPERATIONS].append(operation(f"stranger-{number}", TEN, f"x{number}", status))
+    for blank in ("", " ", None):
+        tables[SIGN_INS].append(sign_in(blank, TEN, "blank"))
+        tables[OPERATIONS].append(operation(blank, TEN, "blank"))
+    return tables
+
+
+def sign_in(identity: str | None, at: int, name: str, address: str = "") -> dict[str, Any]:
+    """Return a sign-in to Key Vault."""
+    return {
+        "TimeGenerated": text_of(at),
+        "ServicePrincipalId": identity,
+        "ResultType": "0",
+        "ResourceDisplayName": "Azure Key Vault",
+        "ServicePrincipalName": "app",
+        "IPAddress": address,
+        "Id": name,
+    }
+
+
+def operation(
+    identity: str | None, at: int, name: str, status: str = "Success", group: str = "rg"
+) -> dict[str, Any]:
+    """Return a deletion."""
+    return {
+        "TimeGenerated": text_of(at),
+        "Caller": identity,
+        "OperationNameValue": "MICROSOFT.KEYVAULT/VAULTS/DELETE",
+        "ActivityStatusValue": status,
+        "ResourceGroup": group,
+        "EventDataId": name,
+    }
+
+
+@contextmanager
+def source_of(
+    service: LogAnalyticsService, limits: Limits = WHOLE, rule: RuleSettings | None = None
+) -> Iterator[WorkspaceSource]:
+    """Connect a source."""
+    with client_for(service.endpoint) as client:
+        yield WorkspaceSource(
+            client=client,
+            workspace_id=WORKSPACE,
+            rule=rule or RuleSettings(),
+            limits=limits,
+            sleep=lambda _: None,
+        )
+
+
+def job(service: LogAnalyticsService, limits: Limits) -> tuple[Outcome, dict[str, Any]]:
+    """Run the job; return its outcome, and its record without what may differ."""
+    with source_of(service, limits) as source:
+        outcome = run(source, Collected(), Unsaved(), Invocation(WORKSPACE, TEN))
+    (record,) = outcome.records
+    return outcome, {name: value for name, value in record.items() if name not in DIFFERENT}
+
+
+def read(service: LogAnalyticsService, limits: Limits) -> list[Logs]:
+    """Return the parts that hold rows."""
+    with source_of(service, limits) as source:
+        parts = list(source.parts(WINDOW, TEN))
+    assert isinstance(parts[0], Correlated)
+    return [part for part in parts if isinstance(part, Logs)]
+
+
+@pytest.fixture
+def service() -> Iterator[LogAnalyticsService]:
+    """Serve 60 identities with six events on each side, and strangers."""
+    with LogAnalyticsService(logs_of(60, 6, strangers=30)) as running:
+        yield running
+    assert running.complaints == []
+
+
+@pytest.mark.parametrize("together", [1, 25, 200])
+def test_parts_come_to_what_the_whole_comes_to(together: int, service: LogAnalyticsService) -> None:
+    """However many identities are read at once, the findings, their order and counts are the same.
+
+    Only a part at a time is read, and more of them the less is read at once.
+    """
+    whole, record = job(service, WHOLE)
+    service.calls.clear()
+    parted, same = job(service, Limits(here=HERE, together=together))
+    assert len(whole.findings) == 180
+    assert parted.findings == whole.findings
+    assert same == record
+    assert len(service.called("sign_ins")) >= min(60, 700 // together)
+
+
+def test_the_cluster_comes_to_the_same(service: LogAnalyticsService) -> None:
+    """A window correlated in the workspace has the same findings and counts, and no row travels."""
+    whole, record = job(service, WHOLE)
+    service.calls.clear()
+    there, same = job(service, Limits(here=THERE))
+    assert there.findings == whole.findings
+    assert same == record
+    assert not service.called("sign_ins") + service.called("operations")
+    assert [row["SignInsRead"] + row["OperationsRead"] for row in there.records] == [0]
+
+
+def test_an_identity_is_in_one_part(service: LogAnalyticsService) -> None:
+    """All rows of an identity are read together, both sides and however it is spelt."""
+    parts = read(service, Limits(here=HERE, together=30))
+    held = [
+        {fold(str(row[IDENTITY])) for row in (*part.sign_ins, *part.operations)} for part in parts
+    ]
+    assert len(parts) > 10
+    assert sum(map(len, held)) == len(set().union(*held))
+
+
+def test_strangers_and_blanks_are_counted_and_not_read(service: LogAnalyticsService) -> None:
+    """Operations of identities that did not sign in stay there; the record counts them (D8)."""
+    (part,) = read(service, WHOLE)
+    assert not any("stranger" in row[IDENTITY] for row in part.operations)
+    assert not any(row[IDENTITY] == "" for row in part.operations)
+    _, record = job(service, WHOLE)
+    assert record["OperationsMatched"] == 60 * 6 + 10 + 3
+    assert record["OperationsSucceededSpelling"] == 20
+    assert record["SignInsMatched"] == 60 * 6 + 3
+    assert record["SignInsExcluded"] == 60
+
+
+@pytest.mark.parametrize("limits", [WHOLE, Limits(here=THERE)], ids=["python", "workspace"])
+def test_d8_still_warns_when_only_strangers_succeeded(limits: Limits) -> None:
+    """With nothing but changes spelt Succeeded the run is a Warning, whoever made them."""
+    tables = logs_of(2, 1)
+    tables[OPERATIONS] = [operation("somebody", TEN, "x", "Succeeded")]
+    with LogAnalyticsService(tables) as service:
+        _, record = job(service, limits)
+    assert record["Status"] == "Warning"
+    assert "spelt Succeeded" in record["Reason"]
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+@pytest.mark.parametrize("limits", [Limits(here=HERE, rows=100), Limits(here=THERE, rows=120)])
+def test_a_cut_answer_is_asked_for_in_halves(
+    limits: Limits, says_so: bool, service: LogAnalyticsService
+) -> None:
+    """When an answer lacks rows its identities are cut in two, until all rows are there.
+
+    That holds for rows and for groups, and whether the service says that it cut or does not.
+    """
+    whole, record = job(service, WHOLE)
+    service.calls.clear()
+    service.row_limit, service.says_when_cut = limits.rows, says_so
+    parted, same = job(service, limits)
+    assert parted.findings == whole.findings
+    assert same == record
+    kind = "correlate" if limits.here == THERE else "sign_ins"
+    assert len(service.called(kind)) >= 3
+
+
+def test_one_identity_that_is_too_much_is_read_in_halves_of_time() -> None:
+    """Where a single identity is more than an answer holds, nothing of it is left out either."""
+    with LogAnalyticsService(logs_of(1, 90)) as service:
+        whole, record = job(service, WHOLE)
+        service.row_limit = 50
+        parted, same = job(service, Limits(here=HERE, rows=50))
+    assert parted.findings == whole.findings
+    assert same == record
+
+
+def test_the_cluster_says_when_one_identity_is_too_much() -> None:
+    """Groups that no answer holds are an error that says what to do, and never a part of them."""
+    with LogAnalyticsService(logs_of(1, 1)) as service:
+        service.script("correlate", *[Reply(error=TOO_MANY)] * 20)
+        outcome, record = job(service, Limits(here=THERE))
+    assert record["Status"] == "Failure"
+    assert "CORRELATE_IN to python" in outcome.failures[0]
+
+
+@pytest.mark.parametrize(
+    ("here", "where"), [(HERE, {"here"}), (4_000_000, {"here", "there"}), (700, {"there"})]
+)
+def test_a_window_is_correlated_where_it_fits(here: float, where: set[str]) -> None:
+    """A hot identity goes to the cluster, a large window does wholly, unless that is ruled out."""
+    tables, hot = logs_of(10, 6), logs_of(1, 300)
+    for name in (SIGN_INS, OPERATIONS):
+        tables[name] += hot[name]
+    with LogAnalyticsService(tables) as service:
+        whole, _ = job(service, WHOLE)
+        service.calls.clear()
+        parted, _ = job(service, Limits(here=here, together=100))
+        assert parted.findings == whole.findings
+        kinds = {call.kind for call in service.calls}
+    asked = {"here": "sign_ins" in kinds, "there": "correlate" in kinds}
+    assert {name for name, was in asked.items() if was} == where
+
+
+def test_more_addresses_than_a_query_can_name_are_an_error() -> None:
+    """Sign-ins from very many allowlisted addresses are never half left out."""
+    tables = logs_of(1, 1)
+    tables[ALLOWLIST] = [{"IPOrRange": "10.0.0.0/8"}]
+    tables[SIGN_INS] += [
+        sign_in("i", TEN, f"s{n}", f"10.0.{n // 256}.{n % 256}") for n in range(10_001)
+    ]
+    with LogAnalyticsService(tables) as service:
+        outcome, _ = job(service, Limits(here=THERE))
+    assert "10001 addresses" in outcome.failures[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("addresses", ["x", "-"]),
+        ("addresses", ["x", None]),
+        ("correlate", ["x"] * len(COLUMNS)),
+        ("correlate", [None] * len(COLUMNS)),
+        ("correlate", ["[]", *["1"] * (len(COLUMNS) - 1)]),
+    ],
+)
+def test_what_the_cluster_could_not_have_said_is_an_error(
+    kind: str, values: Sequence[object], service: LogAnalyticsService
+) -> None:
+    """An answer that cannot be read is not taken for findings, nor for none."""
+    names = ["Address", "Matched"] if kind == "addresses" else COLUMNS
+    columns = [{"name": name, "type": "string"} for name in names]
+    table = {"name": "PrimaryResult", "columns": columns, "rows": [values]}
+    service.script(kind, *[Reply(200, json.dumps({"tables": [table]}).encode())] * 3)
+    with (
+        source_of(service, Limits(here=THERE)) as source,
+        pytest.raises(SourceError, match="what its cluster found cannot be read"),
+    ):
+        list(source.parts(WINDOW, TEN))
+
+
+COUNTS = st.dictionaries(st.integers(0, BUCKETS - 1), st.integers(0, 50), max_size=30)
+
+
+@settings(max_examples=50)
+@given(COUNTS, st.integers(1, 100))
+def test_cuts_hold_all_buckets_once(counts: dict[int, int], most: int) -> None:
+    """Neighbouring cuts are all buckets, and hold too many rows only where one bucket does."""
+    cuts = list(cut(counts, most))
+    assert [bucket for part in cuts for bucket in part] == list(range(BUCKETS))
+    for part in cuts:
+        rows = [counts[bucket] for bucket in part if counts.get(bucket)]
+        assert sum(rows) <= most or len(rows) == 1
+
+
+@settings(max_examples=50)
+@given(COUNTS, st.integers(0, BUCKETS - 2), st.integers(2, BUCKETS))
+def test_halves_hold_the_same_buckets(counts: dict[int, int], start: int, size: int) -> None:
+    """Two halves are the whole, and neither is empty, whatever was counted."""
+    whole = range(start, min(start + size, BUCKETS))
+    one, other = halves(whole, counts)
+    assert [*one, *other] == list(whole)
+    assert one
+    assert other
+
+
+@given(st.text(), st.text())
+def test_identities_that_pair_are_in_one_bucket(one: str, other: str) -> None:
+    """Lowering all letters, as the queries do, joins whatever lowering A to Z joins (D3)."""
+    spelt = "".join(chr(ord(c) ^ 32) if c.isascii() and c.isalpha() else c for c in one)
+    assert fold(spelt) == fold(one)
+    assert bucket_of(spelt) == bucket_of(one)
+    assert fold(one) != fold(other) or bucket_of(one) == bucket_of(other)

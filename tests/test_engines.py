@@ -1,0 +1,109 @@
+"""A stream run partly here and partly in the workspace's cluster is one stream."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+from detection.rule.correlate import Detection, detect
+from detection.rule.ledger import hashed
+from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, Operation, SignIn
+from detection.rule.select import Chosen, RuleSettings
+from detection.rule.ticks import HOUR, MINUTE
+from detection.sources import Correlated
+from detection.sources.asking import Asking
+from detection.sources.buckets import BUCKETS
+from detection.sources.cluster import COLUMNS, groups_of
+from detection.sources.decoding import decode_table
+from detection.window import Window
+from tests import kusto
+from tests.histories import Event, Simulation, Stream, describe
+from tests.test_histories import BEGIN, SCHEDULES, STREAMS, after
+
+Engine = Callable[[Logs, Window], Logs | Correlated]
+GROUPS = SIGN_IN_TABLE._replace(columns=COLUMNS, required=len(COLUMNS), shared=0, timed=False)
+
+
+def here(logs: Logs, _: Window) -> Logs:
+    """Leave the rows to the job."""
+    return logs
+
+
+def there(logs: Logs, window: Window) -> Correlated:
+    """Give what the cluster gives, which tests/sources/test_correlate_in_duckdb.py compares."""
+    found = detect(logs, window.start, window.end, RuleSettings())
+    groups = [
+        group._replace(
+            operations_at={hashed(key): time for key, time in group.operations_at.items()},
+        )
+        for group in found.groups
+    ]
+    return counted(logs, replace(found, groups=groups))
+
+
+def in_duckdb(logs: Logs, window: Window) -> Correlated:
+    """Run the query itself."""
+    database = kusto.database()
+    for shape, rows in ((SIGN_IN_TABLE, logs.sign_ins), (OPERATION_TABLE, logs.operations)):
+        kusto.fill(database, shape.name, [[*row, None] for row in rows])
+    asking = Asking(window, window.end, RuleSettings())
+    answer = kusto.as_response(kusto.ask(database, asking.correlate(range(BUCKETS), ())))
+    found = detect(logs, window.start, window.end, RuleSettings())
+    groups = groups_of(decode_table(kusto.body_of(answer), GROUPS, "the cluster").rows)
+    return counted(logs, replace(found, groups=groups))
+
+
+def counted(logs: Logs, found: Detection) -> Correlated:
+    """Return a part whose rows stayed where they are."""
+    sign_ins = Chosen[SignIn]({}, matched=found.sign_ins.matched)
+    operations = Chosen[Operation]({}, matched=found.operations.matched)
+    detection = Detection(found.groups, sign_ins, operations, found.allowlist)
+    return Correlated(replace(logs, sign_ins=[], operations=[]), detection)
+
+
+def play(stream: Stream, moments: Sequence[int], engines: Sequence[Engine]) -> Simulation:
+    """Run at each moment, with one engine after another."""
+    simulation = Simulation(stream)
+    for turn, now in enumerate(moments):
+        simulation.correlate = engines[turn % len(engines)]
+        simulation.run(now)
+    return simulation
+
+
+@given(STREAMS, SCHEDULES, st.lists(st.sampled_from([here, there]), min_size=2, max_size=8))
+def test_the_engines_may_take_turns(
+    stream: Stream, schedule: list[int], engines: list[Engine]
+) -> None:
+    """Whichever engine has which run, the same findings are delivered under the same ids."""
+    note(describe(stream))
+    moments = after(stream, schedule)
+    alone, mixed = play(stream, moments, [here]), play(stream, moments, engines)
+    assert mixed.findings() == alone.findings()
+    assert mixed.reported == alone.reported
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_query_itself_may_take_turns(first: int) -> None:
+    """With the query in DuckDB every other hour nothing is reported twice, or under another id."""
+    stream = Stream(
+        [
+            Event(BEGIN + n * 40 * MINUTE, BEGIN + n * 40 * MINUTE, who, "Azure Key Vault", f"s{n}")
+            for n in range(6)
+            for who in ("aaaa", "BBBB")
+        ],
+        [
+            Event(at, at + n % 3 * 50 * MINUTE, who, group, event_id)
+            for n in range(9)
+            for at in [BEGIN + n * 25 * MINUTE + 7]
+            for who, group, event_id in (("AAAA", "rg", f"o{n}"), ("bbbb", "RG-two", ""))
+        ],
+    )
+    moments = [BEGIN + hour * HOUR for hour in range(1, 8)]
+    alone = play(stream, moments, [here])
+    engines: list[Engine] = [here, in_duckdb, here]
+    mixed = play(stream, moments, engines[first : first + 2])
+    assert len(alone.findings()) > 4
+    assert mixed.findings() == alone.findings()
+    assert mixed.reported == alone.reported

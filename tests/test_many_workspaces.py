@@ -1,0 +1,204 @@
+"""Many workspaces in one invocation, over real sockets: each in its turn, none in another's way."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from azure.monitor.query import LogsQueryClient
+
+from detection.errors import DetectionError
+from detection.rule.ticks import HOUR, MINUTE, parse, text_of
+from detection.service import AT_ONCE, Parts, run_workspaces
+from detection.settings import Settings
+from detection.sources.loganalytics import Limits
+from detection.sources.workspace import WorkspaceSource
+from detection.state import Unsaved
+from detection.state.blob import BlobStore, longest_waiting
+from tests.histories import Event, Simulation, Stream
+from tests.servers import Containers
+from tests.standins.log_analytics import LogAnalyticsService, Reply, client_for
+from tests.support import NOW, OPERATIONS, SIGN_INS, Collected
+
+TEN = parse(NOW)
+GUIDS = [f"00000000-0000-0000-0000-0000000000{number:02}" for number in range(50)]
+LIMITS = Limits(queries=5, together=1000).shared(AT_ONCE)
+SETTINGS = Settings.of({})
+
+
+@pytest.fixture
+def service() -> Iterator[LogAnalyticsService]:
+    """Serve fifty workspaces, each with one finding."""
+    sign_in = {
+        "TimeGenerated": text_of(TEN - HOUR),
+        "ServicePrincipalId": "identity",
+        "ResultType": "0",
+        "ResourceDisplayName": "Azure Key Vault",
+        "Id": "s1",
+    }
+    operation = {
+        "TimeGenerated": text_of(TEN - HOUR + MINUTE),
+        "Caller": "identity",
+        "OperationNameValue": "MICROSOFT.KEYVAULT/VAULTS/DELETE",
+        "ActivityStatusValue": "Success",
+        "ResourceGroup": "rg",
+        "EventDataId": "o1",
+    }
+    with LogAnalyticsService({SIGN_INS: [sign_in], OPERATIONS: [operation]}) as running:
+        running.workspaces = set(GUIDS)
+        yield running
+    assert running.complaints == []
+
+
+@pytest.fixture
+def client(service: LogAnalyticsService) -> Iterator[LogsQueryClient]:
+    """Return a client for them, shared as in the app."""
+    with client_for(service.endpoint) as opened:
+        yield opened
+
+
+def source(client: LogsQueryClient, workspace_id: str, limits: Limits = LIMITS) -> WorkspaceSource:
+    """Read one of them."""
+    return WorkspaceSource(client=client, workspace_id=workspace_id, limits=limits)
+
+
+def ended(service: LogAnalyticsService, workspace_id: str) -> float:
+    """Return when the last answer of a workspace was given."""
+    return max(call.ended for call in service.calls if call.workspace == workspace_id)
+
+
+def test_fifty_workspaces_share_five_queries(
+    service: LogAnalyticsService, client: LogsQueryClient
+) -> None:
+    """All are run, several at a time, and never more than five queries are under way at once."""
+    sinks = {name: Collected() for name in GUIDS}
+    records = run_workspaces(
+        GUIDS,
+        lambda name: Parts(source(client, name), sinks[name], Unsaved()),
+        SETTINGS,
+        now=TEN,
+        has_time=lambda: True,
+    )
+    assert sorted(record["WorkspaceId"] for record in records) == GUIDS
+    assert [len(sink.findings) for sink in sinks.values()] == [1] * 50
+    at_once = [
+        sum(other.began <= call.began < other.ended for other in service.calls)
+        for call in service.calls
+    ]
+    assert 2 <= max(at_once) <= 5
+
+
+def test_slow_and_failing_ones_hold_up_no_other(
+    service: LogAnalyticsService, client: LogsQueryClient
+) -> None:
+    """With four slow workspaces at the front and one that refuses, the other 45 are done first."""
+    slow, refusing = GUIDS[:4], GUIDS[4]
+    service.always = {name: Reply(delay=1.5) for name in slow}
+    service.always[refusing] = Reply(403, b'{"error": {"code": "Forbidden"}}')
+    sinks = {name: Collected() for name in GUIDS}
+    with pytest.raises(DetectionError, match=refusing) as caught:
+        run_workspaces(
+            GUIDS,
+            lambda name: Parts(source(client, name), sinks[name], Unsaved()),
+            SETTINGS,
+            now=TEN,
+            has_time=lambda: True,
+        )
+    assert not any(name in str(caught.value) for name in GUIDS if name != refusing)
+    assert [len(sinks[name].findings) for name in GUIDS] == [1] * 4 + [0] + [1] * 45
+    rest = max(ended(service, name) for name in GUIDS[5:])
+    assert rest < min(ended(service, name) for name in slow)
+
+
+def test_one_that_never_answers_is_given_up_in_time(
+    service: LogAnalyticsService, client: LogsQueryClient
+) -> None:
+    """When the time to ask is up, the run ends, and says which workspace did not answer."""
+    service.always = {GUIDS[0]: Reply(delay=20)}
+    limits = LIMITS._replace(until=time.monotonic() + 1)
+    sinks = {name: Collected() for name in GUIDS[:3]}
+    began = time.monotonic()
+    with pytest.raises(DetectionError, match=GUIDS[0]):
+        run_workspaces(
+            GUIDS[:3],
+            lambda name: Parts(source(client, name, limits), sinks[name], Unsaved()),
+            SETTINGS,
+            now=TEN,
+            has_time=lambda: True,
+        )
+    assert time.monotonic() - began < 10
+    assert [run["Status"] for run in sinks[GUIDS[0]].runs] == ["Failure"]
+    assert [len(sinks[name].findings) for name in GUIDS[1:3]] == [1, 1]
+
+
+def test_what_did_not_fit_comes_first_next_time(
+    client: LogsQueryClient, containers: Containers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Run after run with time for a few, all have their turn before any has another."""
+    container = containers.new()
+    names = GUIDS[:12]
+    done: list[set[str]] = []
+    for hour in range(3):
+        left = iter([True] * 5)
+
+        def has_time(left: Iterator[bool] = left) -> bool:
+            return next(left, False)
+
+        records = run_workspaces(
+            longest_waiting(container, names),
+            lambda name: Parts(
+                source(client, name),
+                Collected(),
+                BlobStore(container=container, workspace_id=name),
+            ),
+            SETTINGS,
+            now=TEN + hour * HOUR,
+            has_time=has_time,
+        )
+        done.append({record["WorkspaceId"] for record in records})
+        time.sleep(1.1)  # the service tells when a state was written by the second
+    first, second, third = done
+    assert len(first) == 5
+    assert not first & second
+    assert set(names) <= first | second | third
+    assert "no time was left for 7 workspaces" in caplog.text
+    assert names[-1] in caplog.text
+
+
+def quiet(hours: int) -> Simulation:
+    """Return a workspace that was last run some hours ago."""
+    simulation = Simulation(Stream([Event(TEN, TEN, "a", "Azure Key Vault", "1")], []))
+    simulation.run(TEN - hours * HOUR)
+    return simulation
+
+
+def test_one_with_much_to_catch_up_gives_way() -> None:
+    """A workspace begins no further window once its turn is over, and has another at the end."""
+    simulations = {name: quiet(hours=6) for name in GUIDS[:AT_ONCE]}
+    simulations |= {name: quiet(hours=1) for name in GUIDS[AT_ONCE:10]}
+    records = run_workspaces(
+        simulations,
+        lambda name: Parts(simulations[name], simulations[name], simulations[name]),
+        SETTINGS,
+        now=TEN,
+        has_time=lambda: True,
+        turn=0,
+    )
+    order = [record["WorkspaceId"] for record in records]
+    assert sorted(order) == sorted(GUIDS[:AT_ONCE] * 6 + GUIDS[AT_ONCE:10])
+    assert set(order[:20]) >= set(GUIDS[AT_ONCE:10])
+    ends = [record["WindowEnd"] for record in records if record["WorkspaceId"] == GUIDS[0]]
+    assert ends == [text_of(TEN - hours * HOUR) for hours in range(5, -1, -1)]
+
+
+def test_a_mistake_in_the_program_costs_no_other_its_turn() -> None:
+    """Whatever goes wrong with one workspace, the others are run, and the run fails in the end."""
+    simulations = {name: quiet(hours=1) for name in GUIDS[:20]}
+
+    def connect(name: str) -> Parts:
+        if name in GUIDS[:6]:
+            raise ZeroDivisionError("a mistake")
+        return Parts(simulations[name], simulations[name], simulations[name])
+
+    with pytest.raises(DetectionError, match="ZeroDivisionError: a mistake"):
+        run_workspaces(simulations, connect, SETTINGS, now=TEN, has_time=lambda: True)
+    assert [simulations[name].version > 2 for name in GUIDS[:20]] == [False] * 6 + [True] * 14
