@@ -35,6 +35,7 @@ lint: $(DEV) ## check style, format and types
 
 bench: $(CLI) ## measure speed and memory
 	@$(PY) -m bench $(ARGS)
+	@$(PY) -m bench.live
 
 # The smaller locks start from the big one, so that all three agree.
 lock: $(DEV) ## bring the locks in line with pyproject.toml, keeping versions

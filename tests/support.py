@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from detection.rule.correlate import Group
 from detection.rule.ledger import Outbox, Row
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs
 
@@ -32,6 +33,11 @@ class Collected:
         """Keep every row."""
         self.findings.extend(outbox.findings)
         self.runs.extend(outbox.runs)
+
+
+def values_of(group: Group) -> dict[str, Any]:
+    """Return all that is known of a group, by name."""
+    return {name: getattr(group, name) for name in Group.__annotations__}
 
 
 def response(columns: Sequence[str], rows: Sequence[object]) -> dict[str, Any]:
