@@ -41,8 +41,11 @@ infra: $(CLI) ## bring the deployment in line with the product, and compile it
 	@PYTHON=$(PY) sh scripts/infra.sh make
 
 bench: $(DEV) ## measure speed and memory, beside polars, DuckDB and pandas
-	@$(PY) -m bench.startup
-	@$(PY) -m bench $(ARGS)
+	@status=0; \
+	$(PY) -m bench.startup || status=1; \
+	$(PY) -m bench $(ARGS) || status=1; \
+	$(PY) -m bench.live || status=1; \
+	exit $$status
 
 package: $(DEV) ## build the zip that is deployed, out/package.zip
 	@$(PY) -m scripts.package out/package.zip

@@ -10,12 +10,12 @@ delivers nothing.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 
 from detection import records
 from detection.errors import DeliveryError, SourceError
+from detection.found import Found
 from detection.records import Header
-from detection.rule.correlate import GroupKey, detect
+from detection.rule.correlate import detect
 from detection.rule.ledger import Outbox, Review
 from detection.rule.rows import Logs
 from detection.rule.select import RuleSettings
@@ -58,10 +58,15 @@ class Outcome:
     """What came of an invocation: its run records, its findings, and what failed."""
 
     records: list[RunRecord] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    found: list[Sequence[Finding]] = field(default_factory=list)  # in each window
     failures: list[str] = field(default_factory=list)
     due: int = 0
     left: int = 0  # of the windows due, those for which there was no time
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All findings of all windows."""
+        return [finding for window in self.found for finding in window]
 
 
 Progress = Callable[[Sequence[Window]], Iterable[Window]]
@@ -177,13 +182,13 @@ class _Job:
         if self.state.watermark is None and window.mode is not Mode.BACKFILL:
             self.state.watermark = window.end - INTERVAL
 
-    def _detect(self, window: Window, header: Header) -> tuple[Review, Tally, list[Finding]]:
+    def _detect(self, window: Window, header: Header) -> tuple[Review, Tally, Sequence[Finding]]:
         """Read a window part by part, and keep of each no more than what it comes to."""
         asked = self._asked
         scope = f"{RULE_NAME}\n{asked.workspace_id}"
         review = Review(self.state.ledger, scope, window.start, window.end, asked.now)
         tally = Tally()
-        found: list[tuple[int, GroupKey, Finding]] = []
+        found = Found()
 
         def take(part: Logs | Correlated) -> None:
             if isinstance(part, Correlated):
@@ -193,15 +198,17 @@ class _Job:
             emissions = review.of(detection.groups)
             tally.add(logs, detection, emissions)
             for emission in emissions:
-                group = emission.group
-                row = records.finding(emission, header)
-                found.append((group.first_event, group.key, row))
+                found.add(emission.group, records.finding(emission, header))
 
+        several = False
         for part in self._source.parts(window, asked.now):
             take(part)
-            del part  # or its rows would stay while the next are read
-        found.sort(key=itemgetter(0, 1))
-        return review, tally, [row for *_, row in found]
+            del part  # or its rows would stay while the next are read; enumerate() keeps one too
+            if several:  # a window in one part is not worth the work
+                review.settle()
+                found.settle()
+            several = True
+        return review, tally, found.in_order()
 
     def _reach_back(self, window: Window) -> tuple[Window, Arrivals]:
         """Begin the first window early enough for what has arrived since the last run."""
@@ -228,13 +235,15 @@ class _Job:
             state.watched_from = window.start
         state.ledger.forget(timing.horizon(state.watermark, state.arrivals_until))
 
-    def _remember(self, record: RunRecord, found: list[Finding] | None = None) -> None:
+    def _remember(self, record: RunRecord, found: Sequence[Finding] = ()) -> None:
         """Write the state down with these rows in the outbox."""
         outbox = self.state.outbox
-        self.state.outbox = Outbox([*outbox.findings, *(found or [])], [*outbox.runs, record])
+        waiting = [*outbox.findings, *found] if outbox.findings else found
+        self.state.outbox = Outbox(waiting, [*outbox.runs, record])
         self._save()
         self.outcome.records.append(record)
-        self.outcome.findings.extend(found or [])
+        if found:
+            self.outcome.found.append(found)
 
     def _save(self) -> None:
         self._tag = self._store.save(self.state, self._tag)

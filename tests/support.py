@@ -10,6 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from detection.rule.correlate import Group
 from detection.rule.ledger import Outbox, Row
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs
 
@@ -40,6 +41,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file."""
     content: dict[str, Any] = YAML(typ="safe", pure=True).load(path)
     return content
+
+
+def values_of(group: Group) -> dict[str, Any]:
+    """Return all that is known of a group, by name."""
+    return {name: getattr(group, name) for name in Group.__annotations__}
 
 
 def response(columns: Sequence[str], rows: Sequence[object]) -> dict[str, Any]:

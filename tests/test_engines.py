@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from detection.rule.correlate import Detection, detect
+from detection.rule.correlate import Detection, Group, detect
 from detection.rule.ledger import hashed
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, Operation, SignIn
 from detection.rule.select import Chosen, RuleSettings
@@ -20,6 +20,7 @@ from detection.sources.decoding import decode_table
 from detection.window import Window
 from tests import kusto
 from tests.histories import Event, Simulation, Stream, describe
+from tests.support import values_of
 from tests.test_histories import BEGIN, SCHEDULES, STREAMS, after
 
 Engine = Callable[[Logs, Window], Logs | Correlated]
@@ -35,8 +36,9 @@ def there(logs: Logs, window: Window) -> Correlated:
     """Give what the cluster gives, which tests/sources/test_correlate_in_duckdb.py compares."""
     found = detect(logs, window.start, window.end, RuleSettings())
     groups = [
-        group._replace(
-            operations_at={hashed(key): time for key, time in group.operations_at.items()},
+        Group(
+            **values_of(group)
+            | {"operations_at": {hashed(key): time for key, time in group.operations_at.items()}}
         )
         for group in found.groups
     ]

@@ -76,7 +76,10 @@ def test_the_sample_shows_every_setting() -> None:
 
 
 def test_the_host_waits_longer_than_the_budget() -> None:
-    """The time that catching up may take ends well before the host ends the run."""
+    """The time that catching up and asking may take ends well before the host ends the run."""
     budget = (ROOT / "function_app.py").read_text("utf-8").partition("BUDGET = ")[2].split("#")[0]
     minutes = int(json.loads((ROOT / "host.json").read_bytes())["functionTimeout"].split(":")[1])
-    assert eval(budget) * 1.4 < minutes * 60  # noqa: S307 - our own arithmetic
+    seconds = eval(budget)  # noqa: S307 - our own arithmetic
+    assert seconds * 1.4 < minutes * 60
+    assert "LAST_QUERY = BUDGET + 5 * 60" in (ROOT / "function_app.py").read_text("utf-8")
+    assert seconds + 5 * 60 <= (minutes - 5) * 60

@@ -20,8 +20,12 @@ BELOW = {
     "state": {"state", "rule", "errors"},
     "settings": {"rule", "errors", "window"},
     "tally": {"rule"},
+    "found": {"rule", "schema"},
     "records": {"rule", "schema", "sources", "tally", "window"},
-    "job": {"records", "rule", "schema", "sources", "sinks", "state", "tally", "errors", "window"},
+    "job": {
+        *("records", "found", "rule", "schema", "sources", "sinks", "state", "tally", "errors"),
+        "window",
+    },
     "console": {"job", "rule", "schema", "window"},
     "service": {"job", "errors", "schema", "settings", "sinks", "sources", "state"},
     "connect": {"errors", "rule", "service", "settings", "sinks", "sources", "state"},

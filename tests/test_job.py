@@ -1,12 +1,18 @@
 """One invocation: the order of its steps, and what becomes of failures."""
 
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
+from detection.errors import SourceError
 from detection.rule.ledger import Outbox
+from detection.rule.rows import IDENTITY, Logs
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
+from detection.sources import Correlated
 from detection.state.codec import decode
+from detection.window import Window
 from tests.histories import Event, Simulation, Stream
 
 BEGIN = parse("2026-03-14T10:00:00Z")
@@ -102,6 +108,79 @@ def test_a_read_that_failed_and_is_tried_again_at_once_is_another_run() -> None:
     assert (failed["Status"], succeeded["Status"]) == ("Failure", "Success")
     assert failed["RunId"] != succeeded["RunId"]
     assert failed["WindowEnd"] == succeeded["WindowEnd"]
+
+
+class Parted(Simulation):
+    """A workspace whose window comes in a part for each identity, each let go before the next."""
+
+    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+        """Yield one identity after another, the last first."""
+        (logs,) = super().parts(window, now)
+        assert isinstance(logs, Logs)
+        for identity in sorted({row[IDENTITY] for row in logs.sign_ins}, reverse=True):
+            part = [
+                Watched(
+                    [row for row in logs.sign_ins if row[IDENTITY] == identity],
+                    [row for row in logs.operations if row[IDENTITY] == identity],
+                    logs.allowlist,
+                    logs.states,
+                )
+            ]
+            seen = weakref.ref(part[0])
+            yield part.pop()
+            assert seen() is None, "a part is still there while the next is read"
+
+
+class Watched(Logs):
+    """Rows of which one can tell whether they are still there."""
+
+
+def parted_stream() -> Stream:
+    """Return three identities with two operations each, and the first hour of them."""
+    times = [BEGIN + number * MINUTE for number in range(6)]
+    return Stream(
+        [Event(t, t, f"i{t % 3}", "Azure Key Vault", f"s{t}") for t in times],
+        [Event(t + 1, t + 1, f"i{t % 3}", "rg", f"o{t}") for t in times],
+    )
+
+
+def test_parts_come_to_what_the_whole_comes_to() -> None:
+    """Findings are in one order, the state is the same, and no part outlives its turn."""
+    whole, parted = Simulation(parted_stream()), Parted(parted_stream())
+    for hour in (1, 2):
+        whole.run(BEGIN + hour * HOUR)
+        parted.run(BEGIN + hour * HOUR)
+    assert parted.findings() == whole.findings()
+    assert parted.body == whole.body
+
+
+def test_findings_of_parts_wait_like_any() -> None:
+    """What was found in parts and not taken is delivered next time, whole and in order."""
+    whole = Simulation(parted_stream())
+    whole.run(BEGIN + HOUR)
+    parted = Parted(parted_stream(), refusing=True)
+    parted.run(BEGIN + HOUR)
+    parted.refusing = False
+    parted.run(BEGIN + HOUR)
+    assert parted.findings() == whole.findings()
+
+
+class Broken(Parted):
+    """A workspace that fails after its first part."""
+
+    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+        """Yield one part and fail."""
+        yield next(super().parts(window, now))
+        raise SourceError("the second part cannot be read")
+
+
+def test_a_part_is_forgotten_if_the_next_cannot_be_read() -> None:
+    """A window that breaks off reports nothing and counts nothing as reported; then it is whole."""
+    broken = Broken(parted_stream())
+    outcome = broken.run(BEGIN + HOUR)
+    assert outcome.failures == ["the second part cannot be read"]
+    assert broken.findings() == []
+    assert decode(broken.body, "the state").ledger.groups == {}
 
 
 def test_an_outbox_counts_both_kinds_of_rows() -> None:

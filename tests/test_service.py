@@ -109,6 +109,7 @@ def test_settings_of_the_service() -> None:
     assert service.workspace_ids == (GUIDS[0], GUIDS[1])
     assert service.ingestion_endpoint == "https://rule.westeurope-1.ingest.monitor.azure.com"
     assert service.watchlist_alias == "NetworkAllowlist"
+    assert service.correlate_in == "auto"
     assert service.dry_run is False
 
 
@@ -118,6 +119,7 @@ def test_every_problem_of_the_service_is_in_one_message() -> None:
         "WORKSPACE_IDS": "my-workspace",
         "LOGS_INGESTION_ENDPOINT": "http://plain.example",
         "WATCHLIST_ALIAS": "x') | union Secrets //",
+        "CORRELATE_IN": "elsewhere",
         "DRY_RUN": "perhaps",
     }
     with pytest.raises(SettingsError) as caught:

@@ -7,7 +7,7 @@ down, whole, together with the ledger that counts them as reported; only then ar
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -98,17 +98,15 @@ class Review:
 
     def of(self, groups: Iterable[Group]) -> list[Emission]:
         """Take note of groups, each of which comes once; return those with news."""
-        self._settle()
         emissions = map(self._emission, groups)
         return [emission for emission in emissions if emission is not None]
 
     def accept(self) -> None:
         """Let the ledger know what was reviewed."""
         self.ledger.groups.update(self.changed)
-        self.changed = {}
 
-    def _settle(self) -> None:
-        """Lay down what the part before this one left; a window's only part can wait."""
+    def settle(self) -> None:
+        """Lay down what was reviewed so far, before another part is read."""
         for findings in self.changed.values():
             for finding in findings:
                 finding.settle()
@@ -132,7 +130,8 @@ class Review:
             *_, place = max(continued)
             finding = findings[place]
             finding.revision += 1
-            finding.packed = pack(known[place] | {hashed(key): time for key, time in new.items()})
+            operations = known[place] | {hashed(key): time for key, time in new.items()}
+            finding.packed, finding.fresh = pack(operations), {}
             finding.last_seen = max(finding.last_seen, self.now)
         else:
             finding_id = _finding_id(self.scope, group.key, next(iter(new)))
@@ -148,18 +147,21 @@ class Review:
     ) -> dict[Key, int]:
         """Return the operations that no finding has reported; note the sight of the others."""
         new: dict[Key, int] = {}
-        sighted = set[int]()
+        sighted, moved = set[int](), set[int]()
         for key, time in seen.items():
             name = hashed(key)
             holders = [place for place, operations in enumerate(known) if name in operations]
-            for place in holders:
-                known[place][name] = max(known[place][name], time)
             sighted.update(holders)
+            for place in holders:
+                if known[place][name] < time:
+                    known[place][name] = time
+                    moved.add(place)
             if not holders:
                 new[key] = time
         for place in sighted:
-            findings[place].packed, findings[place].fresh = pack(known[place]), {}
             findings[place].last_seen = max(findings[place].last_seen, self.now)
+        for place in moved:
+            findings[place].packed, findings[place].fresh = pack(known[place]), {}
         return new
 
 
@@ -167,8 +169,8 @@ class Review:
 class Outbox:
     """The rows that were decided and not yet delivered, oldest first."""
 
-    findings: list[Row] = field(default_factory=list)
-    runs: list[Row] = field(default_factory=list)
+    findings: Sequence[Row] = field(default_factory=list)
+    runs: Sequence[Row] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Return how many rows wait."""

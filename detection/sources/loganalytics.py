@@ -45,7 +45,8 @@ READ_TIMEOUT: Final = WAIT + 30
 PATIENCE: Final = 120  # seconds spent between the tries of one query, all in all
 ROW_LIMIT: Final = 500_000  # rows of one answer; the service cuts off what is more
 QUERIES: Final = 5  # at once; the service lets one identity's others wait
-TOGETHER: Final = 100_000  # rows of both tables, of which 40 MB of JSON come at once
+TOGETHER: Final = 50_000  # rows of both tables, in some 15 MB of JSON
+LEAST_TOGETHER: Final = 20_000
 HERE: Final = 4_000_000  # rows of both tables
 
 Sleep = Callable[[float], None]
@@ -70,7 +71,8 @@ class Limits(NamedTuple):
     def shared(self, among: int) -> "Limits":
         """Return what each of several workspaces may take that are read at the same time."""
         return self._replace(
-            queries=max(self.queries // among, 1), together=max(self.together // among, 1)
+            queries=max(self.queries // among, 1),
+            together=max(self.together // among, min(self.together, LEAST_TOGETHER)),
         )
 
 

@@ -43,7 +43,7 @@ from detection.window import Mode, Window
 if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient
 
-HOT: Final = 2  # times what is read at once: a bucket with more is the cluster's, if that may be
+HOT: Final = 8  # times what is read at once: a bucket with more is the cluster's, if that may be
 IN_CLUSTER: Final = 200_000  # rows correlated there by one query, whose answer may name each
 
 
@@ -77,7 +77,7 @@ class WorkspaceSource:
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Ask each table what it took in during (since, now]."""
         moments = {"since": since, "now": now, "examined": examined, "too_late": too_late}
-        with self._threads() as threads:
+        with self._threads(self._limits.queries) as threads:
             asked = [threads.submit(arrived, self._workspace, shape, moments) for shape in TIMED]
             found = [future.result() for future in asked]
         return Arrivals(
@@ -93,20 +93,27 @@ class WorkspaceSource:
         left out.
         """
         asking = Asking(window, now, self._rule)
-        with self._threads() as threads:
+        with self._threads(self._limits.queries) as threads:
             known = survey(self._workspace, asking, self._alias, threads)
         yield known.strangers()
         rows = known.rows()
         everything = sum(rows.values()) > self._limits.here
         most = IN_CLUSTER if everything else self._limits.together
-        waiting = deque(cut(rows, most) if known.sign_ins else ())
+
+        def size(buckets: range) -> int:
+            return sum(rows.get(bucket, 0) for bucket in buckets)
+
+        # The largest first, while what was found so far takes little room.
+        cuts = sorted(cut(rows, most), key=size, reverse=True) if known.sign_ins else []
+        waiting = deque(cuts)
         while waiting:
             buckets = waiting.popleft()
             try:
-                if everything or self._is_hot(sum(rows.get(bucket, 0) for bucket in buckets)):
+                hot = size(buckets) > HOT * self._limits.together
+                if everything or (hot and self._limits.here < inf):
                     yield self._correlated(asking, buckets, known)
                 else:
-                    yield self._read(asking, buckets, known)
+                    yield self._read(asking, buckets, known, hot=hot)
             except CutShort:
                 waiting.extendleft(reversed(halves(buckets, rows)))
 
@@ -126,16 +133,12 @@ class WorkspaceSource:
         """
         return whole(self._workspace, Asking(window, now, self._rule), shape)
 
-    def _is_hot(self, rows: int) -> bool:
-        return rows > HOT * self._limits.together and self._limits.here < inf
-
-    def _read(self, asking: Asking, buckets: range, known: Survey) -> Logs:
-        """Read both tables' rows of some buckets at the same time."""
-        operated = any(known.operations_in(buckets))
-        with self._threads() as threads:
+    def _read(self, asking: Asking, buckets: range, known: Survey, *, hot: bool) -> Logs:
+        """Read both tables' rows of some buckets, at the same time unless they are very many."""
+        shapes = TIMED if any(known.operations_in(buckets)) else TIMED[:1]
+        with self._threads(1 if hot else self._limits.queries) as threads:
             reads = [
-                threads.submit(rows_of, self._workspace, asking, shape, buckets)
-                for shape in (TIMED if operated else TIMED[:1])
+                threads.submit(rows_of, self._workspace, asking, shape, buckets) for shape in shapes
             ]
             sign_ins, operations = ([*(read.result() for read in reads), Read([])])[:2]
         return replace(
@@ -164,9 +167,9 @@ class WorkspaceSource:
         )
 
     @contextmanager
-    def _threads(self) -> Iterator[ThreadPoolExecutor]:
+    def _threads(self, number: int) -> Iterator[ThreadPoolExecutor]:
         """Lend threads; on the first failure what has not begun is dropped."""
-        threads = ThreadPoolExecutor(self._limits.queries, "log-analytics")
+        threads = ThreadPoolExecutor(number, "log-analytics")
         try:
             yield threads
         finally:

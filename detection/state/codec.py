@@ -95,7 +95,10 @@ def decode(body: bytes, where: str) -> State:
 
 def _state(document: dict[str, Any]) -> State:
     groups = {}
-    for group in document["groups"]:
+    written = document["groups"]
+    written.reverse()
+    while written:
+        group = written.pop()  # and let it go: all of them twice would take much room
         identity, name, resource_group = map(str, group["key"])
         groups[GroupKey(identity, name, resource_group)] = [
             Reported(

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -48,12 +49,12 @@ while True:
 """
 
 
-def findings(outbox: Outbox) -> list[Row]:
+def findings(outbox: Outbox) -> Sequence[Row]:
     """Pick the findings."""
     return outbox.findings
 
 
-def runs(outbox: Outbox) -> list[Row]:
+def runs(outbox: Outbox) -> Sequence[Row]:
     """Pick the run records."""
     return outbox.runs
 

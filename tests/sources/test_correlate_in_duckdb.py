@@ -27,6 +27,7 @@ from detection.sources.decoding import decode_table
 from detection.window import Mode, Window
 from tests import kusto
 from tests.strategies import END, HOUR, START, Row, Scenario, operation, scenarios, sign_in, written
+from tests.support import values_of
 
 EXAMPLES = settings().max_examples
 WINDOW = Window(START, END, Mode.SCHEDULED)
@@ -57,7 +58,7 @@ def in_cluster(
 def comparable(group: Group) -> dict[str, Any]:
     """Return all that is known of a group, with the operations as the ledger names them."""
     operations = [(hashed(key), time) for key, time in group.operations_at.items()]
-    return group._asdict() | {"operations_at": operations}
+    return values_of(group) | {"operations_at": operations}
 
 
 def assert_agreement(database: Any, logs: Logs, rule: RuleSettings) -> Detection:

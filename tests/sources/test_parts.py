@@ -240,7 +240,7 @@ def test_a_window_is_correlated_where_it_fits(here: float, where: set[str]) -> N
     with LogAnalyticsService(tables) as service:
         whole, _ = job(service, WHOLE)
         service.calls.clear()
-        parted, _ = job(service, Limits(here=here, together=100))
+        parted, _ = job(service, Limits(here=here, together=60))
         assert parted.findings == whole.findings
         kinds = {call.kind for call in service.calls}
     asked = {"here": "sign_ins" in kinds, "there": "correlate" in kinds}

@@ -611,10 +611,10 @@ def test_no_more_queries_run_at_once_than_may(
 
 def test_five_workspaces_at_once_share_what_one_may_have() -> None:
     """What is asked and held at once is divided among those that are read at once."""
-    whole = Limits(queries=5, together=100)
+    whole = Limits(queries=5, together=200_000)
     assert whole.shared(1) == whole
-    assert whole.shared(5) == Limits(queries=1, together=20)
-    assert whole.shared(50).queries == 1
+    assert whole.shared(5) == Limits(queries=1, together=40_000)
+    assert whole.shared(50) == Limits(queries=1, together=20_000)  # less would be many queries
 
 
 def test_from_a_moment_on_nothing_is_asked(connect: Connect, service: LogAnalyticsService) -> None:

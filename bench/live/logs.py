@@ -1,0 +1,104 @@
+"""The logs of a workspace in files in which rows stand by bucket, so that answers are cut out.
+
+Made once and kept, as the recorded folders are: a folder's name carries a stamp of what made it.
+"""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import sys
+import zlib
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bench import population, rows
+from bench.cases import Case
+from bench.generate import DATA
+from detection.sources.buckets import BUCKETS
+
+SIGN_INS, OPERATIONS = "AADManagedIdentitySignInLogs", "AzureActivity"
+TABLES = {
+    SIGN_INS: (rows.SIGN_IN_COLUMNS, rows.sign_ins),
+    OPERATIONS: (rows.OPERATION_COLUMNS, rows.operations),
+}
+CASES = {
+    case.name: case
+    for case in (
+        Case("live-small", rows=5_000, identities=1_000),
+        Case("live-half", rows=1_000_000, identities=20_000),
+        Case("live", rows=2_000_000, identities=20_000),
+    )
+}
+
+
+class Part(NamedTuple):
+    """Where a bucket's rows are in their file, and how many."""
+
+    start: int
+    stop: int
+    rows: int
+
+
+def bucket_of(identity: str) -> int:
+    """Return the bucket of an identity's rows; which one matters to nobody."""
+    return zlib.crc32(identity.encode()) % BUCKETS
+
+
+def folder_of(case: Case) -> Path:
+    """Return where the case's files are, or will be."""
+    stamp = hashlib.sha256(repr(case).encode())
+    for source in (__file__, population.__file__, rows.__file__):
+        stamp.update(Path(source).read_bytes())
+    return DATA / f"{case.name}-{stamp.hexdigest()[:12]}"
+
+
+def generate(case: Case) -> Path:
+    """Return the folder of the case's files, made if it is not there."""
+    folder = folder_of(case)
+    if folder.exists():
+        return folder
+    DATA.mkdir(exist_ok=True)
+    for stale in DATA.glob(f"{case.name}-[0-9a-f]*"):
+        shutil.rmtree(stale)
+    partial = DATA / f"{folder.name}.{os.getpid()}.partial"
+    partial.mkdir()
+    identities = population.populate(case)
+    for table in TABLES:
+        sys.stderr.write(f"{case.name}: {table}\n")
+        _write(case, table, identities, partial)
+    partial.rename(folder)
+    return folder
+
+
+def parts_of(folder: Path, table: str) -> dict[int, Part]:
+    """Return where the rows of each bucket are."""
+    found = json.loads((folder / f"{table}.parts").read_text("utf-8"))
+    return {int(bucket): Part(*part) for bucket, part in found.items()}
+
+
+def _write(case: Case, table: str, identities: Sequence[population.Identity], folder: Path) -> None:
+    """Write a table's rows, bucket after bucket, and where each bucket is."""
+    source = random.Random(f"{table} of {case.name}")
+    by_bucket: defaultdict[int, list[population.Identity]] = defaultdict(list)
+    for identity in population.draw(case, list(identities), source):
+        by_bucket[bucket_of(identity.id)].append(identity)
+    _, rows_of = TABLES[table]
+    parts: dict[int, Part] = {}
+    with (folder / f"{table}.rows").open("wb") as file:
+        for bucket, drawn in sorted(by_bucket.items()):
+            start = file.tell()
+            # The queries leave the last column out, as all of these events have ids.
+            kept = (f'{row[: row.rindex(",")]},""]' for row in rows_of(drawn, source, mixed=False))
+            file.write(",".join(kept).encode())
+            parts[bucket] = Part(start, file.tell(), len(drawn))
+            file.write(b",")
+    (folder / f"{table}.parts").write_text(json.dumps(parts), "utf-8")
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        generate(CASES[name])

@@ -1,0 +1,107 @@
+"""A workspace and an ingestion endpoint on loopback, about which `python -m bench.live` asks.
+
+`python -m bench.live.service CASE` prints its address and serves until its input ends.
+"""
+
+import json
+import re
+import sys
+import threading
+from collections.abc import Sequence
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from bench import rows
+from bench.cases import NOW
+from bench.live.logs import CASES, OPERATIONS, SIGN_INS, TABLES, folder_of, parts_of
+from detection.sources.queries import FOLDER
+
+KINDS = {path.read_text("utf-8").partition("\n")[0]: path.stem for path in FOLDER.glob("*.kql")}
+
+
+class Workspace:
+    """One case's logs, and the answers to our queries about them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._parts = {table: parts_of(folder, table) for table in TABLES}
+
+    def answer(self, query: str) -> bytes:
+        """Answer one of our queries."""
+        kind = KINDS[query.partition("\n")[0]]
+        if kind.startswith("read_"):
+            return self._rows(SIGN_INS if kind == "read_sign_ins" else OPERATIONS, query)
+        if kind == "allowlist":
+            return _response(["IPOrRange"], [[entry] for entry in rows.ALLOWLIST])
+        if kind == "latest":
+            return _response(["Latest"], [[NOW]])
+        if kind == "arrivals":
+            return _response(["Earliest", "Late", "TooLate"], [[None, 0, 0]])
+        if kind == "count_sign_ins":
+            counts = [[bucket, part.rows] for bucket, part in self._parts[SIGN_INS].items()]
+            return _response(["Bucket", "Matched"], counts)
+        if kind == "count_operations":
+            names = ["Bucket", "Matched", "Succeeded", "StrangersMatched", "StrangersSucceeded"]
+            parts = self._parts[OPERATIONS].items()
+            return _response(names, [[bucket, part.rows, 0, 0, 0] for bucket, part in parts])
+        raise ValueError(f"{kind} is not asked here")
+
+    def _rows(self, table: str, query: str) -> bytes:
+        """Cut the rows of some buckets out of their file."""
+        between = re.search(r"Bucket between \((\d+) \.\. (\d+)\)", query)
+        if between is None:
+            raise ValueError("no buckets are asked for")
+        low, high = map(int, between.groups())
+        parts = [part for bucket, part in self._parts[table].items() if low <= bucket <= high]
+        cut = b""
+        if parts:
+            with (self._folder / f"{table}.rows").open("rb") as file:
+                file.seek(parts[0].start)
+                cut = file.read(parts[-1].stop - parts[0].start)
+        head, tail = _response(list(TABLES[table][0]), []).split(b'"rows": []')
+        return b"".join((head, b'"rows": [', cut, b"]", tail))
+
+
+def _response(columns: list[str], found: Sequence[Sequence[object]]) -> bytes:
+    described = [{"name": name, "type": "string"} for name in columns]
+    table = {"name": "PrimaryResult", "columns": described, "rows": found}
+    return json.dumps({"tables": [table]}).encode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def __init__(self, workspace: Workspace, *arguments: object) -> None:
+        self._workspace = workspace
+        super().__init__(*arguments)  # type: ignore[arg-type]
+
+    def do_POST(self) -> None:
+        """Answer a query, or take rows that are delivered."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        taken = "/streams/" in self.path
+        content = b"" if taken else self._workspace.answer(json.loads(body)["query"])
+        self.send_response(204 if taken else 200)
+        self.send_header("Content-Type", "application/json")
+        if not taken:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def main(name: str) -> None:
+    """Serve a case until the input ends."""
+    handler = partial(_Handler, Workspace(folder_of(CASES[name])))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
