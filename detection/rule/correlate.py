@@ -6,8 +6,8 @@ lengths, and everything else about it follows from the ranges reached.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import filterfalse, islice
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
@@ -36,6 +36,7 @@ from detection.rule.select import (
     resource_id,
 )
 from detection.rule.terms import fold, is_blank
+from detection.rule.traces import Traces, traces
 
 RESOURCES_SHOWN = 5
 OPERATIONS_SHOWN = 10
@@ -60,6 +61,7 @@ class Group:
     """One group of clause 5 in one window; times in ticks, texts as first spelt.
 
     `operations_at` maps each distinct operation's key to its latest time, earliest first.
+    `traces` gives what score and evidence are made from; only what is reported is asked for it.
     """
 
     key: GroupKey
@@ -76,6 +78,7 @@ class Group:
     first_event: int
     last_event: int
     operations_at: dict[str, int]
+    traces: Callable[[], Traces] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,7 @@ def _summarise(
     rows = [operations[place] for place in places]
     ranges = merge_ranges(lows, highs)
     first = signed_in.rows[ranges[0][0]]
+    keys = operation_keys(rows)
 
     def shown(place: int, limit: int) -> list[str]:
         return first_spellings(map(itemgetter(place), rows), limit)
@@ -166,7 +170,13 @@ def _summarise(
         ),
         first_event=first[TIME],
         last_event=rows[-1][TIME],
-        operations_at=dict(zip(operation_keys(rows), map(itemgetter(TIME), rows), strict=True)),
+        operations_at=dict(zip(keys, map(itemgetter(TIME), rows), strict=True)),
+        traces=lambda: traces(
+            rows,
+            keys,
+            [signed_in.rows[high - 1] for high in highs],
+            signed_in.resources(ranges, len(signed_in.rows)),
+        ),
     )
 
 

@@ -1,0 +1,108 @@
+"""What an analyst is shown of a group: its operations by name, each with its earliest pairs.
+
+This is all that score and evidence are made from, so an engine that returns no rows (a query in
+the workspace) can give the same: per group and operation name (D3), how many different operations
+there are, and the earliest ten of them, each with the latest sign-in at or before it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from detection.rule.rows import (
+    CALLER_ADDRESS,
+    OPERATION,
+    OPERATION_CORRELATION,
+    RESOURCE,
+    TIME,
+    Operation,
+    SignIn,
+)
+from detection.rule.select import resource_id
+from detection.rule.terms import fold, has_any
+
+PAIRS_KEPT = 10  # of each operation name
+# The services that the rule is about, and the words by which a resource's name tells them.
+SERVICES = {"Key Vault": ("Key Vault",), "Storage": ("Storage", "Blob")}
+
+
+class Pair(NamedTuple):
+    """An operation and the latest sign-in at or before it; times in ticks."""
+
+    signed_in: int
+    resource: str
+    operated: int
+    operation: str
+    resource_id: str
+    caller_address: str
+    correlation_id: str
+
+
+class Act(NamedTuple):
+    """One operation name in a group, as first spelt, and how many different operations it has."""
+
+    operation: str
+    number: int
+    pairs: Sequence[Pair]
+
+
+class Traces(NamedTuple):
+    """A group's acts, the shortest time between two of a pair (ticks), and what was signed into."""
+
+    acts: Sequence[Act]
+    soonest: int
+    services: frozenset[str]
+
+
+def traces(
+    rows: Sequence[Operation], keys: Sequence[str], sign_ins: Sequence[SignIn], resources: list[str]
+) -> Traces:
+    """Sum up a group: its operations in time order, the key of each and its latest sign-in.
+
+    `resources` are all those that the group's sign-ins were to. A key that repeats under a name
+    is one operation, which happened when its first row says.
+    """
+    labels = [fold(row[OPERATION]) for row in rows]
+    places: Sequence[int] = range(len(rows))
+    if len(set(keys)) < len(keys):
+        events = list(zip(labels, keys, strict=True))
+        places = sorted(dict(zip(reversed(events), reversed(places), strict=True)).values())
+    counts = Counter(labels if len(places) == len(rows) else [labels[at] for at in places])
+    wanted = {label: min(count, PAIRS_KEPT) for label, count in counts.items()}
+    missing = sum(wanted.values())
+    found: dict[str, list[Pair]] = {}
+    for at in places:
+        label = labels[at]
+        if not wanted[label]:
+            continue
+        found.setdefault(label, []).append(_pair(sign_ins[at], rows[at]))
+        wanted[label] -= 1
+        missing -= 1
+        if not missing:
+            break
+    return Traces(
+        acts=[Act(pairs[0].operation, counts[label], pairs) for label, pairs in found.items()],
+        soonest=min(row[TIME] - sign_in[TIME] for row, sign_in in zip(rows, sign_ins, strict=True)),
+        services=services(resources),
+    )
+
+
+def services(resources: Sequence[str]) -> frozenset[str]:
+    """Return which of the rule's services the resources signed into belong to."""
+    return frozenset(
+        service
+        for service, words in SERVICES.items()
+        if any(has_any(resource, words) for resource in resources)
+    )
+
+
+def _pair(sign_in: SignIn, row: Operation) -> Pair:
+    return Pair(
+        sign_in[TIME],
+        sign_in[RESOURCE],
+        row[TIME],
+        row[OPERATION],
+        resource_id(row),
+        row[CALLER_ADDRESS],
+        row[OPERATION_CORRELATION],
+    )
