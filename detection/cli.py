@@ -6,6 +6,7 @@ or settings. Errors are one line on stderr, with a traceback only if `--verbose`
 
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import click
 from rich.console import Console
 
 from detection import console as terminal
+from detection.arguments import Moment, backfill, check_apart
 from detection.errors import DetectionError, SettingsError, UsageError
 from detection.job import Invocation, run
 from detection.rule import ticks
@@ -33,26 +35,6 @@ DEMO_NOW = "2026-03-14T10:00:00Z"
 
 # What lives as long as the process: a million rows let go one by one take a while.
 until_exit: list[object] = []
-
-
-class Moment(click.ParamType[int]):
-    """An ISO 8601 moment, as ticks."""
-
-    name = "time"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Read it; without an offset it is UTC, as in the logs."""
-        if isinstance(value, int):
-            return value
-        try:
-            moment = ticks.parse(str(value))
-        except ValueError as error:
-            self.fail(f"{error}; write it like 2026-03-14T10:00:00Z", param, ctx)
-        if moment < ticks.parse("1970-02-01"):
-            self.fail(f"{value!r} is before there were logs", param, ctx)
-        return moment
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -95,6 +77,12 @@ def cli() -> None:
     help="Write a record of each window examined to FILE, likewise.",
 )
 @click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a report for people to FILE, an HTML page that needs no network.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Show what would be reported; write no file and no state.",
@@ -110,6 +98,7 @@ def run_command(
     as_json: bool,
     output: Path | None,
     runs: Path | None,
+    report: Path | None,
     dry_run: bool,
     verbose: bool,
 ) -> int:
@@ -129,14 +118,15 @@ def run_command(
         now=ticks.from_datetime(datetime.now(UTC)) if now is None else now,
         timing=settings.timing,
         rule=settings.rule,
-        backfill=_backfill(now, start, end),
+        backfill=backfill(now, start, end),
     )
-    if output is not None and runs is not None and output.resolve() == runs.resolve():
-        raise UsageError(f"--output and --runs both name {output}: name two files")
+    check_apart({"--output": output, "--runs": runs, "--report": report})
     sinks: list[FindingSink] = []
     for path, pick in ((output, _findings), (runs, _runs)):
         if path is not None and not dry_run:
             sinks.append(JsonLinesFile(path, pick, append=state_dir is not None))
+    if report is not None and not dry_run:
+        sinks.append(_report(report))
     if as_json or output is None or dry_run:
         sinks.append(_stdout(as_json=as_json))
     source = RecordedSource(recorded)
@@ -146,8 +136,14 @@ def run_command(
 
 @cli.command("demo")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON Lines.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the report to FILE; default: in a new temporary folder.",
+)
 @click.option("--verbose", is_flag=True, help="Show a traceback with an error.")
-def demo_command(*, as_json: bool, verbose: bool) -> int:
+def demo_command(*, as_json: bool, report: Path | None, verbose: bool) -> int:
     """Show the detection at work on a recorded attack; needs nothing."""
     del verbose
     if not DEMO.is_dir():
@@ -161,7 +157,10 @@ def demo_command(*, as_json: bool, verbose: bool) -> int:
         markup=False,
     )
     asked = Invocation(RECORDED_WORKSPACE, ticks.parse(DEMO_NOW))
-    status = _run(RecordedSource(DEMO), _stdout(as_json=as_json), Unsaved(), asked)
+    page = report or Path(tempfile.mkdtemp(prefix="managed-identity-impact-")) / "report.html"
+    sink = Several(_stdout(as_json=as_json), _report(page))
+    status = _run(RecordedSource(DEMO), sink, Unsaved(), asked)
+    stderr.print(f"The report is in {page}: open it in a browser.", soft_wrap=True, markup=False)
     stderr.print("README.md says how to read this, and how to run it on logs of your own.")
     return status
 
@@ -201,21 +200,11 @@ def _run(source: RecordedSource, sink: FindingSink, store: StateStore, asked: In
     return 1 if outcome.failures else 0
 
 
-def _backfill(now: int | None, start: int | None, end: int | None) -> tuple[int, int] | None:
-    """Check --now, --from and --to against each other; return a backfill's bounds, if it is one."""
-    if start is None and end is None:
-        return None
-    if start is None or end is None:
-        raise UsageError("--from and --to go together: give both")
-    if now is not None:
-        raise UsageError(
-            "--now asks for one window, --from and --to for many: give one or the other"
-        )
-    if start >= end:
-        raise UsageError(
-            f"--from {ticks.text_of(start)} is not before --to {ticks.text_of(end)}: swap them?"
-        )
-    return start, end
+def _report(path: Path) -> FindingSink:
+    # A quarter of a second that only a report costs.
+    from detection.report.file import ReportFile  # noqa: PLC0415
+
+    return ReportFile(path)
 
 
 def _stdout(*, as_json: bool) -> FindingSink:

@@ -50,6 +50,7 @@ def connector(settings: Settings, service: Service) -> Callable[[str], Parts]:
             client=query,
             workspace_id=workspace_id,
             alias=service.watchlist_alias,
+            exclusions_alias=service.exclusions_alias,
             statuses=settings.rule.success_statuses,
         )
         store = BlobStore(container=container, workspace_id=workspace_id)

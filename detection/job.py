@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from detection import records
+from detection.analysis import Analysis
 from detection.errors import DeliveryError, SourceError
 from detection.records import Header
 from detection.rule.correlate import detect
@@ -159,18 +160,23 @@ class _Job:
             self.deliver()
             return False
         detection = detect(logs, window.start, window.end, asked.rule)
+        analysis = Analysis(self._source.background, asked.rule.success_statuses, asked.now)
         emissions = self.state.ledger.review(
-            detection.groups,
+            analysis.keep(detection.groups),
             scope=f"{RULE_NAME}\n{asked.workspace_id}",
             start=window.start,
             end=window.end,
             now=asked.now,
         )
         header = self._header(window)
-        found = [records.finding(emission, header) for emission in emissions]
+        dossiers = analysis.dossiers(emissions, detection.groups, window)
+        found = [
+            records.finding(emission, dossier, header)
+            for emission, dossier in zip(emissions, dossiers, strict=True)
+        ]
         self._advance(window)
         self._remember(
-            records.run_record(header, logs, detection, emissions, arrivals, _since(began)),
+            records.run_record(header, logs, detection, analysis, arrivals, _since(began)),
             found,
         )
         return True

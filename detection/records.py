@@ -1,9 +1,11 @@
 """The rows of both custom tables, made from what a window came to."""
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from detection.analysis import Analysis
+from detection.dossier import Dossier
+from detection.remarks import remarks
 from detection.rule.correlate import Detection
 from detection.rule.ledger import Emission
 from detection.rule.rows import (
@@ -11,9 +13,7 @@ from detection.rule.rows import (
     OPERATION_TABLE,
     SIGN_IN_TABLE,
     Logs,
-    SourceState,
 )
-from detection.rule.select import OTHER_SUCCESS
 from detection.rule.ticks import text_of
 from detection.schema import (
     RULE_NAME,
@@ -56,7 +56,7 @@ class Header:
         )
 
 
-def finding(emission: Emission, header: Header) -> Finding:
+def finding(emission: Emission, dossier: Dossier, header: Header) -> Finding:
     """Return the row of ManagedIdentityImpact_CL for a group with something new."""
     group = emission.group
     return Finding(
@@ -82,6 +82,12 @@ def finding(emission: Emission, header: Header) -> Finding:
         AffectedResources=group.affected_resources,
         SubscriptionIds=group.subscription_ids,
         CallerIpAddresses=group.caller_addresses,
+        RiskScore=dossier.score.points,
+        RiskReasons=[{"Points": n, "Reason": text} for n, text in dossier.score.reasons],
+        SuggestedSeverity=dossier.score.severity,
+        Evidence=dossier.evidence,
+        Entities=dossier.entities,
+        Investigate=dossier.investigate,
         FirstEvent=text_of(group.first_event),
         LastEvent=text_of(group.last_event),
         WindowStart=header.window_start,
@@ -95,12 +101,13 @@ def run_record(
     header: Header,
     logs: Logs,
     detection: Detection,
-    emissions: Sequence[Emission],
+    analysis: Analysis,
     arrivals: Arrivals,
     duration_ms: int,
 ) -> RunRecord:
     """Return the row of ManagedIdentityImpactRuns_CL for a window that was examined."""
-    warnings, notes = _remarks(logs, detection, arrivals)
+    warnings, notes = remarks(logs, detection, analysis, arrivals)
+    emissions, excluded = analysis.emissions, sum(analysis.excluded.values())
     record = empty_record(header, WARNING if warnings else SUCCESS)
     new = sum(emission.revision == 1 for emission in emissions)
     record.update(
@@ -126,7 +133,11 @@ def run_record(
             "Findings": len(detection.groups),
             "FindingsNew": new,
             "FindingsUpdated": len(emissions) - new,
-            "FindingsUnchanged": len(detection.groups) - len(emissions),
+            "FindingsUnchanged": len(detection.groups) - len(emissions) - excluded,
+            "FindingsExcluded": excluded,
+            "ExclusionsUsed": [f"{called}: {n}" for called, n in analysis.excluded.items()],
+            "ExclusionsExpired": list(analysis.exclusions.expired),
+            "ExclusionsInvalid": list(analysis.exclusions.invalid),
             "DurationMs": duration_ms,
             "BytesRead": logs.bytes_read,
         }
@@ -190,41 +201,16 @@ def empty_record(header: Header, status: str) -> RunRecord:
         FindingsNew=0,
         FindingsUpdated=0,
         FindingsUnchanged=0,
+        FindingsExcluded=0,
+        ExclusionsUsed=[],
+        ExclusionsExpired=[],
+        ExclusionsInvalid=[],
         DurationMs=0,
         BytesRead=0,
         RuleVersion=RULE_VERSION,
         Error="",
         Shortened=False,
     )
-
-
-def _remarks(logs: Logs, detection: Detection, arrivals: Arrivals) -> tuple[list[str], list[str]]:
-    """Return what may have hidden a finding, and what is merely worth knowing, as sentences."""
-    notes: list[str] = []
-    warnings = [
-        f"Table {shape.name} is missing: {shape.remedy}"
-        for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
-        if logs.states[shape.name] is SourceState.MISSING
-    ]
-    if arrivals.too_late:
-        warnings.append(
-            f"{arrivals.too_late} rows arrived later than MAX_LATENESS and were not examined"
-        )
-    if detection.allowlist.invalid:
-        entries = ", ".join(map(repr, detection.allowlist.invalid[:10]))
-        warnings.append(
-            f"{len(detection.allowlist.invalid)} allowlist entries cannot be read and exclude "
-            f"nothing: {entries:.300}"
-        )
-    if detection.operations.other_success:
-        remark = (
-            f"{detection.operations.other_success} changes are spelt {OTHER_SUCCESS} and were "
-            "ignored; SUCCESS_STATUSES can add that spelling"
-        )
-        (notes if detection.operations.matched else warnings).append(remark)
-    if logs.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
-        notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {ALLOWLIST_TABLE.remedy}")
-    return warnings, notes
 
 
 def _text_of(moment: int | None) -> str | None:

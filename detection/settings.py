@@ -51,6 +51,9 @@ FORMS = {
         r"[a-z0-9](-?[a-z0-9]){2,62}", "a container's name", "managed-identity-impact"
     ),
     "WATCHLIST_ALIAS": Form(r"[A-Za-z_][\w-]*", "a watchlist's alias", "NetworkAllowlist"),
+    "EXCLUSIONS_ALIAS": Form(
+        r"[A-Za-z_][\w-]*", "a watchlist's alias", "ManagedIdentityExclusions"
+    ),
     "DRY_RUN": Form(r"(?i:true|false)", "true or false", "false"),
 }
 
@@ -109,6 +112,7 @@ class Service:
     state_account_url: str
     state_container: str
     watchlist_alias: str
+    exclusions_alias: str
     dry_run: bool
 
     @classmethod
@@ -144,6 +148,7 @@ class Service:
             state_account_url=text("STATE_ACCOUNT_URL").rstrip("/"),
             state_container=text("STATE_CONTAINER"),
             watchlist_alias=text("WATCHLIST_ALIAS"),
+            exclusions_alias=text("EXCLUSIONS_ALIAS"),
             dry_run=text("DRY_RUN").lower() == "true",
         )
         if problems:

@@ -14,10 +14,11 @@ from detection.rule.rows import (
     CALLER_ADDRESS,
     OPERATION,
     OPERATION_CORRELATION,
+    STATUS,
     TIME,
     Operation,
 )
-from detection.rule.select import resource_id
+from detection.rule.select import operation_keys, resource_id
 from detection.rule.terms import fold, is_blank
 from detection.rule.ticks import MINUTE, text_of
 from detection.rule.traces import Act, Pair
@@ -45,6 +46,14 @@ def evidence(acts: Iterable[Act], actions: Sequence[Operation]) -> list[Item]:
         *map(_pair, telling(acts)),
         *map(_corroboration, islice(sorted(actions), ACTIONS_SHOWN)),
     ]
+
+
+def corroborating(rows: Iterable[Operation], statuses: Iterable[str]) -> list[Operation]:
+    """Return the actions that succeeded, each event once, in order of time."""
+    accepted = {fold(status) for status in statuses}
+    succeeded = sorted(row for row in rows if fold(row[STATUS]) in accepted)
+    keys = operation_keys(succeeded)
+    return list(dict(zip(reversed(keys), reversed(succeeded), strict=True)).values())[::-1]
 
 
 def entities(

@@ -6,6 +6,7 @@ identity has long been doing lowers a score, and never below nothing.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from detection.rule.allowlist import Allowlist
@@ -105,6 +106,7 @@ def score(traces: Traces, context: Context) -> Score:
     return Score(total, sorted(reasons, key=lambda reason: -reason.points))
 
 
+@lru_cache(10_000)
 def is_public(address: str) -> bool:
     """Whether an address can be read and lies in no internal network."""
     return _ANY.covers(address) and not _INTERNAL.covers(address)

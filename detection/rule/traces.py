@@ -5,8 +5,9 @@ the workspace) can give the same: per group and operation name (D3), how many di
 there are, and the earliest ten of them, each with the latest sign-in at or before it.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from operator import itemgetter, sub
 from typing import NamedTuple
 
 from detection.rule.rows import (
@@ -24,6 +25,9 @@ from detection.rule.terms import fold, has_any
 PAIRS_KEPT = 10  # of each operation name
 # The services that the rule is about, and the words by which a resource's name tells them.
 SERVICES = {"Key Vault": ("Key Vault",), "Storage": ("Storage", "Blob")}
+
+_time, _name = itemgetter(TIME), itemgetter(OPERATION)
+_label = lru_cache(10_000)(fold)  # operation names are few
 
 
 class Pair(NamedTuple):
@@ -62,38 +66,38 @@ def traces(
     `resources` are all those that the group's sign-ins were to. A key that repeats under a name
     is one operation, which happened when its first row says.
     """
-    labels = [fold(row[OPERATION]) for row in rows]
-    places: Sequence[int] = range(len(rows))
+    labels = list(map(_label, map(_name, rows)))
+    places: Iterable[int] = range(len(rows))
     if len(set(keys)) < len(keys):
-        events = list(zip(labels, keys, strict=True))
-        places = sorted(dict(zip(reversed(events), reversed(places), strict=True)).values())
-    counts = Counter(labels if len(places) == len(rows) else [labels[at] for at in places])
-    wanted = {label: min(count, PAIRS_KEPT) for label, count in counts.items()}
-    missing = sum(wanted.values())
-    found: dict[str, list[Pair]] = {}
+        firsts: dict[tuple[str, str], int] = {}
+        for at, event in enumerate(zip(labels, keys, strict=True)):
+            firsts.setdefault(event, at)
+        places = firsts.values()
+    found: dict[str, list[int]] = {}
     for at in places:
-        label = labels[at]
-        if not wanted[label]:
-            continue
-        found.setdefault(label, []).append(_pair(sign_ins[at], rows[at]))
-        wanted[label] -= 1
-        missing -= 1
-        if not missing:
-            break
+        found.setdefault(labels[at], []).append(at)
     return Traces(
-        acts=[Act(pairs[0].operation, counts[label], pairs) for label, pairs in found.items()],
-        soonest=min(row[TIME] - sign_in[TIME] for row, sign_in in zip(rows, sign_ins, strict=True)),
+        acts=[
+            Act(
+                rows[mine[0]][OPERATION],
+                len(mine),
+                [_pair(sign_ins[at], rows[at]) for at in mine[:PAIRS_KEPT]],
+            )
+            for mine in found.values()
+        ],
+        soonest=min(map(sub, map(_time, rows), map(_time, sign_ins))),
         services=services(resources),
     )
 
 
-def services(resources: Sequence[str]) -> frozenset[str]:
+def services(resources: Iterable[str]) -> frozenset[str]:
     """Return which of the rule's services the resources signed into belong to."""
-    return frozenset(
-        service
-        for service, words in SERVICES.items()
-        if any(has_any(resource, words) for resource in resources)
-    )
+    return frozenset().union(*map(_services_of, resources))
+
+
+@lru_cache(10_000)
+def _services_of(resource: str) -> frozenset[str]:
+    return frozenset(service for service, words in SERVICES.items() if has_any(resource, words))
 
 
 def _pair(sign_in: SignIn, row: Operation) -> Pair:

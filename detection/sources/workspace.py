@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from detection.errors import SourceError
+from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
@@ -25,6 +26,7 @@ from detection.sources.faults import CutShort, NotThere
 from detection.sources.loganalytics import Limits, LogAnalytics, Sleep
 from detection.sources.queries import query
 from detection.sources.table import INGESTION_TIME
+from detection.sources.workspace_background import WorkspaceBackground
 from detection.window import Window
 
 if TYPE_CHECKING:
@@ -45,20 +47,21 @@ class _Read(NamedTuple):
 class WorkspaceSource:
     """A LogSource over one workspace."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two watchlists have two names
         self,
         *,
         client: "LogsQueryClient",
         workspace_id: str,
         alias: str = ALLOWLIST_TABLE.name,
+        exclusions_alias: str = EXCLUSIONS_TABLE.name,
         statuses: Sequence[str] = ("Success",),
         sleep: Sleep = time.sleep,
         limits: Limits = Limits(),  # noqa: B008 - it cannot change
     ) -> None:
         """Read through `client`, which the caller has opened (`with client:`) and will close.
 
-        `alias` names the watchlist, `statuses` are those of operations that succeeded. Raises
-        ValueError for any that no query can hold.
+        `alias` and `exclusions_alias` name watchlists, `statuses` are those of operations that
+        succeeded. Raises ValueError for any that no query can hold.
         """
         self._workspace = LogAnalytics(
             client=client, workspace_id=workspace_id, sleep=sleep, limits=limits
@@ -66,6 +69,9 @@ class WorkspaceSource:
         self._statuses = tuple(statuses)
         self._allowlist_query = query("allowlist", alias=alias)
         self._query(OPERATION_TABLE, 0, 0)
+        self.background = WorkspaceBackground(
+            self._workspace, alias=exclusions_alias, statuses=statuses
+        )
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Ask each table what it took in during (since, now]."""

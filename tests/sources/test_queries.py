@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import SECOND, parse
+from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.queries import FOLDER, Value, query
 from tests.node import NODE, node_modules
 from tests.support import ROOT
@@ -30,6 +32,12 @@ Column = dict[str, str]
 Schema = Mapping[str, Sequence[Column]]
 
 SCHEMA: dict[str, list[Column]] = json.loads((KQL / "schemas.json").read_text("utf-8"))
+# What the analyst's queries read besides: logs of other services, and our own findings.
+FINDING = columns(Finding)
+OTHER_TABLES: dict[str, list[Column]] = {
+    **json.loads((KQL / "services.json").read_text("utf-8")),
+    FINDINGS_TABLE: [{"name": name, "type": kind} for name, kind in FINDING],
+}
 WATCHLIST: list[Column] = [
     {"name": "_DTItemId", "type": "string"},
     {"name": "LastUpdatedTimeUTC", "type": "datetime"},
@@ -37,6 +45,7 @@ WATCHLIST: list[Column] = [
     {"name": "IPOrRange", "type": "string"},
 ]
 
+IDENTITY = "e1525895-2305-453d-b6ab-6a524251f7d9"
 WINDOW: dict[str, Value] = {"start": NOW - 1, "end": NOW}
 ARRIVALS: dict[str, Value] = {"since": NOW - 2, "now": NOW, "examined": NOW - 1, "too_late": 0}
 SAMPLES: list[tuple[str, dict[str, Value]]] = [
@@ -48,6 +57,11 @@ SAMPLES: list[tuple[str, dict[str, Value]]] = [
     ("arrivals", {**ARRIVALS, "table": OPERATION_TABLE}),
     ("latest", {"now": NOW, "table": SIGN_IN_TABLE}),
     ("latest", {"now": NOW, "table": OPERATION_TABLE}),
+    ("actions", {**WINDOW, "statuses": ("Success",), "identities": (IDENTITY, 'a"b')}),
+    ("exclusions", {"alias": "ManagedIdentityExclusions"}),
+    ("investigate_activity", {**WINDOW, "identity": (IDENTITY,)}),
+    ("investigate_data_plane", {**WINDOW, "identity": (IDENTITY,)}),
+    ("investigate_findings", {"identity": (IDENTITY,)}),
 ]
 
 
@@ -56,6 +70,13 @@ def timed(shape: TableShape) -> list[Column]:
     names = (*shape.columns, "IngestionTime")
     moments = ("TimeGenerated", "IngestionTime")
     return [{"name": n, "type": "datetime" if n in moments else "string"} for n in names]
+
+
+def told(*names: str) -> list[Column]:
+    """Return a moment and texts, as an analyst is shown them."""
+    return [{"name": "TimeGenerated", "type": "datetime"}] + [
+        {"name": name, "type": "string"} for name in names
+    ]
 
 
 RESULTS: dict[str, list[Column]] = {
@@ -68,6 +89,17 @@ RESULTS: dict[str, list[Column]] = {
         {"name": "TooLate", "type": "long"},
     ],
     "latest": [{"name": "Latest", "type": "datetime"}],
+    "actions": timed(OPERATION_TABLE),
+    "exclusions": [{"name": name, "type": "string"} for name in EXCLUSIONS_TABLE.columns],
+    "investigate_activity": told("Activity", "Outcome", "Address", "Target", "CorrelationId"),
+    "investigate_data_plane": told("OperationName", "Outcome", "Address", "Target"),
+    "investigate_findings": [
+        {"name": name, "type": dict(FINDING)[name]}
+        for name in (
+            *("LastEvent", "RiskScore", "SuggestedSeverity", "ResourceGroup", "Operations"),
+            *("NewOperations", "CallerIpAddresses", "FindingId"),
+        )
+    ],
 }
 
 
@@ -86,7 +118,7 @@ def bind(
 ) -> list[Any]:
     """Return the diagnostics and result columns of each query."""
     asked = {
-        "tables": schema,
+        "tables": {**OTHER_TABLES, **schema},
         "functions": {"_GetWatchlist": watchlist},
         "queries": texts,
     }

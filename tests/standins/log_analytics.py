@@ -18,14 +18,16 @@ from typing import Any, Self
 from azure.core.credentials import TokenCredential
 from azure.monitor.query import LogsQueryClient
 
+from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.terms import equals_ignoring_case, has_any
 from detection.rule.ticks import DAY, parse, text_of
 from tests.standins.client import TOKEN, FakeCredential, loopback
-from tests.support import ALLOWLIST, OPERATIONS, SIGN_INS, response
+from tests.support import ALLOWLIST, EXCLUSIONS, OPERATIONS, SIGN_INS, response
 
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
 PREFER = "wait=600,include-statistics=true"
 KINDS = {SIGN_INS: "sign_ins", OPERATIONS: "operations"}
+TABLES = (SIGN_INS, OPERATIONS, ALLOWLIST, EXCLUSIONS)
 TOO_MANY = {
     "code": "PartialError",
     "message": "There were some errors when processing your query.",
@@ -119,6 +121,12 @@ class LogAnalyticsService:
 
     def answer(self, kind: str, query: str) -> tuple[int, dict[str, Any]]:
         """Return status and document for a query."""
+        if kind == "exclusions":
+            if EXCLUSIONS not in self.tables:
+                return 400, semantic("SEM0260", "Unknown function: '_GetWatchlist'.")
+            names = EXCLUSIONS_TABLE.columns
+            items = self.tables[EXCLUSIONS]
+            return 200, response(names, [[item.get(name) for name in names] for item in items])
         if kind == "allowlist":
             if ALLOWLIST not in self.tables:
                 return 400, semantic("SEM0260", "Unknown function: '_GetWatchlist'.")
@@ -231,7 +239,7 @@ def client_for(endpoint: str, credential: TokenCredential | None = None) -> Logs
 
 def recorded_tables(folder: Path) -> dict[str, Rows]:
     """Read a recorded folder as row objects."""
-    paths = {name: folder / f"{name}.json" for name in (SIGN_INS, OPERATIONS, ALLOWLIST)}
+    paths = {name: folder / f"{name}.json" for name in TABLES}
     return {name: _read(path) for name, path in paths.items() if path.exists()}
 
 
@@ -263,6 +271,10 @@ def kind_of(query: str) -> str:
     """Return which of our queries one is."""
     if table_of(query).startswith(f'_GetWatchlist("{ALLOWLIST}")'):
         return "allowlist"
+    if table_of(query).startswith(f'_GetWatchlist("{EXCLUSIONS}")'):
+        return "exclusions"
+    if 'endswith "/action"' in query:
+        return "actions"
     if "Latest = max(" in query:
         return "latest"
     if "Earliest = " in query:
@@ -279,10 +291,20 @@ def moment(pattern: str, query: str) -> int:
 
 def _passes(row: Mapping[str, Any], query: str) -> bool:
     """Apply clause 2 or 3, and the statuses that the query names."""
-    statuses = re.search(r"in~ \((.*?)\)", query)
+    statuses = re.search(r"ActivityStatusValue in~ \((.*?)\)", query)
     if statuses is None:
         services = ("Key Vault", "Storage", "Blob")
         return row["ResultType"] == "0" and has_any(row["ResourceDisplayName"] or "", services)
+    callers = re.search(r"Caller in~ \((.*?)\)", query)
+    if callers is not None:
+        return (
+            any(equals_ignoring_case(row["Caller"] or "", c) for c in json.loads(f"[{callers[1]}]"))
+            and any(
+                equals_ignoring_case(row["ActivityStatusValue"] or "", status)
+                for status in json.loads(f"[{statuses[1]}]")
+            )
+            and (row["OperationNameValue"] or "").lower().endswith("/action")
+        )
     accepted = [*json.loads(f"[{statuses[1]}]"), "Succeeded"]
     status, name = row["ActivityStatusValue"] or "", row["OperationNameValue"] or ""
     is_change = has_any(name, ("WRITE", "DELETE")) and not has_any(name, ("READ", "LIST", "GET"))

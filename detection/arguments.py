@@ -1,0 +1,53 @@
+"""What is given on the command line, read and checked before anything runs."""
+
+from pathlib import Path
+
+import click
+
+from detection.errors import UsageError
+from detection.rule import ticks
+
+
+class Moment(click.ParamType[int]):
+    """An ISO 8601 moment, as ticks."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Read it; without an offset it is UTC, as in the logs."""
+        if isinstance(value, int):
+            return value
+        try:
+            moment = ticks.parse(str(value))
+        except ValueError as error:
+            self.fail(f"{error}; write it like 2026-03-14T10:00:00Z", param, ctx)
+        if moment < ticks.parse("1970-02-01"):
+            self.fail(f"{value!r} is before there were logs", param, ctx)
+        return moment
+
+
+def backfill(now: int | None, start: int | None, end: int | None) -> tuple[int, int] | None:
+    """Check --now, --from and --to against each other; return a backfill's bounds, if it is one."""
+    if start is None and end is None:
+        return None
+    if start is None or end is None:
+        raise UsageError("--from and --to go together: give both")
+    if now is not None:
+        raise UsageError(
+            "--now asks for one window, --from and --to for many: give one or the other"
+        )
+    if start >= end:
+        raise UsageError(
+            f"--from {ticks.text_of(start)} is not before --to {ticks.text_of(end)}: swap them?"
+        )
+    return start, end
+
+
+def check_apart(named: dict[str, Path | None]) -> None:
+    """Refuse two options that name one file."""
+    taken: dict[Path, str] = {}
+    for option, path in named.items():
+        if path is not None and (other := taken.setdefault(path.resolve(), option)) != option:
+            raise UsageError(f"{other} and {option} both name {path}: name two files")
