@@ -17,7 +17,7 @@ COMPILE = $(PY) -m uv pip compile --quiet --python $(PY) pyproject.toml
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run test lint bench lock upgrade clean FORCE
+.PHONY: help run test lint bench docs lock upgrade clean FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ lint: $(DEV) ## check style, format and types
 
 bench: $(CLI) ## measure speed and memory
 	@$(PY) -m bench $(ARGS)
+
+docs: $(DEV) ## take the picture of the report again
+	@$(PY) -m tests.take_picture >/dev/null
 
 # The smaller locks start from the big one, so that all three agree.
 lock: $(DEV) ## bring the locks in line with pyproject.toml, keeping versions

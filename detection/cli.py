@@ -157,10 +157,12 @@ def demo_command(*, as_json: bool, report: Path | None, verbose: bool) -> int:
         markup=False,
     )
     asked = Invocation(RECORDED_WORKSPACE, ticks.parse(DEMO_NOW))
-    page = report or Path(tempfile.mkdtemp(prefix="managed-identity-impact-")) / "report.html"
+    page = report or _temporary() / "report.html"
     sink = Several(_stdout(as_json=as_json), _report(page))
     status = _run(RecordedSource(DEMO), sink, Unsaved(), asked)
-    stderr.print(f"The report is in {page}: open it in a browser.", soft_wrap=True, markup=False)
+    if page.exists():
+        told = f"The report is in {page}: open it in a browser."
+        stderr.print(told, soft_wrap=True, markup=False)
     stderr.print("README.md says how to read this, and how to run it on logs of your own.")
     return status
 
@@ -198,6 +200,16 @@ def _run(source: RecordedSource, sink: FindingSink, store: StateStore, asked: In
     for failure in outcome.failures:
         stderr.print(f"error: {failure}", style="red", markup=False, soft_wrap=True)
     return 1 if outcome.failures else 0
+
+
+def _temporary() -> Path:
+    """Return a new folder, which nobody else can have put there."""
+    try:
+        return Path(tempfile.mkdtemp(prefix="managed-identity-impact-"))
+    except OSError as error:
+        raise UsageError(
+            f"no folder for temporary files ({error.strerror}): use --report FILE"
+        ) from error
 
 
 def _report(path: Path) -> FindingSink:

@@ -4,6 +4,7 @@ The picture has no script and no style of its own: the page colours it, light or
 point stands for is its title, which browsers show on hover.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -11,6 +12,9 @@ from typing import Any, NamedTuple
 import pygal
 
 from detection.rule.classes import ACTION_KINDS, KINDS
+
+# It hooks imports for plugins that are not used here, and other importers trip over the hook.
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
 
 Row = Mapping[str, Any]
 

@@ -1,0 +1,166 @@
+"""What is made of a window's groups beyond the rule, and what happens when it cannot be read."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from detection.dossier import QUESTIONS, Dossiers
+from detection.errors import SourceError
+from detection.job import Invocation, Outcome, run
+from detection.rule.correlate import Group, detect
+from detection.rule.evidence import corroborating
+from detection.rule.exclusions import Row
+from detection.rule.rows import Logs, Operation
+from detection.rule.select import RuleSettings
+from detection.rule.ticks import MINUTE, parse
+from detection.sources import Arrivals
+from detection.sources.recorded import RecordedSource
+from detection.state import Unsaved
+from detection.state.folder import FolderStore
+from detection.window import Window
+from tests.strategies import END, GUID, START, as_logs, operation, sign_in, written
+from tests.support import DEMO, NOW, Collected
+
+NOON = START + 60 * MINUTE
+
+
+class Troubled:
+    """A recorded folder whose surroundings cannot be read, each as told."""
+
+    def __init__(self, *, exclusions: bool, actions: bool) -> None:
+        self._source = RecordedSource(DEMO)
+        self._fails = exclusions, actions
+        self.asked: list[Collection[str]] = []
+
+    @property
+    def background(self) -> "Troubled":
+        """The same."""
+        return self
+
+    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
+        """Answer as recorded."""
+        return self._source.arrivals(since=since, now=now, examined=examined, too_late=too_late)
+
+    def read(self, window: Window, now: int) -> Logs:
+        """Answer as recorded."""
+        return self._source.read(window, now)
+
+    def exclusions(self) -> list[Row]:
+        """Answer, or fail."""
+        return _fail("exclusions") if self._fails[0] else []
+
+    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+        """Answer, or fail."""
+        self.asked.append(identities)
+        return _fail("actions") if self._fails[1] else self._source.actions(identities, window, now)
+
+
+def _fail(what: str) -> NoReturn:
+    raise SourceError(f"no {what} today")
+
+
+def outcome(source: Troubled) -> tuple[Outcome, Collected]:
+    """Run one window."""
+    sink = Collected()
+    return run(source, sink, Unsaved(), Invocation("w", parse(NOW))), sink
+
+
+@pytest.mark.parametrize("failing", ["exclusions", "actions"])
+def test_surroundings_that_cannot_be_read_are_a_warning(failing: str) -> None:
+    """Findings are reported all the same, and the run record says what was not known."""
+    source = Troubled(exclusions=failing == "exclusions", actions=failing == "actions")
+    ran, sink = outcome(source)
+    assert not ran.failures
+    assert len(sink.findings) == 2
+    assert sink.runs[0]["Status"] == "Warning"
+    assert f"no {failing} today" in str(sink.runs[0]["Reason"])
+
+
+def test_actions_are_asked_for_identities_with_findings_only() -> None:
+    """One question a window, about the identities that are reported."""
+    source = Troubled(exclusions=False, actions=False)
+    outcome(source)
+    assert source.asked == [{"e1525895-2305-453d-b6ab-6a524251f7d9"}]
+
+
+def test_nothing_is_asked_without_a_finding(tmp_path: Path) -> None:
+    """A window with nothing new asks nobody what else happened."""
+    source = Troubled(exclusions=False, actions=False)
+    hour = (parse(NOW) - 60 * MINUTE, parse(NOW))
+    for _ in range(2):
+        asked = Invocation("w", parse(NOW), backfill=hour)
+        run(source, Collected(), FolderStore(tmp_path), asked)
+    assert len(source.asked) == 1
+
+
+def test_actions_that_failed_or_repeat_do_not_corroborate() -> None:
+    """Only accepted statuses count, each event once, in order of time."""
+    rows = as_logs(
+        [],
+        [
+            operation(OperationNameValue="a/listKeys/action", TimeGenerated=written(at), **fields)
+            for at, fields in (
+                (NOON + 2, {"EventDataId": "late"}),
+                (NOON, {"EventDataId": "twice"}),
+                (NOON + 1, {"EventDataId": "twice"}),
+                (NOON, {"EventDataId": "failed", "ActivityStatusValue": "Failure"}),
+            )
+        ],
+    ).operations
+    assert [row[0] for row in corroborating(rows, ("success",))] == [NOON, NOON + 2]
+
+
+def groups(*operations: dict[str, str]) -> list[Group]:
+    """Return the groups of one identity with these operations."""
+    rows = [operation(EventDataId=str(n), **fields) for n, fields in enumerate(operations)]
+    return detect(as_logs([sign_in()], rows), START, END, RuleSettings()).groups
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "counts"),
+    [
+        ("203.0.113.7", "203.0.113.8", True),
+        ("203.0.113.7", "203.0.113.7", False),
+        ("2001:DB8::7", "2001:db8::7", False),
+        ("10.0.0.1", "203.0.113.8", False),
+        ("", "203.0.113.8", False),
+    ],
+)
+def test_an_address_of_its_own(here: str, there: str, counts: bool) -> None:
+    """A public address counts if none of the identity's other resource groups saw it."""
+    found = groups(
+        {"ResourceGroup": "rg-1", "CallerIpAddress": here},
+        {"ResourceGroup": "rg-2", "CallerIpAddress": there},
+    )
+    reasons = Dossiers(found).of(found[0]).score.reasons
+    assert any("public address" in reason.sentence for reason in reasons) is counts
+
+
+def test_spread_is_the_identitys() -> None:
+    """Groups and subscriptions of all the identity's findings count, those of others do not."""
+    found = groups(
+        {"ResourceGroup": "rg-1", "SubscriptionId": "s-1"},
+        {"ResourceGroup": "RG-1", "SubscriptionId": "S-1"},
+        {"ResourceGroup": "rg-2", "SubscriptionId": "s-2"},
+    )
+    sentences = [reason.sentence for reason in Dossiers(found).of(found[0]).score.reasons]
+    assert "The identity changed 2 resource groups in 2 subscriptions" in sentences
+
+
+def test_the_queries_are_about_the_finding() -> None:
+    """Each of the three names the identity, and the first two its time."""
+    (only,) = groups({})
+    asked = Dossiers([only]).of(only).investigate
+    assert [question["Title"] for question in asked] == list(QUESTIONS)
+    assert all(f'"{GUID}"' in question["Query"] for question in asked)
+    assert all("datetime(2026-03-02T11:00:00.0000000Z)" in one["Query"] for one in asked[:2])
+
+
+def test_an_identity_that_no_query_can_hold_has_none() -> None:
+    """A name with a line break gets into no query, and the finding is reported all the same."""
+    odd = "a\n| take 1"
+    logs = as_logs([sign_in(ServicePrincipalId=odd)], [operation(Caller=odd)])
+    (only,) = detect(logs, START, END, RuleSettings()).groups
+    assert Dossiers([only]).of(only).investigate == []
