@@ -107,7 +107,7 @@ def run_command(
     Times are ISO 8601, UTC unless they say otherwise: 2026-03-14T10:00:00Z.
 
     Settings come from the environment: LOOKBACK, CORRELATION_SPAN, MAX_CATCH_UP, MAX_LATENESS,
-    SUCCESS_STATUSES.
+    SUCCESS_STATUSES, NOVELTY.
 
     Exit status: 0 ran, 1 a run failed (nothing found is lost), 2 bad usage or settings.
     """

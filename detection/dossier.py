@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from detection.rule.correlate import Group
 from detection.rule.evidence import Item, entities, evidence
+from detection.rule.history import History
 from detection.rule.rows import IDENTITY, OPERATION, Operation
-from detection.rule.score import Context, Score, is_public, score
+from detection.rule.score import Context, Novelty, Score, is_public, score
 from detection.rule.terms import fold
 from detection.sources.queries import Value, query
 
@@ -37,8 +38,14 @@ class Dossier(NamedTuple):
 class Dossiers:
     """Makes the dossiers of one window's findings, knowing all of its groups."""
 
-    def __init__(self, groups: Iterable[Group], actions: Iterable[Operation] = ()) -> None:
+    def __init__(
+        self,
+        groups: Iterable[Group],
+        actions: Iterable[Operation] = (),
+        history: History | None = None,
+    ) -> None:
         """`actions` are what the identities with findings did outside the rule."""
+        self._history = history
         self._reach: defaultdict[str, _Reach] = defaultdict(_Reach)
         for group in groups:
             self._reach[group.key.identity].add(group)
@@ -54,6 +61,7 @@ class Dossiers:
             subscriptions=max(len(reach.subscriptions), 1),
             addresses=reach.own_addresses(group),
             actions=sorted({fold(row[OPERATION]) for row in reach.actions}),
+            novelty=self._novelty(group),
         )
         return Dossier(
             score(traces, context),
@@ -61,6 +69,11 @@ class Dossiers:
             entities(group.service_principal_id, group.affected_resources, group.caller_addresses),
             _investigate(group),
         )
+
+    def _novelty(self, group: Group) -> Novelty | None:
+        if self._history is None:
+            return None
+        return self._history.about(group.key.identity, group.key.resource_group)
 
 
 class _Reach:

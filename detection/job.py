@@ -160,7 +160,8 @@ class _Job:
             self.deliver()
             return False
         detection = detect(logs, window.start, window.end, asked.rule)
-        analysis = Analysis(self._source.background, asked.rule.success_statuses, asked.now)
+        background, history = self._source.background, self.state.history
+        analysis = Analysis(background, asked.rule, asked.now, history)
         emissions = self.state.ledger.review(
             analysis.keep(detection.groups),
             scope=f"{RULE_NAME}\n{asked.workspace_id}",
@@ -174,6 +175,7 @@ class _Job:
             records.finding(emission, dossier, header)
             for emission, dossier in zip(emissions, dossiers, strict=True)
         ]
+        self.state.history = analysis.history
         self._advance(window)
         self._remember(
             records.run_record(header, logs, detection, analysis, arrivals, _since(began)),

@@ -23,6 +23,7 @@ DEFAULTS = {
     "MAX_CATCH_UP": "P7D",
     "MAX_LATENESS": "P1D",
     "SUCCESS_STATUSES": "Success",
+    "NOVELTY": "false",
 }
 
 
@@ -94,9 +95,12 @@ class Settings:
         statuses = tuple(filter(None, map(str.strip, values["SUCCESS_STATUSES"].split(","))))
         if not statuses:
             problems.append("SUCCESS_STATUSES names no status")
+        novelty = values["NOVELTY"].lower()
+        if novelty not in {"true", "false"}:
+            problems.append(f"NOVELTY: {values['NOVELTY'][:60]!r} is not true or false")
         if problems:
             raise SettingsError("; ".join(problems))
-        return cls(timing, RuleSettings(timing.span, statuses))
+        return cls(timing, RuleSettings(timing.span, statuses, novelty == "true"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NoReturn
 
+import orjson
 import pytest
 
 from detection.dossier import QUESTIONS, Dossiers
@@ -12,9 +13,10 @@ from detection.job import Invocation, Outcome, run
 from detection.rule.correlate import Group, detect
 from detection.rule.evidence import corroborating
 from detection.rule.exclusions import Row
+from detection.rule.history import Deed
 from detection.rule.rows import Logs, Operation
 from detection.rule.select import RuleSettings
-from detection.rule.ticks import MINUTE, parse
+from detection.rule.ticks import DAY, HOUR, MINUTE, parse
 from detection.sources import Arrivals
 from detection.sources.recorded import RecordedSource
 from detection.state import Unsaved
@@ -55,6 +57,10 @@ class Troubled:
         """Answer, or fail."""
         self.asked.append(identities)
         return _fail("actions") if self._fails[1] else self._source.actions(identities, window, now)
+
+    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+        """Answer, or fail with the actions."""
+        return _fail("history") if self._fails[1] else self._source.history(start, end, settings)
 
 
 def _fail(what: str) -> NoReturn:
@@ -164,3 +170,97 @@ def test_an_identity_that_no_query_can_hold_has_none() -> None:
     logs = as_logs([sign_in(ServicePrincipalId=odd)], [operation(Caller=odd)])
     (only,) = detect(logs, START, END, RuleSettings()).groups
     assert Dossiers([only]).of(only).investigate == []
+
+
+class Remembering(Troubled):
+    """Counts how often it is asked for the past, and knows one."""
+
+    def __init__(self, days: int = 0, *, fails: bool = False) -> None:
+        super().__init__(exclusions=False, actions=False)
+        self.recalled: list[tuple[int, int]] = []
+        self._days = days
+        self._history_fails = fails
+
+    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+        """Answer with a role assignment a day, by the identity of the demo."""
+        del settings
+        self.recalled.append((start, end))
+        if self._history_fails:
+            _fail("history")
+        identity = "E1525895-2305-453d-b6ab-6a524251f7d9"
+        return [
+            (end - n * DAY, identity, "MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE", "RG")
+            for n in range(1, self._days + 1)
+        ]
+
+
+def recalled(source: Remembering, folder: Path, *, novelty: bool = True) -> Collected:
+    """Run the demo's window and the next one, with a state."""
+    sink = Collected()
+    for hour in (0, 1):
+        settings = RuleSettings(novelty=novelty)
+        asked = Invocation("w", parse(NOW) + hour * HOUR, rule=settings)
+        run(source, sink, FolderStore(folder), asked)
+    return sink
+
+
+def sentences(sink: Collected) -> str:
+    """Return all reasons of all findings as one text."""
+    return orjson.dumps([row["RiskReasons"] for row in sink.findings]).decode()
+
+
+def test_novelty_is_off_by_default(tmp_path: Path) -> None:
+    """Nobody asks for the past unless the setting says so."""
+    source = Remembering(14)
+    assert "New for the identity" not in sentences(recalled(source, tmp_path, novelty=False))
+    assert source.recalled == []
+
+
+def test_the_past_is_asked_for_once_a_day(tmp_path: Path) -> None:
+    """The two weeks before the first window are read once; the next run remembers them."""
+    source = Remembering(14)
+    sink = recalled(source, tmp_path)
+    start = parse("2026-03-14T08:00:00Z")
+    assert source.recalled == [(start - 14 * DAY, start)]
+    told = sentences(sink)
+    assert "New for the identity in 13 days: defence evasion, destruction" in told
+    assert "The resource group is new for the identity in 13 days" in told
+    history = FolderStore(tmp_path).load()[0].history
+    assert history is not None
+    assert history.read_at == parse(NOW)
+
+
+def test_a_short_past_scores_nothing(tmp_path: Path) -> None:
+    """With five days of history each finding says so, and has the score that it has without."""
+    known = recalled(Remembering(5), tmp_path / "a")
+    without = recalled(Remembering(5), tmp_path / "b", novelty=False)
+    assert "cannot be said: the history has 4 of 7 days" in sentences(known)
+    assert [row["RiskScore"] for row in known.findings] == [
+        row["RiskScore"] for row in without.findings
+    ]
+
+
+def test_a_past_that_cannot_be_read_is_a_warning(tmp_path: Path) -> None:
+    """Findings are reported without it, and the next run asks again."""
+    source = Remembering(14, fails=True)
+    sink = recalled(source, tmp_path)
+    assert len(sink.findings) == 2
+    assert "What is new could not be told" in str(sink.runs[0]["Reason"])
+    assert sink.runs[0]["Status"] == "Warning"
+
+
+def test_the_past_of_a_recording_is_in_it() -> None:
+    """The changes that a recorded folder has from before the window are its history."""
+    end = parse(NOW)
+    deeds = RecordedSource(DEMO).history(end - 14 * DAY, end, RuleSettings())
+    assert len(deeds) == 11
+    assert all(end - 14 * DAY < time <= end for time, *_ in deeds)
+
+
+def test_a_backfill_does_without_the_past() -> None:
+    """What is remembered lies around the present, so old windows are not measured by it."""
+    source = Remembering(14)
+    hours = (parse(NOW) - HOUR, parse(NOW))
+    asked = Invocation("w", parse(NOW), rule=RuleSettings(novelty=True), backfill=hours)
+    run(source, Collected(), Unsaved(), asked)
+    assert source.recalled == []

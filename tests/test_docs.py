@@ -15,8 +15,12 @@ from detection.rule.score import (
     BOTH,
     CLASSES,
     DELETES,
+    FIRST_CLASS,
+    FIRST_GROUP,
     HASTE,
+    LONG_SEEN,
     MOST,
+    OFTEN,
     RESOURCE_GROUPS,
     SUBSCRIPTIONS,
 )
@@ -87,6 +91,8 @@ def test_points() -> None:
         "Corroboration": [points for _, points in reversed(ACTIONS)],
     }
     assert {name: listed[name] for name in expected} == expected
+    assert f"| {FIRST_CLASS} and {FIRST_GROUP}, or {LONG_SEEN} |" in DOCS["risk.md"]
+    assert f"{OFTEN} or more days" in DOCS["risk.md"]
     minutes = [most // MINUTE for most, _ in HASTE]
     assert f"at most {minutes[0]}, {minutes[1]} minutes after a sign-in" in DOCS["risk.md"]
 

@@ -40,10 +40,14 @@ Row = TypeVar("Row", SignIn, Operation)
 
 @dataclass(frozen=True, slots=True)
 class RuleSettings:
-    """What may be set about the rule: the span in ticks (clause 4) and clause 3's statuses (D8)."""
+    """What may be set about the rule: the span in ticks (clause 4) and clause 3's statuses (D8).
+
+    `novelty` is for the score alone: whether to look at what identities did before.
+    """
 
     span: int = HOUR
     success_statuses: tuple[str, ...] = ("Success",)
+    novelty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from typing import Protocol
 
 from detection.rule.classes import action_of
 from detection.rule.exclusions import Row
+from detection.rule.history import Deed
 from detection.rule.rows import IDENTITY, OPERATION, Operation
+from detection.rule.select import RuleSettings
 from detection.rule.terms import fold
 from detection.window import Window
 
@@ -28,6 +30,10 @@ class Background(Protocol):
         """
         ...
 
+    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+        """Return the changes of (start, end], each at least once for each day it was made on."""
+        ...
+
 
 class NoBackground:
     """Knows nothing."""
@@ -39,6 +45,11 @@ class NoBackground:
     def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
         """Nothing else happened."""
         del identities, window, now
+        return []
+
+    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+        """Nothing happened before."""
+        del start, end, settings
         return []
 
 

@@ -14,9 +14,13 @@ from typing import Any
 
 from detection.errors import SourceError, UsageError
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Row
+from detection.rule.history import Deed
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
+    IDENTITY,
+    OPERATION,
     OPERATION_TABLE,
+    RESOURCE_GROUP,
     SIGN_IN_TABLE,
     TIME,
     Logs,
@@ -24,11 +28,12 @@ from detection.rule.rows import (
     SourceState,
     TableShape,
 )
+from detection.rule.select import RuleSettings, choose_operations
 from detection.sources import Arrivals
 from detection.sources.background import telling_actions
 from detection.sources.decoding import decode_table
 from detection.sources.table import ALWAYS_THERE, INGESTION_TIME, Table
-from detection.window import Window
+from detection.window import Mode, Window
 
 
 class RecordedSource:
@@ -95,6 +100,15 @@ class RecordedSource:
     def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
         """Return what the activity of the window says of these identities."""
         return telling_actions(self._operations.within(window, now), identities)
+
+    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+        """Return the changes that the recording has from before the window."""
+        rows = self._operations.within(Window(start, end, Mode.BACKFILL), end)
+        chosen = choose_operations(rows, start, end, settings).by_identity
+        return [
+            (row[TIME], row[IDENTITY], row[OPERATION], row[RESOURCE_GROUP])
+            for row in chain.from_iterable(chosen.values())
+        ]
 
 
 class _TimedTable:

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Final
 
 from detection.errors import SourceError
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Row
+from detection.rule.history import Deed
 from detection.rule.rows import OPERATION_TABLE, Operation
+from detection.rule.select import RuleSettings
 from detection.sources.background import telling_actions
 from detection.sources.faults import CutShort, NotThere
 from detection.sources.queries import query
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from detection.sources.loganalytics import LogAnalytics
 
 ASKED_AT_ONCE: Final = 1000  # identities in one query
+HISTORY_TABLE: Final = OPERATION_TABLE._replace(
+    columns=("TimeGenerated", "Caller", "OperationNameValue", "ResourceGroup"), shared=4
+)
 
 
 class WorkspaceBackground:
@@ -58,6 +63,16 @@ class WorkspaceBackground:
             rows = zip(table.rows, arrivals, strict=True)
             found += telling_actions([row for row, moment in rows if moment <= now], identities)
         return found
+
+    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+        """Ask for the days of each identity, operation name and resource group."""
+        text = query("history", start=start, end=end, statuses=settings.success_statuses)
+        try:
+            return self._workspace.ask(text, HISTORY_TABLE).table.rows
+        except NotThere:
+            return []
+        except CutShort as error:
+            raise self._failed(OPERATION_TABLE.name, error) from None
 
     @staticmethod
     def _failed(what: str, error: CutShort) -> SourceError:

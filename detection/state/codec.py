@@ -7,6 +7,7 @@ import orjson
 from detection.errors import StateError
 from detection.rule import ticks
 from detection.rule.correlate import GroupKey
+from detection.rule.history import Days, History
 from detection.rule.ledger import Ledger, Outbox, Reported, State
 
 VERSION = 1
@@ -40,6 +41,7 @@ def encode(state: State) -> bytes:
             for key, findings in sorted(state.ledger.groups.items())
         ],
         "outbox": {"findings": state.outbox.findings, "runs": state.outbox.runs},
+        "history": _history(state.history),
     }
     return orjson.dumps(document)
 
@@ -87,7 +89,38 @@ def _state(document: dict[str, Any]) -> State:
         outbox=Outbox(
             [dict(row) for row in outbox["findings"]], [dict(row) for row in outbox["runs"]]
         ),
+        history=_history_of(document.get("history")),
     )
+
+
+def _history(history: History | None) -> dict[str, Any] | None:
+    if history is None:
+        return None
+    return {
+        "read_at": history.read_at,
+        "length": history.length,
+        "class_days": history.class_days,
+        "group_days": history.group_days,
+    }
+
+
+def _history_of(document: dict[str, Any] | None) -> History | None:
+    """Read it; a state written before there was one has none."""
+    if document is None:
+        return None
+    return History(
+        int(document["read_at"]),
+        int(document["length"]),
+        _days_of(document["class_days"]),
+        _days_of(document["group_days"]),
+    )
+
+
+def _days_of(document: dict[str, Any]) -> Days:
+    return {
+        str(who): {str(what): int(days) for what, days in known.items()}
+        for who, known in document.items()
+    }
 
 
 def _text_of(moment: int | None) -> str | None:

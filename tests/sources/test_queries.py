@@ -20,6 +20,7 @@ from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE,
 from detection.rule.ticks import SECOND, parse
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.queries import FOLDER, Value, query
+from detection.sources.workspace_background import HISTORY_TABLE
 from tests.node import NODE, node_modules
 from tests.support import ROOT
 
@@ -58,6 +59,7 @@ SAMPLES: list[tuple[str, dict[str, Value]]] = [
     ("latest", {"now": NOW, "table": SIGN_IN_TABLE}),
     ("latest", {"now": NOW, "table": OPERATION_TABLE}),
     ("actions", {**WINDOW, "statuses": ("Success",), "identities": (IDENTITY, 'a"b')}),
+    ("history", {**WINDOW, "statuses": ("Success",)}),
     ("exclusions", {"alias": "ManagedIdentityExclusions"}),
     ("investigate_activity", {**WINDOW, "identity": (IDENTITY,)}),
     ("investigate_data_plane", {**WINDOW, "identity": (IDENTITY,)}),
@@ -90,6 +92,10 @@ RESULTS: dict[str, list[Column]] = {
     ],
     "latest": [{"name": "Latest", "type": "datetime"}],
     "actions": timed(OPERATION_TABLE),
+    "history": [
+        {"name": name, "type": "datetime" if name == "TimeGenerated" else "string"}
+        for name in HISTORY_TABLE.columns
+    ],
     "exclusions": [{"name": name, "type": "string"} for name in EXCLUSIONS_TABLE.columns],
     "investigate_activity": told("Activity", "Outcome", "Address", "Target", "CorrelationId"),
     "investigate_data_plane": told("OperationName", "Outcome", "Address", "Target"),

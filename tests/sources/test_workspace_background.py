@@ -8,7 +8,8 @@ import pytest
 
 from detection.errors import SourceError
 from detection.rule.rows import OPERATION, TIME
-from detection.rule.ticks import HOUR, MINUTE, parse, text_of
+from detection.rule.select import RuleSettings
+from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.sources.loganalytics import LogAnalytics
 from detection.sources.workspace_background import ASKED_AT_ONCE, WorkspaceBackground
 from detection.window import Mode, Window
@@ -119,7 +120,20 @@ def test_many_identities_are_asked_about_in_several_queries(
     assert len(service.called("actions")) == 2
 
 
-@pytest.mark.parametrize("kind", ["exclusions", "actions"])
+def test_the_days_of_changes_are_read(connect: Connect, service: LogAnalyticsService) -> None:
+    """Each day, identity, operation and resource group comes once, changes that succeeded only."""
+    service.tables[OPERATIONS] = [
+        action(minutes, "A/WRITE", ResourceGroup="rg") for minutes in (10, 20, 24 * 60 + 10)
+    ] + [action(5)]
+    days = connect().history(TEN - 14 * DAY, TEN, RuleSettings())
+    midnight = parse(NOW[:10])
+    assert days == [
+        (midnight - DAY, "ID-1", "A/WRITE", "rg"),
+        (midnight, "ID-1", "A/WRITE", "rg"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["exclusions", "actions", "history"])
 def test_part_of_an_answer_is_an_error(
     connect: Connect, service: LogAnalyticsService, kind: str
 ) -> None:
@@ -129,6 +143,7 @@ def test_part_of_an_answer_is_an_error(
     asked: dict[str, Callable[[], object]] = {
         "exclusions": background.exclusions,
         "actions": lambda: background.actions({"id-1"}, WINDOW, TEN),
+        "history": lambda: background.history(TEN - 14 * DAY, TEN, RuleSettings()),
     }
     with pytest.raises(SourceError, match="cannot be read whole"):
         asked[kind]()

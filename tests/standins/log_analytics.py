@@ -139,6 +139,7 @@ class LogAnalyticsService:
         answers: dict[str, Callable[[str, Rows], dict[str, Any]]] = {
             "latest": _latest,
             "arrivals": _arrivals,
+            "history": _history,
         }
         return 200, answers.get(kind, self._rows)(query, rows)
 
@@ -267,19 +268,20 @@ def table_of(query: str) -> str:
     return code_of(query)[0]
 
 
+MARKS = {
+    f'_GetWatchlist("{ALLOWLIST}")': "allowlist",
+    f'_GetWatchlist("{EXCLUSIONS}")': "exclusions",
+    'endswith "/action"': "actions",
+    "bin(TimeGenerated, 1d)": "history",
+    "Latest = max(": "latest",
+    "Earliest = ": "arrivals",
+}
+
+
 def kind_of(query: str) -> str:
     """Return which of our queries one is."""
-    if table_of(query).startswith(f'_GetWatchlist("{ALLOWLIST}")'):
-        return "allowlist"
-    if table_of(query).startswith(f'_GetWatchlist("{EXCLUSIONS}")'):
-        return "exclusions"
-    if 'endswith "/action"' in query:
-        return "actions"
-    if "Latest = max(" in query:
-        return "latest"
-    if "Earliest = " in query:
-        return "arrivals"
-    return KINDS[table_of(query)]
+    marked = (kind for mark, kind in MARKS.items() if mark in query)
+    return next(marked, None) or KINDS[table_of(query)]
 
 
 def moment(pattern: str, query: str) -> int:
@@ -316,6 +318,23 @@ def _latest(query: str, rows: Rows) -> dict[str, Any]:
     times = [parse(row["TimeGenerated"]) for row in rows]
     newest = max((time for time in times if now - DAY < time <= now), default=None)
     return response(["Latest"], [[None if newest is None else text_of(newest)]])
+
+
+def _history(query: str, rows: Rows) -> dict[str, Any]:
+    start = moment(r"TimeGenerated > \{}", query)
+    end = moment(r"TimeGenerated <= \{}", query)
+    days = {
+        (
+            row["TimeGenerated"][:10],
+            row["Caller"],
+            row["OperationNameValue"],
+            row.get("ResourceGroup"),
+        )
+        for row in rows
+        if start < parse(row["TimeGenerated"]) <= end and _passes(row, query)
+    }
+    names = ("TimeGenerated", "Caller", "OperationNameValue", "ResourceGroup")
+    return response(names, sorted(days, key=str))
 
 
 def _arrivals(query: str, rows: Rows) -> dict[str, Any]:
