@@ -2,7 +2,9 @@
 
 This is all that score and evidence are made from, so an engine that returns no rows (a query in
 the workspace) can give the same: per group and operation name (D3), how many different operations
-there are, and the earliest ten of them, each with the latest sign-in at or before it.
+there are, and the earliest of them, each with the latest sign-in at or before it. Ten pairs are
+shown of a group and every name comes before any second of a name, so of n names the earliest
+11 - n operations of each, but at least one, are enough.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +24,7 @@ from detection.rule.rows import (
 from detection.rule.select import resource_id
 from detection.rule.terms import fold, has_any
 
-PAIRS_KEPT = 10  # of each operation name
+PAIRS_KEPT = 10  # of a group that has one operation name; of more names fewer each
 # The services that the rule is about, and the words by which a resource's name tells them.
 SERVICES = {"Key Vault": ("Key Vault",), "Storage": ("Storage", "Blob")}
 
@@ -76,12 +78,13 @@ def traces(
     found: dict[str, list[int]] = {}
     for at in places:
         found.setdefault(labels[at], []).append(at)
+    kept = max(PAIRS_KEPT + 1 - len(found), 1)  # no more than can be shown beside the other names
     return Traces(
         acts=[
             Act(
                 rows[mine[0]][OPERATION],
                 len(mine),
-                [_pair(sign_ins[at], rows[at]) for at in mine[:PAIRS_KEPT]],
+                [_pair(sign_ins[at], rows[at]) for at in mine[:kept]],
             )
             for mine in found.values()
         ],

@@ -3,11 +3,13 @@
 from hypothesis import given
 
 from detection.rule.classes import is_delete, kind_of
+from detection.rule.correlate import detect
 from detection.rule.evidence import PAIRS_SHOWN, entities, evidence, telling
+from detection.rule.select import RuleSettings
 from detection.rule.ticks import HOUR, MINUTE, parse
 from detection.rule.traces import Act, Pair, Traces
 from tests.rule import findings as made
-from tests.strategies import START, as_logs, operation, written
+from tests.strategies import START, Scenario, as_logs, operation, scenarios, written
 
 
 @given(made.TRACES)
@@ -92,3 +94,12 @@ def test_entities_are_as_sentinel_maps_them() -> None:
         {"$id": "3", "Type": "azure-resource", "ResourceId": "/r/2"},
         {"$id": "4", "Type": "ip", "Address": "203.0.113.7"},
     ]
+
+
+@given(scenarios())
+def test_what_is_kept_of_a_group_is_enough(scenario: Scenario) -> None:
+    """The pairs shown are those that would be chosen among all pairs of the group."""
+    settings = RuleSettings(scenario.span, scenario.statuses)
+    for group in detect(scenario.logs(), *scenario.window, settings).groups:
+        shown = telling(group.traces().acts)
+        assert len(shown) == min(PAIRS_SHOWN, sum(act.number for act in group.traces().acts))
