@@ -4,6 +4,7 @@ Nothing here keeps a finding from being reported because something could not be 
 warning in the run record.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ from detection.window import Mode, Window
 
 @dataclass(slots=True)
 class Analysis:
-    """One window's, at the moment `now` (ticks).
+    """One window's, at the moment `now` (ticks); its groups may come in parts.
 
     `history` is what was remembered, and what is to be; `excluded` says how many groups each
     exclusion left out, `warnings` what could not be read.
@@ -33,37 +34,40 @@ class Analysis:
     now: int
     history: History | None = None
     exclusions: Exclusions = field(default_factory=Exclusions)
-    excluded: dict[str, int] = field(default_factory=dict)
+    excluded: Counter[str] = field(default_factory=Counter)
     emissions: list[Emission] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    _asked: set[str] = field(default_factory=set)
 
     def keep(self, groups: Sequence[Group]) -> list[Group]:
         """Return the groups that nobody answers for; all of them if that cannot be read."""
-        try:
-            self.exclusions = Exclusions.of(self.background.exclusions(), self.now)
-        except SourceError as error:
-            self.warnings.append(f"Exclusions could not be read and leave nothing out: {error}")
-        kept, self.excluded = self.exclusions.split(groups)
+        if self._first("exclusions"):
+            try:
+                self.exclusions = Exclusions.of(self.background.exclusions(), self.now)
+            except SourceError as error:
+                self._warn("Exclusions could not be read and leave nothing out", error)
+        kept, used = self.exclusions.split(groups)
+        self.excluded.update(used)
         return kept
 
     def dossiers(
         self, emissions: list[Emission], groups: Sequence[Group], window: Window
     ) -> list[Dossier]:
-        """Return what each emission tells, in the light of all the window's groups."""
-        self.emissions = emissions
+        """Return what each emission tells, in the light of all groups of its identity."""
+        self.emissions += emissions
         history = self._recall(window) if self.settings.novelty and emissions else None
-        dossiers = Dossiers(groups, self._actions(window), history)
+        dossiers = Dossiers(groups, self._actions(emissions, window), history)
         return [dossiers.of(emission.group) for emission in emissions]
 
-    def _actions(self, window: Window) -> list[Operation]:
+    def _actions(self, emissions: list[Emission], window: Window) -> list[Operation]:
         """Return what the identities of findings did besides; if that cannot be read, nothing."""
-        identities = {emission.group.key.identity for emission in self.emissions}
+        identities = {emission.group.key.identity for emission in emissions}
         if not identities:
             return []
         try:
             rows = self.background.actions(identities, window, self.now)
         except SourceError as error:
-            self.warnings.append(f"What corroborates findings could not be read: {error}")
+            self._warn("What corroborates findings could not be read", error)
             return []
         return corroborating(rows, self.settings.success_statuses)
 
@@ -71,12 +75,25 @@ class Analysis:
         """Return what happened before the window, read again once a day; None if it cannot be."""
         if window.mode is Mode.BACKFILL:
             return None  # what is remembered lies around the present
-        if self.history is None or not self.history.is_fresh(self.now):
+        fresh = self.history is not None and self.history.is_fresh(self.now)
+        if not fresh and self._first("history"):
+            self.history = None
             end = window.start
             try:
                 deeds = self.background.history(end - REACH, end, self.settings)
             except SourceError as error:
-                self.warnings.append(f"What is new could not be told: {error}")
-                return None
-            self.history = History.of(deeds, end, self.now)
+                self._warn("What is new could not be told", error)
+            else:
+                self.history = History.of(deeds, end, self.now)
         return self.history
+
+    def _first(self, question: str) -> bool:
+        """Whether this is asked for the first time: once a window is enough, answered or not."""
+        first = question not in self._asked
+        self._asked.add(question)
+        return first
+
+    def _warn(self, what: str, error: SourceError) -> None:
+        warning = f"{what}: {error}"
+        if warning not in self.warnings:
+            self.warnings.append(warning)

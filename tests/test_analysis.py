@@ -7,6 +7,7 @@ from typing import NoReturn
 import orjson
 import pytest
 
+from detection.analysis import Analysis
 from detection.dossier import QUESTIONS, Dossiers
 from detection.errors import SourceError
 from detection.job import Invocation, Outcome, run
@@ -14,6 +15,7 @@ from detection.rule.correlate import Group, detect
 from detection.rule.evidence import corroborating
 from detection.rule.exclusions import Row
 from detection.rule.history import Deed
+from detection.rule.ledger import Emission
 from detection.rule.rows import Logs, Operation
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse
@@ -21,7 +23,7 @@ from detection.sources import Arrivals
 from detection.sources.recorded import RecordedSource
 from detection.state import Unsaved
 from detection.state.folder import FolderStore
-from detection.window import Window
+from detection.window import Mode, Window
 from tests.strategies import END, GUID, START, as_logs, operation, sign_in, written
 from tests.support import DEMO, NOW, Collected
 
@@ -264,3 +266,32 @@ def test_a_backfill_does_without_the_past() -> None:
     asked = Invocation("w", parse(NOW), rule=RuleSettings(novelty=True), backfill=hours)
     run(source, Collected(), Unsaved(), asked)
     assert source.recalled == []
+
+
+def test_a_window_may_come_in_parts() -> None:
+    """Exclusions and the past are read once a window, and what each part comes to adds up."""
+    entry = (GUID, "", "ops", "deploys", "2099-01-01")
+
+    class Listed(Remembering):
+        listed = 0
+
+        def exclusions(self) -> list[Row]:
+            self.listed += 1
+            return [entry]
+
+    source = Listed(fails=True)
+    analysis = Analysis(source, RuleSettings(novelty=True), END)
+    window = Window(START, END, Mode.SCHEDULED)
+    other = detect(
+        as_logs([sign_in(ServicePrincipalId="b")], [operation(Caller="b")]),
+        START,
+        END,
+        RuleSettings(),
+    ).groups
+    for _ in range(2):
+        assert analysis.keep(groups({})) == []
+        (kept,) = analysis.keep(other)
+        assert len(analysis.dossiers([Emission(kept, "f", 1, 1)], other, window)) == 1
+    assert (source.listed, len(source.recalled), len(analysis.warnings)) == (1, 1, 1)
+    assert list(analysis.excluded.values()) == [2]
+    assert len(analysis.emissions) == 2
