@@ -6,6 +6,8 @@ from typing import NoReturn
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detection.analysis import Analysis
 from detection.dossier import QUESTIONS, Dossiers
@@ -18,13 +20,25 @@ from detection.rule.history import Deed
 from detection.rule.ledger import Emission
 from detection.rule.rows import Logs, Operation
 from detection.rule.select import RuleSettings
+from detection.rule.terms import fold
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse
 from detection.sources import Arrivals
 from detection.sources.recorded import RecordedSource
 from detection.state import Unsaved
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window
-from tests.strategies import END, GUID, START, as_logs, operation, sign_in, written
+from tests.rule import findings as made
+from tests.strategies import (
+    END,
+    GUID,
+    START,
+    Scenario,
+    as_logs,
+    operation,
+    scenarios,
+    sign_in,
+    written,
+)
 from tests.support import DEMO, NOW, Collected
 
 NOON = START + 60 * MINUTE
@@ -295,3 +309,24 @@ def test_a_window_may_come_in_parts() -> None:
     assert (source.listed, len(source.recalled), len(analysis.warnings)) == (1, 1, 1)
     assert list(analysis.excluded.values()) == [2]
     assert len(analysis.emissions) == 2
+
+
+@given(scenarios(), st.sampled_from(made.NAMES))
+def test_an_operation_more_in_the_logs_never_lowers_a_score(scenario: Scenario, name: str) -> None:
+    """A further operation beside a paired one leaves its finding's score, or raises it."""
+    settings = RuleSettings(scenario.span, scenario.statuses)
+
+    def judged(logs: Logs) -> dict[tuple[str, ...], int]:
+        found = detect(logs, *scenario.window, settings).groups
+        dossiers = Dossiers(found)
+        return {group.key: dossiers.of(group).score.points for group in found}
+
+    before = judged(scenario.logs())
+    for row in scenario.operations:
+        more = {**row, "OperationNameValue": name, "EventDataId": "further", "CallerIpAddress": ""}
+        grown = as_logs(scenario.sign_ins, [*scenario.operations, more], scenario.allowlist)
+        after = judged(grown)
+        same = [
+            key for key in before if key[2] == fold(row["ResourceGroup"] or "")
+        ]  # the findings it may belong to
+        assert all(after[key] >= before[key] for key in same)
