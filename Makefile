@@ -17,7 +17,7 @@ COMPILE = $(PY) -m uv pip compile --quiet --python $(PY) pyproject.toml
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run start test lint infra bench package lock upgrade clean FORCE
+.PHONY: help run start test lint infra bench package docs lock upgrade clean FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ bench: $(DEV) ## measure speed and memory, beside polars, DuckDB and pandas
 
 package: $(DEV) ## build the zip that is deployed, out/package.zip
 	@$(PY) -m scripts.package out/package.zip
+
+docs: $(DEV) ## take the picture of the report again
+	@$(PY) -m tests.take_picture >/dev/null
 
 # The smaller locks start from the big one, so that all three agree.
 lock: $(DEV) ## bring the locks in line with pyproject.toml, keeping versions

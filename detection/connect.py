@@ -68,6 +68,7 @@ class Azure:
             client=self._query,
             workspace_id=workspace_id,
             alias=self._service.watchlist_alias,
+            exclusions_alias=self._service.exclusions_alias,
             rule=self._settings.rule,
             limits=self._limits,
         )

@@ -80,7 +80,8 @@ def _table(row: Row) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold", max_width=MAX_WIDTH)
     news = f"revision {row['Revision']}, {row['NewOperations']} operations not reported before"
-    table.add_row("Severity", _plain(row["Severity"], ", ", news))
+    table.add_row("Risk", _plain(f"{row['RiskScore']} of 100, {row['SuggestedSeverity']}; {news}"))
+    table.add_row("Because", _listed(_sentences(row["RiskReasons"])))
     table.add_row("Identity", _plain(row["ServicePrincipalId"]))
     table.add_row("Signed in to", _listed(row["Resources"]))
     table.add_row("Then changed", _listed(row["Operations"]))
@@ -98,6 +99,12 @@ def _table(row: Row) -> Table:
         ),
     )
     return table
+
+
+def _sentences(reasons: object) -> list[str]:
+    """Write a score's reasons, each after its points."""
+    listed = reasons if isinstance(reasons, list) else []
+    return [f"{reason['Points']:+d} {reason['Reason']}" for reason in listed]
 
 
 def _listed(values: object) -> Text:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from detection import records
+from detection.analysis import Analysis
 from detection.errors import DeliveryError, SourceError
 from detection.found import Found
 from detection.records import Header
@@ -162,7 +163,7 @@ class _Job:
         try:
             window, arrivals = self._reach_back(window) if reach else (window, Arrivals())
             header = self._header(window)
-            review, tally, found = self._detect(window, header)
+            review, tally, analysis, found = self._detect(window, header)
         except SourceError as error:
             self._owe(window)
             self._remember(records.failure_record(self._header(window), str(error), _since(began)))
@@ -171,7 +172,9 @@ class _Job:
             return False
         review.accept()
         self._advance(window)
-        self._remember(records.run_record(header, tally, arrivals, _since(began)), found)
+        self.state.history = analysis.history
+        record = records.run_record(header, tally, analysis, arrivals, _since(began))
+        self._remember(record, found)
         return True
 
     def _owe(self, window: Window) -> None:
@@ -182,11 +185,14 @@ class _Job:
         if self.state.watermark is None and window.mode is not Mode.BACKFILL:
             self.state.watermark = window.end - INTERVAL
 
-    def _detect(self, window: Window, header: Header) -> tuple[Review, Tally, Sequence[Finding]]:
+    def _detect(
+        self, window: Window, header: Header
+    ) -> tuple[Review, Tally, Analysis, Sequence[Finding]]:
         """Read a window part by part, and keep of each no more than what it comes to."""
         asked = self._asked
         scope = f"{RULE_NAME}\n{asked.workspace_id}"
         review = Review(self.state.ledger, scope, window.start, window.end, asked.now)
+        analysis = Analysis(self._source.background, asked.rule, asked.now, self.state.history)
         tally = Tally()
         found = Found()
 
@@ -195,10 +201,11 @@ class _Job:
                 logs, detection = part
             else:
                 logs, detection = part, detect(part, window.start, window.end, asked.rule)
-            emissions = review.of(detection.groups)
+            emissions = review.of(analysis.keep(detection.groups))
             tally.add(logs, detection, emissions)
-            for emission in emissions:
-                found.add(emission.group, records.finding(emission, header))
+            dossiers = analysis.dossiers(emissions, detection.groups, window)
+            for emission, dossier in zip(emissions, dossiers, strict=True):
+                found.add(emission.group, records.finding(emission, dossier, header))
 
         several = False
         for part in self._source.parts(window, asked.now):
@@ -208,7 +215,7 @@ class _Job:
                 review.settle()
                 found.settle()
             several = True
-        return review, tally, found.in_order()
+        return review, tally, analysis, found.in_order()
 
     def _reach_back(self, window: Window) -> tuple[Window, Arrivals]:
         """Begin the first window early enough for what has arrived since the last run."""

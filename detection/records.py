@@ -3,14 +3,15 @@
 import uuid
 from dataclasses import dataclass
 
+from detection.analysis import Analysis
+from detection.dossier import Dossier
+from detection.remarks import remarks
 from detection.rule.ledger import Emission
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
     SIGN_IN_TABLE,
-    SourceState,
 )
-from detection.rule.select import OTHER_SUCCESS
 from detection.rule.ticks import text_of
 from detection.schema import (
     RULE_NAME,
@@ -54,7 +55,7 @@ class Header:
         )
 
 
-def finding(emission: Emission, header: Header) -> Finding:
+def finding(emission: Emission, dossier: Dossier, header: Header) -> Finding:
     """Return the row of ManagedIdentityImpact_CL for a group with something new."""
     group = emission.group
     return Finding(
@@ -80,6 +81,12 @@ def finding(emission: Emission, header: Header) -> Finding:
         AffectedResources=group.affected_resources,
         SubscriptionIds=group.subscription_ids,
         CallerIpAddresses=group.caller_addresses,
+        RiskScore=dossier.score.points,
+        RiskReasons=[{"Points": n, "Reason": text} for n, text in dossier.score.reasons],
+        SuggestedSeverity=dossier.score.severity,
+        Evidence=dossier.evidence,
+        Entities=dossier.entities,
+        Investigate=dossier.investigate,
         FirstEvent=text_of(group.first_event),
         LastEvent=text_of(group.last_event),
         WindowStart=header.window_start,
@@ -89,9 +96,12 @@ def finding(emission: Emission, header: Header) -> Finding:
     )
 
 
-def run_record(header: Header, tally: Tally, arrivals: Arrivals, duration_ms: int) -> RunRecord:
+def run_record(
+    header: Header, tally: Tally, analysis: Analysis, arrivals: Arrivals, duration_ms: int
+) -> RunRecord:
     """Return the row of ManagedIdentityImpactRuns_CL for a window that was examined."""
-    warnings, notes = _remarks(tally, arrivals)
+    warnings, notes = remarks(tally, analysis, arrivals)
+    excluded = sum(analysis.excluded.values())
     record = empty_record(header, WARNING if warnings else SUCCESS)
     record.update(
         {
@@ -116,7 +126,11 @@ def run_record(header: Header, tally: Tally, arrivals: Arrivals, duration_ms: in
             "Findings": tally.groups,
             "FindingsNew": tally.opened,
             "FindingsUpdated": tally.emitted - tally.opened,
-            "FindingsUnchanged": tally.groups - tally.emitted,
+            "FindingsUnchanged": tally.groups - tally.emitted - excluded,
+            "FindingsExcluded": excluded,
+            "ExclusionsUsed": [f"{called}: {n}" for called, n in analysis.excluded.items()],
+            "ExclusionsExpired": list(analysis.exclusions.expired),
+            "ExclusionsInvalid": list(analysis.exclusions.invalid),
             "DurationMs": duration_ms,
             "BytesRead": tally.bytes_read,
         }
@@ -183,41 +197,16 @@ def empty_record(header: Header, status: str) -> RunRecord:
         FindingsNew=0,
         FindingsUpdated=0,
         FindingsUnchanged=0,
+        FindingsExcluded=0,
+        ExclusionsUsed=[],
+        ExclusionsExpired=[],
+        ExclusionsInvalid=[],
         DurationMs=0,
         BytesRead=0,
         RuleVersion=RULE_VERSION,
         Error="",
         Shortened=False,
     )
-
-
-def _remarks(tally: Tally, arrivals: Arrivals) -> tuple[list[str], list[str]]:
-    """Return what may have hidden a finding, and what is merely worth knowing, as sentences."""
-    notes: list[str] = []
-    warnings = [
-        f"Table {shape.name} is missing: {shape.remedy}"
-        for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
-        if tally.states[shape.name] is SourceState.MISSING
-    ]
-    if arrivals.too_late:
-        warnings.append(
-            f"{arrivals.too_late} rows arrived later than MAX_LATENESS and were not examined"
-        )
-    if tally.allowlist_invalid:
-        entries = ", ".join(map(repr, tally.allowlist_invalid[:10]))
-        warnings.append(
-            f"{len(tally.allowlist_invalid)} allowlist entries cannot be read and exclude "
-            f"nothing: {entries:.300}"
-        )
-    if tally.operations_succeeded:
-        remark = (
-            f"{tally.operations_succeeded} changes are spelt {OTHER_SUCCESS} and were "
-            "ignored; SUCCESS_STATUSES can add that spelling"
-        )
-        (notes if tally.operations_matched else warnings).append(remark)
-    if tally.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
-        notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {ALLOWLIST_TABLE.remedy}")
-    return warnings, notes
 
 
 def _text_of(moment: int | None) -> str | None:

@@ -4,15 +4,17 @@ A row is a dict that holds exactly these keys, ready to be written as JSON. `col
 same as (name, Log Analytics type), from which infrastructure and documentation are checked.
 """
 
-from typing import Annotated, TypedDict, get_type_hints
+from typing import Annotated, Any, TypedDict, get_type_hints
 
 Text = Annotated[str, "string"]
 Moment = Annotated[str, "datetime"]  # ISO 8601 UTC with Z
 Count = Annotated[int, "long"]
 Small = Annotated[int, "int"]
 Texts = Annotated[list[str], "dynamic"]
+Objects = Annotated[list[dict[str, Any]], "dynamic"]
 Flag = Annotated[bool, "boolean"]
 
+FINDINGS_TABLE = "ManagedIdentityImpact_CL"
 RULE_NAME = "Managed identity data-plane access followed by management-plane impact"
 RULE_VERSION = "1.0.0"
 SEVERITY = "Medium"
@@ -45,6 +47,12 @@ class Finding(TypedDict):
     AffectedResources: Texts
     SubscriptionIds: Texts
     CallerIpAddresses: Texts
+    RiskScore: Small  # 0 to 100
+    RiskReasons: Objects  # Points, Reason
+    SuggestedSeverity: Text  # Low, Medium, High, Critical
+    Evidence: Objects  # the most telling pairs, and what corroborates them
+    Entities: Objects  # as Microsoft Sentinel maps them
+    Investigate: Objects  # Title, Query
     FirstEvent: Moment
     LastEvent: Moment
     WindowStart: Moment
@@ -85,6 +93,10 @@ class RunRecord(TypedDict):
     FindingsNew: Count
     FindingsUpdated: Count
     FindingsUnchanged: Count
+    FindingsExcluded: Count
+    ExclusionsUsed: Texts
+    ExclusionsExpired: Texts
+    ExclusionsInvalid: Texts
     DurationMs: Count
     BytesRead: Count
     RuleVersion: Text

@@ -23,6 +23,7 @@ DEFAULTS = {
     "MAX_CATCH_UP": "P7D",
     "MAX_LATENESS": "P1D",
     "SUCCESS_STATUSES": "Success",
+    "NOVELTY": "false",
 }
 
 
@@ -52,6 +53,9 @@ FORMS = {
     ),
     "WATCHLIST_ALIAS": Form(r"[A-Za-z_][\w-]*", "a watchlist's alias", "NetworkAllowlist"),
     "CORRELATE_IN": Form(r"auto|python|workspace", "auto, python or workspace", "auto"),
+    "EXCLUSIONS_ALIAS": Form(
+        r"[A-Za-z_][\w-]*", "a watchlist's alias", "ManagedIdentityExclusions"
+    ),
     "DRY_RUN": Form(r"(?i:true|false)", "true or false", "false"),
 }
 
@@ -94,9 +98,12 @@ class Settings:
             problems.append("SUCCESS_STATUSES names no status")
         if not values["SUCCESS_STATUSES"].isprintable():
             problems.append("SUCCESS_STATUSES holds characters that cannot be seen: type it anew")
+        novelty = values["NOVELTY"].lower()
+        if novelty not in {"true", "false"}:
+            problems.append(f"NOVELTY: {values['NOVELTY'][:60]!r} is not true or false")
         if problems:
             raise SettingsError("; ".join(problems))
-        return cls(timing, RuleSettings(timing.span, statuses))
+        return cls(timing, RuleSettings(timing.span, statuses, novelty == "true"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,7 @@ class Service:
     state_container: str
     watchlist_alias: str
     correlate_in: str
+    exclusions_alias: str
     dry_run: bool
 
     @classmethod
@@ -162,6 +170,7 @@ class Service:
             state_container=text("STATE_CONTAINER"),
             watchlist_alias=text("WATCHLIST_ALIAS"),
             correlate_in=text("CORRELATE_IN"),
+            exclusions_alias=text("EXCLUSIONS_ALIAS"),
             dry_run=text("DRY_RUN").lower() == "true",
         )
         if problems:

@@ -23,6 +23,7 @@ from detection.rule.rows import (
 )
 from detection.rule.ticks import text_of
 from detection.sources import Arrivals, Correlated
+from detection.sources.background import NoBackground
 from detection.state import Tag
 from detection.state.codec import decode, encode
 from detection.window import Timing, Window
@@ -165,6 +166,8 @@ class Simulation:
         self.fuse.cross()
 
     # The job's source.
+
+    background = NoBackground()
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Answer from the stream, row by row."""

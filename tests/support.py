@@ -22,6 +22,7 @@ NOW = "2026-03-14T10:00:00Z"  # where the window of every recorded scenario ends
 SIGN_INS = "AADManagedIdentitySignInLogs"
 OPERATIONS = "AzureActivity"
 ALLOWLIST = "NetworkAllowlist"
+EXCLUSIONS = "ManagedIdentityExclusions"
 
 
 class Collected:

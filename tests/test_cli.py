@@ -1,6 +1,7 @@
 """The command line as a person or a script meets it: a process, its status and its output."""
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -589,3 +590,43 @@ def test_one_file_for_findings_and_runs_is_refused(tmp_path: Path) -> None:
     )
     assert "name two files" in error_of(done, 2)
     assert not file.exists()
+
+
+def test_a_report_is_written_on_request(tmp_path: Path) -> None:
+    """--report writes the page with every finding, and changes nothing else that is said."""
+    page = tmp_path / "report.html"
+    with_report = run_cli("run", "--recorded", DEMO, "--now", NOW, "--json", "--report", page)
+    without = run_cli("run", "--recorded", DEMO, "--now", NOW, "--json")
+    assert with_report.returncode == 0, with_report.stderr
+    assert with_report.stdout == without.stdout
+    text = page.read_text("utf-8")
+    for row in json_lines(without.stdout):
+        assert f"Finding {row['FindingId']}" in text
+
+
+def test_a_dry_run_writes_no_report(tmp_path: Path) -> None:
+    """--dry-run shows the findings and leaves the file alone."""
+    page = tmp_path / "report.html"
+    result = run_cli("run", "--recorded", DEMO, "--now", NOW, "--dry-run", "--report", page)
+    assert result.returncode == 0
+    assert not page.exists()
+
+
+@pytest.mark.parametrize("other", ["--output", "--runs"])
+def test_one_file_for_a_report_and_rows_is_refused(tmp_path: Path, other: str) -> None:
+    """Naming one file twice would lose one of the two."""
+    file = tmp_path / "both"
+    result = run_cli("run", "--recorded", DEMO, "--now", NOW, "--report", file, other, file)
+    assert result.returncode == 2
+    assert f"{other} and --report both name" in result.stderr
+
+
+def test_the_demo_writes_a_report(tmp_path: Path) -> None:
+    """The demo says where its report is: where it was asked for, or in a folder of its own."""
+    page = tmp_path / "report.html"
+    assert run_cli("demo", "--report", page).returncode == 0
+    assert page.is_file()
+    told = run_cli("demo", settings={"TMPDIR": str(tmp_path)}).stderr
+    (named,) = re.findall(r"The report is in (\S+/report\.html):", told)
+    assert Path(named).is_file()
+    assert Path(named).parent.parent == tmp_path

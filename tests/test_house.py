@@ -21,17 +21,23 @@ BELOW = {
     "settings": {"rule", "errors", "window"},
     "tally": {"rule"},
     "found": {"rule", "schema"},
-    "records": {"rule", "schema", "sources", "tally", "window"},
+    "dossier": {"rule", "sources"},
+    "analysis": {"dossier", "errors", "rule", "sources", "window"},
+    "remarks": {"analysis", "rule", "sources", "tally"},
+    "records": {
+        *("analysis", "dossier", "remarks", "rule", "schema", "sources", "tally", "window"),
+    },
+    "report": {"errors", "report", "rule", "schema", "sinks"},
     "job": {
-        *("records", "found", "rule", "schema", "sources", "sinks", "state", "tally", "errors"),
-        "window",
+        *("analysis", "records", "found", "rule", "schema", "sources", "sinks", "state", "tally"),
+        *("errors", "window"),
     },
     "console": {"job", "rule", "schema", "window"},
     "service": {"job", "errors", "schema", "settings", "sinks", "sources", "state"},
     "connect": {"errors", "rule", "service", "settings", "sinks", "sources", "state"},
     "commands": {
         *("commands", "console", "connect", "service", "job", "settings", "window"),
-        *("errors", "rule", "sources", "sinks", "state"),
+        *("errors", "report", "rule", "sources", "sinks", "state"),
     },
     "cli": {"commands", "errors"},
 }

@@ -61,10 +61,12 @@ def test_the_commands_of_a_newcomer_are_make_targets() -> None:
 
 
 def test_sample_finding() -> None:
-    """The sample finding is one that the demo prints, to the letter."""
+    """The sample finding is one that the demo prints, but for what the text says is left out."""
     sample = json.loads(re.findall(r"```json\n(.*?)```", README, re.DOTALL)[0])
-    printed = run("-m detection demo --json").stdout.splitlines()
-    assert sample in [json.loads(line) for line in printed]
+    printed = [json.loads(line) for line in run("-m detection demo --json").stdout.splitlines()]
+    for row in printed:
+        del row["Entities"], row["Investigate"], row["Evidence"][1:]
+    assert sample in printed
 
 
 def test_scenarios() -> None:

@@ -15,6 +15,7 @@ from detection.rule.rows import Logs
 from detection.rule.ticks import DAY, parse
 from detection.schema import Finding, RunRecord, columns
 from detection.sources import Arrivals
+from detection.sources.background import NoBackground
 from detection.sources.recorded import RecordedSource
 from detection.state import Unsaved
 from detection.state.folder import FolderStore
@@ -46,6 +47,12 @@ FINDING_COLUMNS = {
     "DistinctOperations": "long",
     "NewOperations": "long",
     "CallerIpAddresses": "dynamic",
+    "RiskScore": "int",
+    "RiskReasons": "dynamic",
+    "SuggestedSeverity": "string",
+    "Evidence": "dynamic",
+    "Entities": "dynamic",
+    "Investigate": "dynamic",
     "WindowStart": "datetime",
     "WindowEnd": "datetime",
     "RunId": "string",
@@ -81,6 +88,10 @@ RUN_COLUMNS = {
     "FindingsNew": "long",
     "FindingsUpdated": "long",
     "FindingsUnchanged": "long",
+    "FindingsExcluded": "long",
+    "ExclusionsUsed": "dynamic",
+    "ExclusionsExpired": "dynamic",
+    "ExclusionsInvalid": "dynamic",
     "DurationMs": "long",
     "BytesRead": "long",
     "RuleVersion": "string",
@@ -89,10 +100,21 @@ RUN_COLUMNS = {
 }
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?Z", re.ASCII)
 OPTIONAL = {"LatestSignIn", "LatestOperation"}
+# The columns that hold objects, and the keys of each.
+OBJECTS: dict[str, set[str]] = {
+    "RiskReasons": {"Points", "Reason"},
+    "Evidence": {
+        *("Kind", "SignInTime", "Resource", "OperationTime", "MinutesBetween", "Operation"),
+        *("OperationClass", "Technique", "ResourceId", "CallerIpAddress", "CorrelationId"),
+    },
+    "Investigate": {"Title", "Query"},
+}
 
 
 class Unreadable:
     """A source that cannot be read."""
+
+    background = NoBackground()
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Know of none."""
@@ -121,6 +143,12 @@ def check_row(row: Mapping[str, object], table: type) -> None:
             case "datetime":
                 assert isinstance(value, str), name
                 assert MOMENT.fullmatch(value), name
+            case "dynamic" if name in OBJECTS:
+                assert isinstance(value, list), name
+                assert all(item.keys() == OBJECTS[name] for item in value), name
+            case "dynamic" if name == "Entities":
+                assert isinstance(value, list), name
+                assert [item["$id"] for item in value] == [str(n + 1) for n in range(len(value))]
             case "dynamic":
                 assert isinstance(value, list), name
                 assert all(isinstance(item, str) for item in value), name

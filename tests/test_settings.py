@@ -118,3 +118,15 @@ def test_a_duration_is_the_sum_of_its_parts(
     else:
         with pytest.raises(ValueError, match="not a duration"):
             parse_duration(text)
+
+
+@pytest.mark.parametrize(("text", "novelty"), [("true", True), (" TRUE ", True), ("False", False)])
+def test_novelty_is_true_or_false(text: str, novelty: bool) -> None:
+    """The setting takes true and false, however they are written."""
+    assert Settings.of({"NOVELTY": text}).rule.novelty is novelty
+
+
+def test_novelty_is_nothing_else() -> None:
+    """Any other value is refused, since one meant as off must not be on."""
+    with pytest.raises(SettingsError, match="NOVELTY: 'off' is not true or false"):
+        Settings.of({"NOVELTY": "off"})

@@ -1,17 +1,19 @@
 """`demo`: the detection at work on a recorded attack."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from detection.commands.options import verbose_option
-from detection.commands.run import RECORDED_WORKSPACE, examine, stdout
+from detection.commands.run import RECORDED_WORKSPACE, examine, report_sink, stdout
 from detection.errors import UsageError
 from detection.job import Invocation
 from detection.rule import ticks
 from detection.service import Parts
+from detection.sinks import Several
 from detection.sources.recorded import RecordedSource
 from detection.state import Unsaved
 
@@ -21,8 +23,14 @@ NOW = "2026-03-14T10:00:00Z"
 
 @click.command("demo")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON Lines.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the report to FILE; default: in a new temporary folder.",
+)
 @verbose_option
-def demo_command(*, as_json: bool, verbose: bool) -> int:
+def demo_command(*, as_json: bool, report: Path | None, verbose: bool) -> int:
     """Show the detection at work on a recorded attack; needs nothing."""
     del verbose
     if not SCENARIO.is_dir():
@@ -36,6 +44,21 @@ def demo_command(*, as_json: bool, verbose: bool) -> int:
         markup=False,
     )
     asked = Invocation(RECORDED_WORKSPACE, ticks.parse(NOW))
-    status = examine(Parts(RecordedSource(SCENARIO), stdout(as_json=as_json), Unsaved()), asked)
+    page = report or _temporary() / "report.html"
+    sink = Several(stdout(as_json=as_json), report_sink(page))
+    status = examine(Parts(RecordedSource(SCENARIO), sink, Unsaved()), asked)
+    if page.exists():
+        told = f"The report is in {page}: open it in a browser."
+        stderr.print(told, soft_wrap=True, markup=False)
     stderr.print("README.md says how to read this, and how to run it on logs of your own.")
     return status
+
+
+def _temporary() -> Path:
+    """Return a new folder, which nobody else can have put there."""
+    try:
+        return Path(tempfile.mkdtemp(prefix="managed-identity-impact-"))
+    except OSError as error:
+        raise UsageError(
+            f"no folder for temporary files ({error.strerror}): use --report FILE"
+        ) from error

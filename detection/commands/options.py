@@ -3,6 +3,7 @@
 import sys
 import traceback
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -60,6 +61,14 @@ def bounds_of(now: int | None, start: int | None, end: int | None) -> tuple[int,
             f"--from {ticks.text_of(start)} is not before --to {ticks.text_of(end)}: swap them?"
         )
     return start, end
+
+
+def check_apart(named: dict[str, Path | None]) -> None:
+    """Refuse two options that name one file."""
+    taken: dict[Path, str] = {}
+    for option, path in named.items():
+        if path is not None and (other := taken.setdefault(path.resolve(), option)) != option:
+            raise UsageError(f"{other} and {option} both name {path}: name two files")
 
 
 def complain(message: str, *, verbose: bool) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.console import Console
 from detection import console as terminal
 from detection.commands.options import (
     bounds_of,
+    check_apart,
     complain,
     from_option,
     now_option,
@@ -66,6 +68,12 @@ until_exit: list[object] = []
     help="Write a record of each window examined to FILE, likewise.",
 )
 @click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a report for people to FILE, an HTML page that needs no network.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Show what would be reported; deliver nothing, write no file and no state.",
@@ -81,6 +89,7 @@ def run_command(
     as_json: bool,
     output: Path | None,
     runs: Path | None,
+    report: Path | None,
     dry_run: bool,
     verbose: bool,
 ) -> int:
@@ -89,7 +98,7 @@ def run_command(
     Times are ISO 8601, UTC unless they say otherwise: 2026-03-14T10:00:00Z.
 
     Settings come from the environment. With --recorded: LOOKBACK, CORRELATION_SPAN, MAX_CATCH_UP,
-    MAX_LATENESS, SUCCESS_STATUSES. Without it, WORKSPACE_IDS too; where STATE_ACCOUNT_URL is set,
+    MAX_LATENESS, SUCCESS_STATUSES, NOVELTY. Without it, WORKSPACE_IDS too; where STATE_ACCOUNT_URL is set,
     that is where runs remember, and where LOGS_INGESTION_ENDPOINT is, findings go there as well.
 
     Exit status: 0 ran, 1 a run failed (nothing found is lost), 2 bad usage or settings.
@@ -102,8 +111,10 @@ def run_command(
         rule=settings.rule,
         backfill=bounds_of(now, start, end),
     )
+    files = _Files(output, runs, report)
+    check_apart({"--output": output, "--runs": runs, "--report": report})
     if recorded is not None:
-        sinks = _shown(output, runs, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
+        sinks = _shown(files, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
         source = RecordedSource(recorded)
         until_exit.append(source)
         return examine(Parts(source, Several(*sinks), _store(state_dir, dry_run=dry_run)), asked)
@@ -113,25 +124,38 @@ def run_command(
         raise SettingsError(f"{error}; or give --recorded DIR to read recorded logs") from error
     service = replace(service, dry_run=dry_run or service.dry_run)
     remembers = bool(state_dir or service.state_account_url)
-    sinks = _shown(output, runs, as_json=as_json, dry_run=service.dry_run, append=remembers)
+    sinks = _shown(files, as_json=as_json, dry_run=service.dry_run, append=remembers)
     connect = _workspaces(settings, service, state_dir, sinks)
     return _examine_each(service.workspace_ids, connect, asked, verbose=verbose)
 
 
-def _shown(
-    output: Path | None, runs: Path | None, *, as_json: bool, dry_run: bool, append: bool
-) -> list[FindingSink]:
+class _Files(NamedTuple):
+    """The files to write to, as far as they are asked for."""
+
+    output: Path | None
+    runs: Path | None
+    report: Path | None
+
+
+def _shown(files: _Files, *, as_json: bool, dry_run: bool, append: bool) -> list[FindingSink]:
     """Return the sinks for files and terminal."""
-    if output is not None and runs is not None and output.resolve() == runs.resolve():
-        raise UsageError(f"--output and --runs both name {output}: name two files")
-    sinks: list[FindingSink] = [
-        JsonLinesFile(path, pick, append=append)
-        for path, pick in ((output, _findings), (runs, _runs))
-        if path is not None and not dry_run
-    ]
-    if as_json or output is None or dry_run:
+    sinks: list[FindingSink] = []
+    for path, pick in ((files.output, _findings), (files.runs, _runs)):
+        if path is not None and not dry_run:
+            sinks.append(JsonLinesFile(path, pick, append=append))
+    if files.report is not None and not dry_run:
+        sinks.append(report_sink(files.report))
+    if as_json or files.output is None or dry_run:
         sinks.append(stdout(as_json=as_json))
     return sinks
+
+
+def report_sink(path: Path) -> FindingSink:
+    """Return the sink that writes the report."""
+    # A quarter of a second that only a report costs.
+    from detection.report.file import ReportFile  # noqa: PLC0415
+
+    return ReportFile(path)
 
 
 def examine(parts: Parts, asked: Invocation) -> int:

@@ -6,8 +6,8 @@ lengths, and everything else about it follows from the ranges reached.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain, filterfalse, islice
 from operator import itemgetter
 from typing import NamedTuple
@@ -36,6 +36,7 @@ from detection.rule.select import (
     resource_ids,
 )
 from detection.rule.terms import fold, is_blank
+from detection.rule.traces import Traces, traces
 
 RESOURCES_SHOWN = 5
 OPERATIONS_SHOWN = 10
@@ -61,10 +62,12 @@ class GroupKey(NamedTuple):
     resource_group: str
 
 
-class Group(NamedTuple):
+@dataclass(slots=True)
+class Group:
     """One group of clause 5 in one window; times in ticks, texts as first spelt.
 
     `operations_at` maps each distinct operation's key to its latest time, earliest first.
+    `traces` gives what score and evidence are made from; only what is reported is asked for it.
     """
 
     key: GroupKey
@@ -81,6 +84,7 @@ class Group(NamedTuple):
     first_event: int
     last_event: int
     operations_at: Mapping[Key, int]
+    traces: Callable[[], Traces] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,7 @@ def _summarise(key: GroupKey, signed_in: Accesses, reached: list[Reached]) -> Gr
     rows, lows, highs = zip(*reached, strict=True)
     ranges = merge_ranges(lows, highs)
     first = signed_in.rows[lows[0]]
+    keys = operation_keys(rows)
     return Group(
         key=key,
         service_principal_name=first[NAME],
@@ -174,7 +179,13 @@ def _summarise(key: GroupKey, signed_in: Accesses, reached: list[Reached]) -> Gr
         ),
         first_event=first[TIME],
         last_event=rows[-1][TIME],
-        operations_at=dict(zip(operation_keys(rows), map(TIME_OF, rows), strict=True)),
+        operations_at=dict(zip(keys, map(TIME_OF, rows), strict=True)),
+        traces=lambda: traces(
+            rows,
+            keys,
+            [signed_in.rows[high - 1] for high in highs],
+            signed_in.resources(ranges, len(signed_in.rows)),
+        ),
     )
 
 

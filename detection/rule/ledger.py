@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import orjson
 
 from detection.rule.correlate import Group, GroupKey, Key
+from detection.rule.history import History
 from detection.rule.ticks import DAY
 
 REVISED_FOR = DAY  # a finding takes further operations until it was opened this long ago
@@ -183,6 +184,7 @@ class State:
 
     `watermark`: the end of the last window whose result is written down. `arrivals_until`: rows
     ingested up to here were visible to it. `watched_from`: the start of the first window of all.
+    `history`: what identities did before, if that was asked for.
     """
 
     watermark: int | None = None
@@ -190,6 +192,7 @@ class State:
     watched_from: int | None = None
     ledger: Ledger = field(default_factory=Ledger)
     outbox: Outbox = field(default_factory=Outbox)
+    history: History | None = None
 
 
 def hashed(key: Key) -> bytes:

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Generic, TypeVar
 
 from detection.rule.allowlist import Allowlist
+from detection.rule.classes import action_of
 from detection.rule.memo import Memo
 from detection.rule.rows import (
     ADDRESS,
@@ -56,21 +57,30 @@ def is_change(name: str) -> bool:
     return has_any(name, CHANGE_TERMS) and not has_any(name, READ_TERMS)
 
 
+def is_telling(name: str) -> bool:
+    """Whether an operation of this name changes something, or says more about who did."""
+    return is_change(name) or action_of(name) is not None
+
+
 # What no setting and no window can make a part of clauses 2 and 3 need not be kept.
 ALL: Candidates = {}
 SIGN_IN_CANDIDATES: Candidates = {
     SIGN_IN_TABLE.columns[RESULT]: is_signed_in,
     SIGN_IN_TABLE.columns[RESOURCE]: is_target_service,
 }
-OPERATION_CANDIDATES: Candidates = {OPERATION_TABLE.columns[OPERATION]: is_change}
+OPERATION_CANDIDATES: Candidates = {OPERATION_TABLE.columns[OPERATION]: is_telling}
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSettings:
-    """What may be set about the rule: the span in ticks (clause 4) and clause 3's statuses (D8)."""
+    """What may be set about the rule: the span in ticks (clause 4) and clause 3's statuses (D8).
+
+    `novelty` is for the score alone: whether to look at what identities did before.
+    """
 
     span: int = HOUR
     success_statuses: tuple[str, ...] = ("Success",)
+    novelty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,15 @@
 """Findings or run records as JSON Lines: on a stream, or in a file that is always whole."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 import orjson
 
-from detection.errors import DeliveryError, UsageError
+from detection.errors import DeliveryError
 from detection.rule.ledger import Outbox, Row
+from detection.sinks.files import replace, writable
 
 Pick = Callable[[Outbox], Sequence[Row]]
 
@@ -25,7 +24,8 @@ class JsonLinesStream:
     def deliver(self, outbox: Outbox) -> None:
         """Write and flush."""
         try:
-            self._stream.writelines(_lines(self._pick(outbox)))
+            for line in _lines(self._pick(outbox)):
+                self._stream.write(line)
             self._stream.flush()
         except OSError as error:
             raise DeliveryError(f"standard output took no more: {error.strerror}") from error
@@ -39,20 +39,9 @@ class JsonLinesFile:
 
     def __init__(self, path: Path, pick: Pick, *, append: bool) -> None:
         """Raise UsageError now if the file cannot be written later."""
-        self._path = path = path.resolve()  # a symbolic link stays one
+        self._path = writable(path)
         self._pick = pick
         self._append = append
-        if path.exists() and not path.is_file():
-            raise UsageError(f"{path} is not a file: name a file to write to")
-        try:
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            os.close(handle)
-            Path(name).unlink()
-        except OSError as error:
-            raise UsageError(
-                f"{path} cannot be written ({error.strerror}): name a file in a folder that "
-                "exists and that you may write to"
-            ) from error
 
     def deliver(self, outbox: Outbox) -> None:
         """Put the old rows and the new ones in place of the file."""
@@ -62,30 +51,17 @@ class JsonLinesFile:
             raise DeliveryError(f"{self._path} could not be written: {error.strerror}") from error
         self._append = True
 
-    def _replace(self, added: Sequence[Row]) -> None:
-        if self._append and not added and self._path.exists():
+    def _replace(self, rows: Sequence[Row]) -> None:
+        if self._append and not rows and self._path.exists():
             return
-        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-        whole = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                if self._append and self._path.exists():
-                    file.write(_whole_lines(self._path.read_bytes()))
-                file.writelines(_lines(added))
-                file.flush()
-                os.fsync(file.fileno())
-            if self._path.exists():
-                shutil.copymode(self._path, whole)
-            else:
-                whole.chmod(0o666 & ~_umask())
-            whole.replace(self._path)
-        except BaseException:
-            whole.unlink()
-            raise
+        kept = b""
+        if self._append and self._path.exists():
+            kept = _whole_lines(self._path.read_bytes())
+        replace(self._path, chain([kept], _lines(rows)))
 
 
 def _lines(rows: Sequence[Row]) -> Iterator[bytes]:
-    """Yield a line for each row: together they may be larger than the logs."""
+    """Yield the rows one by one: all together they may be hundreds of megabytes."""
     for row in rows:
         yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
@@ -93,10 +69,3 @@ def _lines(rows: Sequence[Row]) -> Iterator[bytes]:
 def _whole_lines(content: bytes) -> bytes:
     """Return a file's content ready for another line."""
     return content + b"\n" if content and not content.endswith(b"\n") else content
-
-
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

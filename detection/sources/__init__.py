@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from detection.rule.correlate import Detection
 from detection.rule.rows import Logs
+from detection.sources.background import Background
 from detection.window import Window
 
 
@@ -29,6 +30,11 @@ class Correlated(NamedTuple):
 
 class LogSource(Protocol):
     """Reads one workspace. Every method raises SourceError rather than return less than all."""
+
+    @property
+    def background(self) -> Background:
+        """What else the workspace knows about findings."""
+        ...
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Look at the rows ingested in (since, now]; those up to `too_late` are too late.

@@ -24,7 +24,8 @@ from detection.rule.ledger import HASH_BYTES
 from detection.rule.rows import SIGN_IN_TABLE, SignIn
 from detection.rule.select import Chosen
 from detection.rule.terms import fold
-from detection.rule.ticks import parse
+from detection.rule.ticks import HOUR, parse
+from detection.rule.traces import Act, Traces, services
 from detection.sources.asking import Asking
 from detection.sources.loganalytics import LogAnalytics
 
@@ -126,4 +127,11 @@ def _group(values: dict[str, str], operations: dict[Key, int]) -> Group:
         first_event=parse(values["FirstEvent"]),
         last_event=parse(values["LastEvent"]),
         operations_at=operations,
+        traces=lambda: _outline(values),
     )
+
+
+def _outline(values: dict[str, str]) -> Traces:
+    """Return what the columns of a group say of its acts."""
+    names = [str(value) for value in orjson.loads(values["Operations"])]
+    return Traces([Act(name, 1, []) for name in names], HOUR, services(orjson.loads(values["Resources"])))

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 import orjson
 
 from detection.errors import SourceError
+from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import ALLOWLIST_TABLE, TableShape
 from detection.sources.batches import find_frame
 
@@ -119,7 +120,7 @@ def _is_missing(error: Any, shape: TableShape) -> bool:
     """
     cause = _cause(error)
     code, message = cause.get("code"), str(cause.get("message"))
-    if shape.name != ALLOWLIST_TABLE.name:
+    if shape.name not in {ALLOWLIST_TABLE.name, EXCLUSIONS_TABLE.name}:
         table = re.compile(rf"Failed to resolve table\b.*['\"`]{re.escape(shape.name)}['\"`]")
         return code == "SEM0100" and table.search(message) is not None
     unknown = re.compile(r"Unknown function\b.*\b_GetWatchlist\b")

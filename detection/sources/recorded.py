@@ -7,31 +7,45 @@ arrived; rows without one are simply there, and none of them is late.
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain, repeat
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from detection.errors import SourceError, UsageError
+from detection.rule.exclusions import EXCLUSIONS_TABLE, Row
+from detection.rule.history import Deed
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
+    IDENTITY,
+    OPERATION,
     OPERATION_TABLE,
+    RESOURCE_GROUP,
     SIGN_IN_TABLE,
     TIME,
     Logs,
+    Operation,
     SourceState,
     TableShape,
 )
-from detection.rule.select import ALL, OPERATION_CANDIDATES, SIGN_IN_CANDIDATES, Candidates
+from detection.rule.select import (
+    ALL,
+    OPERATION_CANDIDATES,
+    SIGN_IN_CANDIDATES,
+    Candidates,
+    RuleSettings,
+    choose_operations,
+)
 from detection.sources import Arrivals
+from detection.sources.background import telling_actions
 from detection.sources.decoding import decode_table
 from detection.sources.table import ALWAYS_THERE, INGESTION_TIME, Table
-from detection.window import Window
+from detection.window import Mode, Window
 
 
 class RecordedSource:
-    """A LogSource over one folder, which is read once and whole."""
+    """A LogSource and Background over one folder, which is read once and whole."""
 
     def __init__(self, folder: Path) -> None:
         """Raise UsageError if the folder holds no recording, SourceError if one is unreadable."""
@@ -52,6 +66,13 @@ class RecordedSource:
         allowlist = _read(files[ALLOWLIST_TABLE.name], ALLOWLIST_TABLE)
         self._allowlist = [entry for (entry,) in allowlist.rows] if allowlist else []
         self._allowlist_state = _state(missing=allowlist is None, rows=len(self._allowlist))
+        exclusions = _read(folder / f"{EXCLUSIONS_TABLE.name}.json", EXCLUSIONS_TABLE)
+        self._exclusions = exclusions.rows if exclusions else []
+
+    @property
+    def background(self) -> "RecordedSource":
+        """The same folder."""
+        return self
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Look at the rows whose `IngestionTime` lies in (since, now]."""
@@ -90,6 +111,23 @@ class RecordedSource:
             },
             bytes_read=self._bytes,
         )
+
+    def exclusions(self) -> list[Row]:
+        """Return the rows of the exclusions' file."""
+        return self._exclusions
+
+    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+        """Return what the activity of the window says of these identities."""
+        return telling_actions(self._operations.within(window, now), identities)
+
+    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+        """Return the changes that the recording has from before the window."""
+        rows = self._operations.within(Window(start, end, Mode.BACKFILL), end)
+        chosen = choose_operations(rows, start, end, settings).by_identity
+        return [
+            (row[TIME], row[IDENTITY], row[OPERATION], row[RESOURCE_GROUP])
+            for row in chain.from_iterable(chosen.values())
+        ]
 
 
 class _TimedTable:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from detection.errors import SourceError
 from detection.rule.correlate import Detection
+from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
@@ -38,6 +39,7 @@ from detection.sources.queries import query
 from detection.sources.reading import Read, rows_of, whole
 from detection.sources.survey import TIMED, Survey, arrived, listed, probed, survey
 from detection.sources.table import Table
+from detection.sources.workspace_background import WorkspaceBackground
 from detection.window import Mode, Window
 
 if TYPE_CHECKING:
@@ -50,20 +52,21 @@ IN_CLUSTER: Final = 200_000  # rows correlated there by one query, whose answer 
 class WorkspaceSource:
     """A LogSource over one workspace."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two watchlists have two names
         self,
         *,
         client: "LogsQueryClient",
         workspace_id: str,
         alias: str = ALLOWLIST_TABLE.name,
+        exclusions_alias: str = EXCLUSIONS_TABLE.name,
         rule: RuleSettings = RuleSettings(),  # noqa: B008 - it cannot change
         sleep: Sleep = time.sleep,
         limits: Limits = Limits(),  # noqa: B008 - it cannot change
     ) -> None:
         """Read through `client`, which the caller has opened (`with client:`) and will close.
 
-        `alias` names the watchlist. Raises ValueError for it, or for a status of `rule`, if no
-        query can hold it.
+        `alias` and `exclusions_alias` name watchlists. Raises ValueError for them, or for a
+        status of `rule`, if no query can hold it.
         """
         self._workspace = LogAnalytics(
             client=client, workspace_id=workspace_id, sleep=sleep, limits=limits
@@ -73,6 +76,9 @@ class WorkspaceSource:
         self._alias = alias
         query("allowlist", alias=alias)
         Asking(Window(0, 0, Mode.SCHEDULED), 0, rule).count(OPERATION_TABLE)
+        self.background = WorkspaceBackground(
+            self._workspace, alias=exclusions_alias, statuses=rule.success_statuses
+        )
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Ask each table what it took in during (since, now]."""

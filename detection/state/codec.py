@@ -9,6 +9,7 @@ import orjson
 from detection.errors import StateError
 from detection.rule import ticks
 from detection.rule.correlate import GroupKey
+from detection.rule.history import Days, History
 from detection.rule.ledger import (
     HASH_BYTES,
     Ledger,
@@ -39,6 +40,7 @@ def pieces(state: State) -> Iterator[bytes]:
         "watermark": _text_of(state.watermark),
         "arrivals_until": _text_of(state.arrivals_until),
         "watched_from": _text_of(state.watched_from),
+        "history": _history(state.history),
     }
     yield orjson.dumps(head)[:-1] + b',"groups":['
     yield from _listed(map(_group, sorted(state.ledger.groups.items())))
@@ -119,6 +121,7 @@ def _state(document: dict[str, Any]) -> State:
         outbox=Outbox(
             [dict(row) for row in outbox["findings"]], [dict(row) for row in outbox["runs"]]
         ),
+        history=_history_of(document.get("history")),
     )
 
 
@@ -130,6 +133,34 @@ def _packed(operations: Any) -> bytes:
     if any(len(key) != HASH_BYTES for key in known):
         raise ValueError("an operation's key has another length")
     return pack(known)
+def _history(history: History | None) -> dict[str, Any] | None:
+    if history is None:
+        return None
+    return {
+        "read_at": history.read_at,
+        "length": history.length,
+        "class_days": history.class_days,
+        "group_days": history.group_days,
+    }
+
+
+def _history_of(document: dict[str, Any] | None) -> History | None:
+    """Read it; a state written before there was one has none."""
+    if document is None:
+        return None
+    return History(
+        int(document["read_at"]),
+        int(document["length"]),
+        _days_of(document["class_days"]),
+        _days_of(document["group_days"]),
+    )
+
+
+def _days_of(document: dict[str, Any]) -> Days:
+    return {
+        str(who): {str(what): int(days) for what, days in known.items()}
+        for who, known in document.items()
+    }
 
 
 def _text_of(moment: int | None) -> str | None:

@@ -5,6 +5,7 @@ import pytest
 from detection.rule.correlate import Group, GroupKey
 from detection.rule.ledger import Emission, Ledger, Review
 from detection.rule.ticks import DAY, HOUR, MINUTE
+from detection.rule.traces import Traces
 
 NOON = 500_000 * HOUR
 
@@ -26,6 +27,7 @@ def group(operations: dict[str, int], *, resource_group: str = "rg") -> Group:
         first_event=min(operations.values()),
         last_event=max(operations.values()),
         operations_at=dict(operations.items()),
+        traces=lambda: Traces([], 0, frozenset()),
     )
 
 

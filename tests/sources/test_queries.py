@@ -14,12 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import HOUR, SECOND, parse
 from detection.sources import cluster, survey
 from detection.sources.asking import Asking
+from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.queries import FOLDER, Query, Value, query
+from detection.sources.workspace_background import HISTORY_TABLE
 from detection.window import Mode, Window
 from tests.language_service import KQL, Column, Schema, bind_queries, language_service
 from tests.support import ROOT
@@ -29,6 +32,12 @@ NOW = parse("2026-03-14T10:00:00Z")
 TABLES = (SIGN_IN_TABLE, OPERATION_TABLE)
 
 SCHEMA: dict[str, list[Column]] = json.loads((KQL / "schemas.json").read_text("utf-8"))
+# What the analyst's queries read besides: logs of other services, and our own findings.
+FINDING = columns(Finding)
+OTHER_TABLES: dict[str, list[Column]] = {
+    **json.loads((KQL / "services.json").read_text("utf-8")),
+    FINDINGS_TABLE: [{"name": name, "type": kind} for name, kind in FINDING],
+}
 WATCHLIST: list[Column] = [
     {"name": "_DTItemId", "type": "string"},
     {"name": "LastUpdatedTimeUTC", "type": "datetime"},
@@ -38,6 +47,8 @@ WATCHLIST: list[Column] = [
 
 MOMENTS: dict[str, Value] = {"start": NOW - 1, "end": NOW, "now": NOW}
 WINDOW = Window(NOW - 1, NOW, Mode.SCHEDULED)
+IDENTITY = "e1525895-2305-453d-b6ab-6a524251f7d9"
+SPAN: dict[str, Value] = {"start": NOW - 1, "end": NOW}
 ARRIVALS: dict[str, Value] = {"since": NOW - 2, "now": NOW, "examined": NOW - 1, "too_late": 0}
 SAMPLES: list[tuple[str, dict[str, Value]]] = [
     ("sign_ins", MOMENTS),
@@ -48,6 +59,12 @@ SAMPLES: list[tuple[str, dict[str, Value]]] = [
     ("arrivals", {**ARRIVALS, "table": OPERATION_TABLE}),
     ("latest", {"now": NOW, "table": SIGN_IN_TABLE}),
     ("latest", {"now": NOW, "table": OPERATION_TABLE}),
+    ("actions", {**SPAN, "statuses": ("Success",), "identities": (IDENTITY, 'a"b')}),
+    ("history", {**SPAN, "statuses": ("Success",)}),
+    ("exclusions", {"alias": "ManagedIdentityExclusions"}),
+    ("investigate_activity", {**SPAN, "identity": (IDENTITY,)}),
+    ("investigate_data_plane", {**SPAN, "identity": (IDENTITY,)}),
+    ("investigate_findings", {"identity": (IDENTITY,)}),
 ]
 
 
@@ -95,6 +112,13 @@ ASKED: dict[str, tuple[Query, list[Column]]] = {
 
 
 ARRIVED = [column("IngestionTime", "datetime"), column("Bucket", "long")]
+def told(*names: str) -> list[Column]:
+    """Return a moment and texts, as an analyst is shown them."""
+    return [{"name": "TimeGenerated", "type": "datetime"}] + [
+        {"name": name, "type": "string"} for name in names
+    ]
+
+
 RESULTS: dict[str, list[Column]] = {
     "sign_ins": [*timed(SIGN_IN_TABLE), *ARRIVED],
     "operations": [*timed(OPERATION_TABLE), *ARRIVED],
@@ -105,6 +129,21 @@ RESULTS: dict[str, list[Column]] = {
         {"name": "TooLate", "type": "long"},
     ],
     "latest": [{"name": "Latest", "type": "datetime"}],
+    "actions": timed(OPERATION_TABLE),
+    "history": [
+        {"name": name, "type": "datetime" if name == "TimeGenerated" else "string"}
+        for name in HISTORY_TABLE.columns
+    ],
+    "exclusions": [{"name": name, "type": "string"} for name in EXCLUSIONS_TABLE.columns],
+    "investigate_activity": told("Activity", "Outcome", "Address", "Target", "CorrelationId"),
+    "investigate_data_plane": told("OperationName", "Outcome", "Address", "Target"),
+    "investigate_findings": [
+        {"name": name, "type": dict(FINDING)[name]}
+        for name in (
+            *("LastEvent", "RiskScore", "SuggestedSeverity", "ResourceGroup", "Operations"),
+            *("NewOperations", "CallerIpAddresses", "FindingId"),
+        )
+    ],
 }
 
 
@@ -123,7 +162,7 @@ def bind(
 ) -> list[Any]:
     """Return the diagnostics and result columns of each query."""
     functions = {"_GetWatchlist": watchlist}
-    return bind_queries(packages, texts, tables=schema, functions=functions)
+    return bind_queries(packages, texts, tables={**OTHER_TABLES, **schema}, functions=functions)
 
 
 def filled() -> list[str]:

@@ -20,6 +20,7 @@ from azure.core.credentials import TokenCredential
 from azure.monitor.query import LogsQueryClient
 
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
+from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.terms import equals_ignoring_case, has_any
 from detection.rule.ticks import DAY, parse, text_of
 from detection.sources.buckets import BUCKETS
@@ -27,10 +28,11 @@ from detection.sources.queries import FOLDER
 from tests import kusto
 from tests.kusto import bucket_of
 from tests.standins.client import TOKEN, FakeCredential, loopback
-from tests.support import ALLOWLIST, OPERATIONS, SIGN_INS, response
+from tests.support import ALLOWLIST, EXCLUSIONS, OPERATIONS, SIGN_INS, response
 
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
 PREFER = "wait=600,include-statistics=true"
+TABLES = (SIGN_INS, OPERATIONS, ALLOWLIST, EXCLUSIONS)
 KINDS = {  # of our queries, by file
     **{path.stem: path.stem for path in FOLDER.glob("*.kql")},
     "read_sign_ins": "sign_ins",
@@ -152,11 +154,17 @@ class LogAnalyticsService:
 
     def answer(self, kind: str, query: str) -> tuple[int, dict[str, Any]]:
         """Return status and document for a query."""
+        if kind == "exclusions":
+            if EXCLUSIONS not in self.tables:
+                return 400, semantic("SEM0260", "Unknown function: '_GetWatchlist'.")
+            names = EXCLUSIONS_TABLE.columns
+            items = self.tables[EXCLUSIONS]
+            return 200, response(names, [[item.get(name) for name in names] for item in items])
         if kind == "allowlist":
             if ALLOWLIST not in self.tables:
                 return 400, semantic("SEM0260", "Unknown function: '_GetWatchlist'.")
             return 200, self._allowlist()
-        for table in needed(kind, query):
+        for table in needed(kind, query) if kind not in {"history"} else (OPERATIONS,):
             if table not in self.tables:
                 problem = f"Failed to resolve table or column expression named '{table}'"
                 return 400, semantic("SEM0100", f"'where' operator: {problem}")
@@ -168,6 +176,8 @@ class LogAnalyticsService:
             "count_operations": _count_operations,
             "addresses": _addresses,
             "correlate": _correlate,
+            "history": _history,
+            "actions": _actions,
         }
         document = answers.get(kind, _rows)(query, there)
         return 200, self._cut(document) if kind in LIMITED else document
@@ -270,7 +280,7 @@ def client_for(endpoint: str, credential: TokenCredential | None = None) -> Logs
 
 def recorded_tables(folder: Path) -> dict[str, Rows]:
     """Read a recorded folder as row objects."""
-    paths = {name: folder / f"{name}.json" for name in (SIGN_INS, OPERATIONS, ALLOWLIST)}
+    paths = {name: folder / f"{name}.json" for name in TABLES}
     return {name: _read(path) for name, path in paths.items() if path.exists()}
 
 
@@ -409,6 +419,50 @@ def _correlate(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
         kusto.fill(connection, shape.name, rows)
     found = kusto.ask(connection, query)
     return kusto.as_response(found)
+
+
+def _timed(query: str, there: Mapping[str, Rows]) -> Rows:
+    """Return the operations of the times and statuses that a query names."""
+    start, end = moment(r"TimeGenerated > \{}", query), moment(r"TimeGenerated <= \{}", query)
+    statuses = re.search(r"ActivityStatusValue in~ \((.*?)\)", query)
+    assert statuses is not None
+    accepted = json.loads(f"[{statuses[1]}]")
+    return [
+        row
+        for row in there[OPERATIONS]
+        if start < parse(row["TimeGenerated"]) <= end and _status_in(row, accepted)
+    ]
+
+
+def _actions(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
+    callers = re.search(r"Caller in~ \((.*?)\)$", query, re.MULTILINE)
+    assert callers is not None
+    names = {name.lower() for name in json.loads(f"[{callers[1]}]")}
+    rows = [row for row in _timed(query, there) if identity_of(row).lower() in names]
+    rows = [row for row in rows if str(row["OperationNameValue"]).lower().endswith("/action")]
+    columns = [*OPERATION_TABLE.columns, "IngestionTime"]
+    return response(columns, [[row.get(name) for name in columns] for row in rows])
+
+
+def _history(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
+    start, end = moment(r"TimeGenerated > \{}", query), moment(r"TimeGenerated <= \{}", query)
+    signed_in = {
+        identity_of(row).lower()
+        for row in there[SIGN_INS]
+        if start < parse(row["TimeGenerated"]) <= end
+    }
+    days = {
+        (
+            row["TimeGenerated"][:10],
+            row["Caller"].lower(),
+            row["OperationNameValue"].lower(),
+            (row.get("ResourceGroup") or "").lower(),
+        )
+        for row in _timed(query, there)
+        if _is_change(row) and identity_of(row).lower() in signed_in
+    }
+    names = ("TimeGenerated", "Caller", "OperationNameValue", "ResourceGroup")
+    return response(names, sorted(days, key=str))
 
 
 def _latest(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from detection.rule.correlate import GroupKey
+from detection.rule.history import History
 from detection.rule.ledger import Ledger, Outbox, Reported, State, hashed, pack
 
 TEXTS = st.one_of(st.sampled_from(("", "rg", '"\n\\', "\u2028\U0001f600\x00")), st.text(max_size=8))
@@ -27,6 +28,7 @@ FINDINGS = st.builds(
     packed=st.dictionaries(TEXTS.map(hashed), TICKS, max_size=4).map(pack),
 )
 KEYS = st.builds(GroupKey, TEXTS, TEXTS, TEXTS)
+DAYS = st.dictionaries(TEXTS, st.dictionaries(TEXTS, st.integers(1, 14), max_size=2), max_size=2)
 STATES = st.builds(
     State,
     watermark=st.none() | TICKS,
@@ -36,6 +38,7 @@ STATES = st.builds(
         Ledger, st.dictionaries(KEYS, st.lists(FINDINGS, min_size=1, max_size=3), max_size=4)
     ),
     outbox=st.builds(Outbox, st.lists(ROWS, max_size=3), st.lists(ROWS, max_size=3)),
+    history=st.none() | st.builds(History, TICKS, TICKS, DAYS, DAYS),
 )
 
 
@@ -51,6 +54,7 @@ def content(state: State) -> dict[str, Any]:
             for key, findings in state.ledger.groups.items()
         },
         # As lists of pairs, since the order of a row's columns is part of what is delivered.
+        "history": state.history,
         "findings": [list(row.items()) for row in state.outbox.findings],
         "runs": [list(row.items()) for row in state.outbox.runs],
     }

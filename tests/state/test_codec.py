@@ -56,7 +56,7 @@ def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) ->
         )
     }
     moments = (state.watermark, state.arrivals_until, state.watched_from)
-    other = State(*moments, Ledger(groups), state.outbox)
+    other = State(*moments, Ledger(groups), state.outbox, state.history)
     assert content(other) == content(state)
     assert encode(other) == encode(state)
 

@@ -6,6 +6,7 @@ so no value can become part of the query's own text.
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -42,15 +43,23 @@ def query(name: str, **values: Value) -> Query:
     Query itself. Raises ValueError for a value that is none of these or cannot be written safely,
     for an unknown query, and for values that are not its placeholders.
     """
-    path = FOLDER / f"{name}.kql"
-    if not TABLE.fullmatch(name) or not path.is_file():
-        raise ValueError(f"{name!r:.60} is no query")
-    text = path.read_text("utf-8")
-    wanted = set(PLACEHOLDER.findall(text))
+    parts = _parts(name)
+    wanted = set(parts[1::2])
     if wanted != set(values):
         raise ValueError(f"{name}.kql takes {sorted(wanted)}, not {sorted(values)}")
     literals = {key: _literal(value) for key, value in values.items()}
-    return Query(PLACEHOLDER.sub(lambda match: literals[match[1]], text))
+    filled = list(parts)
+    filled[1::2] = [literals[key] for key in parts[1::2]]
+    return Query("".join(filled))
+
+
+@cache
+def _parts(name: str) -> tuple[str, ...]:
+    """Return a query in parts: text and the names of placeholders, in turn."""
+    path = FOLDER / f"{name}.kql"
+    if not TABLE.fullmatch(name) or not path.is_file():
+        raise ValueError(f"{name!r:.60} is no query")
+    return tuple(PLACEHOLDER.split(path.read_text("utf-8")))
 
 
 def _literal(value: object) -> str:

@@ -1,0 +1,97 @@
+"""What is made of a window's groups beyond the rule: who answers for them, and what they show.
+
+Nothing here keeps a finding from being reported because something could not be read: that is a
+warning in the run record.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from detection.dossier import Dossier, Dossiers
+from detection.errors import SourceError
+from detection.rule.correlate import Group
+from detection.rule.evidence import corroborating
+from detection.rule.exclusions import Exclusions
+from detection.rule.history import REACH, History
+from detection.rule.ledger import Emission
+from detection.rule.rows import Operation
+from detection.rule.select import RuleSettings
+from detection.sources.background import Background
+from detection.window import Mode, Window
+
+
+@dataclass(slots=True)
+class Analysis:
+    """One window's, at the moment `now` (ticks); its groups may come in parts.
+
+    `history` is what was remembered, and what is to be; `excluded` says how many groups each
+    exclusion left out, `warnings` what could not be read.
+    """
+
+    background: Background
+    settings: RuleSettings
+    now: int
+    history: History | None = None
+    exclusions: Exclusions = field(default_factory=Exclusions)
+    excluded: Counter[str] = field(default_factory=Counter)
+    warnings: list[str] = field(default_factory=list)
+    _asked: set[str] = field(default_factory=set)
+
+    def keep(self, groups: Sequence[Group]) -> list[Group]:
+        """Return the groups that nobody answers for; all of them if that cannot be read."""
+        if self._first("exclusions"):
+            try:
+                self.exclusions = Exclusions.of(self.background.exclusions(), self.now)
+            except SourceError as error:
+                self._warn("Exclusions could not be read and leave nothing out", error)
+        kept, used = self.exclusions.split(groups)
+        self.excluded.update(used)
+        return kept
+
+    def dossiers(
+        self, emissions: list[Emission], groups: Sequence[Group], window: Window
+    ) -> list[Dossier]:
+        """Return what each emission tells, in the light of all groups of its identity."""
+        history = self._recall(window) if self.settings.novelty and emissions else None
+        dossiers = Dossiers(groups, self._actions(emissions, window), history)
+        return [dossiers.of(emission.group) for emission in emissions]
+
+    def _actions(self, emissions: list[Emission], window: Window) -> list[Operation]:
+        """Return what the identities of findings did besides; if that cannot be read, nothing."""
+        identities = {emission.group.key.identity for emission in emissions}
+        if not identities:
+            return []
+        try:
+            rows = self.background.actions(identities, window, self.now)
+        except SourceError as error:
+            self._warn("What corroborates findings could not be read", error)
+            return []
+        return corroborating(rows, self.settings.success_statuses)
+
+    def _recall(self, window: Window) -> History | None:
+        """Return what happened before the window, read again once a day; None if it cannot be."""
+        if window.mode is Mode.BACKFILL:
+            return None  # what is remembered lies around the present
+        fresh = self.history is not None and self.history.is_fresh(self.now)
+        if not fresh and self._first("history"):
+            self.history = None
+            end = window.start
+            try:
+                deeds = self.background.history(end - REACH, end, self.settings)
+            except SourceError as error:
+                self._warn("What is new could not be told", error)
+            else:
+                self.history = History.of(deeds, end, self.now)
+        return self.history
+
+    def _first(self, question: str) -> bool:
+        """Whether this is asked for the first time: once a window is enough, answered or not."""
+        first = question not in self._asked
+        self._asked.add(question)
+        return first
+
+    def _warn(self, what: str, error: SourceError) -> None:
+        warning = f"{what}: {error}"
+        if warning not in self.warnings:
+            self.warnings.append(warning)

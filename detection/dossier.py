@@ -1,0 +1,120 @@
+"""What a finding tells an analyst beyond the rule's columns, put together for each in turn."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from detection.rule.correlate import Group
+from detection.rule.evidence import Item, entities, evidence
+from detection.rule.history import History
+from detection.rule.rows import IDENTITY, OPERATION, Operation
+from detection.rule.score import Context, Novelty, Score, is_public, score
+from detection.rule.terms import fold
+from detection.sources.queries import Value, query
+
+# The three queries of the runbook: what each answers, its file and what is put into it.
+QUESTIONS = {
+    "1. What the identity did from a day before to a day after": (
+        "investigate_activity",
+        ("identity", "start", "end"),
+    ),
+    "2. What it read and wrote in vaults and storage": (
+        "investigate_data_plane",
+        ("identity", "start", "end"),
+    ),
+    "3. What else was found of it": ("investigate_findings", ("identity",)),
+}
+
+
+class Dossier(NamedTuple):
+    """A finding's score, its evidence, the entities in it and the queries to go on with."""
+
+    score: Score
+    evidence: list[Item]
+    entities: list[dict[str, str]]
+    investigate: list[dict[str, str]]
+
+
+class Dossiers:
+    """Makes the dossiers of one window's findings, knowing all of its groups."""
+
+    def __init__(
+        self,
+        groups: Iterable[Group],
+        actions: Iterable[Operation] = (),
+        history: History | None = None,
+    ) -> None:
+        """`actions` are what the identities with findings did outside the rule."""
+        self._history = history
+        self._reach: defaultdict[str, _Reach] = defaultdict(_Reach)
+        for group in groups:
+            self._reach[group.key.identity].add(group)
+        for row in actions:
+            self._reach[fold(row[IDENTITY])].actions.append(row)
+
+    def of(self, group: Group) -> Dossier:
+        """Return the dossier of one of the groups."""
+        reach = self._reach[group.key.identity]
+        traces = group.traces()
+        context = Context(
+            resource_groups=len(reach.resource_groups),
+            subscriptions=max(len(reach.subscriptions), 1),
+            addresses=reach.own_addresses(group),
+            actions=sorted({fold(row[OPERATION]) for row in reach.actions}),
+            novelty=self._novelty(group),
+        )
+        return Dossier(
+            score(traces, context),
+            evidence(traces.acts, reach.actions),
+            entities(group.service_principal_id, group.affected_resources, group.caller_addresses),
+            _investigate(group),
+        )
+
+    def _novelty(self, group: Group) -> Novelty | None:
+        if self._history is None:
+            return None
+        return self._history.about(group.key.identity, group.key.resource_group)
+
+
+class _Reach:
+    """What an identity reached in the window; everything folded."""
+
+    def __init__(self) -> None:
+        self.resource_groups: set[str] = set()
+        self.subscriptions: set[str] = set()
+        self.actions: list[Operation] = []
+        # The one resource group that an address called for, or None if there are more.
+        self._called_for: dict[str, str | None] = {}
+
+    def add(self, group: Group) -> None:
+        """Take note of one of the identity's groups."""
+        resource_group = group.key.resource_group
+        self.resource_groups.add(resource_group)
+        self.subscriptions.update(filter(None, map(fold, group.subscription_ids)))
+        for address in map(fold, group.caller_addresses):
+            if self._called_for.setdefault(address, resource_group) != resource_group:
+                self._called_for[address] = None
+
+    def own_addresses(self, group: Group) -> list[str]:
+        """Return the public addresses that called for this resource group and no other."""
+        return [
+            address
+            for address in group.caller_addresses
+            if self._called_for[fold(address)] is not None and is_public(address)
+        ]
+
+
+def _investigate(group: Group) -> list[dict[str, str]]:
+    """Return the queries; an identity that cannot be written into one has none."""
+    values: dict[str, Value] = {
+        "identity": (group.service_principal_id,),
+        "start": group.first_event,
+        "end": group.last_event,
+    }
+    try:
+        return [
+            {"Title": title, "Query": query(name, **{key: values[key] for key in needed})}
+            for title, (name, needed) in QUESTIONS.items()
+        ]
+    except ValueError:
+        return []

@@ -1,0 +1,46 @@
+"""What a run record says in plain sentences."""
+
+from detection.analysis import Analysis
+from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, SourceState
+from detection.rule.select import OTHER_SUCCESS
+from detection.sources import Arrivals
+from detection.tally import Tally
+
+
+def remarks(tally: Tally, analysis: Analysis, arrivals: Arrivals) -> tuple[list[str], list[str]]:
+    """Return what may have hidden a finding, and what is merely worth knowing, as sentences."""
+    notes: list[str] = []
+    if analysis.excluded:
+        number, names = sum(analysis.excluded.values()), ", ".join(analysis.excluded)
+        notes.append(f"{number} findings were left out by exclusions: {names:.300}")
+    warnings = [
+        f"Table {shape.name} is missing: {shape.remedy}"
+        for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
+        if tally.states[shape.name] is SourceState.MISSING
+    ]
+    warnings += analysis.warnings
+    for listed, problem in (
+        (analysis.exclusions.expired, "have expired and leave nothing out any more"),
+        (analysis.exclusions.invalid, "are incomplete and leave nothing out"),
+    ):
+        if listed:
+            warnings.append(f"{len(listed)} exclusions {problem}: {'; '.join(listed):.300}")
+    if arrivals.too_late:
+        warnings.append(
+            f"{arrivals.too_late} rows arrived later than MAX_LATENESS and were not examined"
+        )
+    if tally.allowlist_invalid:
+        entries = ", ".join(map(repr, tally.allowlist_invalid[:10]))
+        warnings.append(
+            f"{len(tally.allowlist_invalid)} allowlist entries cannot be read and exclude "
+            f"nothing: {entries:.300}"
+        )
+    if tally.operations_succeeded:
+        remark = (
+            f"{tally.operations_succeeded} changes are spelt {OTHER_SUCCESS} and were "
+            "ignored; SUCCESS_STATUSES can add that spelling"
+        )
+        (notes if tally.operations_matched else warnings).append(remark)
+    if tally.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
+        notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {ALLOWLIST_TABLE.remedy}")
+    return warnings, notes

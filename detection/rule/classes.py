@@ -1,0 +1,80 @@
+"""What an operation's name says about it: its class, points of risk and ATT&CK technique.
+
+Of all lines of the table that fit a name, the most specific counts: the one with the most
+characters that are not `*`. Of two equally specific ones the graver counts.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from detection.rule.operation_classes import ACTIONS, CLASSES
+from detection.rule.terms import fold, has
+
+ROUTINE, OTHER = "routine", "other"
+DIFFERENT = 10_000  # operation names remembered; a tenant uses some hundred
+_LINE = re.compile(r"    (\d+) (T\d{4}(?:\.\d{3})?) +(\S+) +(\S.*)")
+_HEAD = re.compile(r"(\S.*): (\S.*)")
+
+
+class Kind(NamedTuple):
+    """A line of the table: what operations of a name are."""
+
+    name: str
+    points: int
+    technique: str
+    pattern: str
+    words: str
+
+    @property
+    def literal(self) -> int:
+        """How specific the pattern is."""
+        return len(self.pattern) - self.pattern.count("*")
+
+    def fits(self, folded: str) -> bool:
+        """Whether the pattern fits a folded operation name."""
+        parts = map(re.escape, self.pattern.split("*"))
+        return re.fullmatch(".*".join(parts), folded, re.DOTALL) is not None
+
+
+def read_table(text: str) -> Iterator[Kind]:
+    """Yield the lines of a table as it is written; raises ValueError for one that is not so."""
+    name = ""
+    for line in filter(None, text.splitlines()):
+        if head := _HEAD.fullmatch(line):
+            name = head[1]
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None or not name:
+            raise ValueError(f"{line!r} is no line of the table")
+        points, technique, pattern, words = match.groups()
+        yield Kind(name, int(points), technique, pattern, words)
+
+
+def _most_specific(kinds: tuple[Kind, ...], operation: str) -> Kind | None:
+    folded = fold(operation)
+    fitting = (kind for kind in kinds if kind.fits(folded))
+    return max(fitting, key=lambda kind: (kind.literal, kind.points), default=None)
+
+
+KINDS = tuple(read_table(CLASSES))
+ACTION_KINDS = tuple(read_table(ACTIONS))
+
+
+@lru_cache(DIFFERENT)
+def kind_of(operation: str) -> Kind:
+    """Return what an operation of the rule is; one in no other line is of the class `other`."""
+    return _most_specific(KINDS, operation) or KINDS[-1]
+
+
+@lru_cache(DIFFERENT)
+def action_of(operation: str) -> Kind | None:
+    """Return what an operation outside the rule says of an identity, if it says anything."""
+    return _most_specific(ACTION_KINDS, operation)
+
+
+@lru_cache(DIFFERENT)
+def is_delete(operation: str) -> bool:
+    """Whether an operation deletes, as the rule's clause 3 tells it."""
+    return has(operation, "DELETE")

@@ -1,0 +1,103 @@
+"""Findings that somebody answers for: left out of what is reported, and counted.
+
+An exclusion names an identity, a resource group or both, and says who owns it, why it is there
+and until when. One that lacks any of that, or whose time has come, excludes nothing and is named.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from detection.rule.correlate import Group
+from detection.rule.rows import TableShape
+from detection.rule.terms import fold
+from detection.rule.ticks import parse, text_of
+
+EXCLUSIONS_TABLE = TableShape(
+    name="ManagedIdentityExclusions",
+    columns=("ServicePrincipalId", "ResourceGroup", "Owner", "Reason", "Expires"),
+    required=5,
+    shared=0,
+    remedy="create the watchlist if findings of known identities are to be left out",
+    timed=False,
+)
+
+Row = tuple[str, str, str, str, str]
+
+
+class Exclusion(NamedTuple):
+    """What is left out (folded; blank means any) until `expires` (ticks), and what it is called."""
+
+    identity: str
+    resource_group: str
+    expires: int
+    called: str
+
+    def covers(self, group: Group) -> bool:
+        """Whether a group's findings are left out."""
+        return self.identity in ("", group.key.identity) and self.resource_group in (
+            "",
+            group.key.resource_group,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusions:
+    """The exclusions in force, and the names of those that are not."""
+
+    active: tuple[Exclusion, ...] = ()
+    expired: tuple[str, ...] = ()
+    invalid: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], now: int) -> "Exclusions":
+        """Read the rows of the watchlist at `now` (ticks)."""
+        active: list[Exclusion] = []
+        expired: list[str] = []
+        invalid: list[str] = []
+        for row in rows:
+            identity, resource_group, owner, reason, expires = map(str.strip, row)
+            if not any((identity, resource_group, owner, reason, expires)):
+                continue
+            called = f"{identity or 'any identity'} in {resource_group or 'any resource group'}"
+            missing = _missing(identity or resource_group, owner, reason, expires)
+            if missing:
+                invalid.append(f"{called}: {missing}")
+                continue
+            end = parse(expires)
+            if end <= now:
+                expired.append(f"{called} ({owner}: {reason}) expired {text_of(end)[:19]}Z")
+                continue
+            called = f"{called} ({owner}: {reason})"
+            active.append(Exclusion(fold(identity), fold(resource_group), end, called))
+        return cls(tuple(active), tuple(expired), tuple(invalid))
+
+    def split(self, groups: Iterable[Group]) -> tuple[list[Group], dict[str, int]]:
+        """Return the groups that are not left out, and how many each exclusion left out.
+
+        A group that several exclusions cover is counted once, for the first of them.
+        """
+        kept: list[Group] = []
+        used: dict[str, int] = {}
+        for group in groups:
+            covering = next((one for one in self.active if one.covers(group)), None)
+            if covering is None:
+                kept.append(group)
+            else:
+                used[covering.called] = used.get(covering.called, 0) + 1
+        return kept, used
+
+
+def _missing(subject: str, owner: str, reason: str, expires: str) -> str:
+    """Return what an entry lacks, as a phrase; "" if nothing."""
+    if not subject:
+        return "names neither an identity nor a resource group"
+    if not owner:
+        return "names no owner"
+    if not reason:
+        return "gives no reason"
+    try:
+        parse(expires)
+    except ValueError:
+        return f"{expires[:60]!r} is not when it expires"
+    return ""

@@ -1,0 +1,66 @@
+"""What each identity did in the two weeks before: on how many days, of which class and where.
+
+It is read once a day and remembered with the state, and only if novelty is asked for.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from detection.rule.classes import kind_of
+from detection.rule.score import Novelty
+from detection.rule.terms import fold
+from detection.rule.ticks import DAY
+
+REACH = 14 * DAY
+KEPT_FOR = DAY
+
+# A change, or several of one day: time in ticks, identity, operation name, resource group.
+Deed = tuple[int, str, str, str]
+Days = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Days by folded identity: of each class, and in each folded resource group.
+
+    It was read at `read_at` and covers `length` (ticks), as far back as there were changes.
+    """
+
+    read_at: int
+    length: int
+    class_days: Days = field(default_factory=dict)
+    group_days: Days = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, deeds: Iterable[Deed], end: int, read_at: int) -> "History":
+        """Count the days of changes made up to `end`; the first day, maybe half, is not length."""
+        classes: set[tuple[str, str, int]] = set()
+        groups: set[tuple[str, str, int]] = set()
+        days = set()
+        for time, identity, operation, resource_group in deeds:
+            who, day = fold(identity), time // DAY
+            classes.add((who, kind_of(operation).name, day))
+            groups.add((who, fold(resource_group), day))
+            days.add(day)
+        length = max(end - (min(days) + 1) * DAY, 0) if days else 0
+        return cls(read_at, length, _counted(classes), _counted(groups))
+
+    def is_fresh(self, now: int) -> bool:
+        """Whether it was read less than a day before `now`."""
+        return 0 <= now - self.read_at < KEPT_FOR
+
+    def about(self, identity: str, resource_group: str) -> Novelty:
+        """Return what is known of an identity in a resource group, both folded."""
+        return Novelty(
+            self.length,
+            self.class_days.get(identity, {}),
+            self.group_days.get(identity, {}).get(resource_group, 0),
+        )
+
+
+def _counted(seen: set[tuple[str, str, int]]) -> Days:
+    counted: Days = {}
+    for who, what, _ in sorted(seen):
+        mine = counted.setdefault(who, {})
+        mine[what] = mine.get(what, 0) + 1
+    return counted

@@ -1,0 +1,201 @@
+"""How grave a finding looks, from 0 to 100, with the reasons: it orders findings, and drops none.
+
+Every signal has a largest number of points, and those make 100 together, so the reasons add up to
+the score without a cap. No signal shrinks when an operation is added to a finding. Only what an
+identity has long been doing lowers a score, and never below nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from detection.rule.allowlist import Allowlist
+from detection.rule.classes import OTHER, ROUTINE, Kind, action_of, is_delete, kind_of
+from detection.rule.ticks import DAY, MINUTE, SECOND
+from detection.rule.traces import SERVICES, Act, Traces
+
+# The most points each signal gives.
+MOST = {
+    "class": 44,
+    "deletes": 10,
+    "classes": 14,
+    "spread": 6,
+    "haste": 4,
+    "both": 4,
+    "address": 4,
+    "actions": 6,
+    "novelty": 8,
+}
+DELETES = ((3, 10), (2, 7), (1, 4))  # from so many on, so many points
+CLASSES = ((3, 14), (2, 8))
+RESOURCE_GROUPS = ((3, 3), (2, 2))
+SUBSCRIPTIONS = ((2, 3),)
+HASTE = ((5 * MINUTE, 4), (15 * MINUTE, 2))  # up to so long after a sign-in
+BOTH, ADDRESS = 4, 4
+ACTIONS = ((2, 6), (1, 4))
+FIRST_CLASS, FIRST_GROUP, LONG_SEEN = 5, 3, -10
+
+BANDS = ((74, "Critical"), (48, "High"), (22, "Medium"), (0, "Low"))
+
+HISTORY_NEEDED = 7 * DAY
+OFTEN = 10  # days of the last 14 from which on something is nothing new
+
+# Addresses that are in no public network; Azure's own virtual address is one of them.
+_INTERNAL = Allowlist.of(
+    (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16"),
+        *("169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3"),
+        *("::/127", "::ffff:0:0/96", "fc00::/7", "fe80::/10", "ff00::/8"),
+    )
+)
+_ANY = Allowlist.of(("0.0.0.0/0", "::/0"))
+
+
+class Reason(NamedTuple):
+    """A plain sentence, and the points it gives."""
+
+    points: int
+    sentence: str
+
+
+class Novelty(NamedTuple):
+    """What is known of an identity's past: on how many days each class and this resource group.
+
+    `length` is how far back the history goes, in ticks.
+    """
+
+    length: int
+    class_days: dict[str, int]
+    group_days: int
+
+
+class Context(NamedTuple):
+    """What the score takes into account beside a group's own traces.
+
+    `resource_groups` and `subscriptions` count what the identity reached in the window,
+    `addresses` are the public ones of this resource group alone, `actions` the operation names
+    outside the rule that say more about the identity.
+    """
+
+    resource_groups: int = 1
+    subscriptions: int = 1
+    addresses: Sequence[str] = ()
+    actions: Sequence[str] = ()
+    novelty: Novelty | None = None
+
+
+class Score(NamedTuple):
+    """The sum of the reasons' points, and the reasons, most points first."""
+
+    points: int
+    reasons: list[Reason]
+
+    @property
+    def severity(self) -> str:
+        """The band that the score lies in."""
+        return next(name for least, name in BANDS if self.points >= least)
+
+
+def score(traces: Traces, context: Context) -> Score:
+    """Judge one finding."""
+    reasons = [*_signals(traces, context)]
+    total = sum(reason.points for reason in reasons)
+    if context.novelty is not None:
+        reasons += _novelty(_grave(traces.acts), context.novelty, total)
+        total = sum(reason.points for reason in reasons)
+    return Score(total, sorted(reasons, key=lambda reason: -reason.points))
+
+
+@lru_cache(10_000)
+def is_public(address: str) -> bool:
+    """Whether an address can be read and lies in no internal network."""
+    return _ANY.covers(address) and not _INTERNAL.covers(address)
+
+
+def _signals(traces: Traces, context: Context) -> Iterator[Reason]:
+    """Yield what the window itself says."""
+    acts = traces.acts
+    act, kind = max(
+        ((act, kind_of(act.operation)) for act in acts), key=lambda pair: pair[1].points
+    )
+    yield Reason(
+        kind.points,
+        f"The gravest operation {kind.words}: {act.operation} ({kind.name}, {kind.technique})",
+    )
+    deletes = sum(
+        act.number
+        for act in acts
+        if is_delete(act.operation) and kind_of(act.operation).name != ROUTINE
+    )
+    if deletes:
+        yield Reason(
+            _at_least(DELETES, deletes), f"{_count(deletes, 'operation')} deleted something"
+        )
+    grave = sorted(_grave(acts))
+    if len(grave) > 1:
+        yield Reason(
+            _at_least(CLASSES, len(grave)),
+            f"Its operations are of {len(grave)} grave classes: {', '.join(grave)}",
+        )
+    groups, subscriptions = context.resource_groups, context.subscriptions
+    spread = _at_least(RESOURCE_GROUPS, groups) + _at_least(SUBSCRIPTIONS, subscriptions)
+    if spread:
+        yield Reason(
+            spread,
+            f"The identity changed {_count(groups, 'resource group')} in "
+            f"{_count(subscriptions, 'subscription')}",
+        )
+    haste = next((points for most, points in HASTE if traces.soonest <= most), 0)
+    if haste:
+        yield Reason(haste, f"An operation came {_time(traces.soonest)} after a sign-in")
+    if traces.services >= SERVICES.keys():
+        yield Reason(BOTH, f"It had signed in to {' and to '.join(SERVICES)}")
+    if context.addresses:
+        yield Reason(
+            ADDRESS,
+            f"The public address {context.addresses[0]} called for no other resource group of "
+            "the identity",
+        )
+    kinds = [kind for kind in map(action_of, context.actions) if kind is not None]
+    if kinds:
+        words = ", ".join(dict.fromkeys(kind.words for kind in kinds))
+        yield Reason(_at_least(ACTIONS, len(kinds)), f"The identity also {words}")
+
+
+def _novelty(grave: set[str], novelty: Novelty, total: int) -> Iterator[Reason]:
+    """Yield what the identity's past says; what is taken off is at most the `total` so far."""
+    days = novelty.length // DAY
+    if novelty.length < HISTORY_NEEDED:
+        yield Reason(0, f"Whether this is new cannot be said: the history has {days} of 7 days")
+        return
+    first = sorted(name for name in grave if not novelty.class_days.get(name))
+    if first:
+        yield Reason(FIRST_CLASS, f"New for the identity in {days} days: {', '.join(first)}")
+    if not novelty.group_days:
+        yield Reason(FIRST_GROUP, f"The resource group is new for the identity in {days} days")
+    often = all(novelty.class_days.get(name, 0) >= OFTEN for name in grave)
+    if often and novelty.group_days >= OFTEN:
+        yield Reason(
+            max(LONG_SEEN, -total),
+            f"The identity did this here on {novelty.group_days} of the last {days} days",
+        )
+
+
+def _grave(acts: Sequence[Act]) -> set[str]:
+    """Return the classes of the operations that are more than everyday changes."""
+    kinds: set[Kind] = {kind_of(act.operation) for act in acts}
+    return {kind.name for kind in kinds} - {ROUTINE, OTHER}
+
+
+def _at_least(steps: Sequence[tuple[int, int]], count: int) -> int:
+    return next((points for least, points in steps if count >= least), 0)
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _time(ticks: int) -> str:
+    if ticks < MINUTE:
+        return _count(ticks // SECOND, "second")
+    return _count(ticks // MINUTE, "minute")

@@ -1,0 +1,59 @@
+"""What else there is to know about findings: who answers for them, and what happened besides.
+
+None of it makes a finding, so none of it keeps one from being reported: what cannot be read is a
+warning in the run record.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from detection.rule.classes import action_of
+from detection.rule.exclusions import Row
+from detection.rule.history import Deed
+from detection.rule.rows import IDENTITY, OPERATION, Operation
+from detection.rule.select import RuleSettings
+from detection.rule.terms import fold
+from detection.window import Window
+
+
+class Background(Protocol):
+    """Reads one workspace. Every method raises SourceError rather than return less than all."""
+
+    def exclusions(self) -> list[Row]:
+        """Return the rows of the exclusions' watchlist; a missing one has none."""
+        ...
+
+    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+        """Return what these identities (folded) did in the window outside the rule.
+
+        Only what says more about an identity (`classes.action_of`).
+        """
+        ...
+
+    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+        """Return the changes of (start, end], each at least once for each day it was made on."""
+        ...
+
+
+class NoBackground:
+    """Knows nothing."""
+
+    def exclusions(self) -> list[Row]:
+        """Nobody answers for anything."""
+        return []
+
+    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+        """Nothing else happened."""
+        del identities, window, now
+        return []
+
+    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+        """Nothing happened before."""
+        del start, end, settings
+        return []
+
+
+def telling_actions(rows: Sequence[Operation], identities: Collection[str]) -> list[Operation]:
+    """Return the rows of these identities (folded) whose operations say more about them."""
+    telling = {name for name in {row[OPERATION] for row in rows} if action_of(name) is not None}
+    return [row for row in rows if row[OPERATION] in telling and fold(row[IDENTITY]) in identities]

@@ -1,0 +1,79 @@
+"""What a Log Analytics workspace knows about findings besides the logs of a window."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final
+
+from detection.errors import SourceError
+from detection.rule.exclusions import EXCLUSIONS_TABLE, Row
+from detection.rule.history import Deed
+from detection.rule.rows import OPERATION_TABLE, Operation
+from detection.rule.select import RuleSettings
+from detection.sources.background import telling_actions
+from detection.sources.faults import CutShort, NotThere
+from detection.sources.queries import query
+from detection.sources.table import INGESTION_TIME
+from detection.window import Window
+
+if TYPE_CHECKING:
+    from detection.sources.loganalytics import LogAnalytics
+
+ASKED_AT_ONCE: Final = 1000  # identities in one query
+HISTORY_TABLE: Final = OPERATION_TABLE._replace(
+    columns=("TimeGenerated", "Caller", "OperationNameValue", "ResourceGroup"), shared=4
+)
+
+
+class WorkspaceBackground:
+    """A Background over one Log Analytics workspace."""
+
+    def __init__(self, workspace: "LogAnalytics", *, alias: str, statuses: Sequence[str]) -> None:
+        """`alias` names the watchlist; raises ValueError for one that no query can hold."""
+        self._workspace = workspace
+        self._statuses = tuple(statuses)
+        self._exclusions = query("exclusions", alias=alias)
+
+    def exclusions(self) -> list[Row]:
+        """Read the watchlist."""
+        try:
+            return self._workspace.ask(self._exclusions, EXCLUSIONS_TABLE).table.rows
+        except NotThere:
+            return []
+        except CutShort as error:
+            raise self._failed(EXCLUSIONS_TABLE.name, error) from None
+
+    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+        """Ask for the actions of some identities at a time."""
+        found: list[Operation] = []
+        asked = sorted(filter(str.isprintable, identities))  # no other name fits into a query
+        for start in range(0, len(asked), ASKED_AT_ONCE):
+            text = query(
+                "actions",
+                start=window.start,
+                end=window.end,
+                statuses=self._statuses,
+                identities=tuple(asked[start : start + ASKED_AT_ONCE]),
+            )
+            try:
+                table = self._workspace.ask(text, OPERATION_TABLE, INGESTION_TIME).table
+            except NotThere:
+                return []
+            except CutShort as error:
+                raise self._failed(OPERATION_TABLE.name, error) from None
+            arrivals = table.row_arrivals or [now] * len(table.rows)
+            rows = zip(table.rows, arrivals, strict=True)
+            found += telling_actions([row for row, moment in rows if moment <= now], identities)
+        return found
+
+    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+        """Ask for the days of each identity, operation name and resource group."""
+        text = query("history", start=start, end=end, statuses=settings.success_statuses)
+        try:
+            return self._workspace.ask(text, HISTORY_TABLE).table.rows
+        except NotThere:
+            return []
+        except CutShort as error:
+            raise self._failed(OPERATION_TABLE.name, error) from None
+
+    @staticmethod
+    def _failed(what: str, error: CutShort) -> SourceError:
+        return SourceError(f"{what} cannot be read whole ({error})")

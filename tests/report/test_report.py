@@ -1,0 +1,284 @@
+"""The report: everything in it is text, in the order of risk, on one page that asks for nothing."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.errors import DeliveryError, UsageError
+from detection.job import Invocation, run
+from detection.report import FINDINGS_SHOWN, TIMELINES_SHOWN, render
+from detection.report.file import ReportFile
+from detection.report.timeline import LABELS, LANES, draw
+from detection.rule.ledger import Outbox
+from detection.rule.ticks import parse
+from detection.sources.recorded import RecordedSource
+from detection.state import Unsaved
+from tests.chromium import look
+from tests.support import DEMO, NOW, Collected
+
+MARKUP = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&amp;"
+TIMES = ("2026-03-14T08:41:07.3318204Z", "2026-03-14T09:24:55.6630127Z")
+
+
+def item(**fields: Any) -> dict[str, Any]:
+    """Return a pair of a finding's evidence."""
+    return {
+        "Kind": "Pair",
+        "SignInTime": TIMES[0],
+        "Resource": "Azure Key Vault",
+        "OperationTime": TIMES[1],
+        "MinutesBetween": 43.8,
+        "Operation": "MICROSOFT.KEYVAULT/VAULTS/DELETE",
+        "OperationClass": "destruction",
+        "Technique": "T1485",
+        "ResourceId": "/r/1",
+        "CallerIpAddress": "203.0.113.7",
+        "CorrelationId": "c-1",
+    } | fields
+
+
+def finding(**fields: Any) -> dict[str, Any]:
+    """Return a finding as it is delivered."""
+    return {
+        "FindingId": "f-1",
+        "Revision": 1,
+        "ServicePrincipalName": "app",
+        "ServicePrincipalId": "id-1",
+        "ResourceGroup": "rg",
+        "RiskScore": 44,
+        "RiskReasons": [{"Points": 44, "Reason": "The gravest operation deleted a key vault"}],
+        "SuggestedSeverity": "Medium",
+        "DistinctSignIns": 1,
+        "DistinctOperations": 1,
+        "NewOperations": 1,
+        "Resources": ["Azure Key Vault"],
+        "FirstEvent": TIMES[0],
+        "LastEvent": TIMES[1],
+        "WindowStart": "2026-03-14T08:00:00.0000000Z",
+        "WindowEnd": "2026-03-14T10:00:00.0000000Z",
+        "Evidence": [item()],
+        "Investigate": [{"Title": "1. What else", "Query": "AzureActivity\n| take 1"}],
+    } | fields
+
+
+def demo() -> list[Any]:
+    """Return the findings of the demo."""
+    sink = Collected()
+    run(RecordedSource(DEMO), sink, Unsaved(), Invocation("recorded", parse(NOW)))
+    return list(sink.findings)
+
+
+class Tags(HTMLParser):
+    """Counts elements, and keeps every attribute that could lead out of the page or run."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: dict[str, int] = {}
+        self.leading: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take note of an element."""
+        self.found[tag] = self.found.get(tag, 0) + 1
+        for name, value in attrs:
+            link = name in {"href", "src", "srcset", "action"} and not str(value).startswith("#")
+            if link or name.startswith("on"):
+                self.leading.append(f"{tag} {name}={value}")
+
+
+HOSTILE = finding(
+    ServicePrincipalName=MARKUP,
+    ServicePrincipalId=MARKUP,
+    ResourceGroup=MARKUP,
+    Resources=[MARKUP],
+    RiskReasons=[{"Points": 8, "Reason": MARKUP}],
+    Evidence=[
+        item(
+            Resource=MARKUP,
+            Operation=MARKUP,
+            ResourceId=MARKUP,
+            CallerIpAddress=MARKUP,
+            CorrelationId=MARKUP,
+        )
+    ],
+    Investigate=[{"Title": MARKUP, "Query": MARKUP}],
+)
+
+
+def test_log_content_with_markup_is_text() -> None:
+    """A name full of markup adds no element to the page, anywhere it is shown."""
+    plain, hostile = Tags(render([finding()])), Tags(render([HOSTILE]))
+    assert hostile.found == plain.found
+    assert hostile.leading == plain.leading == []
+    assert "script" not in hostile.found
+
+
+@given(st.text())
+def test_any_text_is_text(text: str) -> None:
+    """Whatever a log holds, the page keeps its elements and can be written down."""
+    row = finding(ServicePrincipalName=text, Evidence=[item(Operation=text, ResourceId=text)])
+    page = render([row])
+    assert Tags(page).found == Tags(render([finding()])).found
+    page.encode("utf-8", "replace")
+
+
+def test_what_turns_the_reading_direction_is_made_visible() -> None:
+    """A name cannot pass for another by characters that show nothing."""
+    page = render([finding(ServicePrincipalName="gpj.\u202eppa\x00")])
+    assert "\u202e" not in page
+    assert "gpj.\ufffdppa\ufffd" in page
+
+
+def test_findings_are_in_the_order_of_risk() -> None:
+    """The gravest finding comes first, and an identity stands where its gravest one does."""
+    rows = [
+        finding(FindingId=f"f-{score}", RiskScore=score, ServicePrincipalId=f"id-{score % 2}")
+        for score in (10, 90, 51, 70)
+    ]
+    page = render(rows)
+    assert re.findall(r">(\d+)</a>", page) == ["90", "70", "51", "10"]
+    assert re.findall(r'class="id">id-(\d)', page) == ["0", "1"]
+
+
+def test_the_latest_revision_is_shown() -> None:
+    """Of a finding's revisions, which come in any order, one is shown: the latest."""
+    rows = [finding(Revision=2, RiskScore=60), finding(Revision=1, RiskScore=20)]
+    page = render([*rows, *rows])
+    assert re.findall(r">(\d+)</a>", page) == ["60"]
+    assert "revision 2" in page
+
+
+def test_what_is_left_out_is_said() -> None:
+    """Past the limit the least grave findings are left out, in so many words."""
+    rows = [finding(FindingId=str(n), ServicePrincipalId=str(n)) for n in range(FINDINGS_SHOWN + 3)]
+    page = render(rows)
+    assert f"The {FINDINGS_SHOWN} gravest are shown; 3 more" in " ".join(page.split())
+    assert page.count("<svg") == TIMELINES_SHOWN
+    assert page.count("Timelines are drawn for the first") == FINDINGS_SHOWN - TIMELINES_SHOWN
+
+
+def test_no_finding_is_a_page_too() -> None:
+    """Without a finding the page says so."""
+    assert "No finding was reported." in render([])
+
+
+def test_the_same_findings_make_the_same_page() -> None:
+    """Nothing in the page is random or depends on the day."""
+    assert render(demo()) == render(demo())
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda minutes, lane: item(
+                OperationTime=f"2026-03-{14 + minutes // 1440:02}T"
+                f"{minutes // 60 % 24:02}:{minutes % 60:02}:00Z",
+                OperationClass=lane,
+            ),
+            st.integers(0, 4000),
+            st.sampled_from((*LANES, "no class")),
+        )
+    )
+)
+def test_every_moment_has_a_point_inside_the_picture(evidence: list[dict[str, Any]]) -> None:
+    """Each event is a point within the picture, and the times below are few and in order."""
+    picture = draw([finding(Evidence=evidence)])
+    width = float(re.findall(r'viewBox="0 0 (\d+)', picture)[0])
+    places = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', picture)]
+    distinct = {(one["OperationTime"], one["OperationClass"]) for one in evidence}
+    assert len(places) >= len({(time, lane in LANES and lane) for time, lane in distinct})
+    assert all(0 <= place <= width for place in places)
+    ticks = [float(x) for x in re.findall(r'<path d="M([\d.]+) 0\.0+ v', picture)][1:]
+    assert ticks == sorted(ticks)
+    assert len(ticks) <= LABELS + 1
+
+
+VIEWS = [
+    {"name": f"{place} {scheme}", "width": width, "height": height, "dark": scheme == "dark"}
+    for place, width, height in (("desktop", 1280, 900), ("phone", 390, 844))
+    for scheme in ("light", "dark")
+]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Return what a browser shows of a report with a hostile finding among the demo's."""
+    page = tmp_path_factory.mktemp("report") / "report.html"
+    page.write_text(render([*demo(), HOSTILE]), "utf-8")
+    return look(page, [view | {"shot": None} for view in VIEWS])
+
+
+def test_the_page_asks_nothing_and_runs_nothing(seen: list[dict[str, Any]]) -> None:
+    """In a browser the page makes no request, runs no script, shows no dialog and no error."""
+    for view in seen:
+        assert (view["requests"], view["said"]) == ([], [])
+        assert (view["scripts"], view["images"]) == (0, 0)
+
+
+def test_markup_can_be_read_in_the_browser(seen: list[dict[str, Any]]) -> None:
+    """What the log says is shown to the letter, markup and all."""
+    for view in seen:
+        assert MARKUP in view["text"]
+        assert any(MARKUP in (point["title"] or "") for point in view["points"])
+
+
+def test_points_tell_their_event_on_hover(seen: list[dict[str, Any]]) -> None:
+    """The pointer at a point's middle meets the point, whose title says when and what."""
+    for view in seen:
+        assert len(view["points"]) >= 9
+        for point in view["points"]:
+            assert point["hit"] == "circle"
+            assert re.match(r"\d\d:\d\d:\d\d ", point["title"])
+        assert len({point["fill"] for point in view["points"]}) >= 4
+
+
+def test_the_page_fits_every_screen(seen: list[dict[str, Any]]) -> None:
+    """Neither desktop nor phone has to be scrolled sideways as a whole."""
+    assert [view["overflow"] for view in seen] == [0] * len(VIEWS)
+
+
+def test_light_and_dark_differ(seen: list[dict[str, Any]]) -> None:
+    """The page follows the reader's colour scheme, with text that stands out from its ground."""
+    for view, wanted in zip(seen, VIEWS, strict=True):
+        ground, text = _brightness(view["background"]), _brightness(view["colour"])
+        dim, bright = (ground, text) if wanted["dark"] else (text, ground)
+        assert dim < 60
+        assert bright > 200
+
+
+def _brightness(colour: str) -> float:
+    red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
+    return (red + green + blue) / 3
+
+
+def test_the_file_holds_all_that_was_delivered(tmp_path: Path) -> None:
+    """Each delivery adds to the report; one without findings makes a page only at first."""
+    path = tmp_path / "report.html"
+    sink = ReportFile(path)
+    sink.deliver(Outbox())
+    assert "No finding" in path.read_text("utf-8")
+    sink.deliver(Outbox([finding(FindingId="f-1")]))
+    sink.deliver(Outbox([finding(FindingId="f-2")]))
+    page = path.read_bytes()
+    sink.deliver(Outbox())
+    assert b"Finding f-1" in page
+    assert b"Finding f-2" in page
+    assert path.read_bytes() == page
+    assert [one.name for one in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """A folder in its place is refused at once; one that vanishes later fails the delivery."""
+    with pytest.raises(UsageError, match="is not a file"):
+        ReportFile(tmp_path)
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    sink = ReportFile(folder / "report.html")
+    folder.rmdir()
+    with pytest.raises(DeliveryError, match="could not be written"):
+        sink.deliver(Outbox())

@@ -1,0 +1,73 @@
+"""Traces made up for tests of what is made from them."""
+
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+
+from detection.rule.score import Context, Novelty
+from detection.rule.ticks import DAY, MINUTE
+from detection.rule.traces import Act, Pair, Traces
+
+ROLE = "MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE"
+LOG = "MICROSOFT.INSIGHTS/DIAGNOSTICSETTINGS/DELETE"
+VAULT = "MICROSOFT.KEYVAULT/VAULTS/DELETE"
+STORAGE = "MICROSOFT.STORAGE/STORAGEACCOUNTS/WRITE"
+SNAPSHOT = "MICROSOFT.COMPUTE/SNAPSHOTS/WRITE"
+COMMAND = "MICROSOFT.COMPUTE/VIRTUALMACHINES/RUNCOMMANDS/WRITE"
+SITE = "MICROSOFT.WEB/SITES/WRITE"
+SITE_GONE = "MICROSOFT.WEB/SITES/DELETE"
+DEPLOYMENT = "MICROSOFT.RESOURCES/DEPLOYMENTS/WRITE"
+DEPLOYMENT_GONE = "MICROSOFT.RESOURCES/DEPLOYMENTS/DELETE"
+TAGS = "MICROSOFT.RESOURCES/TAGS/WRITE"
+NAMES = (
+    *(ROLE, LOG, VAULT, STORAGE, SNAPSHOT, COMMAND, SITE, SITE_GONE),
+    *(DEPLOYMENT, DEPLOYMENT_GONE, TAGS),
+)
+ACTIONS = (
+    "MICROSOFT.STORAGE/STORAGEACCOUNTS/LISTKEYS/ACTION",
+    "MICROSOFT.STORAGE/STORAGEACCOUNTS/REGENERATEKEY/ACTION",
+    "MICROSOFT.WEB/SITES/RESTART/ACTION",
+)
+
+
+def pair(operation: str, operated: int = 60 * MINUTE, gap: int = 30 * MINUTE) -> Pair:
+    """Return an operation `gap` after a sign-in to Key Vault."""
+    return Pair(operated - gap, "Azure Key Vault", operated, operation, "/r/1", "198.51.100.9", "c")
+
+
+def act(operation: str, count: int = 1) -> Act:
+    """Return `count` operations of a name, a minute apart."""
+    pairs = [pair(operation, (60 + at) * MINUTE) for at in range(min(count, 10))]
+    return Act(operation, count, pairs)
+
+
+def traces(*acts: Act, soonest: int = 30 * MINUTE, services: Sequence[str] = ()) -> Traces:
+    """Return a group's traces."""
+    return Traces(list(acts), soonest, frozenset(services))
+
+
+TRACES = st.builds(
+    lambda counts, soonest, services: traces(
+        *(act(name, count) for name, count in counts.items()),
+        soonest=soonest * MINUTE,
+        services=services,
+    ),
+    st.dictionaries(st.sampled_from(NAMES), st.integers(1, 12), min_size=1),
+    st.integers(0, 60),
+    st.sets(st.sampled_from(("Key Vault", "Storage"))),
+)
+CLASS_NAMES = ("authorization", "destruction", "execution", "defence evasion")
+NOVELTIES = st.builds(
+    lambda days, classes, group: Novelty(days * DAY, classes, group),
+    st.integers(0, 14),
+    st.dictionaries(st.sampled_from(CLASS_NAMES), st.integers(1, 14)),
+    st.integers(0, 14),
+)
+CONTEXTS = st.builds(
+    Context,
+    resource_groups=st.integers(1, 5),
+    subscriptions=st.integers(1, 3),
+    addresses=st.sampled_from(((), ("203.0.113.7",))),
+    actions=st.lists(st.sampled_from(ACTIONS), unique=True).map(tuple),
+    novelty=st.one_of(st.none(), NOVELTIES),
+)

@@ -1,0 +1,98 @@
+"""Findings that somebody answers for are left out, as long as somebody does."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.rule.correlate import Group, detect
+from detection.rule.exclusions import Exclusions, Row
+from detection.rule.select import RuleSettings
+from detection.rule.ticks import parse
+from tests.strategies import END, GUID, START, as_logs, operation, sign_in
+
+NOW = parse("2026-03-14T12:00:00Z")
+LATER, EARLIER = "2026-03-14T12:00:00.0000001Z", "2026-03-14"
+
+
+def group(resource_group: str = "rg") -> Group:
+    """Return a group of the usual identity in a resource group."""
+    logs = as_logs([sign_in()], [operation(ResourceGroup=resource_group)])
+    (only,) = detect(logs, START, END, RuleSettings()).groups
+    return only
+
+
+@pytest.mark.parametrize(
+    ("row", "excludes"),
+    [
+        ((GUID, "", "ops", "deploys", LATER), True),
+        ((GUID.upper(), "", "ops", "deploys", LATER), True),
+        (("", "RG", "ops", "deploys", LATER), True),
+        ((f" {GUID} ", " rg ", "ops", "deploys", LATER), True),
+        ((GUID, "other", "ops", "deploys", LATER), False),
+        (("other", "rg", "ops", "deploys", LATER), False),
+        (("other", "", "ops", "deploys", LATER), False),
+        (("", "rg*", "ops", "deploys", LATER), False),
+    ],
+)
+def test_what_an_exclusion_covers(row: Row, excludes: bool) -> None:
+    """An identity, a resource group or both together are left out, whatever their case."""
+    kept, used = Exclusions.of([row], NOW).split([group("rG")])
+    assert (len(kept), sum(used.values())) == ((0, 1) if excludes else (1, 0))
+
+
+@pytest.mark.parametrize("expires", ["2026-03-14T12:00:00Z", EARLIER, "2020-01-01"])
+def test_an_expired_exclusion_is_named_and_excludes_nothing(expires: str) -> None:
+    """From the moment at which it expires an entry leaves nothing out, and is named."""
+    exclusions = Exclusions.of([(GUID, "", "ops", "deploys", expires)], NOW)
+    kept, used = exclusions.split([group()])
+    assert (len(kept), used) == (1, {})
+    (named,) = exclusions.expired
+    assert GUID in named
+    assert "ops" in named
+    assert "expired" in named
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (("", "", "ops", "deploys", LATER), "neither"),
+        ((GUID, "", "", "deploys", LATER), "owner"),
+        ((GUID, "", "ops", " ", LATER), "reason"),
+        ((GUID, "", "ops", "deploys", ""), "expires"),
+        ((GUID, "", "ops", "deploys", "never"), "expires"),
+        ((GUID, "", "ops", "deploys", "31.12.2026"), "expires"),
+    ],
+)
+def test_an_incomplete_exclusion_is_named_and_excludes_nothing(row: Row, problem: str) -> None:
+    """Without a subject, an owner, a reason or an end that can be read, nothing is left out."""
+    exclusions = Exclusions.of([row], NOW)
+    assert exclusions.split([group()])[0]
+    (named,) = exclusions.invalid
+    assert problem in named
+
+
+def test_blank_rows_are_no_entries() -> None:
+    """A row with nothing in it is neither an exclusion nor a mistake."""
+    assert Exclusions.of([("", " ", "", "", "")], NOW) == Exclusions()
+
+
+def test_each_group_counts_once() -> None:
+    """A group that two entries cover is counted for the first of them."""
+    rows = [(GUID, "", "ops", "one", LATER), ("", "rg", "dev", "two", LATER)]
+    kept, used = Exclusions.of(rows, NOW).split([group(), group("else")])
+    assert (kept, used) == ([], {f"{GUID} in any resource group (ops: one)": 2})
+
+
+TEXTS = st.sampled_from(("", " ", GUID, "rg", "x", LATER, EARLIER, "\u0130"))
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS, TEXTS, TEXTS), max_size=4))
+def test_nothing_is_lost(rows: list[Row]) -> None:
+    """Whatever the entries, each group is kept or counted, and each entry is known to somebody."""
+    exclusions = Exclusions.of(rows, NOW)
+    given_groups = [group(), group("x")]
+    kept, used = exclusions.split(given_groups)
+    assert len(kept) + sum(used.values()) == len(given_groups)
+    entries = sum(any(map(str.strip, row)) for row in rows)
+    known = (exclusions.active, exclusions.expired, exclusions.invalid)
+    assert sum(map(len, known)) == entries

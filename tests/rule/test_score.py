@@ -1,0 +1,213 @@
+"""The risk score: what it adds up, that it adds up, and that it only grows."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.rule.classes import kind_of
+from detection.rule.score import (
+    ACTIONS,
+    ADDRESS,
+    BANDS,
+    BOTH,
+    CLASSES,
+    DELETES,
+    FIRST_CLASS,
+    FIRST_GROUP,
+    HASTE,
+    MOST,
+    RESOURCE_GROUPS,
+    SUBSCRIPTIONS,
+    Context,
+    Novelty,
+    Reason,
+    Score,
+    is_public,
+    score,
+)
+from detection.rule.ticks import DAY, MINUTE, SECOND
+from detection.rule.traces import Traces
+from tests.rule import findings as made
+
+QUIET = Context()
+
+
+def test_the_most_points_of_all_signals_make_a_hundred() -> None:
+    """Each signal gives at most what is declared, and all together give exactly 100."""
+    assert sum(MOST.values()) == 100
+    assert {
+        "class": 44,
+        "deletes": DELETES[0][1],
+        "classes": CLASSES[0][1],
+        "spread": RESOURCE_GROUPS[0][1] + SUBSCRIPTIONS[0][1],
+        "haste": HASTE[0][1],
+        "both": BOTH,
+        "address": ADDRESS,
+        "actions": ACTIONS[0][1],
+        "novelty": FIRST_CLASS + FIRST_GROUP,
+    } == MOST
+    assert max(kind_of(name).points for name in made.NAMES) == MOST["class"]
+
+
+def test_everything_at_once_is_a_hundred() -> None:
+    """A finding with every signal at its highest scores 100, Critical."""
+    worst = made.traces(
+        *(made.act(made.VAULT, 3), made.act(made.ROLE), made.act(made.LOG)),
+        soonest=SECOND,
+        services=("Key Vault", "Storage"),
+    )
+    context = Context(3, 2, ("203.0.113.7",), made.ACTIONS[:2], Novelty(14 * DAY, {}, 0))
+    judged = score(worst, context)
+    assert (judged.points, judged.severity) == (100, "Critical")
+    assert len(judged.reasons) == len(MOST) + 1  # novelty gives two
+
+
+def test_routine_is_nothing() -> None:
+    """A finding of deployments and tags alone, deletes among them, scores 0 and is kept."""
+    routine = made.traces(*map(made.act, (made.DEPLOYMENT, made.DEPLOYMENT_GONE, made.TAGS)))
+    judged = score(routine, QUIET)
+    assert (judged.points, judged.severity) == (0, "Low")
+    assert [reason.points for reason in judged.reasons] == [0]
+    assert "routine" in judged.reasons[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("traces", "context", "points"),
+    [
+        (made.traces(made.act(made.ROLE)), QUIET, 42),
+        (made.traces(made.act(made.SITE, 90)), QUIET, 8),
+        (made.traces(made.act(made.SITE_GONE)), QUIET, 8 + 4),
+        (made.traces(made.act(made.SITE_GONE, 2)), QUIET, 8 + 7),
+        (made.traces(made.act(made.SITE_GONE, 3)), QUIET, 8 + 10),
+        (made.traces(made.act(made.VAULT), made.act(made.LOG)), QUIET, 44 + 7 + 8),
+        (made.traces(made.act(made.ROLE), made.act(made.SITE)), QUIET, 42),
+        (
+            made.traces(*map(made.act, (made.ROLE, made.STORAGE, made.SNAPSHOT))),
+            QUIET,
+            42 + 14,
+        ),
+        (made.traces(made.act(made.SITE), soonest=5 * MINUTE), QUIET, 8 + 4),
+        (made.traces(made.act(made.SITE), soonest=5 * MINUTE + 1), QUIET, 8 + 2),
+        (made.traces(made.act(made.SITE), soonest=15 * MINUTE), QUIET, 8 + 2),
+        (made.traces(made.act(made.SITE), soonest=15 * MINUTE + 1), QUIET, 8),
+        (made.traces(made.act(made.SITE), services=("Key Vault", "Storage")), QUIET, 8 + 4),
+        (made.traces(made.act(made.SITE), services=("Storage",)), QUIET, 8),
+        (made.traces(made.act(made.SITE)), Context(resource_groups=2), 8 + 2),
+        (made.traces(made.act(made.SITE)), Context(resource_groups=3), 8 + 3),
+        (made.traces(made.act(made.SITE)), Context(subscriptions=2), 8 + 3),
+        (made.traces(made.act(made.SITE)), Context(addresses=("203.0.113.7",)), 8 + 4),
+        (made.traces(made.act(made.SITE)), Context(actions=made.ACTIONS[:1]), 8 + 4),
+        (made.traces(made.act(made.SITE)), Context(actions=made.ACTIONS[:2]), 8 + 6),
+        (made.traces(made.act(made.SITE)), Context(actions=made.ACTIONS[2:]), 8),
+    ],
+)
+def test_scores_worked_out_by_hand(traces: Traces, context: Context, points: int) -> None:
+    """Each signal gives the documented points, from the documented threshold on."""
+    assert score(traces, context).points == points
+
+
+@pytest.mark.parametrize(
+    ("novelty", "points"),
+    [
+        (Novelty(7 * DAY - 1, {}, 0), 42),
+        (Novelty(7 * DAY, {}, 0), 42 + 5 + 3),
+        (Novelty(14 * DAY, {"authorization": 1}, 0), 42 + 3),
+        (Novelty(14 * DAY, {}, 1), 42 + 5),
+        (Novelty(14 * DAY, {"authorization": 9}, 14), 42),
+        (Novelty(14 * DAY, {"authorization": 10}, 9), 42),
+        (Novelty(14 * DAY, {"authorization": 10}, 10), 42 - 10),
+    ],
+)
+def test_novelty_worked_out_by_hand(novelty: Novelty, points: int) -> None:
+    """What is new adds, what was there on ten days takes off, a short history does nothing."""
+    judged = score(made.traces(made.act(made.ROLE)), Context(novelty=novelty))
+    assert judged.points == points
+
+
+def test_a_short_history_is_said() -> None:
+    """Under seven days of history a reason of no points says so."""
+    context = Context(novelty=Novelty(3 * DAY, {}, 0))
+    reasons = score(made.traces(made.act(made.ROLE)), context).reasons
+    assert Reason(0, "Whether this is new cannot be said: the history has 3 of 7 days") in reasons
+
+
+def test_what_is_long_known_takes_off_no_more_than_there_is() -> None:
+    """A finding of 8 points that happens all the time scores 0, and its reasons add up to that."""
+    context = Context(novelty=Novelty(14 * DAY, {}, 14))
+    judged = score(made.traces(made.act(made.SITE)), context)
+    assert sorted(reason.points for reason in judged.reasons) == [-8, 8]
+    assert judged.points == 0
+
+
+@given(made.TRACES, made.CONTEXTS)
+def test_reasons_add_up(traces: Traces, context: Context) -> None:
+    """The reasons' points are the score, which lies in 0 to 100, and each reason is a sentence."""
+    judged = score(traces, context)
+    assert judged.points == sum(reason.points for reason in judged.reasons)
+    assert 0 <= judged.points <= 100
+    assert all(
+        reason.sentence[0].isupper() or reason.sentence[0].isdigit() for reason in judged.reasons
+    )
+    assert all(before.points >= after.points for before, after in pairwise(judged.reasons))
+
+
+@given(made.TRACES, made.CONTEXTS, st.sampled_from(made.NAMES), st.integers(1, 12))
+def test_an_operation_more_never_lowers_the_score(
+    traces: Traces, context: Context, name: str, count: int
+) -> None:
+    """A finding with further operations, of whatever kind, scores at least as much."""
+    known = {act.operation: act.number for act in traces.acts}
+    more = known | {name: known.get(name, 0) + count}
+    grown = made.traces(
+        *(made.act(operation, number) for operation, number in more.items()),
+        soonest=traces.soonest,
+        services=tuple(traces.services),
+    )
+    assert score(grown, context).points >= score(traces, context).points
+
+
+@given(made.TRACES, made.CONTEXTS, st.sampled_from(made.NAMES), st.sampled_from(made.NAMES))
+def test_a_graver_operation_never_lowers_the_score(
+    traces: Traces, context: Context, one: str, other: str
+) -> None:
+    """Of two operations, adding the graver gives at least the gravest class's points of both."""
+    slight, grave = sorted((one, other), key=lambda name: kind_of(name).points)
+    added = [
+        max(reason.points for reason in score(_with(traces, name), context).reasons)
+        for name in (slight, grave)
+    ]
+    assert added[0] <= added[1]
+
+
+def _with(traces: Traces, name: str) -> Traces:
+    return traces._replace(acts=[*traces.acts, made.act(name)])
+
+
+@pytest.mark.parametrize(
+    ("points", "severity"),
+    [
+        *((0, "Low"), (21, "Low"), (22, "Medium"), (47, "Medium")),
+        *((48, "High"), (73, "High"), (74, "Critical"), (100, "Critical")),
+    ],
+)
+def test_bands(points: int, severity: str) -> None:
+    """Every score lies in one band, whose ends are as documented."""
+    assert Score(points, []).severity == severity
+    assert [least for least, _ in BANDS] == [74, 48, 22, 0]
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        *(("203.0.113.7", True), ("8.8.8.8", True), ("2001:db8::5", True), ("172.32.0.1", True)),
+        *(("10.1.2.3", False), ("172.31.255.255", False), ("192.168.1.1", False)),
+        *(("100.64.0.1", False), ("169.254.169.254", False), ("127.0.0.1", False)),
+        *(("::1", False), ("fd00::1", False), ("fe80::1", False), ("::ffff:8.8.8.8", False)),
+        *(("", False), (" ", False), ("somewhere", False), ("168.63.129.16", False)),
+    ],
+)
+def test_public_addresses(address: str, public: bool) -> None:
+    """An address counts as public only if it can be read and is in no internal network."""
+    assert is_public(address) is public

@@ -1,0 +1,141 @@
+"""What an analyst is shown of a group, against the pairs that nested loops find."""
+
+from collections import Counter
+
+from hypothesis import given
+
+from detection.rule.correlate import detect
+from detection.rule.rows import OPERATION, Operation, SignIn
+from detection.rule.select import RuleSettings, operation_keys
+from detection.rule.terms import fold
+from detection.rule.ticks import HOUR, MINUTE
+from detection.rule.traces import PAIRS_KEPT, services, traces
+from tests import naive
+from tests.strategies import (
+    START,
+    Row,
+    Scenario,
+    as_logs,
+    operation,
+    scenarios,
+    sign_in,
+    written,
+)
+
+NOON = START + HOUR
+
+
+def naive_pairs(scenario: Scenario) -> dict[tuple[str, str, str], list[naive.Pair]]:
+    """Return the pairs of each group."""
+    found: dict[tuple[str, str, str], list[naive.Pair]] = {}
+    for signed_in, operated in naive.pairs(
+        scenario.sign_ins,
+        scenario.operations,
+        scenario.allowlist,
+        scenario.window,
+        scenario.span,
+        scenario.statuses,
+    ):
+        key = (
+            naive.lowered(signed_in, "ServicePrincipalId"),
+            naive.lowered(signed_in, "ServicePrincipalName"),
+            naive.lowered(operated, "ResourceGroup"),
+        )
+        found.setdefault(key, []).append((signed_in, operated))
+    return found
+
+
+@given(scenarios())
+def test_traces_point_at_real_pairs(scenario: Scenario) -> None:
+    """Each pair shown is one of the rule's, with the latest sign-in that its operation has."""
+    expected = naive_pairs(scenario)
+    settings = RuleSettings(scenario.span, scenario.statuses)
+    for group in detect(scenario.logs(), *scenario.window, settings).groups:
+        pairs = expected[group.key]
+        found = group.traces()
+        assert found.soonest == min(naive.time(op) - naive.time(one) for one, op in pairs)
+        assert found.services == services(
+            [naive.text(one, "ResourceDisplayName") for one, _ in pairs]
+        )
+        for act in found.acts:
+            assert 0 < len(act.pairs) <= PAIRS_KEPT
+            for pair in act.pairs:
+                mine = [
+                    one
+                    for one, op in pairs
+                    if naive.time(op) == pair.operated
+                    and naive.text(op, "OperationNameValue") == pair.operation
+                    and naive.text(op, "CorrelationId") == pair.correlation_id
+                    and naive.text(op, "CallerIpAddress") == pair.caller_address
+                    and pair.resource_id
+                    in (naive.text(op, "ResourceId"), naive.text(op, "_ResourceId"))
+                ]
+                assert pair.signed_in == max(map(naive.time, mine))
+                assert pair.resource in {naive.text(one, "ResourceDisplayName") for one in mine}
+
+
+@given(scenarios())
+def test_traces_count_every_operation(scenario: Scenario) -> None:
+    """The acts count each name's distinct operations and keep its earliest, in order of time."""
+    settings = RuleSettings(scenario.span, scenario.statuses)
+    for group in detect(scenario.logs(), *scenario.window, settings).groups:
+        acts = group.traces().acts
+        assert sum(act.number for act in acts) >= len(group.operations_at)
+        assert len({fold(act.operation) for act in acts}) == len(acts)
+        enough = max(PAIRS_KEPT + 1 - len(acts), 1)
+        assert all(len(act.pairs) == min(act.number, enough) for act in acts)
+        assert [act.operation for act in acts[:10]] == group.operations
+
+
+def rows(sign_ins: list[Row], operations: list[Row]) -> tuple[list[SignIn], list[Operation]]:
+    """Return rows as the rule is given them."""
+    logs = as_logs(sign_ins, operations)
+    return logs.sign_ins, logs.operations
+
+
+def test_a_repeated_operation_is_one_that_happened_first() -> None:
+    """An event that was written twice is one operation, at the earlier of its two times."""
+    times = (written(NOON), written(NOON + MINUTE))
+    (signed_in,), operated = rows(
+        [sign_in()], [operation(TimeGenerated=time, EventDataId="o1") for time in times]
+    )
+    found = traces(operated, operation_keys(operated), [signed_in] * 2, ["Azure Key Vault"])
+    assert [(act.number, [pair.operated for pair in act.pairs]) for act in found.acts] == [
+        (1, [NOON])
+    ]
+
+
+def test_one_id_under_two_names_is_shown_under_both() -> None:
+    """An event id that comes with another operation name hides neither of the two."""
+    (signed_in,), operated = rows(
+        [sign_in()], [operation(OperationNameValue=name) for name in ("a/write", "b/delete")]
+    )
+    found = traces(operated, operation_keys(operated), [signed_in] * 2, ["Azure Key Vault"])
+    assert [(act.operation, act.number) for act in found.acts] == [("a/write", 1), ("b/delete", 1)]
+
+
+def test_as_many_are_kept_as_can_be_shown() -> None:
+    """Of a hundred operations of one name the first nine are kept, and the one of another name."""
+    names = ["a/write"] * 100 + ["b/delete"]
+    (signed_in,), operated = rows(
+        [sign_in()],
+        [
+            operation(OperationNameValue=name, EventDataId=str(n), TimeGenerated=written(NOON + n))
+            for n, name in enumerate(names)
+        ],
+    )
+    found = traces(operated, operation_keys(operated), [signed_in] * 101, ["Azure Key Vault"])
+    assert Counter({act.operation: len(act.pairs) for act in found.acts}) == {
+        "a/write": 9,
+        "b/delete": 1,
+    }
+    assert [pair.operated for pair in found.acts[0].pairs] == [NOON + n for n in range(9)]
+    assert operated[100][OPERATION] == found.acts[1].operation
+
+
+def test_services_are_told_by_whole_words() -> None:
+    """Key Vault and Storage are told as clause 2 tells them, Blob being Storage."""
+    assert services(["Azure Key Vault"]) == {"Key Vault"}
+    assert services(["x_BLOB", "StorageSync"]) == {"Storage"}
+    assert services(["Azure Storage", "azure key vault"]) == {"Key Vault", "Storage"}
+    assert services(["AzureKeyVault"]) == frozenset()

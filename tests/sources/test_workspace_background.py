@@ -1,0 +1,149 @@
+"""What a workspace knows about findings besides, over HTTP, through the real SDK client."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from detection.errors import SourceError
+from detection.rule.rows import OPERATION, TIME
+from detection.rule.select import RuleSettings
+from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
+from detection.sources.loganalytics import LogAnalytics
+from detection.sources.workspace_background import ASKED_AT_ONCE, WorkspaceBackground
+from detection.window import Mode, Window
+from tests.standins.log_analytics import (
+    TOO_MANY,
+    WORKSPACE,
+    LogAnalyticsService,
+    Reply,
+    client_for,
+)
+from tests.support import EXCLUSIONS, NOW, OPERATIONS
+
+TEN = parse(NOW)
+WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
+LIST, REGENERATE = "A/LISTKEYS/ACTION", "A/REGENERATEKEY/ACTION"
+ENTRY = {
+    "ServicePrincipalId": "id-1",
+    "ResourceGroup": None,
+    "Owner": "ops",
+    "Reason": "deploys",
+    "Expires": "2027-01-01",
+}
+
+Connect = Callable[[], WorkspaceBackground]
+
+
+def action(minutes: int, name: str = LIST, **fields: Any) -> dict[str, Any]:
+    """Return an action so many minutes before the window's end."""
+    return {
+        "TimeGenerated": text_of(TEN - minutes * MINUTE),
+        "Caller": "ID-1",
+        "OperationNameValue": name,
+        "ActivityStatusValue": "Success",
+        "EventDataId": f"{name}{minutes}",
+    } | fields
+
+
+@pytest.fixture
+def service() -> Iterator[LogAnalyticsService]:
+    """Serve actions of two identities and an exclusion."""
+    rows = [
+        action(10),
+        action(5, REGENERATE),
+        action(4, "A/RESTART/ACTION"),
+        action(3, ActivityStatusValue="Failure"),
+        action(2, Caller="id-2"),
+        action(200),
+        action(1, "A/KEYS/WRITE"),
+    ]
+    with LogAnalyticsService({OPERATIONS: rows, EXCLUSIONS: [ENTRY]}) as running:
+        yield running
+    assert running.complaints == []
+
+
+@pytest.fixture
+def connect(service: LogAnalyticsService) -> Iterator[Connect]:
+    """Connect to the service, and close what stays open."""
+    with ExitStack() as stack:
+
+        def to_service() -> WorkspaceBackground:
+            client = stack.enter_context(client_for(service.endpoint))
+            workspace = LogAnalytics(client=client, workspace_id=WORKSPACE, sleep=lambda _: None)
+            return WorkspaceBackground(workspace, alias=EXCLUSIONS, statuses=("Success",))
+
+        yield to_service
+
+
+def test_exclusions_are_read(connect: Connect) -> None:
+    """Each entry of the watchlist comes with its five columns, null as blank."""
+    assert connect().exclusions() == [("id-1", "", "ops", "deploys", "2027-01-01")]
+
+
+def test_without_a_watchlist_there_are_none(connect: Connect, service: LogAnalyticsService) -> None:
+    """A workspace without watchlists excludes nothing."""
+    del service.tables[EXCLUSIONS]
+    assert connect().exclusions() == []
+
+
+def test_telling_actions_of_the_window_are_read(connect: Connect) -> None:
+    """Of the identities asked about, in the window, succeeded and telling; spelling is nothing."""
+    rows = connect().actions({"id-1"}, WINDOW, TEN)
+    assert [(row[OPERATION], row[TIME]) for row in rows] == [
+        (LIST, TEN - 10 * MINUTE),
+        (REGENERATE, TEN - 5 * MINUTE),
+    ]
+
+
+def test_actions_that_had_not_arrived_are_left_out(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """A run sees what was there at its moment."""
+    service.tables[OPERATIONS] = [action(10, IngestionTime=text_of(TEN + 1))]
+    assert connect().actions({"id-1"}, WINDOW, TEN) == []
+
+
+def test_a_missing_table_has_no_actions(connect: Connect, service: LogAnalyticsService) -> None:
+    """Without activity nothing corroborates."""
+    del service.tables[OPERATIONS]
+    assert connect().actions({"id-1"}, WINDOW, TEN) == []
+
+
+def test_many_identities_are_asked_about_in_several_queries(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """A thousand identities a query, and one that no query can hold is passed over."""
+    identities = {f"id-{n}" for n in range(ASKED_AT_ONCE + 1)} | {"a\nb"}
+    assert len(connect().actions(identities, WINDOW, TEN)) == 3
+    assert len(service.called("actions")) == 2
+
+
+def test_the_days_of_changes_are_read(connect: Connect, service: LogAnalyticsService) -> None:
+    """Each day, identity, operation and resource group comes once, changes that succeeded only."""
+    service.tables[OPERATIONS] = [
+        action(minutes, "A/WRITE", ResourceGroup="rg") for minutes in (10, 20, 24 * 60 + 10)
+    ] + [action(5)]
+    days = connect().history(TEN - 14 * DAY, TEN, RuleSettings())
+    midnight = parse(NOW[:10])
+    assert days == [
+        (midnight - DAY, "ID-1", "A/WRITE", "rg"),
+        (midnight, "ID-1", "A/WRITE", "rg"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["exclusions", "actions", "history"])
+def test_part_of_an_answer_is_an_error(
+    connect: Connect, service: LogAnalyticsService, kind: str
+) -> None:
+    """Rows that were cut short are never taken for all."""
+    service.script(kind, Reply(error=TOO_MANY))
+    background = connect()
+    asked: dict[str, Callable[[], object]] = {
+        "exclusions": background.exclusions,
+        "actions": lambda: background.actions({"id-1"}, WINDOW, TEN),
+        "history": lambda: background.history(TEN - 14 * DAY, TEN, RuleSettings()),
+    }
+    with pytest.raises(SourceError, match="cannot be read whole"):
+        asked[kind]()

@@ -1,0 +1,128 @@
+"""The documents say nothing that is not so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from detection.dossier import QUESTIONS
+from detection.rule.classes import KINDS
+from detection.rule.exclusions import EXCLUSIONS_TABLE
+from detection.rule.score import (
+    ACTIONS,
+    ADDRESS,
+    BANDS,
+    BOTH,
+    CLASSES,
+    DELETES,
+    FIRST_CLASS,
+    FIRST_GROUP,
+    HASTE,
+    LONG_SEEN,
+    MOST,
+    OFTEN,
+    RESOURCE_GROUPS,
+    SUBSCRIPTIONS,
+)
+from detection.rule.ticks import MINUTE
+from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
+from tests.node import node_modules
+from tests.sources.test_queries import KQL, bind
+from tests.support import ROOT
+
+DOCS = {path.name: path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+README = (ROOT / "README.md").read_text("utf-8")
+QUERIES = [
+    (name, number, text)
+    for name, document in DOCS.items()
+    for number, text in enumerate(re.findall(r"```kusto\n(.*?)```", document, re.DOTALL))
+]
+
+
+def section(document: str, title: str) -> str:
+    """Return the text between a heading and the next."""
+    return re.split(r"\n#+ ", DOCS[document].split(f"# {title}\n", 1)[1])[0]
+
+
+@pytest.mark.parametrize(
+    ("table", "title"), [(Finding, FINDINGS_TABLE), (RunRecord, "ManagedIdentityImpactRuns_CL")]
+)
+def test_schemas(table: type, title: str) -> None:
+    """Each table's columns are documented with their types, in order."""
+    rows = re.findall(r"\n\| `(\w+)` \| (\w+) \| \S", section("schemas.md", title))
+    assert rows == columns(table)
+
+
+def test_queries_in_documents_bind() -> None:
+    """Every query of the documents binds to the tables without a remark."""
+    assert len(QUERIES) >= 4
+    runs = [{"name": name, "type": kind} for name, kind in columns(RunRecord)]
+    answers = bind(
+        node_modules(KQL),
+        [text for _, _, text in QUERIES],
+        schema={"ManagedIdentityImpactRuns_CL": runs},
+    )
+    for (name, number, _), answer in zip(QUERIES, answers, strict=True):
+        assert answer["diagnostics"] == [], (name, number)
+        assert answer["columns"], (name, number)
+
+
+def test_bands() -> None:
+    """The bands of severity are the score's, without a gap from 0 to 100."""
+    rows = re.findall(r"\| ([A-Z]\w+) \| (\d+) (?:to (\d+)|and up) \|", DOCS["risk.md"])
+    assert [(int(least), name) for name, least, _ in reversed(rows)] == list(BANDS)
+    assert [int(most or 100) + 1 for _, _, most in rows[:-1]] == [int(row[1]) for row in rows[1:]]
+
+
+def test_points() -> None:
+    """The table of signals has the points that the score gives, the most of which make 100."""
+    rows = dict(
+        re.findall(r"\n\| ([A-Z][\w ]+) \| ([\w, ]+) \|", section("risk.md", "The risk score"))
+    )
+    listed = {name: [int(n) for n in re.findall(r"\d+", points)] for name, points in rows.items()}
+    expected = {
+        "Gravest operation": [MOST["class"]],
+        "Deletes": [points for _, points in reversed(DELETES)],
+        "Classes": [points for _, points in reversed(CLASSES)],
+        "Spread": [points for _, points in (*reversed(RESOURCE_GROUPS), *SUBSCRIPTIONS)],
+        "Haste": [points for _, points in HASTE],
+        "Both services": [BOTH],
+        "Address": [ADDRESS],
+        "Corroboration": [points for _, points in reversed(ACTIONS)],
+    }
+    assert {name: listed[name] for name in expected} == expected
+    assert f"| {FIRST_CLASS} and {FIRST_GROUP}, or {LONG_SEEN} |" in DOCS["risk.md"]
+    assert f"{OFTEN} or more days" in DOCS["risk.md"]
+    minutes = [most // MINUTE for most, _ in HASTE]
+    assert f"at most {minutes[0]}, {minutes[1]} minutes after a sign-in" in DOCS["risk.md"]
+
+
+def test_classes() -> None:
+    """Each class is documented with the fewest and the most points that its operations have."""
+    rows = re.findall(r"\n\| ([a-z ]+) \| (\d+)(?: to (\d+))? \|", DOCS["risk.md"])
+    listed = {name: (int(least), int(most or least)) for name, least, most in rows}
+    points: dict[str, list[int]] = {}
+    for kind in KINDS:
+        points.setdefault(kind.name, []).append(kind.points)
+    assert listed == {name: (min(each), max(each)) for name, each in points.items()}
+
+
+def test_the_runbook_has_the_queries_of_a_finding() -> None:
+    """The three numbered steps of the runbook are titled as the queries that a finding carries."""
+    steps = re.findall(r"\n(\d\. )\*\*(.+?)\.\*\*", section("triage.md", "Runbook"))
+    assert [number + title for number, title in steps] == list(QUESTIONS)
+
+
+def test_exclusion_columns() -> None:
+    """The columns of the exclusions are those that are read, in the table and in the example."""
+    text = section("tuning.md", "Exclude what somebody answers for")
+    assert tuple(re.findall(r"\n\| `(\w+)` \|", text)) == EXCLUSIONS_TABLE.columns
+    assert ",".join(EXCLUSIONS_TABLE.columns) + "\n" in text
+
+
+@pytest.mark.parametrize("name", DOCS)
+def test_links(name: str) -> None:
+    """Each link to a file leads somewhere, and the README leads to each document."""
+    for target, _ in re.findall(r"\]\(([^)#:]+)(#[^)]*)?\)", DOCS[name]):
+        assert (Path(ROOT / "docs") / target).exists(), target
+    assert f"docs/{name}" in README
