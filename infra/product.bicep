@@ -19,9 +19,11 @@ type productSettings = {
   MAX_CATCH_UP: string?
   MAX_LATENESS: string?
   SUCCESS_STATUSES: string?
+  NOVELTY: string?
   LOGS_QUERY_ENDPOINT: string?
   WATCHLIST_ALIAS: string?
   CORRELATE_IN: string?
+  EXCLUSIONS_ALIAS: string?
   DRY_RUN: string?
 }
 
@@ -33,12 +35,14 @@ var defaults = {
   MAX_CATCH_UP: 'P7D'
   MAX_LATENESS: 'P1D'
   SUCCESS_STATUSES: 'Success'
+  NOVELTY: 'false'
   LOGS_QUERY_ENDPOINT: 'https://api.loganalytics.io'
   FINDINGS_STREAM: 'Custom-ManagedIdentityImpact_CL'
   RUNS_STREAM: 'Custom-ManagedIdentityImpactRuns_CL'
   STATE_CONTAINER: 'managed-identity-impact'
   WATCHLIST_ALIAS: 'NetworkAllowlist'
   CORRELATE_IN: 'auto'
+  EXCLUSIONS_ALIAS: 'ManagedIdentityExclusions'
   DRY_RUN: 'false'
 }
 
@@ -77,6 +81,12 @@ var findings = {
     { name: 'AffectedResources', type: 'dynamic' }
     { name: 'SubscriptionIds', type: 'dynamic' }
     { name: 'CallerIpAddresses', type: 'dynamic' }
+    { name: 'RiskScore', type: 'int' }
+    { name: 'RiskReasons', type: 'dynamic' }
+    { name: 'SuggestedSeverity', type: 'string' }
+    { name: 'Evidence', type: 'dynamic' }
+    { name: 'Entities', type: 'dynamic' }
+    { name: 'Investigate', type: 'dynamic' }
     { name: 'FirstEvent', type: 'datetime' }
     { name: 'LastEvent', type: 'datetime' }
     { name: 'WindowStart', type: 'datetime' }
@@ -120,6 +130,10 @@ var runs = {
     { name: 'FindingsNew', type: 'long' }
     { name: 'FindingsUpdated', type: 'long' }
     { name: 'FindingsUnchanged', type: 'long' }
+    { name: 'FindingsExcluded', type: 'long' }
+    { name: 'ExclusionsUsed', type: 'dynamic' }
+    { name: 'ExclusionsExpired', type: 'dynamic' }
+    { name: 'ExclusionsInvalid', type: 'dynamic' }
     { name: 'DurationMs', type: 'long' }
     { name: 'BytesRead', type: 'long' }
     { name: 'RuleVersion', type: 'string' }

@@ -26,8 +26,8 @@ from detection.rule.score import (
 )
 from detection.rule.ticks import MINUTE
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
-from tests.node import node_modules
-from tests.sources.test_queries import KQL, bind
+from tests.language_service import language_service
+from tests.sources.test_queries import bind
 from tests.support import ROOT
 
 DOCS = {path.name: path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
@@ -58,7 +58,7 @@ def test_queries_in_documents_bind() -> None:
     assert len(QUERIES) >= 4
     runs = [{"name": name, "type": kind} for name, kind in columns(RunRecord)]
     answers = bind(
-        node_modules(KQL),
+        language_service(),
         [text for _, _, text in QUERIES],
         schema={"ManagedIdentityImpactRuns_CL": runs},
     )

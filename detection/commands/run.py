@@ -98,8 +98,9 @@ def run_command(
     Times are ISO 8601, UTC unless they say otherwise: 2026-03-14T10:00:00Z.
 
     Settings come from the environment. With --recorded: LOOKBACK, CORRELATION_SPAN, MAX_CATCH_UP,
-    MAX_LATENESS, SUCCESS_STATUSES, NOVELTY. Without it, WORKSPACE_IDS too; where STATE_ACCOUNT_URL is set,
-    that is where runs remember, and where LOGS_INGESTION_ENDPOINT is, findings go there as well.
+    MAX_LATENESS, SUCCESS_STATUSES, NOVELTY. Without it, WORKSPACE_IDS too; where
+    STATE_ACCOUNT_URL is set, that is where runs remember, and where LOGS_INGESTION_ENDPOINT is,
+    findings go there as well.
 
     Exit status: 0 ran, 1 a run failed (nothing found is lost), 2 bad usage or settings.
     """

@@ -166,7 +166,7 @@ def sign_in_keys(rows: Sequence[SignIn]) -> list[str]:
 
 def _are_keys(ids: list[str]) -> bool:
     """Whether no id can be blank or begin with "~": nearly all begin with a letter or digit."""
-    return min(ids) >= "0" and max(ids) < "~"
+    return not ids or (min(ids) >= "0" and max(ids) < "~")
 
 
 def _operation_key(row: Operation) -> str:

@@ -134,4 +134,6 @@ def _group(values: dict[str, str], operations: dict[Key, int]) -> Group:
 def _outline(values: dict[str, str]) -> Traces:
     """Return what the columns of a group say of its acts."""
     names = [str(value) for value in orjson.loads(values["Operations"])]
-    return Traces([Act(name, 1, []) for name in names], HOUR, services(orjson.loads(values["Resources"])))
+    return Traces(
+        [Act(name, 1, []) for name in names], HOUR, services(orjson.loads(values["Resources"]))
+    )

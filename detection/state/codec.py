@@ -133,6 +133,8 @@ def _packed(operations: Any) -> bytes:
     if any(len(key) != HASH_BYTES for key in known):
         raise ValueError("an operation's key has another length")
     return pack(known)
+
+
 def _history(history: History | None) -> dict[str, Any] | None:
     if history is None:
         return None

@@ -18,9 +18,9 @@ from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import HOUR, SECOND, parse
+from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources import cluster, survey
 from detection.sources.asking import Asking
-from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.queries import FOLDER, Query, Value, query
 from detection.sources.workspace_background import HISTORY_TABLE
 from detection.window import Mode, Window
@@ -112,6 +112,8 @@ ASKED: dict[str, tuple[Query, list[Column]]] = {
 
 
 ARRIVED = [column("IngestionTime", "datetime"), column("Bucket", "long")]
+
+
 def told(*names: str) -> list[Column]:
     """Return a moment and texts, as an analyst is shown them."""
     return [{"name": "TimeGenerated", "type": "datetime"}] + [

@@ -19,8 +19,8 @@ from typing import Any, Self
 from azure.core.credentials import TokenCredential
 from azure.monitor.query import LogsQueryClient
 
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.exclusions import EXCLUSIONS_TABLE
+from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.terms import equals_ignoring_case, has_any
 from detection.rule.ticks import DAY, parse, text_of
 from detection.sources.buckets import BUCKETS
@@ -164,7 +164,7 @@ class LogAnalyticsService:
             if ALLOWLIST not in self.tables:
                 return 400, semantic("SEM0260", "Unknown function: '_GetWatchlist'.")
             return 200, self._allowlist()
-        for table in needed(kind, query) if kind not in {"history"} else (OPERATIONS,):
+        for table in needed(kind, query) if kind != "history" else (OPERATIONS,):
             if table not in self.tables:
                 problem = f"Failed to resolve table or column expression named '{table}'"
                 return 400, semantic("SEM0100", f"'where' operator: {problem}")
