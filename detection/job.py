@@ -14,17 +14,14 @@ from dataclasses import dataclass, field
 from detection import records
 from detection.analysis import Analysis
 from detection.errors import DeliveryError, SourceError
-from detection.found import Found
+from detection.examination import examine
 from detection.records import Header
-from detection.rule.correlate import detect
 from detection.rule.ledger import Outbox, Review
-from detection.rule.rows import Logs
 from detection.rule.select import RuleSettings
 from detection.schema import RULE_NAME, Finding, RunRecord
 from detection.sinks import FindingSink
-from detection.sources import Arrivals, Correlated, LogSource
+from detection.sources import Arrivals, LogSource
 from detection.state import StateStore
-from detection.tally import Tally
 from detection.window import (
     INTERVAL,
     VISIBILITY_MARGIN,
@@ -163,7 +160,8 @@ class _Job:
         try:
             window, arrivals = self._reach_back(window) if reach else (window, Arrivals())
             header = self._header(window)
-            review, tally, analysis, found = self._detect(window, header)
+            review, analysis = self._prepared(window)
+            tally, found = examine(self._source, window, header, review, analysis)
         except SourceError as error:
             self._owe(window)
             self._remember(records.failure_record(self._header(window), str(error), _since(began)))
@@ -177,6 +175,13 @@ class _Job:
         self._remember(record, found)
         return True
 
+    def _prepared(self, window: Window) -> tuple[Review, Analysis]:
+        """Return what tells news from what was reported, and what is made of news."""
+        asked, state = self._asked, self.state
+        scope = f"{RULE_NAME}\n{asked.workspace_id}"
+        review = Review(state.ledger, scope, window.start, window.end, asked.now)
+        return review, Analysis(self._source.background, asked.rule, asked.now, state.history)
+
     def _owe(self, window: Window) -> None:
         """Let the very first window stay due where it could not be read.
 
@@ -184,38 +189,6 @@ class _Job:
         """
         if self.state.watermark is None and window.mode is not Mode.BACKFILL:
             self.state.watermark = window.end - INTERVAL
-
-    def _detect(
-        self, window: Window, header: Header
-    ) -> tuple[Review, Tally, Analysis, Sequence[Finding]]:
-        """Read a window part by part, and keep of each no more than what it comes to."""
-        asked = self._asked
-        scope = f"{RULE_NAME}\n{asked.workspace_id}"
-        review = Review(self.state.ledger, scope, window.start, window.end, asked.now)
-        analysis = Analysis(self._source.background, asked.rule, asked.now, self.state.history)
-        tally = Tally()
-        found = Found()
-
-        def take(part: Logs | Correlated) -> None:
-            if isinstance(part, Correlated):
-                logs, detection = part
-            else:
-                logs, detection = part, detect(part, window.start, window.end, asked.rule)
-            emissions = review.of(analysis.keep(detection.groups))
-            tally.add(logs, detection, emissions)
-            dossiers = analysis.dossiers(emissions, detection.groups, window)
-            for emission, dossier in zip(emissions, dossiers, strict=True):
-                found.add(emission.group, records.finding(emission, dossier, header))
-
-        several = False
-        for part in self._source.parts(window, asked.now):
-            take(part)
-            del part  # or its rows would stay while the next are read; enumerate() keeps one too
-            if several:  # a window in one part is not worth the work
-                review.settle()
-                found.settle()
-            several = True
-        return review, tally, analysis, found.in_order()
 
     def _reach_back(self, window: Window) -> tuple[Window, Arrivals]:
         """Begin the first window early enough for what has arrived since the last run."""

@@ -28,8 +28,11 @@ BELOW = {
         *("analysis", "dossier", "remarks", "rule", "schema", "sources", "tally", "window"),
     },
     "report": {"errors", "report", "rule", "schema", "sinks"},
+    "examination": {
+        *("analysis", "found", "records", "rule", "schema", "sources", "tally", "window"),
+    },
     "job": {
-        *("analysis", "records", "found", "rule", "schema", "sources", "sinks", "state", "tally"),
+        *("analysis", "examination", "records", "rule", "schema", "sources", "sinks", "state"),
         *("errors", "window"),
     },
     "console": {"job", "rule", "schema", "window"},

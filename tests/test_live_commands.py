@@ -251,6 +251,7 @@ def test_a_pseudonymized_recording_names_nothing_and_finds_the_same(
         "Operations",
         "FirstEvent",
         "LastEvent",
+        "RiskScore",
     )
     saved = findings(run_cli("run", "--recorded", folder, "--now", NOW, "--json"))
     plain = findings(run_cli("run", "--recorded", DEMO, "--now", NOW, "--json"))

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,19 +20,21 @@ from detection.commands.options import (
     verbose_option,
 )
 from detection.errors import SourceError, UsageError
+from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
+    IDENTITY,
     OPERATION_TABLE,
     SIGN_IN_TABLE,
     SourceState,
     TableShape,
 )
+from detection.rule.terms import fold
 from detection.rule.ticks import HOUR, text_of
 from detection.settings import Service, Settings
 from detection.sources.faults import NotThere
 from detection.sources.pseudonyms import Pseudonyms
-from detection.sources.recording import Recording
-from detection.sources.table import Table
+from detection.sources.recording import Piece, Recording
 from detection.window import Mode, Window
 
 if TYPE_CHECKING:
@@ -73,7 +76,8 @@ def record_command(
     """Save what the rule reads of a workspace as a recorded folder, for `run --recorded`.
 
     Saved are the rows of one window that ends at --now, or those between --from and --to, which
-    the rule can use: successful sign-ins to Key Vault and Storage, successful writes and deletes.
+    the rule can use: successful sign-ins to Key Vault and Storage, successful writes and deletes;
+    and what corroborates a finding, the allowlist and the exclusions.
 
     With --pseudonymize the folder can be shared: what names a person, a resource, an address or an
     event is replaced, and the key to it is thrown away. Times stay as they are, and so do the
@@ -107,18 +111,27 @@ def _record(
     """Write each table that is there, and say what was written."""
     stderr = Console(stderr=True, highlight=False)
     found = False
+    identities: set[str] = set()
     for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
         # Asked first: a table that goes missing while it is read must not look like a short one.
         if source.probe(shape, bounds[1])[0] is SourceState.MISSING:
             stderr.print(f"{shape.name}: missing, not written; {shape.remedy}", soft_wrap=True)
             continue
-        count = recording.write_rows(shape, _read(source, shape, bounds, stderr))
+        pieces = _read(source, shape, bounds, stderr)
+        if shape is SIGN_IN_TABLE:
+            pieces = _noting(identities, pieces)
+        else:
+            pieces = chain(pieces, _actions(source, identities, bounds))
+        count = recording.write_rows(shape, pieces)
         stderr.print(f"{shape.name}: {count} rows", soft_wrap=True)
         found = True
     if not found:
         raise SourceError(
             "the workspace has neither table, so there is nothing to record: check WORKSPACE_IDS"
         )
+    if exclusions := source.background.exclusions():
+        count = recording.write_exclusions(exclusions)
+        stderr.print(f"{EXCLUSIONS_TABLE.name}: {count} rows", soft_wrap=True)
     if entries is None:
         stderr.print(f"{ALLOWLIST_TABLE.name}: missing, not written", soft_wrap=True)
         return
@@ -127,7 +140,7 @@ def _record(
 
 def _read(
     source: "WorkspaceSource", shape: TableShape, bounds: tuple[int, int], stderr: Console
-) -> Iterator[Table]:
+) -> Iterator[Piece]:
     """Read hour after hour, with progress on long recordings."""
     start, last = bounds
     ends = [*range(start + HOUR, last, HOUR), last]
@@ -135,11 +148,27 @@ def _read(
     hours[-1] = Window(ends[-2] if len(ends) > 1 else start, last, Mode.BACKFILL)
     for hour in terminal.with_progress(hours, stderr):
         try:
-            yield from source.tables(shape, hour, present())
+            for table in source.tables(shape, hour, present()):
+                yield table.rows, table.row_arrivals
         except NotThere as error:
             raise SourceError(
                 f"{shape.name} went missing while it was recorded ({error}): record again"
             ) from None
+
+
+def _noting(identities: set[str], pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """Pass pieces on, and take note of whose sign-ins they hold."""
+    for rows, arrivals in pieces:
+        identities.update(fold(row[IDENTITY]) for row in rows)
+        yield rows, arrivals
+
+
+def _actions(
+    source: "WorkspaceSource", identities: set[str], bounds: tuple[int, int]
+) -> Iterator[Piece]:
+    """Read what corroborates a finding of those who signed in."""
+    window = Window(*bounds, Mode.BACKFILL)
+    yield source.background.actions(identities - {""}, window, present()), ()
 
 
 def _chosen(given: str | None, ids: Sequence[str]) -> str:

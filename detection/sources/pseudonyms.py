@@ -19,13 +19,14 @@ from typing import Any, Final
 from detection.rule.allowlist import Span, parse_address, parse_entry
 from detection.rule.memo import Memo
 from detection.rule.rows import TableShape
+from detection.rule.score import is_public
 from detection.rule.select import CHANGE_TERMS, READ_TERMS, TARGET_SERVICES
 from detection.rule.terms import fold, has, is_blank
 
-KEPT: Final = {"TimeGenerated", "ResultType", "ActivityStatusValue"}
+KEPT: Final = {"TimeGenerated", "ResultType", "ActivityStatusValue", "Expires"}
 NAMED: Final = {
     *("ServicePrincipalId", "ServicePrincipalName", "ResourceIdentity", "Caller"),
-    *("ResourceGroup", "SubscriptionId"),
+    *("ResourceGroup", "SubscriptionId", "Owner", "Reason"),
 }
 EVENTS: Final = {"Id", "EventDataId", "CorrelationId"}
 PATHS: Final = {"ResourceId", "_ResourceId"}
@@ -120,17 +121,17 @@ class Pseudonyms:
         if span is None:
             return self._named[text]
         host = int.from_bytes(self._digest(f"address {fold(text)}")[:8], "big")
-        return str(ipaddress.IPv6Address(self._block_of(span) + host))
+        public = is_public(text.strip())
+        return str(ipaddress.IPv6Address(self._block_of(span, public=public) + host))
 
-    def _block_of(self, span: Span) -> int:
+    def _block_of(self, span: Span, *, public: bool) -> int:
         """Return the block of the first entry that covers an address, or of those uncovered."""
         for number, entry in enumerate(self._spans):
             if entry is None or entry.version != span.version:
                 continue
             if entry.low <= span.low <= entry.high:
                 return _block(number)
-        kind = ipaddress.IPv4Address if span.version == 4 else ipaddress.IPv6Address
-        return _PRIVATE if kind(span.low).is_private else _block(2**32 - 1)
+        return _block(2**32 - 1) if public else _PRIVATE
 
     def _entry(self, number: int, text: str, *, blank: bool) -> str:
         if blank:

@@ -3,18 +3,22 @@
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from detection.errors import UsageError
+from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import text_of
 from detection.sources.pseudonyms import Pseudonyms
-from detection.sources.table import INGESTION_TIME, Table
+from detection.sources.table import INGESTION_TIME
 
-SHAPES: Final = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE)
+# Some rows of a table, and when each came; none where that is not known.
+Piece = tuple[Sequence[Any], Sequence[int]]
+SHAPES: Final = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE, EXCLUSIONS_TABLE)
 
 
 class Recording:
@@ -34,9 +38,17 @@ class Recording:
         except OSError as error:
             raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
 
-    def write_rows(self, shape: TableShape, tables: Iterable[Table]) -> int:
+    def write_rows(self, shape: TableShape, pieces: Iterable[Piece]) -> int:
         """Write the rows of a table that came in pieces; return how many there are."""
-        return self._write(shape, [*shape.columns, INGESTION_TIME], self._rows(shape, tables))
+        return self._write(shape, [*shape.columns, INGESTION_TIME], self._rows(shape, pieces))
+
+    def write_exclusions(self, rows: Sequence[Sequence[str]]) -> int:
+        """Write the watchlist of exclusions; return how many rows it has."""
+        shape = EXCLUSIONS_TABLE
+        written = (
+            self._pseudonyms.replace(shape, row) if self._pseudonyms else row for row in rows
+        )
+        return self._write(shape, list(shape.columns), written)
 
     def write_allowlist(self, entries: Sequence[str]) -> int:
         """Write the watchlist; return how many rows it has."""
@@ -44,10 +56,9 @@ class Recording:
         shape = ALLOWLIST_TABLE
         return self._write(shape, list(shape.columns), ([entry] for entry in written))
 
-    def _rows(self, shape: TableShape, tables: Iterable[Table]) -> Iterable[list[Any]]:
-        for table in tables:
-            arrivals = table.row_arrivals or [0] * len(table.rows)
-            for row, arrival in zip(table.rows, arrivals, strict=True):
+    def _rows(self, shape: TableShape, pieces: Iterable[Piece]) -> Iterable[list[Any]]:
+        for rows, arrivals in pieces:
+            for row, arrival in zip(rows, arrivals or repeat(None, len(rows)), strict=True):
                 values = self._pseudonyms.replace(shape, row) if self._pseudonyms else list(row)
                 yield [text_of(values[0]), *values[1:], text_of(arrival) if arrival else None]
 

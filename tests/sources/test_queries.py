@@ -131,7 +131,7 @@ RESULTS: dict[str, list[Column]] = {
         {"name": "TooLate", "type": "long"},
     ],
     "latest": [{"name": "Latest", "type": "datetime"}],
-    "actions": timed(OPERATION_TABLE),
+    "actions": [*timed(OPERATION_TABLE), column("IngestionTime", "datetime")],
     "history": [
         {"name": name, "type": "datetime" if name == "TimeGenerated" else "string"}
         for name in HISTORY_TABLE.columns

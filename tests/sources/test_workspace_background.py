@@ -20,7 +20,7 @@ from tests.standins.log_analytics import (
     Reply,
     client_for,
 )
-from tests.support import EXCLUSIONS, NOW, OPERATIONS
+from tests.support import EXCLUSIONS, NOW, OPERATIONS, SIGN_INS
 
 TEN = parse(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
@@ -125,11 +125,13 @@ def test_the_days_of_changes_are_read(connect: Connect, service: LogAnalyticsSer
     service.tables[OPERATIONS] = [
         action(minutes, "A/WRITE", ResourceGroup="rg") for minutes in (10, 20, 24 * 60 + 10)
     ] + [action(5)]
+    signed_in = {"TimeGenerated": NOW, "ServicePrincipalId": "ID-1"}
+    service.tables[SIGN_INS] = [signed_in]
     days = connect().history(TEN - 14 * DAY, TEN, RuleSettings())
     midnight = parse(NOW[:10])
     assert days == [
-        (midnight - DAY, "ID-1", "A/WRITE", "rg"),
-        (midnight, "ID-1", "A/WRITE", "rg"),
+        (midnight - DAY, "id-1", "a/write", "rg"),
+        (midnight, "id-1", "a/write", "rg"),
     ]
 
 
