@@ -85,7 +85,7 @@ NAMING = (
     "203.0.113.1 - 203.0.113.99",
     "2001:db8:5ec:e7::1",
 )
-PARTS = (NAME, "jane", "doe", GUID, "0fe1d2c3", "203.0.113", "5ec:e7")
+PARTS = (NAME, "jane.doe", GUID, "0fe1d2c3", "203.0.113", "5ec:e7::1")
 
 
 @pytest.mark.parametrize("value", NAMING)
