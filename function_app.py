@@ -25,11 +25,11 @@ def detect(timer: func.TimerRequest) -> None:
     del timer  # late or not, what is due follows from the watermark
     began = time.monotonic()
     settings, service = Settings.of(os.environ), Service.of(os.environ)
-    azure = Azure(settings, service, until=began + LAST_QUERY)
-    run_workspaces(
-        azure.in_turn(),
-        azure.connector(),
-        settings,
-        now=from_datetime(datetime.now(UTC)),
-        has_time=lambda: time.monotonic() - began < BUDGET,
-    )
+    with Azure(settings, service, until=began + LAST_QUERY) as azure:
+        run_workspaces(
+            azure.in_turn(),
+            azure.connector(),
+            settings,
+            now=from_datetime(datetime.now(UTC)),
+            has_time=lambda: time.monotonic() - began < BUDGET,
+        )

@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from math import inf
+from typing import Self
 
 from azure.core.exceptions import AzureError
 from azure.identity import DefaultAzureCredential
@@ -34,7 +36,8 @@ class Azure:
     """The clients for one set of settings; none of them asks a service anything yet.
 
     They are shared, for threads as for workspaces, and so is the credential: a managed identity
-    in Azure, elsewhere what the environment or a signed-in tool offers.
+    in Azure, elsewhere what the environment or a signed-in tool offers. All are closed at the end
+    of the block.
     """
 
     def __init__(self, settings: Settings, service: Service, *, until: float = inf) -> None:
@@ -47,9 +50,18 @@ class Azure:
         logging.getLogger("azure").addHandler(logging.NullHandler())
         self._settings = settings
         self._service = service
-        self._credential = DefaultAzureCredential()
-        self._query = LogsQueryClient(self._credential, endpoint=service.query_endpoint)
+        self._closing = ExitStack()
+        self._credential = self._closing.enter_context(DefaultAzureCredential())
+        self._query = self._closing.enter_context(
+            LogsQueryClient(self._credential, endpoint=service.query_endpoint)
+        )
         self._limits = Limits(until=until, here=_HERE[service.correlate_in]).shared(at_once)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
 
     def try_credential(self) -> None:
         """Ask for a token; raises SourceError if none is given."""
@@ -76,8 +88,9 @@ class Azure:
     def sink(self) -> IngestionSink:
         """Return the sink that delivers findings and run records; its settings must be there."""
         service = self._service
+        client = LogsIngestionClient(service.ingestion_endpoint, self._credential)
         return IngestionSink(
-            LogsIngestionClient(service.ingestion_endpoint, self._credential),
+            self._closing.enter_context(client),
             rule_id=service.ingestion_rule_id,
             findings_stream=service.findings_stream,
             runs_stream=service.runs_stream,
@@ -87,12 +100,13 @@ class Azure:
         """Return a client for what states rest in; its settings must be there."""
         service = self._service
         emulated = service.state_account_url.endswith(EMULATOR)
-        return ContainerClient(
+        client: ContainerClient = ContainerClient(
             service.state_account_url,
             service.state_container,
             credential=EMULATOR_KEY if emulated else self._credential,
             **CLIENT_OPTIONS,
         )
+        return self._closing.enter_context(client)
 
     def store(self, workspace_id: str) -> BlobStore:
         """Return the store that remembers a workspace's state; its settings must be there."""
@@ -100,8 +114,7 @@ class Azure:
 
     def in_turn(self) -> list[str]:
         """Return the workspaces, the one first whose last turn is longest ago."""
-        with self.container() as container:
-            return longest_waiting(container, self._service.workspace_ids)
+        return longest_waiting(self.container(), self._service.workspace_ids)
 
     def connector(self) -> Callable[[str], Parts]:
         """Return a function from a workspace's id to its parts.

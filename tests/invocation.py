@@ -15,13 +15,14 @@ from detection.settings import Service, Settings
 def main(now: int) -> None:
     """Examine every window due."""
     settings, service = Settings.of(os.environ), Service.of(os.environ)
-    run_workspaces(
-        service.workspace_ids,
-        Azure(settings, service).connector(),
-        settings,
-        now=now,
-        has_time=lambda: True,
-    )
+    with Azure(settings, service) as azure:
+        run_workspaces(
+            service.workspace_ids,
+            azure.connector(),
+            settings,
+            now=now,
+            has_time=lambda: True,
+        )
 
 
 if __name__ == "__main__":
