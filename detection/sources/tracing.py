@@ -34,6 +34,7 @@ COLUMNS: Final = (
     "CorrelationId",
 )
 KEY: Final = 3  # of them are the group's key
+CUTS: Final = 32  # of one part, before no half is asked for: a hot identity is alone after ten
 
 Rows = Sequence[Sequence[str]]
 
@@ -52,6 +53,7 @@ class Tracing:
         self._counts = counts
         self._waiting = deque([buckets])
         self._rows: defaultdict[tuple[str, ...], list[Sequence[str]]] = defaultdict(list)
+        self._cuts = 0
         self._problem = "the cluster did not find the group again"
 
     def of(self, key: GroupKey) -> Traces:
@@ -70,10 +72,13 @@ class Tracing:
         try:
             rows = self._ask(buckets)
         except CutShort as error:
-            if len(buckets) > 1:
+            self._cuts += 1
+            if self._cuts < CUTS and len(buckets) > 1:
                 self._waiting.extendleft(reversed(halves(buckets, self._counts)))
-            else:
-                self._problem = f"one identity's are more than an answer holds ({error})"
+                return
+            self._problem = f"it is more than an answer holds ({error})"
+            if self._cuts == CUTS:
+                self._waiting.clear()
         except (SourceError, NotThere) as error:
             self._waiting.clear()  # what fails for some buckets fails for the others
             self._problem = str(error)
