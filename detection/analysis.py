@@ -17,6 +17,7 @@ from detection.rule.history import REACH, History
 from detection.rule.ledger import Emission
 from detection.rule.rows import Operation
 from detection.rule.select import RuleSettings
+from detection.rule.traces import Traces, outline
 from detection.sources.background import Background
 from detection.window import Mode, Window
 
@@ -55,7 +56,15 @@ class Analysis:
         """Return what each emission tells, in the light of all groups of its identity."""
         history = self._recall(window) if self.settings.novelty and emissions else None
         dossiers = Dossiers(groups, self._actions(emissions, window), history)
-        return [dossiers.of(emission.group) for emission in emissions]
+        return [dossiers.of(emission.group, self._traces(emission.group)) for emission in emissions]
+
+    def _traces(self, group: Group) -> Traces:
+        """Return what is shown of a group; if that cannot be read, what its names tell."""
+        try:
+            return group.traces()
+        except SourceError as error:
+            self._warn("Evidence could not be read, and scores may be too low", error)
+            return outline(group.operations, group.resources)
 
     def _actions(self, emissions: list[Emission], window: Window) -> list[Operation]:
         """Return what the identities of findings did besides; if that cannot be read, nothing."""

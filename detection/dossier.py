@@ -10,6 +10,7 @@ from detection.rule.history import History
 from detection.rule.rows import IDENTITY, OPERATION, Operation
 from detection.rule.score import Context, Novelty, Score, is_public, score
 from detection.rule.terms import fold
+from detection.rule.traces import Traces
 from detection.sources.queries import Value, query
 
 # The three queries of the runbook: what each answers, its file and what is put into it.
@@ -52,10 +53,9 @@ class Dossiers:
         for row in actions:
             self._reach[fold(row[IDENTITY])].actions.append(row)
 
-    def of(self, group: Group) -> Dossier:
-        """Return the dossier of one of the groups."""
+    def of(self, group: Group, traces: Traces) -> Dossier:
+        """Return the dossier of one of the groups, of which `traces` are shown."""
         reach = self._reach[group.key.identity]
-        traces = group.traces()
         context = Context(
             resource_groups=len(reach.resource_groups),
             subscriptions=max(len(reach.subscriptions), 1),

@@ -29,10 +29,13 @@ from duckdb_kql.translate.functions import (
     FunctionSpec,
 )
 
-from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
+from detection.rule.correlate import Group
+from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, Logs
 from detection.rule.ticks import parse, text_of
-from detection.sources import cluster
+from detection.sources import cluster, tracing
+from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
+from detection.sources.decoding import decode_table
 from tests.support import response
 
 INGESTED = "IngestionTimeOfRow"
@@ -111,14 +114,31 @@ def ask(connection: Any, text: str) -> list[Mapping[str, Any]]:
 
 
 def as_response(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Lay the groups that correlate.kql gives out as the service does: lists are JSON in a text."""
-    columns = list(rows[0]) if rows else list(cluster.COLUMNS)
+    """Lay out what the cluster found as the service does: lists are JSON in a text."""
+    columns = list(rows[0]) if rows else sorted({*cluster.COLUMNS, *tracing.COLUMNS})
     return response(columns, [[_cell(name, row[name]) for name in columns] for row in rows])
 
 
-def body_of(answer: Mapping[str, Any]) -> bytes:
-    """Return an answer as it travels."""
-    return json.dumps(answer).encode()
+def correlated(
+    connection: Any, logs: Logs, asking: Asking, buckets: range, excluded: tuple[str, ...] = ()
+) -> list[Group]:
+    """Return what the cluster's queries come to on these logs, read as answers are."""
+    for shape, rows in ((SIGN_IN_TABLE, logs.sign_ins), (OPERATION_TABLE, logs.operations)):
+        fill(connection, shape.name, [[*row, None] for row in rows])
+
+    def found(text: str, columns: tuple[str, ...]) -> list[Any]:
+        shape = SIGN_IN_TABLE._replace(
+            columns=columns, required=len(columns), shared=0, timed=False
+        )
+        body = json.dumps(as_response(ask(connection, text))).encode()
+        return decode_table(body, shape, "the cluster").rows
+
+    def traced(some: range) -> list[Any]:
+        return found(asking.traces(some, excluded), tracing.COLUMNS)
+
+    traces_of = tracing.Tracing(traced, buckets, {}).of
+    groups = found(asking.correlate(buckets, excluded), cluster.COLUMNS)
+    return cluster.groups_of(groups, traces_of)
 
 
 def _cell(name: str, value: Any) -> Any:

@@ -156,7 +156,7 @@ def test_an_address_of_its_own(here: str, there: str, counts: bool) -> None:
         {"ResourceGroup": "rg-1", "CallerIpAddress": here},
         {"ResourceGroup": "rg-2", "CallerIpAddress": there},
     )
-    reasons = Dossiers(found).of(found[0]).score.reasons
+    reasons = Dossiers(found).of(found[0], found[0].traces()).score.reasons
     assert any("public address" in reason.sentence for reason in reasons) is counts
 
 
@@ -167,14 +167,16 @@ def test_spread_is_the_identitys() -> None:
         {"ResourceGroup": "RG-1", "SubscriptionId": "S-1"},
         {"ResourceGroup": "rg-2", "SubscriptionId": "s-2"},
     )
-    sentences = [reason.sentence for reason in Dossiers(found).of(found[0]).score.reasons]
+    sentences = [
+        reason.sentence for reason in Dossiers(found).of(found[0], found[0].traces()).score.reasons
+    ]
     assert "The identity changed 2 resource groups in 2 subscriptions" in sentences
 
 
 def test_the_queries_are_about_the_finding() -> None:
     """Each of the three names the identity, and the first two its time."""
     (only,) = groups({})
-    asked = Dossiers([only]).of(only).investigate
+    asked = Dossiers([only]).of(only, only.traces()).investigate
     assert [question["Title"] for question in asked] == list(QUESTIONS)
     assert all(f'"{GUID}"' in question["Query"] for question in asked)
     assert all("datetime(2026-03-02T11:00:00.0000000Z)" in one["Query"] for one in asked[:2])
@@ -185,7 +187,7 @@ def test_an_identity_that_no_query_can_hold_has_none() -> None:
     odd = "a\n| take 1"
     logs = as_logs([sign_in(ServicePrincipalId=odd)], [operation(Caller=odd)])
     (only,) = detect(logs, START, END, RuleSettings()).groups
-    assert Dossiers([only]).of(only).investigate == []
+    assert Dossiers([only]).of(only, only.traces()).investigate == []
 
 
 class Remembering(Troubled):
@@ -318,7 +320,7 @@ def test_an_operation_more_in_the_logs_never_lowers_a_score(scenario: Scenario, 
     def judged(logs: Logs) -> dict[tuple[str, ...], int]:
         found = detect(logs, *scenario.window, settings).groups
         dossiers = Dossiers(found)
-        return {group.key: dossiers.of(group).score.points for group in found}
+        return {group.key: dossiers.of(group, group.traces()).score.points for group in found}
 
     before = judged(scenario.logs())
     for row in scenario.operations:

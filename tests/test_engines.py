@@ -9,14 +9,12 @@ from hypothesis import strategies as st
 
 from detection.rule.correlate import Detection, Group, detect
 from detection.rule.ledger import hashed
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, Operation, SignIn
+from detection.rule.rows import Logs, Operation, SignIn
 from detection.rule.select import Chosen, RuleSettings
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources import Correlated
 from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
-from detection.sources.cluster import COLUMNS, groups_of
-from detection.sources.decoding import decode_table
 from detection.window import Window
 from tests import kusto
 from tests.histories import Event, Simulation, Stream, describe
@@ -24,7 +22,6 @@ from tests.support import values_of
 from tests.test_histories import BEGIN, SCHEDULES, STREAMS, after
 
 Engine = Callable[[Logs, Window], Logs | Correlated]
-GROUPS = SIGN_IN_TABLE._replace(columns=COLUMNS, required=len(COLUMNS), shared=0, timed=False)
 
 
 def here(logs: Logs, _: Window) -> Logs:
@@ -46,14 +43,10 @@ def there(logs: Logs, window: Window) -> Correlated:
 
 
 def in_duckdb(logs: Logs, window: Window) -> Correlated:
-    """Run the query itself."""
-    database = kusto.database()
-    for shape, rows in ((SIGN_IN_TABLE, logs.sign_ins), (OPERATION_TABLE, logs.operations)):
-        kusto.fill(database, shape.name, [[*row, None] for row in rows])
+    """Run the queries themselves."""
     asking = Asking(window, window.end, RuleSettings())
-    answer = kusto.as_response(kusto.ask(database, asking.correlate(range(BUCKETS), ())))
+    groups = kusto.correlated(kusto.database(), logs, asking, range(BUCKETS))
     found = detect(logs, window.start, window.end, RuleSettings())
-    groups = groups_of(decode_table(kusto.body_of(answer), GROUPS, "the cluster").rows)
     return counted(logs, replace(found, groups=groups))
 
 
@@ -107,5 +100,6 @@ def test_the_query_itself_may_take_turns(first: int) -> None:
     engines: list[Engine] = [here, in_duckdb, here]
     mixed = play(stream, moments, engines[first : first + 2])
     assert len(alone.findings()) > 4
+    assert all(row["Evidence"] and row["RiskScore"] for row in alone.findings())
     assert mixed.findings() == alone.findings()
     assert mixed.reported == alone.reported

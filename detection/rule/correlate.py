@@ -67,7 +67,8 @@ class Group:
     """One group of clause 5 in one window; times in ticks, texts as first spelt.
 
     `operations_at` maps each distinct operation's key to its latest time, earliest first.
-    `traces` gives what score and evidence are made from; only what is reported is asked for it.
+    `traces` gives what score and evidence are made from; only what is reported is asked for it. It
+    raises SourceError if it has to read them somewhere and cannot.
     """
 
     key: GroupKey

@@ -23,6 +23,7 @@ from detection.rule.rows import (
 )
 from detection.rule.select import resource_ids
 from detection.rule.terms import fold, has_any
+from detection.rule.ticks import HOUR
 
 PAIRS_KEPT = 10  # of a group that has one operation name; of more names fewer each
 # The services that the rule is about, and the words by which a resource's name tells them.
@@ -91,6 +92,14 @@ def traces(
         soonest=min(map(sub, map(_time, rows), map(_time, sign_ins))),
         services=services(resources),
     )
+
+
+def outline(operations: Iterable[str], resources: Iterable[str]) -> Traces:
+    """Return what is told by the names that a group shows, where its traces cannot be read.
+
+    It has no pairs, counts each operation once, and lets none have come soon after a sign-in.
+    """
+    return Traces([Act(name, 1, []) for name in operations], HOUR, services(resources))
 
 
 def services(resources: Iterable[str]) -> frozenset[str]:

@@ -60,8 +60,15 @@ class Asking:
 
     def correlate(self, buckets: range, excluded: tuple[str, ...]) -> Query:
         """Ask for the groups of some buckets, without sign-ins from the excluded addresses."""
+        return query("correlate", sweep=self._sweep(buckets, excluded))
+
+    def traces(self, buckets: range, excluded: tuple[str, ...]) -> Query:
+        """Ask for the traces of the same groups."""
+        return query("traces", sweep=self._sweep(buckets, excluded))
+
+    def _sweep(self, buckets: range, excluded: tuple[str, ...]) -> Query:
         return query(
-            "correlate",
+            "sweep",
             functions=query("functions"),
             sign_ins=self._sign_ins(),
             operations=self._operations(self.window.start, self.window.end),

@@ -4,6 +4,7 @@ The allowlist is looked up here, address by address, so that its every form mean
 engines: the cluster tells which addresses there are, and leaves out those that it is told to.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -24,10 +25,12 @@ from detection.rule.ledger import HASH_BYTES
 from detection.rule.rows import SIGN_IN_TABLE, SignIn
 from detection.rule.select import Chosen
 from detection.rule.terms import fold
-from detection.rule.ticks import HOUR, parse
-from detection.rule.traces import Act, Traces, services
+from detection.rule.ticks import parse
+from detection.rule.traces import Traces
 from detection.sources.asking import Asking
 from detection.sources.loganalytics import LogAnalytics
+from detection.sources.tracing import COLUMNS as TRACED
+from detection.sources.tracing import Rows, Tracing
 
 ADDRESSES_NAMED: Final = 10_000  # in one query
 COLUMNS: Final = (
@@ -50,11 +53,19 @@ COLUMNS: Final = (
 )
 NAMES: Final = 3  # of them are the same in all rows of a group, and in no other's
 
+TracesOf = Callable[[GroupKey], Traces]
+
 
 def correlated(
-    workspace: LogAnalytics, asking: Asking, buckets: range, allowlist: Allowlist
+    workspace: LogAnalytics,
+    asking: Asking,
+    buckets: range,
+    allowlist: Allowlist,
+    counts: Mapping[int, int],
 ) -> tuple[list[Group], Chosen[SignIn], int]:
     """Return the groups of some buckets, how many sign-ins took part, and the answers' size.
+
+    `counts` are the rows that each bucket holds. The groups' traces are asked for when needed.
 
     Raises CutShort where the groups are more than an answer holds.
     """
@@ -71,8 +82,12 @@ def correlated(
         )
     excluded = tuple(sorted(covered))
     answer = workspace.table(asking.correlate(buckets, excluded), SIGN_IN_TABLE, *COLUMNS)
+
+    def traced(some: range) -> Rows:
+        return workspace.table(asking.traces(some, excluded), SIGN_IN_TABLE, *TRACED).table.rows
+
     try:
-        groups = groups_of(answer.table.rows)
+        groups = groups_of(answer.table.rows, Tracing(traced, buckets, counts).of)
     except (ValueError, TypeError, KeyError):
         raise _unreadable(workspace) from None
     sign_ins = Chosen[SignIn](
@@ -88,7 +103,7 @@ def _unreadable(workspace: LogAnalytics) -> SourceError:
     return SourceError(f"{workspace.where(SIGN_IN_TABLE)}: what its cluster found cannot be read")
 
 
-def groups_of(rows: list[Any]) -> list[Group]:
+def groups_of(rows: list[Any], traces_of: TracesOf) -> list[Group]:
     """Put groups together, each of which has a row for every thousand of its operations' keys."""
     part = COLUMNS.index("Part")
     operations: dict[tuple[str, ...], dict[Key, int]] = {}
@@ -102,18 +117,19 @@ def groups_of(rows: list[Any]) -> list[Group]:
         pairs = zip(map(bytes.fromhex, keys), map(int, times), strict=True)
         operations.setdefault(names, {}).update(pairs)
         described[names] = values
-    groups = [_group(described[names], operations[names]) for names in described]
+    groups = [_group(described[names], operations[names], traces_of) for names in described]
     groups.sort(key=lambda group: (group.first_event, group.key))
     return groups
 
 
-def _group(values: dict[str, str], operations: dict[Key, int]) -> Group:
+def _group(values: dict[str, str], operations: dict[Key, int], traces_of: TracesOf) -> Group:
     def shown(column: str, limit: int) -> list[str]:
         return [str(value) for value in orjson.loads(values[column])[:limit]]
 
     name, identity = values["ServicePrincipalName"], values["ServicePrincipalId"]
+    key = GroupKey(fold(identity), fold(name), fold(values["ResourceGroup"]))
     return Group(
-        key=GroupKey(fold(identity), fold(name), fold(values["ResourceGroup"])),
+        key=key,
         service_principal_name=name,
         service_principal_id=identity,
         resource_group=values["ResourceGroup"],
@@ -127,13 +143,5 @@ def _group(values: dict[str, str], operations: dict[Key, int]) -> Group:
         first_event=parse(values["FirstEvent"]),
         last_event=parse(values["LastEvent"]),
         operations_at=operations,
-        traces=lambda: _outline(values),
-    )
-
-
-def _outline(values: dict[str, str]) -> Traces:
-    """Return what the columns of a group say of its acts."""
-    names = [str(value) for value in orjson.loads(values["Operations"])]
-    return Traces(
-        [Act(name, 1, []) for name in names], HOUR, services(orjson.loads(values["Resources"]))
+        traces=lambda: traces_of(key),
     )

@@ -157,7 +157,9 @@ class WorkspaceSource:
     def _correlated(self, asking: Asking, buckets: range, known: Survey) -> Correlated:
         """Let the cluster correlate some buckets."""
         try:
-            groups, sign_ins, size = correlated(self._workspace, asking, buckets, known.allowlist)
+            groups, sign_ins, size = correlated(
+                self._workspace, asking, buckets, known.allowlist, known.rows()
+            )
         except CutShort as error:
             if len(buckets) > 1:
                 raise

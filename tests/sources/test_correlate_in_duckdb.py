@@ -1,4 +1,4 @@
-"""The two engines agree: correlate.kql in DuckDB finds what the rule finds here.
+"""The two engines agree: correlate.kql and traces.kql in DuckDB find what the rule finds here.
 
 A query takes a while to plan, so a log is made of several generated windows whose identities are
 kept apart by a number before each; blank ones stay blank.
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -17,13 +16,11 @@ from hypothesis import strategies as st
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection, Group, detect
 from detection.rule.ledger import hashed
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs
+from detection.rule.rows import Logs
 from detection.rule.select import RuleSettings
 from detection.rule.terms import is_blank
 from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
-from detection.sources.cluster import COLUMNS, groups_of
-from detection.sources.decoding import decode_table
 from detection.window import Mode, Window
 from tests import kusto
 from tests.strategies import END, HOUR, START, Row, Scenario, operation, scenarios, sign_in, written
@@ -32,7 +29,6 @@ from tests.support import values_of
 EXAMPLES = settings().max_examples
 WINDOW = Window(START, END, Mode.SCHEDULED)
 TOGETHER = 12  # generated windows in one log
-GROUPS = SIGN_IN_TABLE._replace(columns=COLUMNS, required=len(COLUMNS), shared=0, timed=False)
 
 
 @pytest.fixture(scope="module")
@@ -44,25 +40,21 @@ def database() -> Any:
 def in_cluster(
     database: Any, logs: Logs, rule: RuleSettings, buckets: range = range(BUCKETS)
 ) -> list[Group]:
-    """Return what the query comes to, read as an answer is."""
-    for shape, rows in ((SIGN_IN_TABLE, logs.sign_ins), (OPERATION_TABLE, logs.operations)):
-        kusto.fill(database, shape.name, [[*row, None] for row in rows])
+    """Return what the queries come to, read as answers are."""
     allowlist = Allowlist.of(logs.allowlist)
     addresses = {row[5].strip() for row in logs.sign_ins}
     excluded = tuple(sorted(filter(allowlist.covers, addresses)))
-    text = Asking(WINDOW, END, rule).correlate(buckets, excluded)
-    body = orjson.dumps(kusto.as_response(kusto.ask(database, text)))
-    return groups_of(decode_table(body, GROUPS, "the cluster").rows)
+    return kusto.correlated(database, logs, Asking(WINDOW, END, rule), buckets, excluded)
 
 
 def comparable(group: Group) -> dict[str, Any]:
     """Return all that is known of a group, with the operations as the ledger names them."""
     operations = [(hashed(key), time) for key, time in group.operations_at.items()]
-    return values_of(group) | {"operations_at": operations}
+    return values_of(group) | {"operations_at": operations, "traces": group.traces()}
 
 
 def assert_agreement(database: Any, logs: Logs, rule: RuleSettings) -> Detection:
-    """Compare every column, the order of groups and of operations, and their keys and times."""
+    """Compare every column, the order of groups and of operations, their keys, times and traces."""
     here = detect(logs, START, END, rule)
     there = in_cluster(database, logs, rule)
     assert list(map(comparable, there)) == list(map(comparable, here.groups))
@@ -140,6 +132,48 @@ def test_many_operations_are_all_named(database: Any) -> None:
     logs = Scenario([sign_in()], operations, [], HOUR, ("Success",)).logs()
     found = assert_agreement(database, logs, RuleSettings())
     assert len(found.groups[0].operations_at) == 2500
+
+
+@pytest.mark.parametrize("names", [1, 3, 10, 12])
+def test_the_earliest_of_each_name_are_shown(database: Any, names: int) -> None:
+    """Of one name or of many, repeated, spelt in two ways and tied, the same pairs are kept."""
+    operations = [
+        operation(
+            TimeGenerated=written(START + HOUR + n * 7 % 120),
+            OperationNameValue=f"Provider/kind{n % names}/{('write', 'WRITE')[n % 5 == 0]}",
+            EventDataId=f"o{n % 190}",
+            CorrelationId=f"c{n}",
+            CallerIpAddress=f"198.51.100.{n % 3}",
+        )
+        for n in range(240)
+    ]
+    sign_ins = [
+        sign_in(
+            TimeGenerated=written(START + HOUR + n * 11 % 100),
+            Id=f"s{n}",
+            ResourceDisplayName=("Azure Key Vault", "x-blob", "Storage")[n % 3 if n > 8 else 0],
+        )
+        for n in range(24)
+    ]
+    logs = Scenario(sign_ins, operations, [], HOUR, ("Success",)).logs()
+    (group,) = assert_agreement(database, logs, RuleSettings()).groups
+    shown = [len(act.pairs) for act in group.traces().acts]
+    assert shown == [max(11 - names, 1)] * names
+    assert group.traces().services == {"Key Vault", "Storage"}
+
+
+def test_services_are_told_from_all_resources(database: Any) -> None:
+    """A service that only the seventh resource tells counts as well, though five are shown."""
+    names = [*(f"Azure Key Vault {n}" for n in range(6)), "Blob"]
+    sign_ins = [
+        sign_in(TimeGenerated=written(START + n + 1), Id=f"s{n}", ResourceDisplayName=name)
+        for n, name in enumerate(names)
+    ]
+    operations = [operation(TimeGenerated=written(START + HOUR // 2))]
+    logs = Scenario(sign_ins, operations, [], HOUR, ("Success",)).logs()
+    (group,) = assert_agreement(database, logs, RuleSettings()).groups
+    assert "Blob" not in group.resources
+    assert group.traces().services == {"Key Vault", "Storage"}
 
 
 @pytest.mark.parametrize("entry", ["10.0.0.1 - 10.0.0.9", "10.0.0.0/8", "2001:db8::/32", "x"])

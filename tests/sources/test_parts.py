@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from detection.errors import SourceError
 from detection.job import Invocation, Outcome, run
+from detection.rule.correlate import Group
 from detection.rule.rows import IDENTITY, Logs
 from detection.rule.select import RuleSettings
 from detection.rule.terms import fold
@@ -20,8 +22,10 @@ from detection.sources import Correlated
 from detection.sources.buckets import BUCKETS, cut, halves
 from detection.sources.cluster import COLUMNS
 from detection.sources.loganalytics import Limits
+from detection.sources.tracing import COLUMNS as TRACED
 from detection.sources.workspace import WorkspaceSource
 from detection.state import Unsaved
+from detection.state.folder import FolderStore
 from detection.window import Mode, Window
 from tests.kusto import bucket_of
 from tests.standins.log_analytics import (
@@ -31,14 +35,16 @@ from tests.standins.log_analytics import (
     Reply,
     Rows,
     client_for,
+    semantic,
 )
-from tests.support import ALLOWLIST, NOW, OPERATIONS, SIGN_INS, Collected
+from tests.support import ALLOWLIST, NOW, OPERATIONS, SIGN_INS, Collected, response
 
 TEN = parse(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
 SPELLINGS = (str, str.upper, str.title)
 HERE, THERE = math.inf, -1
 WHOLE = Limits(here=HERE)
+GONE = semantic("SEM0100", f"Failed to resolve table or column expression named '{SIGN_INS}'")
 DIFFERENT = ("BytesRead", "DurationMs", "SignInsRead", "OperationsRead")
 
 
@@ -114,6 +120,17 @@ def job(service: LogAnalyticsService, limits: Limits) -> tuple[Outcome, dict[str
         outcome = run(source, Collected(), Unsaved(), Invocation(WORKSPACE, TEN))
     (record,) = outcome.records
     return outcome, {name: value for name, value in record.items() if name not in DIFFERENT}
+
+
+def correlated(part: Logs | Correlated) -> list[Group]:
+    """Return the groups of a part that was correlated in the workspace."""
+    assert isinstance(part, Correlated)
+    return part.detection.groups
+
+
+def traced(rows: Sequence[Sequence[object]]) -> bytes:
+    """Return these rows as an answer about traces."""
+    return json.dumps(response(TRACED, rows)).encode()
 
 
 def read(service: LogAnalyticsService, limits: Limits) -> list[Logs]:
@@ -227,6 +244,98 @@ def test_the_cluster_says_when_one_identity_is_too_much() -> None:
         outcome, record = job(service, Limits(here=THERE))
     assert record["Status"] == "Failure"
     assert "CORRELATE_IN to python" in outcome.failures[0]
+
+
+def test_traces_are_asked_for_once_a_part_with_something_new(
+    service: LogAnalyticsService, tmp_path: Path
+) -> None:
+    """One more query for a part with findings, and none where all was reported before."""
+    with source_of(service, Limits(here=THERE)) as source:
+        store = FolderStore(tmp_path)
+        first = run(source, Collected(), store, Invocation(WORKSPACE, TEN))
+        assert len(first.findings) == 180
+        assert len(service.called("correlate")) == len(service.called("traces")) == 1
+        again = run(source, Collected(), store, Invocation(WORKSPACE, TEN + MINUTE))
+    assert again.findings == []
+    assert len(service.called("correlate")) == 2
+    assert len(service.called("traces")) == 1
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_traces_that_are_cut_are_asked_for_in_halves(
+    says_so: bool, service: LogAnalyticsService
+) -> None:
+    """Where the pairs to show are more than an answer holds, every finding has all of its own."""
+    whole, record = job(service, WHOLE)
+    with source_of(service, Limits(here=THERE)) as source:
+        groups = [g for part in source.parts(WINDOW, TEN) for g in correlated(part)]
+        service.row_limit, service.says_when_cut = 200, says_so
+    assert len(groups) == 180  # which one answer holds, but not their pairs
+    parted, same = job(service, Limits(here=THERE, rows=200))
+    assert parted.findings == whole.findings
+    assert same == record
+    assert len(service.called("correlate")) == 2
+    assert len(service.called("traces")) >= 3
+
+
+UNREADABLE = {
+    "cut": ([Reply(error=TOO_MANY)] * 40, "it is more than an answer holds"),
+    "refused": ([Reply(403, b"{}")], "may not be read"),
+    "broken": ([Reply(500, b"{}")] * 2, "Log Analytics failed"),
+    "missing": ([Reply(400, json.dumps(GONE).encode())], "Failed to resolve table"),
+    "nonsense": ([Reply(200, traced([["x"] * len(TRACED)]))], "did not find the group again"),
+    "unreadable": (
+        [Reply(200, traced([["identity-\u212a-0", "app", "rg-0", *["x"] * 11]]))],
+        "what the cluster shows of a group cannot be read",
+    ),
+    "empty": ([Reply(200, traced([]))], "did not find the group again"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_finding_is_reported_without_traces_that_cannot_be_read(case: str) -> None:
+    """Whatever becomes of the query, the finding is there with its columns, and a warning."""
+    replies, problem = UNREADABLE[case]
+    with LogAnalyticsService(logs_of(1, 1)) as service:
+        whole, _ = job(service, WHOLE)
+        service.script("traces", *replies)
+        outcome, record = job(service, Limits(here=THERE))
+    assert record["Status"] == "Warning"
+    assert "Evidence could not be read, and scores may be too low: " in record["Reason"]
+    assert problem in record["Reason"]
+    assert outcome.failures == []
+    (finding,), (known,) = outcome.findings, whole.findings
+    assert finding["Evidence"] == []
+    assert 0 < finding["RiskScore"] <= known["RiskScore"]
+    made_of_traces = {"Evidence", "RiskScore", "RiskReasons", "SuggestedSeverity"}
+    assert {**finding, **dict.fromkeys(made_of_traces)} == {
+        **known,
+        **dict.fromkeys(made_of_traces),
+    }
+
+
+def test_one_identity_whose_traces_are_too_many_leaves_the_others_theirs() -> None:
+    """Only what a single bucket's cut answer lacks is missing, and nothing is asked twice."""
+    tables, many = logs_of(5, 1), logs_of(1, 30)
+    for row in many[SIGN_INS]:
+        tables[SIGN_INS].append(row | {"ServicePrincipalId": "many"})
+    for number, row in enumerate(many[OPERATIONS]):
+        tables[OPERATIONS].append(
+            row | {"Caller": "many", "OperationNameValue": f"a/kind{number}/write"}
+        )
+    with LogAnalyticsService(tables) as service:
+        whole, _ = job(service, WHOLE)
+        service.row_limit = 15
+        outcome, record = job(service, Limits(here=THERE, rows=15))
+        asked = [call.query for call in service.called("traces")]
+    assert "it is more than an answer holds" in record["Reason"]
+    assert len(asked) == len(set(asked))
+    for finding, known in zip(outcome.findings, whole.findings, strict=True):
+        if finding["ServicePrincipalId"] == "many":
+            assert finding["Evidence"] == []
+        else:
+            assert finding == known
+    assert sum(finding["Evidence"] == [] for finding in outcome.findings) == 4
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE,
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import HOUR, SECOND, parse
 from detection.schema import FINDINGS_TABLE, Finding, columns
-from detection.sources import cluster, survey
+from detection.sources import cluster, survey, tracing
 from detection.sources.asking import Asking
 from detection.sources.queries import FOLDER, Query, Value, query
 from detection.sources.workspace_background import HISTORY_TABLE
@@ -84,6 +84,10 @@ CORRELATED = {
     **dict.fromkeys(("DataPlaneAccesses", "MgmtPlaneOps", "DistinctSignIns", "Part"), "long"),
     **dict.fromkeys(("FirstEvent", "LastEvent"), "datetime"),
 }
+TRACED = {
+    **dict.fromkeys(("Soonest", "Number", "Place", "SignedIn", "Operated"), "long"),
+    "Services": "dynamic",
+}
 
 # What is put together of several files: the question, and the columns that the reader expects.
 ASKING = Asking(WINDOW, NOW, RuleSettings(HOUR, ("Success", 'a "quoted" one')))
@@ -107,6 +111,10 @@ ASKED: dict[str, tuple[Query, list[Column]]] = {
     "correlate": (
         ASKING.correlate(BOTH, ADDRESSES),
         [column(name, CORRELATED.get(name, "dynamic")) for name in cluster.COLUMNS],
+    ),
+    "traces": (
+        ASKING.traces(BOTH, ADDRESSES),
+        [column(name, TRACED.get(name, "string")) for name in tracing.COLUMNS],
     ),
 }
 
@@ -181,9 +189,8 @@ def expected() -> list[dict[str, Any]]:
 
 def test_every_query_has_a_sample() -> None:
     """No query file is left out of these tests."""
-    named = (
-        {name for name, _ in SAMPLES} | set(map(str.strip, ASKED)) | {"functions"}
-    )  # which all others hold
+    fragments = {"functions", "sweep"}  # which others hold
+    named = {name for name, _ in SAMPLES} | set(map(str.strip, ASKED)) | fragments
     assert {path.stem for path in FOLDER.glob("*.kql")} == named
 
 

@@ -42,6 +42,7 @@ LIMITED = {
     "sign_ins",
     "operations",
     "correlate",
+    "traces",
     "recording",
 }  # the kinds whose rows a test may limit
 BEGINNINGS = {
@@ -175,7 +176,8 @@ class LogAnalyticsService:
             "count_sign_ins": _count_sign_ins,
             "count_operations": _count_operations,
             "addresses": _addresses,
-            "correlate": _correlate,
+            "correlate": _in_duckdb,
+            "traces": _in_duckdb,
             "history": _history,
             "actions": _actions,
         }
@@ -404,7 +406,7 @@ def _addresses(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     return response(["Address", "Matched"], [list(item) for item in counts.items()])
 
 
-def _correlate(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
+def _in_duckdb(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     """Run the query, as it is, on the rows."""
     connection = kusto.database()
     for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
