@@ -21,7 +21,7 @@ from detection.rule.rows import (
     Operation,
     SignIn,
 )
-from detection.rule.select import resource_ids
+from detection.rule.select import resource_id
 from detection.rule.terms import fold, has_any
 
 PAIRS_KEPT = 10  # of a group that has one operation name; of more names fewer each
@@ -109,7 +109,7 @@ def _pair(sign_in: SignIn, row: Operation) -> Pair:
         sign_in[RESOURCE],
         row[TIME],
         row[OPERATION],
-        next(resource_ids([row])),
+        resource_id(row),
         row[CALLER_ADDRESS],
         row[OPERATION_CORRELATION],
     )

@@ -43,23 +43,28 @@ def query(name: str, **values: Value) -> Query:
     Query itself. Raises ValueError for a value that is none of these or cannot be written safely,
     for an unknown query, and for values that are not its placeholders.
     """
-    parts = _parts(name)
-    wanted = set(parts[1::2])
-    if wanted != set(values):
+    parts, wanted = _parts(name)
+    if values.keys() != wanted:
         raise ValueError(f"{name}.kql takes {sorted(wanted)}, not {sorted(values)}")
     literals = {key: _literal(value) for key, value in values.items()}
     filled = list(parts)
-    filled[1::2] = [literals[key] for key in parts[1::2]]
+    filled[1::2] = map(literals.__getitem__, parts[1::2])
     return Query("".join(filled))
 
 
+def literal(value: Value) -> Query:
+    """Write a value that goes into several queries; raises ValueError as query() does."""
+    return Query(_literal(value))
+
+
 @cache
-def _parts(name: str) -> tuple[str, ...]:
-    """Return a query in parts: text and the names of placeholders, in turn."""
+def _parts(name: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return a query in parts, text and the names of placeholders in turn, and the names."""
     path = FOLDER / f"{name}.kql"
     if not TABLE.fullmatch(name) or not path.is_file():
         raise ValueError(f"{name!r:.60} is no query")
-    return tuple(PLACEHOLDER.split(path.read_text("utf-8")))
+    parts = tuple(PLACEHOLDER.split(path.read_text("utf-8")))
+    return parts, frozenset(parts[1::2])
 
 
 def _literal(value: object) -> str:
