@@ -88,19 +88,20 @@ def _standing(operation: str) -> tuple[tuple[int, bool], str]:
 
 
 def _pair(pair: Pair) -> Item:
-    kind = kind_of(pair.operation)
+    signed_in, resource, operated, operation, target, caller_address, correlation_id = pair
+    kind = kind_of(operation)
     return {
         "Kind": PAIR,
-        "SignInTime": text_of(pair.signed_in),
-        "Resource": pair.resource,
-        "OperationTime": text_of(pair.operated),
-        "MinutesBetween": round((pair.operated - pair.signed_in) / MINUTE, 2),
-        "Operation": pair.operation,
+        "SignInTime": text_of(signed_in),
+        "Resource": resource,
+        "OperationTime": text_of(operated),
+        "MinutesBetween": round((operated - signed_in) / MINUTE, 2),
+        "Operation": operation,
         "OperationClass": kind.name,
         "Technique": kind.technique,
-        "ResourceId": pair.resource_id,
-        "CallerIpAddress": pair.caller_address,
-        "CorrelationId": pair.correlation_id,
+        "ResourceId": target,
+        "CallerIpAddress": caller_address,
+        "CorrelationId": correlation_id,
     }
 
 

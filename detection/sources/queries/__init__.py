@@ -46,9 +46,8 @@ def query(name: str, **values: Value) -> Query:
     parts, wanted = _parts(name)
     if values.keys() != wanted:
         raise ValueError(f"{name}.kql takes {sorted(wanted)}, not {sorted(values)}")
-    literals = {key: _literal(value) for key, value in values.items()}
     filled = list(parts)
-    filled[1::2] = map(literals.__getitem__, parts[1::2])
+    filled[1::2] = [_literal(values[key]) for key in parts[1::2]]
     return Query("".join(filled))
 
 
@@ -69,6 +68,8 @@ def _parts(name: str) -> tuple[tuple[str, ...], frozenset[str]]:
 
 def _literal(value: object) -> str:
     """Write a value in KQL; raises ValueError if it cannot be."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _moment(value)
     # A Query is a str too, and a TableShape a tuple, so they come first.
     if isinstance(value, Query):
         return value.rstrip()
@@ -80,16 +81,14 @@ def _literal(value: object) -> str:
         return ", ".join(map(_text, value))
     if isinstance(value, str):
         return f'"{_checked(IDENTIFIER, value)}"'
-    return _number(value)
+    return _extent(value)
 
 
-def _number(value: object) -> str:
+def _extent(value: object) -> str:
     if isinstance(value, range):
         return f"({value.start} .. {value.stop - 1})"
     if isinstance(value, Duration):
         return f"{value.ticks}tick"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return _moment(value)
     raise ValueError(f"{value!r:.60} cannot be put into a query")
 
 
