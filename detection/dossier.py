@@ -2,16 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from typing import NamedTuple
 
 from detection.rule.correlate import Group
-from detection.rule.evidence import Item, entities, evidence
+from detection.rule.evidence import Item, corroborations, entities, evidence
 from detection.rule.history import History
 from detection.rule.rows import IDENTITY, OPERATION, Operation
 from detection.rule.score import Context, Novelty, Score, is_public, score
 from detection.rule.terms import fold
 from detection.rule.traces import Traces
-from detection.sources.queries import Value, query
+from detection.sources.queries import literal, query
 
 # The three queries of the runbook: what each answers, its file and what is put into it.
 QUESTIONS = {
@@ -60,12 +61,12 @@ class Dossiers:
             resource_groups=len(reach.resource_groups),
             subscriptions=max(len(reach.subscriptions), 1),
             addresses=reach.own_addresses(group),
-            actions=sorted({fold(row[OPERATION]) for row in reach.actions}),
+            actions=reach.action_names,
             novelty=self._novelty(group),
         )
         return Dossier(
             score(traces, context),
-            evidence(traces.acts, reach.actions),
+            evidence(traces.acts, reach.corroborations),
             entities(group.service_principal_id, group.affected_resources, group.caller_addresses),
             _investigate(group),
         )
@@ -95,6 +96,16 @@ class _Reach:
             if self._called_for.setdefault(address, resource_group) != resource_group:
                 self._called_for[address] = None
 
+    @cached_property
+    def action_names(self) -> tuple[str, ...]:
+        """The names of its actions, each once."""
+        return tuple(sorted({fold(row[OPERATION]) for row in self.actions}))
+
+    @cached_property
+    def corroborations(self) -> list[Item]:
+        """What its actions add to the evidence of each of its findings."""
+        return corroborations(self.actions)
+
     def own_addresses(self, group: Group) -> list[str]:
         """Return the public addresses that called for this resource group and no other."""
         return [
@@ -106,12 +117,12 @@ class _Reach:
 
 def _investigate(group: Group) -> list[dict[str, str]]:
     """Return the queries; an identity that cannot be written into one has none."""
-    values: dict[str, Value] = {
-        "identity": (group.service_principal_id,),
-        "start": group.first_event,
-        "end": group.last_event,
-    }
     try:
+        values = {
+            "identity": literal((group.service_principal_id,)),
+            "start": literal(group.first_event),
+            "end": literal(group.last_event),
+        }
         return [
             {"Title": title, "Query": query(name, **{key: values[key] for key in needed})}
             for title, (name, needed) in QUESTIONS.items()

@@ -2,16 +2,19 @@
 
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 
 from detection.analysis import Analysis
 from detection.dossier import Dossier
 from detection.remarks import remarks
+from detection.rule.classes import DIFFERENT
 from detection.rule.ledger import Emission
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
     SIGN_IN_TABLE,
 )
+from detection.rule.score import Reason
 from detection.rule.ticks import text_of
 from detection.schema import (
     RULE_NAME,
@@ -58,42 +61,48 @@ class Header:
 def finding(emission: Emission, dossier: Dossier, header: Header) -> Finding:
     """Return the row of ManagedIdentityImpact_CL for a group with something new."""
     group = emission.group
-    return Finding(
-        TimeGenerated=header.generated,
-        FindingId=emission.finding_id,
-        Revision=emission.revision,
-        WorkspaceId=header.workspace_id,
-        RuleName=RULE_NAME,
-        RuleVersion=RULE_VERSION,
-        Severity=SEVERITY,
-        Tactics=list(TACTICS),
-        Techniques=list(TECHNIQUES),
-        ServicePrincipalName=group.service_principal_name,
-        ServicePrincipalId=group.service_principal_id,
-        ResourceGroup=group.resource_group,
-        DataPlaneAccesses=group.pairs,
-        MgmtPlaneOps=group.pairs,
-        DistinctSignIns=group.distinct_sign_ins,
-        DistinctOperations=len(group.operations_at),
-        NewOperations=emission.new_operations,
-        Resources=group.resources,
-        Operations=group.operations,
-        AffectedResources=group.affected_resources,
-        SubscriptionIds=group.subscription_ids,
-        CallerIpAddresses=group.caller_addresses,
-        RiskScore=dossier.score.points,
-        RiskReasons=[{"Points": n, "Reason": text} for n, text in dossier.score.reasons],
-        SuggestedSeverity=dossier.score.severity,
-        Evidence=dossier.evidence,
-        Entities=dossier.entities,
-        Investigate=dossier.investigate,
-        FirstEvent=text_of(group.first_event),
-        LastEvent=text_of(group.last_event),
-        WindowStart=header.window_start,
-        WindowEnd=header.window_end,
-        RunId=header.run_id,
-        Shortened=False,
-    )
+    return {
+        "TimeGenerated": header.generated,
+        "FindingId": emission.finding_id,
+        "Revision": emission.revision,
+        "WorkspaceId": header.workspace_id,
+        "RuleName": RULE_NAME,
+        "RuleVersion": RULE_VERSION,
+        "Severity": SEVERITY,
+        "Tactics": list(TACTICS),
+        "Techniques": list(TECHNIQUES),
+        "ServicePrincipalName": group.service_principal_name,
+        "ServicePrincipalId": group.service_principal_id,
+        "ResourceGroup": group.resource_group,
+        "DataPlaneAccesses": group.pairs,
+        "MgmtPlaneOps": group.pairs,
+        "DistinctSignIns": group.distinct_sign_ins,
+        "DistinctOperations": len(group.operations_at),
+        "NewOperations": emission.new_operations,
+        "Resources": group.resources,
+        "Operations": group.operations,
+        "AffectedResources": group.affected_resources,
+        "SubscriptionIds": group.subscription_ids,
+        "CallerIpAddresses": group.caller_addresses,
+        "RiskScore": dossier.score.points,
+        "RiskReasons": list(map(_risk_reason, dossier.score.reasons)),
+        "SuggestedSeverity": dossier.score.severity,
+        "Evidence": dossier.evidence,
+        "Entities": dossier.entities,
+        "Investigate": dossier.investigate,
+        "FirstEvent": text_of(group.first_event),
+        "LastEvent": text_of(group.last_event),
+        "WindowStart": header.window_start,
+        "WindowEnd": header.window_end,
+        "RunId": header.run_id,
+        "Shortened": False,
+    }
+
+
+@lru_cache(DIFFERENT)
+def _risk_reason(reason: Reason) -> dict[str, object]:
+    """Write a reason; findings share what they say alike, as nothing changes a row."""
+    return {"Points": reason.points, "Reason": reason.sentence}
 
 
 def run_record(

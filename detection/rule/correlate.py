@@ -164,6 +164,7 @@ def _summarise(key: GroupKey, signed_in: Accesses, reached: list[Reached]) -> Gr
     ranges = merge_ranges(lows, highs)
     first = signed_in.rows[lows[0]]
     keys = operation_keys(rows)
+    resources = signed_in.resources(ranges, RESOURCES_SHOWN)
     return Group(
         key=key,
         service_principal_name=first[NAME],
@@ -171,7 +172,7 @@ def _summarise(key: GroupKey, signed_in: Accesses, reached: list[Reached]) -> Gr
         resource_group=rows[0][RESOURCE_GROUP],
         pairs=sum(highs) - sum(lows),
         distinct_sign_ins=signed_in.distinct(ranges),
-        resources=signed_in.resources(ranges, RESOURCES_SHOWN),
+        resources=resources,
         operations=first_spellings(map(OPERATION_OF, rows), OPERATIONS_SHOWN),
         affected_resources=first_spellings(resource_ids(rows), AFFECTED_SHOWN),
         subscription_ids=first_spellings(map(SUBSCRIPTION_OF, rows), SUBSCRIPTIONS_SHOWN),
@@ -185,7 +186,9 @@ def _summarise(key: GroupKey, signed_in: Accesses, reached: list[Reached]) -> Gr
             rows,
             keys,
             [signed_in.rows[high - 1] for high in highs],
-            signed_in.resources(ranges, len(signed_in.rows)),
+            resources
+            if len(resources) < RESOURCES_SHOWN
+            else signed_in.resources(ranges, len(signed_in.rows)),
         ),
     )
 

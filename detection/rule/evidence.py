@@ -5,11 +5,12 @@ where there are fewer names their further operations fill up. Graver operations 
 equally grave ones deletes, then the earlier.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
-from detection.rule.classes import action_of, is_delete, kind_of
+from detection.rule.classes import DIFFERENT, action_of, is_delete, kind_of
 from detection.rule.rows import (
     CALLER_ADDRESS,
     OPERATION,
@@ -18,7 +19,7 @@ from detection.rule.rows import (
     TIME,
     Operation,
 )
-from detection.rule.select import operation_keys, resource_ids
+from detection.rule.select import operation_keys, resource_id
 from detection.rule.terms import fold, is_blank
 from detection.rule.ticks import MINUTE, text_of
 from detection.rule.traces import Act, Pair
@@ -33,6 +34,8 @@ Item = dict[str, Any]
 def telling(acts: Iterable[Act]) -> list[Pair]:
     """Return the ten most telling pairs, most telling first."""
     acts = list(acts)
+    if sum(len(act.pairs) for act in acts) <= PAIRS_SHOWN:
+        return sorted(chain.from_iterable(act.pairs for act in acts), key=_rank)
     firsts = sorted(chain.from_iterable(act.pairs[:1] for act in acts), key=_rank)[:PAIRS_SHOWN]
     if len(firsts) < PAIRS_SHOWN:
         others = sorted(chain.from_iterable(act.pairs[1:] for act in acts), key=_rank)
@@ -40,12 +43,14 @@ def telling(acts: Iterable[Act]) -> list[Pair]:
     return firsts
 
 
-def evidence(acts: Iterable[Act], actions: Sequence[Operation]) -> list[Item]:
-    """Return the telling pairs and the earliest few of the actions that corroborate them."""
-    return [
-        *map(_pair, telling(acts)),
-        *map(_corroboration, islice(sorted(actions), ACTIONS_SHOWN)),
-    ]
+def evidence(acts: Iterable[Act], corroborations: Iterable[Item]) -> list[Item]:
+    """Return the telling pairs and what corroborates them."""
+    return [*map(_pair, telling(acts)), *corroborations]
+
+
+def corroborations(actions: Iterable[Operation]) -> list[Item]:
+    """Return the earliest few of an identity's actions, for the evidence of all its findings."""
+    return list(map(_corroboration, islice(sorted(actions), ACTIONS_SHOWN)))
 
 
 def corroborating(rows: Iterable[Operation], statuses: Iterable[str]) -> list[Operation]:
@@ -60,34 +65,43 @@ def entities(
     identity: str, resource_ids: Iterable[str], addresses: Iterable[str]
 ) -> list[dict[str, str]]:
     """Return what a finding is about, as Microsoft Sentinel maps entities."""
-    found = [
-        {"Type": "account", "AadUserId": identity},
-        *({"Type": "azure-resource", "ResourceId": i} for i in resource_ids if not is_blank(i)),
-        *({"Type": "ip", "Address": address} for address in addresses if not is_blank(address)),
-    ]
-    return [{"$id": str(number), **entity} for number, entity in enumerate(found, 1)]
+    found = [{"$id": "1", "Type": "account", "AadUserId": identity}]
+    for type_, key, values in (
+        ("azure-resource", "ResourceId", resource_ids),
+        ("ip", "Address", addresses),
+    ):
+        for value in values:
+            if not is_blank(value):
+                found.append({"$id": str(len(found) + 1), "Type": type_, key: value})
+    return found
 
 
-def _rank(pair: Pair) -> tuple[int, bool, int, str, Pair]:
-    operation = pair.operation
-    points = kind_of(operation).points
-    return -points, not is_delete(operation), pair.operated, fold(operation), pair
+def _rank(pair: Pair) -> tuple[tuple[int, bool], int, str, Pair]:
+    gravity, folded = _standing(pair.operation)
+    return gravity, pair.operated, folded, pair
+
+
+@lru_cache(DIFFERENT)
+def _standing(operation: str) -> tuple[tuple[int, bool], str]:
+    """Return what of a pair's rank its operation's name decides."""
+    return (-kind_of(operation).points, not is_delete(operation)), fold(operation)
 
 
 def _pair(pair: Pair) -> Item:
-    kind = kind_of(pair.operation)
+    signed_in, resource, operated, operation, target, caller_address, correlation_id = pair
+    kind = kind_of(operation)
     return {
         "Kind": PAIR,
-        "SignInTime": text_of(pair.signed_in),
-        "Resource": pair.resource,
-        "OperationTime": text_of(pair.operated),
-        "MinutesBetween": round((pair.operated - pair.signed_in) / MINUTE, 2),
-        "Operation": pair.operation,
+        "SignInTime": text_of(signed_in),
+        "Resource": resource,
+        "OperationTime": text_of(operated),
+        "MinutesBetween": round((operated - signed_in) / MINUTE, 2),
+        "Operation": operation,
         "OperationClass": kind.name,
         "Technique": kind.technique,
-        "ResourceId": pair.resource_id,
-        "CallerIpAddress": pair.caller_address,
-        "CorrelationId": pair.correlation_id,
+        "ResourceId": target,
+        "CallerIpAddress": caller_address,
+        "CorrelationId": correlation_id,
     }
 
 
@@ -102,7 +116,7 @@ def _corroboration(row: Operation) -> Item:
         "Operation": row[OPERATION],
         "OperationClass": kind.name if kind else "",
         "Technique": kind.technique if kind else "",
-        "ResourceId": next(resource_ids([row])),
+        "ResourceId": resource_id(row),
         "CallerIpAddress": row[CALLER_ADDRESS],
         "CorrelationId": row[OPERATION_CORRELATION],
     }

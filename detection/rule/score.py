@@ -7,10 +7,11 @@ identity has long been doing lowers a score, and never below nothing.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from detection.rule.allowlist import Allowlist
-from detection.rule.classes import OTHER, ROUTINE, Kind, action_of, is_delete, kind_of
+from detection.rule.classes import DIFFERENT, OTHER, ROUTINE, Kind, action_of, is_delete, kind_of
 from detection.rule.ticks import DAY, MINUTE, SECOND
 from detection.rule.traces import SERVICES, Act, Traces
 
@@ -58,6 +59,9 @@ class Reason(NamedTuple):
     sentence: str
 
 
+_points = itemgetter(0)
+
+
 class Novelty(NamedTuple):
     """What is known of an identity's past: on how many days each class and this resource group.
 
@@ -80,7 +84,7 @@ class Context(NamedTuple):
     resource_groups: int = 1
     subscriptions: int = 1
     addresses: Sequence[str] = ()
-    actions: Sequence[str] = ()
+    actions: tuple[str, ...] = ()
     novelty: Novelty | None = None
 
 
@@ -103,7 +107,7 @@ def score(traces: Traces, context: Context) -> Score:
     if context.novelty is not None:
         reasons += _novelty(_grave(traces.acts), context.novelty, total)
         total = sum(reason.points for reason in reasons)
-    return Score(total, sorted(reasons, key=lambda reason: -reason.points))
+    return Score(total, sorted(reasons, key=_points, reverse=True))
 
 
 @lru_cache(10_000)
@@ -115,36 +119,19 @@ def is_public(address: str) -> bool:
 def _signals(traces: Traces, context: Context) -> Iterator[Reason]:
     """Yield what the window itself says."""
     acts = traces.acts
-    act, kind = max(
-        ((act, kind_of(act.operation)) for act in acts), key=lambda pair: pair[1].points
-    )
-    yield Reason(
-        kind.points,
-        f"The gravest operation {kind.words}: {act.operation} ({kind.name}, {kind.technique})",
-    )
-    deletes = sum(
-        act.number
-        for act in acts
-        if is_delete(act.operation) and kind_of(act.operation).name != ROUTINE
-    )
+    yield max([_nature(act.operation) for act in acts], key=_points)
+    deletes = sum([act.number for act in acts if _destroys(act.operation)])
     if deletes:
-        yield Reason(
-            _at_least(DELETES, deletes), f"{_count(deletes, 'operation')} deleted something"
-        )
-    grave = sorted(_grave(acts))
+        yield _deletes(deletes)
+    grave = sorted(_grave(acts)) if len(acts) > 1 else ()
     if len(grave) > 1:
         yield Reason(
             _at_least(CLASSES, len(grave)),
             f"Its operations are of {len(grave)} grave classes: {', '.join(grave)}",
         )
     groups, subscriptions = context.resource_groups, context.subscriptions
-    spread = _at_least(RESOURCE_GROUPS, groups) + _at_least(SUBSCRIPTIONS, subscriptions)
-    if spread:
-        yield Reason(
-            spread,
-            f"The identity changed {_count(groups, 'resource group')} in "
-            f"{_count(subscriptions, 'subscription')}",
-        )
+    if groups > 1 or subscriptions > 1:
+        yield _spread(groups, subscriptions)
     haste = next((points for most, points in HASTE if traces.soonest <= most), 0)
     if haste:
         yield Reason(haste, f"An operation came {_time(traces.soonest)} after a sign-in")
@@ -156,10 +143,47 @@ def _signals(traces: Traces, context: Context) -> Iterator[Reason]:
             f"The public address {context.addresses[0]} called for no other resource group of "
             "the identity",
         )
-    kinds = [kind for kind in map(action_of, context.actions) if kind is not None]
-    if kinds:
-        words = ", ".join(dict.fromkeys(kind.words for kind in kinds))
-        yield Reason(_at_least(ACTIONS, len(kinds)), f"The identity also {words}")
+    if context.actions:
+        yield from _actions(context.actions)
+
+
+@lru_cache(DIFFERENT)
+def _nature(operation: str) -> Reason:
+    """Return what an operation's name says, if it is the gravest."""
+    kind = kind_of(operation)
+    return Reason(
+        kind.points,
+        f"The gravest operation {kind.words}: {operation} ({kind.name}, {kind.technique})",
+    )
+
+
+@lru_cache(DIFFERENT)
+def _destroys(operation: str) -> bool:
+    return is_delete(operation) and kind_of(operation).name != ROUTINE
+
+
+@lru_cache(DIFFERENT)
+def _deletes(count: int) -> Reason:
+    return Reason(_at_least(DELETES, count), f"{_count(count, 'operation')} deleted something")
+
+
+@lru_cache(DIFFERENT)
+def _spread(groups: int, subscriptions: int) -> Reason:
+    return Reason(
+        _at_least(RESOURCE_GROUPS, groups) + _at_least(SUBSCRIPTIONS, subscriptions),
+        f"The identity changed {_count(groups, 'resource group')} in "
+        f"{_count(subscriptions, 'subscription')}",
+    )
+
+
+@lru_cache(DIFFERENT)
+def _actions(names: tuple[str, ...]) -> tuple[Reason, ...]:
+    """Return what operations outside the rule say, if they say anything."""
+    kinds = [kind for kind in map(action_of, names) if kind is not None]
+    if not kinds:
+        return ()
+    words = ", ".join(dict.fromkeys(kind.words for kind in kinds))
+    return (Reason(_at_least(ACTIONS, len(kinds)), f"The identity also {words}"),)
 
 
 def _novelty(grave: set[str], novelty: Novelty, total: int) -> Iterator[Reason]:

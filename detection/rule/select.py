@@ -146,10 +146,14 @@ def choose_operations(
 
 
 def resource_ids(rows: Iterable[Operation]) -> Iterator[str]:
-    """Yield the operations' resources: `ResourceId`, or where that is blank `_ResourceId` (D4)."""
-    for row in rows:
-        given = row[RESOURCE_ID]
-        yield row[OWN_RESOURCE_ID] if is_blank(given) else given
+    """Return the operations' resources: `ResourceId`, or where that is blank `_ResourceId` (D4)."""
+    return map(resource_id, rows)
+
+
+def resource_id(row: Operation) -> str:
+    """Return one operation's resource, likewise."""
+    given = row[RESOURCE_ID]
+    return row[OWN_RESOURCE_ID] if is_blank(given) else given
 
 
 def operation_keys(rows: Sequence[Operation]) -> list[str]:
@@ -175,7 +179,7 @@ def _operation_key(row: Operation) -> str:
         row[TIME],
         fold(row[IDENTITY]),
         fold(row[OPERATION]),
-        fold(next(resource_ids([row]))),
+        fold(resource_id(row)),
         fold(row[SUBSCRIPTION_ID]),
         row[OPERATION_CORRELATION],
     )

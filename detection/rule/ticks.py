@@ -88,7 +88,8 @@ class Minutes:
 def text_of(ticks: int) -> str:
     """Write a moment as ISO 8601 UTC with all seven fraction digits and `Z`."""
     seconds, fraction = divmod(ticks, SECOND)
-    return f"{_second(seconds)}.{fraction:07d}Z"
+    # A digit before it keeps the fraction's zeros, and costs less than a format that adds them.
+    return f"{_second(seconds)}.{str(fraction + SECOND)[1:]}Z"
 
 
 @lru_cache(maxsize=10_000)  # a window has 7,200

@@ -21,7 +21,7 @@ from detection.rule.rows import (
     Operation,
     SignIn,
 )
-from detection.rule.select import resource_ids
+from detection.rule.select import resource_id
 from detection.rule.terms import fold, has_any
 from detection.rule.ticks import HOUR
 
@@ -118,7 +118,7 @@ def _pair(sign_in: SignIn, row: Operation) -> Pair:
         sign_in[RESOURCE],
         row[TIME],
         row[OPERATION],
-        next(resource_ids([row])),
+        resource_id(row),
         row[CALLER_ADDRESS],
         row[OPERATION_CORRELATION],
     )

@@ -73,8 +73,8 @@ def test_the_arithmetic_is_right() -> None:
     assert "876,000 GB-seconds, $22.78" in text
     assert 730 * 600 * 2 == 876_000
     assert round(876_000 * 0.000026, 2) == 22.78
-    assert "730 x 1 KB + 100 x 4 KB = 1.1 MB" in text
-    assert round((730 + 400) / 1000, 1) == 1.1
+    assert "730 x 1 KB + 100 x 8 KB = 1.5 MB" in text
+    assert round((730 + 800) / 1000, 1) == 1.5
     assert "730 x 2 writes x 100 KB, kept 30 days = 146 MB" in text
     assert 730 * 2 * 100 / 1000 == 146
 

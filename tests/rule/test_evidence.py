@@ -4,7 +4,7 @@ from hypothesis import given
 
 from detection.rule.classes import is_delete, kind_of
 from detection.rule.correlate import detect
-from detection.rule.evidence import PAIRS_SHOWN, entities, evidence, telling
+from detection.rule.evidence import PAIRS_SHOWN, corroborations, entities, evidence, telling
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import HOUR, MINUTE, parse
 from detection.rule.traces import Act, Pair, Traces
@@ -78,7 +78,7 @@ def test_corroboration_follows_the_pairs() -> None:
             for minute in range(7)
         ],
     ).operations
-    items = evidence([made.act(made.ROLE)], actions)
+    items = evidence([made.act(made.ROLE)], corroborations(actions))
     assert [item["Kind"] for item in items] == ["Pair"] + ["Corroboration"] * 5
     assert items[0].keys() == items[1].keys()
     assert items[1]["OperationTime"] < items[2]["OperationTime"]

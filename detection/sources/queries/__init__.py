@@ -43,27 +43,33 @@ def query(name: str, **values: Value) -> Query:
     Query itself. Raises ValueError for a value that is none of these or cannot be written safely,
     for an unknown query, and for values that are not its placeholders.
     """
-    parts = _parts(name)
-    wanted = set(parts[1::2])
-    if wanted != set(values):
+    parts, wanted = _parts(name)
+    if values.keys() != wanted:
         raise ValueError(f"{name}.kql takes {sorted(wanted)}, not {sorted(values)}")
-    literals = {key: _literal(value) for key, value in values.items()}
     filled = list(parts)
-    filled[1::2] = [literals[key] for key in parts[1::2]]
+    filled[1::2] = [_literal(values[key]) for key in parts[1::2]]
     return Query("".join(filled))
 
 
+def literal(value: Value) -> Query:
+    """Write a value that goes into several queries; raises ValueError as query() does."""
+    return Query(_literal(value))
+
+
 @cache
-def _parts(name: str) -> tuple[str, ...]:
-    """Return a query in parts: text and the names of placeholders, in turn."""
+def _parts(name: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return a query in parts, text and the names of placeholders in turn, and the names."""
     path = FOLDER / f"{name}.kql"
     if not TABLE.fullmatch(name) or not path.is_file():
         raise ValueError(f"{name!r:.60} is no query")
-    return tuple(PLACEHOLDER.split(path.read_text("utf-8")))
+    parts = tuple(PLACEHOLDER.split(path.read_text("utf-8")))
+    return parts, frozenset(parts[1::2])
 
 
 def _literal(value: object) -> str:
     """Write a value in KQL; raises ValueError if it cannot be."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _moment(value)
     # A Query is a str too, and a TableShape a tuple, so they come first.
     if isinstance(value, Query):
         return value.rstrip()
@@ -75,16 +81,14 @@ def _literal(value: object) -> str:
         return ", ".join(map(_text, value))
     if isinstance(value, str):
         return f'"{_checked(IDENTIFIER, value)}"'
-    return _number(value)
+    return _extent(value)
 
 
-def _number(value: object) -> str:
+def _extent(value: object) -> str:
     if isinstance(value, range):
         return f"({value.start} .. {value.stop - 1})"
     if isinstance(value, Duration):
         return f"{value.ticks}tick"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return _moment(value)
     raise ValueError(f"{value!r:.60} cannot be put into a query")
 
 
