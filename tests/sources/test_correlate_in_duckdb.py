@@ -162,6 +162,16 @@ def test_the_earliest_of_each_name_are_shown(database: Any, names: int) -> None:
     assert group.traces().services == {"Key Vault", "Storage"}
 
 
+def test_the_shortest_time_is_that_of_any_row(database: Any) -> None:
+    """An operation written again right after a sign-in counts, though its first row is shown."""
+    sign_ins = [sign_in(TimeGenerated=written(START + at), Id=f"s{at}") for at in (1, 900)]
+    operations = [operation(TimeGenerated=written(START + at)) for at in (800, 903)]
+    logs = Scenario(sign_ins, operations, [], HOUR, ("Success",)).logs()
+    (group,) = assert_agreement(database, logs, RuleSettings()).groups
+    assert group.traces().soonest == 3
+    assert [pair.operated for act in group.traces().acts for pair in act.pairs] == [START + 800]
+
+
 def test_services_are_told_from_all_resources(database: Any) -> None:
     """A service that only the seventh resource tells counts as well, though five are shown."""
     names = [*(f"Azure Key Vault {n}" for n in range(6)), "Blob"]
