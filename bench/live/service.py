@@ -11,13 +11,24 @@ from collections.abc import Sequence
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from bench import rows
 from bench.cases import NOW
 from bench.live.logs import CASES, OPERATIONS, SIGN_INS, TABLES, folder_of, parts_of
+from detection.rule.exclusions import EXCLUSIONS_TABLE
+from detection.rule.rows import OPERATION_TABLE
 from detection.sources.queries import FOLDER
 
 KINDS = {path.read_text("utf-8").partition("\n")[0]: path.stem for path in FOLDER.glob("*.kql")}
+# What is answered whatever is asked about.
+ALWAYS: dict[str, tuple[Sequence[str], list[Any]]] = {
+    "allowlist": (["IPOrRange"], [[entry] for entry in rows.ALLOWLIST]),
+    "latest": (["Latest"], [[NOW]]),
+    "arrivals": (["Earliest", "Late", "TooLate"], [[None, 0, 0]]),
+    "exclusions": (EXCLUSIONS_TABLE.columns, []),
+    "actions": ([*OPERATION_TABLE.columns, "IngestionTime"], []),
+}
 
 
 class Workspace:
@@ -32,12 +43,8 @@ class Workspace:
         kind = KINDS[query.partition("\n")[0]]
         if kind.startswith("read_"):
             return self._rows(SIGN_INS if kind == "read_sign_ins" else OPERATIONS, query)
-        if kind == "allowlist":
-            return _response(["IPOrRange"], [[entry] for entry in rows.ALLOWLIST])
-        if kind == "latest":
-            return _response(["Latest"], [[NOW]])
-        if kind == "arrivals":
-            return _response(["Earliest", "Late", "TooLate"], [[None, 0, 0]])
+        if kind in ALWAYS:
+            return _response(*ALWAYS[kind])
         if kind == "count_sign_ins":
             counts = [[bucket, part.rows] for bucket, part in self._parts[SIGN_INS].items()]
             return _response(["Bucket", "Matched"], counts)

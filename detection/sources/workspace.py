@@ -33,7 +33,7 @@ from detection.sources import Arrivals, Correlated
 from detection.sources.asking import Asking
 from detection.sources.buckets import cut, halves
 from detection.sources.cluster import correlated
-from detection.sources.faults import CutShort
+from detection.sources.faults import CutShort, NotThere
 from detection.sources.loganalytics import Limits, LogAnalytics, Sleep
 from detection.sources.queries import query
 from detection.sources.reading import Read, rows_of, whole
@@ -160,6 +160,11 @@ class WorkspaceSource:
             groups, sign_ins, size = correlated(
                 self._workspace, asking, buckets, known.allowlist, known.rows()
             )
+        except NotThere as error:
+            raise SourceError(
+                f"{self._workspace.where(SIGN_IN_TABLE)}: a table went missing while it was read "
+                f"({error}): check the workspace"
+            ) from None
         except CutShort as error:
             if len(buckets) > 1:
                 raise
