@@ -70,7 +70,7 @@ class Workspace:
         return b"".join((head, b'"rows": [', cut, b"]", tail))
 
 
-def _response(columns: list[str], found: Sequence[Sequence[object]]) -> bytes:
+def _response(columns: Sequence[str], found: Sequence[Sequence[object]]) -> bytes:
     described = [{"name": name, "type": "string"} for name in columns]
     table = {"name": "PrimaryResult", "columns": described, "rows": found}
     return json.dumps({"tables": [table]}).encode()
