@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.node import NODE, node_modules
+from tests.node import NODE
+from tests.servers import installed
 
 FOLDER = Path(__file__).parent / "browser"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
@@ -23,10 +24,10 @@ def look(page: Path, views: Sequence[dict[str, object]]) -> list[dict[str, Any]]
 
     Skips where there is no browser: the one from npm is for Linux on x86-64.
     """
-    packages = node_modules(FOLDER)
+    packages = installed(FOLDER)
     bundled = platform.system() == "Linux" and platform.machine() == "x86_64"
-    installed = None if bundled else next(filter(None, map(shutil.which, NAMES)), None)
-    if not bundled and installed is None:
+    own = None if bundled else next(filter(None, map(shutil.which, NAMES)), None)
+    if not bundled and own is None:
         pytest.skip(f"no browser on this machine: install one of {', '.join(NAMES)}")
     script = shutil.copy(FOLDER / "look.mjs", packages.parent)
     unpacked = packages.parent / "browser"
@@ -35,7 +36,7 @@ def look(page: Path, views: Sequence[dict[str, object]]) -> list[dict[str, Any]]
         fcntl.flock(lock, fcntl.LOCK_EX)  # the browser is unpacked once
         result = subprocess.run(
             [NODE, script],
-            input=json.dumps({"page": str(page), "browser": installed, "views": list(views)}),
+            input=json.dumps({"page": str(page), "browser": own, "views": list(views)}),
             # It unpacks itself where TMPDIR says, with the libraries that Linux may not have if
             # it takes this for the machine that it is made for.
             env=os.environ
