@@ -90,7 +90,7 @@ def correlated(
         groups = groups_of(answer.table.rows, Tracing(traced, buckets, counts).of)
     except (ValueError, TypeError, KeyError):
         raise _unreadable(workspace) from None
-    sign_ins = Chosen[SignIn](
+    sign_ins: Chosen[SignIn] = Chosen(
         {},
         matched=sum(count for _, count in addresses),
         excluded=sum(count for address, count in addresses if address in covered),

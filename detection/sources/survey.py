@@ -61,7 +61,7 @@ class Survey:
         """Return the part of the operations that pair with nothing: they are only counted."""
         matched = sum(there.strangers_matched for there in self.operations.values())
         succeeded = sum(there.strangers_succeeded for there in self.operations.values())
-        operations = Chosen[Any]({}, matched=matched, other_success=succeeded)
+        operations: Chosen[Any] = Chosen({}, matched=matched, other_success=succeeded)
         return Correlated(
             self.about, Detection([], Chosen({}, matched=0), operations, self.allowlist)
         )

@@ -173,7 +173,7 @@ class WorkspaceSource:
                 f"than one answer of the cluster can name ({error}): set CORRELATE_IN to python"
             ) from None
         matched, succeeded = known.operations_in(buckets)
-        operations = Chosen[Operation]({}, matched=matched, other_success=succeeded)
+        operations: Chosen[Operation] = Chosen({}, matched=matched, other_success=succeeded)
         return Correlated(
             replace(known.about, bytes_read=size),
             Detection(groups, sign_ins, operations, known.allowlist),
