@@ -52,8 +52,8 @@ def in_duckdb(logs: Logs, window: Window) -> Correlated:
 
 def counted(logs: Logs, found: Detection) -> Correlated:
     """Return a part whose rows stayed where they are."""
-    sign_ins = Chosen[SignIn]({}, matched=found.sign_ins.matched)
-    operations = Chosen[Operation]({}, matched=found.operations.matched)
+    sign_ins: Chosen[SignIn] = Chosen({}, matched=found.sign_ins.matched)
+    operations: Chosen[Operation] = Chosen({}, matched=found.operations.matched)
     detection = Detection(found.groups, sign_ins, operations, found.allowlist)
     return Correlated(replace(logs, sign_ins=[], operations=[]), detection)
 
