@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cached_property
 from math import inf
 from typing import Self
 
@@ -96,8 +97,9 @@ class Azure:
             runs_stream=service.runs_stream,
         )
 
+    @cached_property
     def container(self) -> ContainerClient:
-        """Return a client for what states rest in; its settings must be there."""
+        """What states rest in; its settings must be there."""
         service = self._service
         emulated = service.state_account_url.endswith(EMULATOR)
         client: ContainerClient = ContainerClient(
@@ -110,11 +112,11 @@ class Azure:
 
     def store(self, workspace_id: str) -> BlobStore:
         """Return the store that remembers a workspace's state; its settings must be there."""
-        return BlobStore(container=self.container(), workspace_id=workspace_id)
+        return BlobStore(container=self.container, workspace_id=workspace_id)
 
     def in_turn(self) -> list[str]:
         """Return the workspaces, the one first whose last turn is longest ago."""
-        return longest_waiting(self.container(), self._service.workspace_ids)
+        return longest_waiting(self.container, self._service.workspace_ids)
 
     def connector(self) -> Callable[[str], Parts]:
         """Return a function from a workspace's id to its parts.
@@ -124,12 +126,9 @@ class Azure:
         service = self._service
         writes = bool(service.ingestion_endpoint) and not service.dry_run
         sink: FindingSink = self.sink() if writes else Undelivered()
-        container = self.container() if service.state_account_url else None
 
         def connect(workspace_id: str) -> Parts:
-            store: StateStore = Unsaved()
-            if container is not None:
-                store = BlobStore(container=container, workspace_id=workspace_id)
+            store: StateStore = self.store(workspace_id) if service.state_account_url else Unsaved()
             return Parts(
                 self.source(workspace_id), sink, Unsaved(store) if service.dry_run else store
             )
