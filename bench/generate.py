@@ -11,7 +11,8 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from bench import cases, population, rows
@@ -23,10 +24,7 @@ CHUNK = 20_000
 
 def folder_of(case: Case) -> Path:
     """Return where the case's recorded folder is, or will be once generated."""
-    stamp = hashlib.sha256(repr(case).encode())
-    for source in (__file__, cases.__file__, population.__file__, rows.__file__):
-        stamp.update(Path(source).read_bytes())
-    return DATA / f"{case.name}-{stamp.hexdigest()[:12]}"
+    return stamped(case, __file__, cases.__file__, population.__file__, rows.__file__)
 
 
 def generate(case: Case) -> Path:
@@ -34,18 +32,33 @@ def generate(case: Case) -> Path:
     folder = folder_of(case)
     if folder.exists():
         return folder
-    DATA.mkdir(exist_ok=True)
-    for stale in DATA.glob(f"{case.name}-*"):
-        shutil.rmtree(stale)
-    partial = DATA / f"{folder.name}.{os.getpid()}.partial"
-    partial.mkdir()
     started = time.monotonic()
-    write_tables(case, partial)
-    # A folder appears whole or not at all; one that was interrupted keeps its other name.
-    partial.rename(folder)
+    appear(folder, case, partial(write_tables, case))
     size = sum(file.stat().st_size for file in folder.iterdir())
     _say(f"{case.name}: {size / 1e6:.1f} MB in {time.monotonic() - started:.1f} s\n")
     return folder
+
+
+def stamped(case: Case, *sources: str) -> Path:
+    """Return a case's folder, named so that another case or another source has another."""
+    stamp = hashlib.sha256(repr(case).encode())
+    for source in sources:
+        stamp.update(Path(source).read_bytes())
+    return DATA / f"{case.name}-{stamp.hexdigest()[:12]}"
+
+
+def appear(folder: Path, case: Case, fill: Callable[[Path], None]) -> None:
+    """Fill a case's folder in place of older ones.
+
+    It appears whole or not at all; one that was interrupted keeps its other name.
+    """
+    DATA.mkdir(exist_ok=True)
+    for stale in DATA.glob(f"{case.name}-[0-9a-f]*"):  # not those of a longer name
+        shutil.rmtree(stale)
+    unfinished = DATA / f"{folder.name}.{os.getpid()}.partial"
+    unfinished.mkdir()
+    fill(unfinished)
+    unfinished.rename(folder)
 
 
 def write_tables(case: Case, folder: Path) -> None:

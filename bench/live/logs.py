@@ -3,21 +3,19 @@
 Made once and kept, as the recorded folders are: a folder's name carries a stamp of what made it.
 """
 
-import hashlib
 import json
-import os
 import random
-import shutil
 import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from bench import population, rows
 from bench.cases import Case
-from bench.generate import DATA
+from bench.generate import appear, stamped
 from detection.sources.buckets import BUCKETS
 
 SIGN_INS, OPERATIONS = "AADManagedIdentitySignInLogs", "AzureActivity"
@@ -50,28 +48,22 @@ def bucket_of(identity: str) -> int:
 
 def folder_of(case: Case) -> Path:
     """Return where the case's files are, or will be."""
-    stamp = hashlib.sha256(repr(case).encode())
-    for source in (__file__, population.__file__, rows.__file__):
-        stamp.update(Path(source).read_bytes())
-    return DATA / f"{case.name}-{stamp.hexdigest()[:12]}"
+    return stamped(case, __file__, population.__file__, rows.__file__)
 
 
 def generate(case: Case) -> Path:
     """Return the folder of the case's files, made if it is not there."""
     folder = folder_of(case)
-    if folder.exists():
-        return folder
-    DATA.mkdir(exist_ok=True)
-    for stale in DATA.glob(f"{case.name}-[0-9a-f]*"):
-        shutil.rmtree(stale)
-    partial = DATA / f"{folder.name}.{os.getpid()}.partial"
-    partial.mkdir()
+    if not folder.exists():
+        appear(folder, case, partial(_write_all, case))
+    return folder
+
+
+def _write_all(case: Case, folder: Path) -> None:
     identities = population.populate(case)
     for table in TABLES:
         sys.stderr.write(f"{case.name}: {table}\n")
-        _write(case, table, identities, partial)
-    partial.rename(folder)
-    return folder
+        _write(case, table, identities, folder)
 
 
 def parts_of(folder: Path, table: str) -> dict[int, Part]:
