@@ -30,7 +30,7 @@ OK, WARNING, FAILED = "ok", "warning", "failed"
 STYLES: Final = {OK: "green", WARNING: "yellow", FAILED: "red"}
 
 
-class Finding(NamedTuple):
+class Checked(NamedTuple):
     """How one part is, and what was seen or is to be done."""
 
     part: str
@@ -60,12 +60,12 @@ def check_command(*, verbose: bool) -> int:
     return int(failed)
 
 
-def _all(settings: Settings, service: Service, now: int) -> Iterator[Finding]:
+def _all(settings: Settings, service: Service, now: int) -> Iterator[Checked]:
     """Try one part after another; each is tried whatever became of those before it."""
     from detection.connect import Azure  # noqa: PLC0415 - half a second that --help need not wait
 
     azure = Azure(settings, service)
-    yield Finding("settings", OK, f"{len(service.workspace_ids)} workspaces")
+    yield Checked("settings", OK, f"{len(service.workspace_ids)} workspaces")
     yield _tried("credential", partial(_token, azure, service))
     for workspace_id in service.workspace_ids:
         source = azure.source(workspace_id)
@@ -76,20 +76,20 @@ def _all(settings: Settings, service: Service, now: int) -> Iterator[Finding]:
     if service.ingestion_endpoint:
         yield _tried("ingestion", partial(_ingestion, azure))
     else:
-        yield Finding("ingestion", WARNING, "LOGS_INGESTION_ENDPOINT is not set: nothing is sent")
+        yield Checked("ingestion", WARNING, "LOGS_INGESTION_ENDPOINT is not set: nothing is sent")
     if not service.state_account_url:
-        yield Finding("state", WARNING, "STATE_ACCOUNT_URL is not set: nothing is remembered")
+        yield Checked("state", WARNING, "STATE_ACCOUNT_URL is not set: nothing is remembered")
         return
     for workspace_id in service.workspace_ids:
         probe = azure.store(workspace_id).probe
         yield _tried(f"{workspace_id} state", partial(_done, probe, "can be read and written"))
 
 
-def _tried(part: str, look: Callable[[], tuple[str, str]]) -> Finding:
+def _tried(part: str, look: Callable[[], tuple[str, str]]) -> Checked:
     try:
-        return Finding(part, *look())
+        return Checked(part, *look())
     except DetectionError as error:
-        return Finding(part, FAILED, " ".join(str(error).split()))
+        return Checked(part, FAILED, " ".join(str(error).split()))
 
 
 def _ingestion(azure: "Azure") -> tuple[str, str]:
