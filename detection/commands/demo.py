@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from detection.commands.options import verbose_option
+from detection.commands.options import path_option, verbose_option
 from detection.commands.run import RECORDED_WORKSPACE, examine, report_sink, stdout
 from detection.errors import UsageError
 from detection.job import Invocation
@@ -23,9 +23,8 @@ NOW = "2026-03-14T10:00:00Z"
 
 @click.command("demo")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON Lines.")
-@click.option(
+@path_option(
     "--report",
-    type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write the report to FILE; default: in a new temporary folder.",
 )

@@ -3,6 +3,7 @@
 import sys
 import traceback
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -31,6 +32,8 @@ class Moment(click.ParamType[int]):
         return moment
 
 
+# An option that takes a path; its metavar says whether to a file or a folder.
+path_option = partial(click.option, type=click.Path(path_type=Path))
 now_option = click.option(
     "--now", type=Moment(), metavar="TIME", help="End of the window; default: now."
 )

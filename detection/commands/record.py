@@ -15,6 +15,7 @@ from detection.commands.options import (
     bounds_of,
     from_option,
     now_option,
+    path_option,
     present,
     to_option,
     verbose_option,
@@ -42,9 +43,8 @@ if TYPE_CHECKING:
 
 
 @click.command("record")
-@click.option(
+@path_option(
     "--out",
-    type=click.Path(path_type=Path),
     metavar="DIR",
     required=True,
     help="Write the recorded tables into this folder, which must not hold any.",

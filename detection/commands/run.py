@@ -17,6 +17,7 @@ from detection.commands.options import (
     complain,
     from_option,
     now_option,
+    path_option,
     present,
     to_option,
     verbose_option,
@@ -39,37 +40,32 @@ until_exit: list[object] = []
 
 
 @click.command("run")
-@click.option(
+@path_option(
     "--recorded",
-    type=click.Path(path_type=Path),
     metavar="DIR",
     help="Read the recorded tables in this folder; default: the workspaces in the settings.",
 )
 @now_option
 @from_option
 @to_option
-@click.option(
+@path_option(
     "--state-dir",
-    type=click.Path(path_type=Path),
     metavar="DIR",
     help="Remember here what was reported; without it, nor a setting, everything found is new.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print findings as JSON Lines on stdout.")
-@click.option(
+@path_option(
     "--output",
-    type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write findings to FILE as JSON Lines; added to it where runs remember, else anew.",
 )
-@click.option(
+@path_option(
     "--runs",
-    type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write a record of each window examined to FILE, likewise.",
 )
-@click.option(
+@path_option(
     "--report",
-    type=click.Path(path_type=Path),
     metavar="FILE",
     help="Write a report for people to FILE, an HTML page that needs no network.",
 )
