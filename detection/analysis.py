@@ -5,8 +5,9 @@ warning in the run record.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from detection.dossier import Dossier, Dossiers
 from detection.errors import SourceError
@@ -20,6 +21,8 @@ from detection.rule.select import RuleSettings
 from detection.rule.traces import Traces, outline
 from detection.sources.background import Background
 from detection.window import Mode, Window
+
+Told = Callable[[], Dossier]  # makes it when it is asked for, the same every time
 
 
 @dataclass(slots=True)
@@ -50,13 +53,19 @@ class Analysis:
         self.excluded.update(used)
         return kept
 
-    def dossiers(
+    def tellers(
         self, emissions: list[Emission], groups: Sequence[Group], window: Window
-    ) -> list[Dossier]:
-        """Return what each emission tells, in the light of all groups of its identity."""
+    ) -> list[Told]:
+        """Return what makes each emission's dossier, in the light of all groups of its identity.
+
+        All that has to be read somewhere is read now.
+        """
         history = self._recall(window) if self.settings.novelty and emissions else None
         dossiers = Dossiers(groups, self._actions(emissions, window), history)
-        return [dossiers.of(emission.group, self._traces(emission.group)) for emission in emissions]
+        return [
+            partial(dossiers.of, emission.group, self._traces(emission.group))
+            for emission in emissions
+        ]
 
     def _traces(self, group: Group) -> Traces:
         """Return what is shown of a group; if that cannot be read, what its names tell."""

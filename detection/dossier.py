@@ -12,19 +12,13 @@ from detection.rule.rows import IDENTITY, OPERATION, Operation
 from detection.rule.score import Context, Novelty, Score, is_public, score
 from detection.rule.terms import fold
 from detection.rule.traces import Traces
-from detection.sources.queries import literal, query
+from detection.sources.queries import queries
 
-# The three queries of the runbook: what each answers, its file and what is put into it.
+# The three queries of the runbook: what each answers, and its file.
 QUESTIONS = {
-    "1. What the identity did from a day before to a day after": (
-        "investigate_activity",
-        ("identity", "start", "end"),
-    ),
-    "2. What it read and wrote in vaults and storage": (
-        "investigate_data_plane",
-        ("identity", "start", "end"),
-    ),
-    "3. What else was found of it": ("investigate_findings", ("identity",)),
+    "1. What the identity did from a day before to a day after": "investigate_activity",
+    "2. What it read and wrote in vaults and storage": "investigate_data_plane",
+    "3. What else was found of it": "investigate_findings",
 }
 
 
@@ -118,14 +112,12 @@ class _Reach:
 def _investigate(group: Group) -> list[dict[str, str]]:
     """Return the queries; an identity that cannot be written into one has none."""
     try:
-        values = {
-            "identity": literal((group.service_principal_id,)),
-            "start": literal(group.first_event),
-            "end": literal(group.last_event),
-        }
-        return [
-            {"Title": title, "Query": query(name, **{key: values[key] for key in needed})}
-            for title, (name, needed) in QUESTIONS.items()
-        ]
+        made = queries(
+            QUESTIONS.values(),
+            identity=(group.service_principal_id,),
+            start=group.first_event,
+            end=group.last_event,
+        )
     except ValueError:
         return []
+    return [{"Title": title, "Query": text} for title, text in zip(QUESTIONS, made, strict=True)]

@@ -1,13 +1,13 @@
 """One window read part by part, and what it comes to, before anything of it is written down."""
 
-from collections.abc import Sequence
+from functools import partial
 
 from detection import records
-from detection.analysis import Analysis
-from detection.found import Found
+from detection.analysis import Analysis, Told
+from detection.found import Findings, Found
 from detection.records import Header
 from detection.rule.correlate import detect
-from detection.rule.ledger import Review
+from detection.rule.ledger import Emission, Review
 from detection.rule.rows import Logs
 from detection.schema import Finding
 from detection.sources import Correlated, LogSource
@@ -17,13 +17,16 @@ from detection.window import Window
 
 def examine(
     source: LogSource, window: Window, header: Header, review: Review, analysis: Analysis
-) -> tuple[Tally, Sequence[Finding]]:
+) -> tuple[Tally, Findings]:
     """Read a window and keep of each part no more than what it comes to.
 
     `review` and `analysis` take note of what they see. Raises SourceError.
     """
     tally = Tally()
     found = Found()
+
+    def row(emission: Emission, told: Told) -> Finding:
+        return records.finding(emission, told(), header)
 
     def take(part: Logs | Correlated) -> None:
         if isinstance(part, Correlated):
@@ -32,9 +35,9 @@ def examine(
             logs, detection = part, detect(part, window.start, window.end, analysis.settings)
         emissions = review.of(analysis.keep(detection.groups))
         tally.add(logs, detection, emissions)
-        dossiers = analysis.dossiers(emissions, detection.groups, window)
-        for emission, dossier in zip(emissions, dossiers, strict=True):
-            found.add(emission.group, records.finding(emission, dossier, header))
+        tellers = analysis.tellers(emissions, detection.groups, window)
+        for emission, told in zip(emissions, tellers, strict=True):
+            found.add(emission.group, partial(row, emission, told))
 
     several = False
     for part in source.parts(window, analysis.now):

@@ -1,7 +1,14 @@
-"""The findings of one window, kept small while further parts of it are read."""
+"""The findings of one window, kept small until they are delivered.
+
+A finding's row takes about 8 kB, and a window may have tens of thousands. So none is kept as a row:
+it is written anew whenever it is asked for, from what it was found with, or, once further parts
+of the window are read and that has to make room, from its compressed JSON.
+"""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import itemgetter
 from typing import Any, overload
 
 import orjson
@@ -11,68 +18,61 @@ from detection.schema import Finding
 
 MODEL = 32_768  # bytes that a compressor looks back
 
+Write = Callable[[], Finding]
 
-class Written(Sequence[Finding]):
-    """Findings in compressed JSON, read one at a time: they take a tenth of the room.
 
-    `model` is a finding's JSON, which others resemble: most of each is a reference to it.
+class Findings(Sequence[Finding]):
+    """Findings, earliest first as detect() orders the groups of one part.
+
+    Every access writes the row anew, the same as before.
     """
 
-    def __init__(self, lines: Sequence[bytes], model: bytes) -> None:
-        self._lines = lines
-        self._model = model
+    def __init__(self, writers: Sequence[Write]) -> None:
+        self._writers = writers
 
     def __len__(self) -> int:
-        return len(self._lines)
-
-    def __iter__(self) -> Iterator[Finding]:
-        return (_read(line, self._model) for line in self._lines)
+        return len(self._writers)
 
     @overload
     def __getitem__(self, place: int) -> Finding: ...
     @overload
-    def __getitem__(self, place: slice) -> "Written": ...
+    def __getitem__(self, place: slice) -> "Findings": ...
     def __getitem__(self, place: int | slice) -> Any:
         """Return one of them, or several."""
         if isinstance(place, slice):
-            return Written(self._lines[place], self._model)
-        return _read(self._lines[place], self._model)
-
-
-def _written(row: Finding, model: bytes) -> bytes:
-    packing = zlib.compressobj(1, zdict=model)
-    return packing.compress(orjson.dumps(row)) + packing.flush()
-
-
-def _read(line: bytes, model: bytes) -> Finding:
-    row: Finding = orjson.loads(zlib.decompressobj(zdict=model).decompress(line))
-    return row
+            return Findings(self._writers[place])
+        return self._writers[place]()
 
 
 class Found:
-    """Findings, in the order of their groups in the end."""
+    """Takes the findings of one window, part after part."""
 
     def __init__(self) -> None:
-        self._last: list[tuple[int, GroupKey, Finding]] = []
-        self._written: list[tuple[int, GroupKey, bytes]] = []
+        self._last: list[tuple[int, GroupKey, Write]] = []
+        self._settled: list[tuple[int, GroupKey, Write]] = []
         self._model = b""
 
-    def add(self, group: Group, finding: Finding) -> None:
-        """Keep a finding."""
-        self._last.append((group.first_event, group.key, finding))
+    def add(self, group: Group, write: Write) -> None:
+        """Keep the finding of a group, and all that `write` holds."""
+        self._last.append((group.first_event, group.key, write))
 
     def settle(self) -> None:
-        """Write the findings so far down, before another part is read."""
-        if self._last and not self._model:
-            self._model = orjson.dumps(self._last[0][2])[-MODEL:]
-        for first, key, row in self._last:
-            self._written.append((first, key, _written(row, self._model)))
+        """Compress the findings so far, and let go of what they were found with."""
+        for first, key, write in self._last:
+            body = orjson.dumps(write())
+            # The first is a model: of the others, most is a reference to it.
+            self._model = self._model or body[-MODEL:]
+            packing = zlib.compressobj(1, zdict=self._model)
+            packed = packing.compress(body) + packing.flush()
+            self._settled.append((first, key, partial(_unpacked, packed, self._model)))
         self._last = []
 
-    def in_order(self) -> Sequence[Finding]:
-        """Return all findings, earliest first, as detect() orders the groups of one part."""
-        if not self._written:
-            return [row for *_, row in self._last]
-        self.settle()
-        self._written.sort(key=lambda item: item[:2])
-        return Written([line for *_, line in self._written], self._model)
+    def in_order(self) -> Findings:
+        """Return all of them."""
+        found = sorted(self._settled + self._last, key=itemgetter(0, 1))
+        return Findings([write for *_, write in found])
+
+
+def _unpacked(packed: bytes, model: bytes) -> Finding:
+    row: Finding = orjson.loads(zlib.decompressobj(zdict=model).decompress(packed))
+    return row

@@ -307,7 +307,7 @@ def test_a_window_may_come_in_parts() -> None:
     for _ in range(2):
         assert analysis.keep(groups({})) == []
         (kept,) = analysis.keep(other)
-        assert len(analysis.dossiers([Emission(kept, "f", 1, 1)], other, window)) == 1
+        assert len(analysis.tellers([Emission(kept, "f", 1, 1)], other, window)) == 1
     assert (source.listed, len(source.recalled), len(analysis.warnings)) == (1, 1, 1)
     assert list(analysis.excluded.values()) == [2]
 

@@ -8,7 +8,7 @@ lengths, and everything else about it follows from the ranges reached.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, filterfalse, islice
+from itertools import chain, filterfalse, islice, repeat
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -67,8 +67,8 @@ class Group:
     """One group of clause 5 in one window; times in ticks, texts as first spelt.
 
     `operations_at` maps each distinct operation's key to its latest time, earliest first.
-    `traces` gives what score and evidence are made from; only what is reported is asked for it. It
-    raises SourceError if it has to read them somewhere and cannot.
+    `traces` gives what score and evidence are made from. Only what is reported is asked for it, as
+    some have to be read somewhere; it raises SourceError if they cannot be.
     """
 
     key: GroupKey
@@ -164,7 +164,11 @@ def _summarise(key: GroupKey, signed_in: Accesses, reached: list[Reached]) -> Gr
     ranges = merge_ranges(lows, highs)
     first = signed_in.rows[lows[0]]
     keys = operation_keys(rows)
-    resources = signed_in.resources(ranges, RESOURCES_SHOWN)
+    resources = all_resources = signed_in.resources(ranges, RESOURCES_SHOWN)
+    if len(resources) == RESOURCES_SHOWN:
+        all_resources = signed_in.resources(ranges, len(signed_in.rows))
+    # Now, while the rows are at hand: for all groups at the end they would cost twice as much.
+    told = traces(rows, keys, [signed_in.rows[high - 1] for high in highs], all_resources)
     return Group(
         key=key,
         service_principal_name=first[NAME],
@@ -182,14 +186,7 @@ def _summarise(key: GroupKey, signed_in: Accesses, reached: list[Reached]) -> Gr
         first_event=first[TIME],
         last_event=rows[-1][TIME],
         operations_at=dict(zip(keys, map(TIME_OF, rows), strict=True)),
-        traces=lambda: traces(
-            rows,
-            keys,
-            [signed_in.rows[high - 1] for high in highs],
-            resources
-            if len(resources) < RESOURCES_SHOWN
-            else signed_in.resources(ranges, len(signed_in.rows)),
-        ),
+        traces=lambda: told,
     )
 
 
@@ -198,10 +195,10 @@ def first_spellings(values: Iterable[str], limit: int) -> list[str]:
     remaining = iter(values)
     different = dict.fromkeys(islice(remaining, FIRST_LOOK))
     if len(different) < limit:
-        different.update(dict.fromkeys(remaining))
+        different.update(zip(remaining, repeat(None)))
     shown = list(different)[:limit]
     # Texts that differ when all letters are lowered differ when A-Z are, and nearly all do.
-    if len(set(map(str.lower, shown))) == len(shown):
+    if len(shown) < 2 or len(set(map(str.lower, shown))) == len(shown):
         return shown
     found: dict[str, str] = {}
     for value in chain(different, remaining):

@@ -5,6 +5,7 @@ warning in the run record.
 """
 
 from collections.abc import Collection, Sequence
+from operator import itemgetter
 from typing import Protocol
 
 from detection.rule.classes import action_of
@@ -55,5 +56,6 @@ class NoBackground:
 
 def telling_actions(rows: Sequence[Operation], identities: Collection[str]) -> list[Operation]:
     """Return the rows of these identities (folded) whose operations say more about them."""
-    telling = {name for name in {row[OPERATION] for row in rows} if action_of(name) is not None}
+    names = set(map(itemgetter(OPERATION), rows))
+    telling = {name for name in names if action_of(name) is not None}
     return [row for row in rows if row[OPERATION] in telling and fold(row[IDENTITY]) in identities]

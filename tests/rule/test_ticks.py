@@ -145,3 +145,27 @@ def test_texts_that_only_look_right_side_by_side_are_refused(tails: tuple[str, .
     with pytest.raises(ValueError, match=REFUSED) as caught:
         Minutes().parse_column([f"2026-03-02T10:00:00.{tail}" for tail in tails])
     assert caught.value.args[0] == 0
+
+
+@given(
+    st.lists(st.builds(text_of, st.integers(START, START + 30_000_000)), min_size=2, max_size=4),
+    st.lists(st.tuples(st.integers(0, 120), st.integers(0, 120)), max_size=3),
+    st.sampled_from(("", "0", ":", "Z", "\n", "9")),
+)
+def test_a_character_out_of_place_is_noticed(
+    values: list[str], moves: list[tuple[int, int]], added: str
+) -> None:
+    """A column in which characters have moved, also to another row, is read as its rows are."""
+    for source, target in moves:
+        row, other = source % len(values), target % len(values)
+        at = source % len(values[row])
+        moved, values[row] = values[row][at], values[row][:at] + values[row][at + 1 :]
+        at = target % (len(values[other]) + 1)
+        values[other] = values[other][:at] + moved + added + values[other][at:]
+    try:
+        expected = [parse(value) for value in values]
+    except ValueError:
+        with pytest.raises(ValueError, match=REFUSED):
+            Minutes().parse_column(values)
+    else:
+        assert Minutes().parse_column(values) == expected

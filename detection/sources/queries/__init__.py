@@ -5,10 +5,11 @@ so no value can become part of the query's own text.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from detection.rule.rows import TableShape
 from detection.rule.ticks import text_of
@@ -43,27 +44,38 @@ def query(name: str, **values: Value) -> Query:
     Query itself. Raises ValueError for a value that is none of these or cannot be written safely,
     for an unknown query, and for values that are not its placeholders.
     """
-    parts, wanted = _parts(name)
+    wanted = _template(name).wanted
     if values.keys() != wanted:
         raise ValueError(f"{name}.kql takes {sorted(wanted)}, not {sorted(values)}")
-    filled = list(parts)
-    filled[1::2] = [_literal(values[key]) for key in parts[1::2]]
-    return Query("".join(filled))
+    (made,) = queries([name], **values)
+    return made
 
 
-def literal(value: Value) -> Query:
-    """Write a value that goes into several queries; raises ValueError as query() does."""
-    return Query(_literal(value))
+def queries(names: Iterable[str], **values: Value) -> list[Query]:
+    """Return several queries, each with those of the values that are its placeholders.
+
+    Raises ValueError as query() does, and KeyError for a placeholder without a value.
+    """
+    literals = {key: _literal(value) for key, value in values.items()}
+    return [Query(_template(name).text % literals) for name in names]
+
+
+class _Template(NamedTuple):
+    """A query with %(placeholders)s, and their names."""
+
+    text: str
+    wanted: frozenset[str]
 
 
 @cache
-def _parts(name: str) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return a query in parts, text and the names of placeholders in turn, and the names."""
+def _template(name: str) -> _Template:
     path = FOLDER / f"{name}.kql"
     if not TABLE.fullmatch(name) or not path.is_file():
         raise ValueError(f"{name!r:.60} is no query")
-    parts = tuple(PLACEHOLDER.split(path.read_text("utf-8")))
-    return parts, frozenset(parts[1::2])
+    text = path.read_text("utf-8")
+    return _Template(
+        PLACEHOLDER.sub(r"%(\1)s", text.replace("%", "%%")), frozenset(PLACEHOLDER.findall(text))
+    )
 
 
 def _literal(value: object) -> str:
