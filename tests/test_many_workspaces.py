@@ -1,12 +1,14 @@
 """Many workspaces in one invocation, over real sockets: each in its turn, none in another's way."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from azure.monitor.query import LogsQueryClient
 
 from detection.errors import DetectionError
+from detection.rule.ledger import Outbox
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.service import AT_ONCE, Parts, run_workspaces
 from detection.settings import Settings
@@ -61,9 +63,22 @@ def source(client: LogsQueryClient, workspace_id: str, limits: Limits = LIMITS) 
     return WorkspaceSource(client=client, workspace_id=workspace_id, limits=limits)
 
 
-def ended(service: LogAnalyticsService, workspace_id: str) -> float:
-    """Return when the last answer of a workspace was given."""
-    return max(call.ended for call in service.calls if call.workspace == workspace_id)
+class Telling(Collected):
+    """A sink that tells when it was given something."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def deliver(self, outbox: Outbox) -> None:
+        """Keep every row, and say so."""
+        super().deliver(outbox)
+        self._tell()
+
+
+def ended(service: LogAnalyticsService, names: Sequence[str]) -> list[float]:
+    """Return when each answer of these workspaces was given."""
+    return [call.ended for call in service.calls if call.workspace in names]
 
 
 def test_fifty_workspaces_share_five_queries(
@@ -90,11 +105,17 @@ def test_fifty_workspaces_share_five_queries(
 def test_slow_and_failing_ones_hold_up_no_other(
     service: LogAnalyticsService, client: LogsQueryClient
 ) -> None:
-    """With four slow workspaces at the front and one that refuses, the other 45 are done first."""
-    slow, refusing = GUIDS[:4], GUIDS[4]
-    service.always = {name: Reply(delay=1.5) for name in slow}
+    """With four at the front that answer last of all and one that refuses, 45 are done first."""
+    slow, refusing, others = GUIDS[:4], GUIDS[4], GUIDS[5:]
+    done = threading.Event()
+
+    def tell() -> None:
+        if all(sinks[name].findings for name in others):
+            done.set()
+
+    sinks = {name: Telling(tell) for name in GUIDS}
+    service.always = {name: Reply(after=done) for name in slow}
     service.always[refusing] = Reply(403, b'{"error": {"code": "Forbidden"}}')
-    sinks = {name: Collected() for name in GUIDS}
     with pytest.raises(DetectionError, match=refusing) as caught:
         run_workspaces(
             GUIDS,
@@ -105,8 +126,7 @@ def test_slow_and_failing_ones_hold_up_no_other(
         )
     assert not any(name in str(caught.value) for name in GUIDS if name != refusing)
     assert [len(sinks[name].findings) for name in GUIDS] == [1] * 4 + [0] + [1] * 45
-    rest = max(ended(service, name) for name in GUIDS[5:])
-    assert rest < min(ended(service, name) for name in slow)
+    assert max(ended(service, others)) < min(ended(service, slow))
 
 
 def test_one_that_never_answers_is_given_up_in_time(
@@ -138,6 +158,8 @@ def test_what_did_not_fit_comes_first_next_time(
     names = GUIDS[:12]
     done: list[set[str]] = []
     for hour in range(3):
+        if hour:
+            time.sleep(1.1)  # the service tells when a state was written by the second
         left = iter([True] * 5)
 
         def has_time(left: Iterator[bool] = left) -> bool:
@@ -155,7 +177,6 @@ def test_what_did_not_fit_comes_first_next_time(
             has_time=has_time,
         )
         done.append({record["WorkspaceId"] for record in records})
-        time.sleep(1.1)  # the service tells when a state was written by the second
     first, second, third = done
     assert len(first) == 5
     assert not first & second

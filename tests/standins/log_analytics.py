@@ -78,6 +78,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
     delay: float = 0.0
+    after: threading.Event | None = None  # what the answer waits for
     error: object = None  # beside the rows
 
 
@@ -235,6 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self._service.gate is not None and call.kind in self._service.gated:
             self._service.gate.wait(5)
         time.sleep(reply.delay or self._service.pace)
+        if reply.after is not None:
+            reply.after.wait(20)
         content = reply.body
         if content is None:
             status, document = self._service.answer(call.kind, query)
