@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from detection.rule.ticks import from_datetime
+from tests.language_service import LanguageService, running
 from tests.servers import Containers, azurite
 from tests.world import World, one_finding, world_of
 
@@ -33,6 +34,13 @@ def containers() -> Iterator[Containers]:
     """
     with azurite() as server, contextlib.ExitStack() as closing:
         yield Containers(server, closing)
+
+
+@pytest.fixture(scope="session")
+def language_service() -> Iterator[LanguageService]:
+    """Run the language service for KQL, one for each process of tests."""
+    with running() as service:
+        yield service
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """Microsoft's language service for KQL, which binds queries without a workspace."""
 
+import contextlib
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tests.node import NODE
@@ -16,25 +16,38 @@ Column = dict[str, str]
 Schema = Mapping[str, Sequence[Column]]
 
 
-def language_service() -> Path:
-    """Return where the language service is installed; skips the test where it cannot be."""
-    return installed(KQL)
+class LanguageService:
+    """The service, in a process that answers as often as it is asked."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def bind(
+        self, texts: Sequence[str], *, tables: Schema, functions: Schema | None = None
+    ) -> list[Any]:
+        """Return the diagnostics and result columns of each query.
+
+        `functions` take one string and return a table of the columns given.
+        """
+        asked = {"tables": tables, "functions": functions or {}, "queries": texts}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError("the language service ended, and what it said is on stderr")
+        return list(json.loads(answer))
 
 
-def bind_queries(
-    packages: Path, texts: Sequence[str], *, tables: Schema, functions: Schema | None = None
-) -> list[Any]:
-    """Return the diagnostics and result columns of each query.
-
-    `functions` take one string and return a table of the columns given.
-    """
-    asked = {"tables": tables, "functions": functions or {}, "queries": texts}
-    answer = subprocess.run(
+@contextlib.contextmanager
+def running() -> Iterator[LanguageService]:
+    """Run the service, which takes a second to start; skips where it cannot be installed."""
+    packages = installed(KQL)
+    with subprocess.Popen(
         [NODE, KQL / "analyze.js", packages.parent],
-        input=json.dumps(asked),
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         encoding="utf-8",
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    return list(json.loads(answer.stdout))
+    ) as process:
+        yield LanguageService(process)

@@ -26,7 +26,7 @@ from detection.rule.score import (
 )
 from detection.rule.ticks import MINUTE
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
-from tests.language_service import language_service
+from tests.language_service import LanguageService
 from tests.sources.test_queries import bind
 from tests.support import ROOT
 
@@ -53,12 +53,12 @@ def test_schemas(table: type, title: str) -> None:
     assert rows == columns(table)
 
 
-def test_queries_in_documents_bind() -> None:
+def test_queries_in_documents_bind(language_service: LanguageService) -> None:
     """Every query of the documents binds to the tables without a remark."""
     assert len(QUERIES) >= 4
     runs = [{"name": name, "type": kind} for name, kind in columns(RunRecord)]
     answers = bind(
-        language_service(),
+        language_service,
         [text for _, _, text in QUERIES],
         schema={"ManagedIdentityImpactRuns_CL": runs},
     )

@@ -6,7 +6,6 @@ tells a reader to ask.
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from detection.schema import Finding, RunRecord, columns
 from detection.settings import FORMS
 from tests.infra.compiler import INFRA
-from tests.language_service import Column, bind_queries, language_service
+from tests.language_service import Column, LanguageService
 from tests.support import ROOT
 
 QUERIES = INFRA / "queries"
@@ -42,25 +41,19 @@ def _spelt(kind: str) -> str:
 TABLES = dict([table("FINDINGS_STREAM", Finding), table("RUNS_STREAM", RunRecord)])
 
 
-@pytest.fixture(scope="module")
-def packages() -> Path:
-    """Return where the language service is installed."""
-    return language_service()
-
-
-def bound(packages: Path, *texts: str) -> list[Any]:
+def bound(language_service: LanguageService, *texts: str) -> list[Any]:
     """Return the result columns by query, with the function defined as it is deployed."""
     defined = [f"let ManagedIdentityImpact = () {{\n{FUNCTION}\n}};\n{text}" for text in texts]
-    answers = bind_queries(packages, defined, tables=TABLES)
+    answers = language_service.bind(defined, tables=TABLES)
     for text, answer in zip(texts, answers, strict=True):
         assert answer["diagnostics"] == [], text
     return [answer["columns"] for answer in answers]
 
 
-def test_the_function_gives_the_columns_of_the_table(packages: Path) -> None:
+def test_the_function_gives_the_columns_of_the_table(language_service: LanguageService) -> None:
     """ManagedIdentityImpact() has every column of a finding, each of its type, and no other."""
-    (found,) = bound(packages, "ManagedIdentityImpact()")
-    (expected,) = bound(packages, "ManagedIdentityImpact_CL")
+    (found,) = bound(language_service, "ManagedIdentityImpact()")
+    (expected,) = bound(language_service, "ManagedIdentityImpact_CL")
     assert sorted(found, key=lambda each: str(each["name"])) == sorted(
         expected, key=lambda each: str(each["name"])
     )
@@ -77,12 +70,12 @@ def test_every_set_is_either_united_or_of_the_latest_revision() -> None:
     ]
 
 
-def test_the_workbook_binds(packages: Path) -> None:
+def test_the_workbook_binds(language_service: LanguageService) -> None:
     """Every query of the workbook binds, and none has a placeholder that would hide a mistake."""
     queries = [item["content"]["query"] for item in ITEMS]
     assert len(queries) >= 5
     assert not any("{" in query for query in queries)
-    assert all(bound(packages, *queries))
+    assert all(bound(language_service, *queries))
 
 
 def test_the_workbook_shows_what_matters() -> None:
@@ -110,18 +103,18 @@ def test_the_workbook_names_nobody() -> None:
 
 
 @pytest.mark.parametrize("name", ["findings_alert", "silence_alert"])
-def test_alert_queries_begin_with_a_table(packages: Path, name: str) -> None:
+def test_alert_queries_begin_with_a_table(language_service: LanguageService, name: str) -> None:
     """An alert query binds, and begins with a table, as the service asks of it."""
     text = (QUERIES / f"{name}.kql").read_text("utf-8")
-    assert bound(packages, text)
+    assert bound(language_service, text)
     first = next(line for line in text.splitlines() if not line.startswith("//"))
     assert first in TABLES
 
 
-def test_the_alert_has_its_dimensions_as_text(packages: Path) -> None:
+def test_the_alert_has_its_dimensions_as_text(language_service: LanguageService) -> None:
     """What an alert on findings is told apart by is text in the query's result."""
     text = (QUERIES / "findings_alert.kql").read_text("utf-8")
-    (found,) = bound(packages, text)
+    (found,) = bound(language_service, text)
     kinds = {each["name"]: each["type"] for each in found}
     source = (INFRA / "modules" / "alerts.bicep").read_text("utf-8")
     dimensions = re.findall(r"'(\w+)'", re.findall(r"for column in \[(.*?)\]", source)[0])
@@ -129,13 +122,13 @@ def test_the_alert_has_its_dimensions_as_text(packages: Path) -> None:
     assert {kinds[name] for name in dimensions} == {"string"}
 
 
-def test_the_documentation_binds(packages: Path) -> None:
+def test_the_documentation_binds(language_service: LanguageService) -> None:
     """Every query that the documentation shows binds."""
     assert SHOWN
-    assert all(bound(packages, *SHOWN))
+    assert all(bound(language_service, *SHOWN))
 
 
-def test_a_wrong_column_is_noticed(packages: Path) -> None:
+def test_a_wrong_column_is_noticed(language_service: LanguageService) -> None:
     """A query for a column that is not there is refused: the tests above can fail."""
     with pytest.raises(AssertionError):
-        bound(packages, "ManagedIdentityImpact() | project Risk")
+        bound(language_service, "ManagedIdentityImpact() | project Risk")

@@ -1,8 +1,8 @@
 // Binds queries with Microsoft's language service for KQL.
 //
-// Reads {tables, functions, queries} from stdin: tables and functions by name, each with its
-// columns as {name, type}; a function takes one string and returns a table. Prints for each query
-// its diagnostics and the columns of its result.
+// Each line of stdin is {tables, functions, queries}: tables and functions by name, each with its
+// columns as {name, type}; a function takes one string and returns a table. Prints a line with the
+// diagnostics of each query and the columns of its result.
 "use strict";
 
 const service = "@kusto/language-service-next";
@@ -11,7 +11,6 @@ require(require.resolve(`${service}/bridge.js`, paths));
 require(require.resolve(`${service}/Kusto.Language.Bridge.js`, paths));
 
 const { GlobalState, KustoCode, Symbols } = Kusto.Language;
-const input = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
 
 function columnsOf(columns) {
   return columns.map(({ name, type }) => {
@@ -21,19 +20,21 @@ function columnsOf(columns) {
   });
 }
 
-const tables = Object.entries(input.tables).map(
-  ([name, columns]) => new Symbols.TableSymbol.$ctor4(name, columnsOf(columns)),
-);
-const functions = Object.entries(input.functions).map(
-  ([name, columns]) =>
-    new Symbols.FunctionSymbol.$ctor5(name, new Symbols.TableSymbol.ctor(columnsOf(columns)), [
-      new Symbols.Parameter.$ctor2("alias", Symbols.ScalarTypes.String),
-    ]),
-);
-const database = new Symbols.DatabaseSymbol.ctor("workspace", [...tables, ...functions]);
-const globals = GlobalState.Default.WithDatabase(database);
+function globalsOf(input) {
+  const tables = Object.entries(input.tables).map(
+    ([name, columns]) => new Symbols.TableSymbol.$ctor4(name, columnsOf(columns)),
+  );
+  const functions = Object.entries(input.functions).map(
+    ([name, columns]) =>
+      new Symbols.FunctionSymbol.$ctor5(name, new Symbols.TableSymbol.ctor(columnsOf(columns)), [
+        new Symbols.Parameter.$ctor2("alias", Symbols.ScalarTypes.String),
+      ]),
+  );
+  const database = new Symbols.DatabaseSymbol.ctor("workspace", [...tables, ...functions]);
+  return GlobalState.Default.WithDatabase(database);
+}
 
-function analyze(text) {
+function analyze(text, globals) {
   const code = KustoCode.ParseAndAnalyze(text, globals);
   const result = code.ResultType;
   return {
@@ -49,4 +50,11 @@ function analyze(text) {
   };
 }
 
-console.log(JSON.stringify(input.queries.map(analyze)));
+function answer(input) {
+  const globals = globalsOf(input);
+  return input.queries.map((text) => analyze(text, globals));
+}
+
+require("node:readline")
+  .createInterface({ input: process.stdin })
+  .on("line", (line) => console.log(JSON.stringify(answer(JSON.parse(line)))));

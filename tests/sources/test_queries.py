@@ -7,7 +7,6 @@ with a query without a workspace to send it to.
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from detection.sources.asking import Asking
 from detection.sources.queries import FOLDER, Query, Value, query
 from detection.sources.workspace_background import HISTORY_TABLE
 from detection.window import Mode, Window
-from tests.language_service import KQL, Column, Schema, bind_queries, language_service
+from tests.language_service import KQL, Column, LanguageService, Schema
 from tests.support import ROOT
 
 SHARED = ROOT.parent / "shared" / "data" / "schemas"  # of the whole tables, where it is at hand
@@ -157,14 +156,8 @@ RESULTS: dict[str, list[Column]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def packages() -> Path:
-    """Return where the language service is installed."""
-    return language_service()
-
-
 def bind(
-    packages: Path,
+    language_service: LanguageService,
     texts: Sequence[str],
     *,
     schema: Schema = SCHEMA,
@@ -172,7 +165,8 @@ def bind(
 ) -> list[Any]:
     """Return the diagnostics and result columns of each query."""
     functions = {"_GetWatchlist": watchlist}
-    return bind_queries(packages, texts, tables={**OTHER_TABLES, **schema}, functions=functions)
+    tables = {**OTHER_TABLES, **schema}
+    return language_service.bind(texts, tables=tables, functions=functions)
 
 
 def filled() -> list[str]:
@@ -194,15 +188,15 @@ def test_every_query_has_a_sample() -> None:
     assert {path.stem for path in FOLDER.glob("*.kql")} == named
 
 
-def test_queries_bind(packages: Path) -> None:
+def test_queries_bind(language_service: LanguageService) -> None:
     """Every query binds without a remark, to the columns that the reader expects in that order."""
-    assert bind(packages, filled()) == expected()
+    assert bind(language_service, filled()) == expected()
 
 
-def test_queries_bind_without_optional_columns(packages: Path) -> None:
+def test_queries_bind_without_optional_columns(language_service: LanguageService) -> None:
     """A workspace whose tables have only what the rule cannot do without gives the same columns."""
     schema = {shape.name: SCHEMA[shape.name][: shape.required] for shape in TABLES}
-    assert bind(packages, filled(), schema=schema, watchlist=WATCHLIST[-1:]) == expected()
+    assert bind(language_service, filled(), schema=schema, watchlist=WATCHLIST[-1:]) == expected()
 
 
 @pytest.mark.parametrize("shape", TABLES, ids=lambda shape: str(shape.name))
@@ -214,7 +208,7 @@ def test_optional_columns_are_named_alike(shape: TableShape) -> None:
     assert optional == [(name, name) for name in shape.columns[shape.required :]]
 
 
-def test_wrong_queries_are_reported(packages: Path) -> None:
+def test_wrong_queries_are_reported(language_service: LanguageService) -> None:
     """A wrong column, type, comma, table or item column is an error: the tests above can fail."""
     wrong = [
         "AzureActivity | where CallerId == ''",
@@ -223,7 +217,7 @@ def test_wrong_queries_are_reported(packages: Path) -> None:
         "AADManagedIdentitySignIns | count",
         "_GetWatchlist('a') | project Address",
     ]
-    for answer in bind(packages, wrong):
+    for answer in bind(language_service, wrong):
         assert "Error" in {found["severity"] for found in answer["diagnostics"]}
 
 
