@@ -125,14 +125,14 @@ class _Identity(BaseHTTPRequestHandler):
         """Answer with the token that the stand-ins take."""
         asked = parse_qs(urlsplit(self.path).query)
         allowed = self.headers.get("X-IDENTITY-HEADER") == IDENTITY_HEADER and "resource" in asked
-        body = json.dumps(
-            {
-                "access_token": TOKEN,
-                "expires_on": str(int(time.time()) + 3600),
-                "resource": asked.get("resource", [""])[0],
-                "token_type": "Bearer",
-            }
-        ).encode()
+        token = {
+            "access_token": TOKEN,
+            "expires_on": str(int(time.time()) + 3600),
+            "resource": asked.get("resource", [""])[0],
+            "token_type": "Bearer",
+        }
+        refusal = {"statusCode": 400, "message": "No such identity."}
+        body = json.dumps(token if allowed else refusal).encode()
         self.send_response(200 if allowed else 400)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
