@@ -29,7 +29,7 @@ start: $(DEV) ## run the app on this machine: Functions host and Azurite (ARGS=-
 	@$(PY) -m scripts.start $(ARGS)
 
 test: $(DEV) ## run the tests
-	@$(PY) -m pytest -n auto $(ARGS)
+	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(DEV) ## check style, format, types and the deployment
 	@$(PY) -m ruff check
