@@ -1,7 +1,6 @@
-"""How hard the property tests look: a little at the desk, far more in CI."""
+"""How many examples the property tests take, and what tests share."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from detection.rule.ticks import from_datetime
+from tests.effort import effort
 from tests.language_service import LanguageService, running
 from tests.servers import Containers, azurite
 from tests.world import World, one_finding, world_of
@@ -23,7 +23,7 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],  # shared runners pause
 )
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
+settings.load_profile(effort(desk="dev", ci="ci"))
 
 
 @pytest.fixture(scope="session")

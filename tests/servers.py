@@ -1,7 +1,6 @@
 """Servers that tests talk to, started on this machine for as long as they are needed."""
 
 import contextlib
-import os
 import re
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import ContainerClient
 
 from detection.state.blob import CLIENT_OPTIONS
+from tests.effort import IN_CI
 from tests.node import NODE, NotInstalled, node_modules
 
 PINNED = Path(__file__).parent / "azurite"
@@ -54,7 +54,7 @@ def installed(folder: Path) -> Path:
     try:
         return node_modules(folder)
     except NotInstalled as error:
-        if error.unreachable and "CI" not in os.environ:
+        if error.unreachable and not IN_CI:
             pytest.skip(f"the npm registry cannot be reached, so {folder.name} is not installed")
         pytest.fail(str(error), pytrace=False)
 

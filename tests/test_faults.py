@@ -10,11 +10,12 @@ import pytest
 
 from detection.rule.ticks import HOUR, SECOND
 from detection.state.codec import decode
+from tests.effort import effort
 from tests.faults import OUTAGES, PLACES, QUERIES, WAYS, Disturbed, any_fault
 from tests.histories import Simulation
 from tests.streams import BEGIN, assert_made_good, random_stream
 
-PARTS, HISTORIES = 4, 300  # seeds are those up to PARTS * HISTORIES
+PARTS, HISTORIES = effort(desk=1, ci=4), 300  # seeds are those up to PARTS * HISTORIES
 HOURS = 24
 
 KINDS = {

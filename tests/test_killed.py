@@ -13,6 +13,7 @@ import orjson
 
 from detection.rule.ticks import HOUR, text_of
 from detection.state.blob import BlobStore
+from tests.effort import effort
 from tests.servers import Containers
 from tests.standins.azure import surroundings
 from tests.standins.ingestion import IngestionService
@@ -20,9 +21,9 @@ from tests.standins.log_analytics import WORKSPACE, LogAnalyticsService
 from tests.streams import BEGIN, assert_made_good, random_stream, tables_of
 from tests.support import ROOT
 
-KILLS = 20
+KILLS = effort(desk=6, ci=20)
 ATTEMPTS = 60  # until not all were killed in the same phase
-HOURS = 20  # of sign-ins and operations
+HOURS = KILLS  # of sign-ins and operations
 LATEST = 3 * HOUR
 # Seconds that the stand-ins take over each answer, so that there is time between two steps.
 QUERY_PACE, DELIVERY_PACE = 0.01, 0.2
@@ -93,7 +94,7 @@ class Runs:
 def test_killed_anywhere_each_operation_is_reported_once(
     containers: Containers, tmp_path: Path
 ) -> None:
-    """Twenty processes killed in all phases of a run, an hour apart, lose and repeat nothing."""
+    """Processes killed in all phases of a run, an hour apart, lose and repeat nothing."""
     rng = random.Random(20)  # noqa: S311 - to be repeated, not to be secret
     stream = random_stream(rng, HOURS, LATEST)
     container = containers.new()

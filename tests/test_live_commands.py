@@ -11,6 +11,7 @@ import pytest
 
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import HOUR, MINUTE, from_datetime, parse, text_of
+from tests.effort import effort
 from tests.servers import Containers
 from tests.standins.ingestion import FINDINGS_STREAM, RUNS_STREAM, Answer
 from tests.standins.log_analytics import WORKSPACE, Reply, recorded_tables
@@ -210,12 +211,20 @@ def test_check_warns_of_silence_and_of_what_is_not_set(world: World) -> None:
     assert [found[part][0] for part in ("ingestion", "state")] == ["warning", "warning"]
 
 
-def test_check_says_that_no_token_is_given(world: World) -> None:
-    """Without an identity the credential fails in one line, and with it what needs it."""
-    world.environment["IDENTITY_ENDPOINT"] = "http://127.0.0.1:9/"
+@pytest.mark.parametrize(
+    "setting", effort(desk=["IDENTITY_HEADER"], ci=["IDENTITY_HEADER", "IDENTITY_ENDPOINT"])
+)
+def test_check_says_that_no_token_is_given(world: World, setting: str) -> None:
+    """Without an identity the credential fails in one line, and with it what needs it.
+
+    The endpoint refuses a wrong header at once; where there is none, each part tries for seconds.
+    """
+    world.environment[setting] = "http://127.0.0.1:9/"
     done = run(world, "check")
     assert done.returncode == 1
-    assert remarks(done)["credential"][0] == "failed"
+    found = remarks(done)
+    for part in ("credential", f"{WORKSPACE} {SIGN_INS}", f"{WORKSPACE} {OPERATIONS}", "ingestion"):
+        assert found[part][0] == "failed"
     assert "Traceback" not in done.stderr + done.stdout
 
 

@@ -1,6 +1,5 @@
 """The engines that the benchmark measures beside the product do the same work."""
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from bench import measure
 from bench.cases import PEER_CASES, Case
 from bench.generate import write_tables
 from bench.peers import PEERS
+from tests.effort import IN_CI
 
 SMALL = Case("small", rows=600, identities=40, hot_rows=200, hot_groups=9)
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_peer_finds_what_the_product_finds(peer: str, folder: Path) -> None:
     """Every finding of generated logs is told alike, column for column, by each engine."""
-    if not find_spec(peer) and "CI" not in os.environ:
+    if not find_spec(peer) and not IN_CI:
         pytest.skip(f"{peer} is not installed: `make bench` installs it")
     found = measure.findings(folder)
     theirs, _ = measure.findings_of_peer(PEERS[peer], folder)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.effort import IN_CI
 from tests.support import ROOT
 
 INFRA = ROOT / "infra"
@@ -57,7 +58,7 @@ def bicep(*arguments: str | Path, cwd: Path = ROOT) -> str:
     any remark.
     """
     found = str(BESIDE) if BESIDE.exists() else shutil.which("bicep")
-    if not found and "CI" in os.environ:
+    if not found and IN_CI:
         pytest.fail(f"{MISSING}, and CI may not do without")
     if not found:
         pytest.skip(MISSING)
