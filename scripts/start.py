@@ -21,7 +21,7 @@ from azure.core.exceptions import AzureError, ResourceExistsError
 from azure.storage.blob import ContainerClient
 
 from detection.connect import EMULATOR, EMULATOR_KEY
-from tests.node import NODE, NotInstalled, node_modules
+from scripts.node import NODE, NotInstalled, node_modules
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = Path("local.settings.json")

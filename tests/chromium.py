@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.node import NODE
+from scripts.node import NODE
 from tests.servers import installed
 
 FOLDER = Path(__file__).parent / "browser"

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tests.node import NODE
+from scripts.node import NODE
 from tests.servers import installed
 from tests.support import ROOT
 

@@ -16,8 +16,8 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import ContainerClient
 
 from detection.state.blob import CLIENT_OPTIONS
+from scripts.node import NODE, NotInstalled, node_modules
 from tests.effort import IN_CI
-from tests.node import NODE, NotInstalled, node_modules
 
 PINNED = Path(__file__).parent / "azurite"
 LISTENS = re.compile(r"listens on (http://[0-9.]+:[0-9]+)\s")

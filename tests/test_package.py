@@ -13,9 +13,9 @@ from zipfile import ZipFile
 
 import pytest
 
+from scripts.once import made_once
 from scripts.package import APP, NotTheApp, package
 from tests.effort import IN_CI
-from tests.once import made_once
 from tests.standins.ingestion import FINDINGS_STREAM
 from tests.support import ROOT
 from tests.world import App, World, needs_worker

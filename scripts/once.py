@@ -1,4 +1,4 @@
-"""What several processes of tests need and only one has to make."""
+"""What several processes need and only one of them has to make."""
 
 import fcntl
 import shutil
