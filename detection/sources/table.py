@@ -117,12 +117,19 @@ def text_of(value: object) -> str:
     return "" if value is None else orjson.dumps(value).decode()
 
 
-class _Texts(Memo[Any, str]):
+class _Texts(dict[Any, str]):
     """Texts by their values, as long as all values are texts or null."""
 
     def __init__(self) -> None:
-        super().__init__(self._text_of)
+        super().__init__()
         self._plain = True
+
+    def __missing__(self, value: object) -> str:
+        """Remember a value met for the first time."""
+        # 1, 1.0 and true are equal, so that one would be taken for the other.
+        self._plain = self._plain and (value is None or isinstance(value, str))
+        text = self[value] = text_of(value)
+        return text
 
     def of(self, values: Sequence[Any]) -> list[str]:
         """Return a column as texts, equal ones as one object."""
@@ -132,8 +139,3 @@ class _Texts(Memo[Any, str]):
                 if self._plain:
                     return texts
         return list(map(text_of, values))
-
-    def _text_of(self, value: object) -> str:
-        # 1, 1.0 and true are equal, so that one would be taken for the other.
-        self._plain = self._plain and (value is None or isinstance(value, str))
-        return text_of(value)
