@@ -6,7 +6,7 @@ of the window are read and that has to make room, from its compressed JSON.
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any, overload
@@ -32,6 +32,10 @@ class Findings(Sequence[Finding]):
 
     def __len__(self) -> int:
         return len(self._writers)
+
+    def __iter__(self) -> Iterator[Finding]:
+        # Sequence's own would take an IndexError in a writer for the end.
+        return (write() for write in self._writers)
 
     @overload
     def __getitem__(self, place: int) -> Finding: ...

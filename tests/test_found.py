@@ -1,9 +1,10 @@
 """Findings that are kept small and written out when they are asked for."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.found import Found
+from detection.found import Findings, Found
 from detection.rule.correlate import detect
 from detection.rule.select import RuleSettings
 from detection.schema import Finding
@@ -32,3 +33,13 @@ def test_findings_are_the_same_however_often_and_in_whatever_order_they_are_aske
     assert list(findings) == list(findings) == expected
     assert list(findings[1:3]) == expected[1:3]
     assert [findings[place] for place in range(len(expected))] == expected
+
+
+def test_a_finding_that_cannot_be_written_is_not_taken_for_the_last() -> None:
+    """What goes wrong in writing a finding down comes out, whatever it is."""
+
+    def broken() -> Finding:
+        raise IndexError("a defect")
+
+    with pytest.raises(IndexError, match="a defect"):
+        list(Findings([lambda: row(1), broken, lambda: row(2)]))
