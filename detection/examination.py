@@ -4,7 +4,8 @@ from functools import partial
 
 from detection import records
 from detection.analysis import Analysis, Told
-from detection.found import Findings, Found
+from detection.found import Found
+from detection.packed import Rows
 from detection.records import Header
 from detection.rule.correlate import detect
 from detection.rule.ledger import Emission, Review
@@ -17,7 +18,7 @@ from detection.window import Window
 
 def examine(
     source: LogSource, window: Window, header: Header, review: Review, analysis: Analysis
-) -> tuple[Tally, Findings]:
+) -> tuple[Tally, Rows[Finding]]:
     """Read a window and keep of each part no more than what it comes to.
 
     `review` and `analysis` take note of what they see. Raises SourceError.

@@ -15,6 +15,7 @@ from detection import records
 from detection.analysis import Analysis
 from detection.errors import DeliveryError, SourceError
 from detection.examination import examine
+from detection.packed import Rows
 from detection.records import Header
 from detection.rule.ledger import Outbox, Review
 from detection.rule.select import RuleSettings
@@ -218,7 +219,7 @@ class _Job:
     def _remember(self, record: RunRecord, found: Sequence[Finding] = ()) -> None:
         """Write the state down with these rows in the outbox."""
         outbox = self.state.outbox
-        waiting = [*outbox.findings, *found] if outbox.findings else found
+        waiting = Rows.joined(outbox.findings, found)
         self.state.outbox = Outbox(waiting, [*outbox.runs, record])
         self._save()
         self.outcome.records.append(record)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.found import Findings, Found
+from detection.found import Found
+from detection.packed import Rows
 from detection.rule.correlate import detect
 from detection.rule.select import RuleSettings
 from detection.schema import Finding
@@ -42,4 +43,4 @@ def test_a_finding_that_cannot_be_written_is_not_taken_for_the_last() -> None:
         raise IndexError("a defect")
 
     with pytest.raises(IndexError, match="a defect"):
-        list(Findings([lambda: row(1), broken, lambda: row(2)]))
+        list(Rows([lambda: row(1), broken, lambda: row(2)]))

@@ -1,12 +1,16 @@
 """The written form of a state: one JSON document with a version."""
 
+import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import orjson
 
 from detection.errors import StateError
+from detection.packed import Packed, Rows
+from detection.packed import pack as pack_rows
 from detection.rule import ticks
 from detection.rule.correlate import GroupKey
 from detection.rule.history import Days, History
@@ -15,13 +19,15 @@ from detection.rule.ledger import (
     Ledger,
     Outbox,
     Reported,
+    Row,
     State,
     pack,
     unpacked,
 )
 
-VERSION = 2
-READABLE = (1, VERSION)  # version 1 wrote a finding's operations one by one
+VERSION = 3
+# Version 1 wrote a finding's operations one by one, and both wrote out the rows that wait.
+READABLE = (1, 2, VERSION)
 RECOVERY = (
     "nothing was changed. Restore an earlier copy, or move it away to start anew: then only the "
     "last hours are examined and their findings are reported again; run a backfill for the rest"
@@ -44,11 +50,20 @@ def pieces(state: State) -> Iterator[bytes]:
     }
     yield orjson.dumps(head)[:-1] + b',"groups":['
     yield from _listed(map(_group, sorted(state.ledger.groups.items())))
-    yield b'],"outbox":{"findings":['
-    yield from _listed(state.outbox.findings)
+    yield b'],"outbox":{'
+    yield from _waiting(state.outbox.findings)
     yield b'],"runs":['
     yield from _listed(state.outbox.runs)
     yield b"]}}"
+
+
+def _waiting(findings: Sequence[Row]) -> Iterator[bytes]:
+    """Write packed findings, after the model that they are packed by: each is a tenth so."""
+    rows = pack_rows(findings)
+    first = list(islice(rows, 1))
+    model = first[0].model if first else b""
+    yield b'"model":' + orjson.dumps(b64encode(model).decode()) + b',"findings":['
+    yield from _listed(b64encode(row.body).decode() for row in chain(first, rows))
 
 
 def _listed(items: Iterable[object]) -> Iterator[bytes]:
@@ -85,7 +100,7 @@ def decode(body: bytes, where: str) -> State:
         version = document["version"]
         if type(version) is int and version in READABLE:  # true is equal to 1
             return _state(document)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         raise StateError(
             f"{where} is damaged ({type(error).__name__}: {error!s:.80}); {RECOVERY}"
         ) from error
@@ -118,11 +133,21 @@ def _state(document: dict[str, Any]) -> State:
         arrivals_until=_ticks_of(document["arrivals_until"]),
         watched_from=_ticks_of(document["watched_from"]),
         ledger=Ledger(groups),
-        outbox=Outbox(
-            [dict(row) for row in outbox["findings"]], [dict(row) for row in outbox["runs"]]
-        ),
+        outbox=Outbox(_findings(outbox), [dict(row) for row in outbox["runs"]]),
         history=_history_of(document.get("history")),
     )
+
+
+def _findings(outbox: dict[str, Any]) -> Rows[Row]:
+    """Return the findings that wait, packed; versions 1 and 2 wrote them as rows."""
+    written = outbox["findings"]
+    if "model" not in outbox:
+        return Rows(list(pack_rows(map(dict, written))))
+    model = b64decode(outbox["model"], validate=True)
+    rows = [Packed(b64decode(body, validate=True), model) for body in written]
+    for row in rows:
+        dict(row())  # damage is to be noticed now, not when it is delivered
+    return Rows(rows)
 
 
 def _packed(operations: Any) -> bytes:

@@ -319,9 +319,9 @@ def test_a_damaged_state_is_left_as_it_was(containers: Containers, body: bytes) 
 def test_a_newer_version_is_left_as_it_was(containers: Containers) -> None:
     """A state that another release wrote is neither read nor reset."""
     container = containers.new()
-    body = gzip.compress(encode(numbered(3)).replace(b'"version":2', b'"version":3'))
+    body = gzip.compress(encode(numbered(3)).replace(b'"version":3', b'"version":4'))
     etag = put(container, body)
-    with pytest.raises(StateError, match="has version 3, this program reads 2"):
+    with pytest.raises(StateError, match="has version 4, this program reads 3"):
         store(container).load()
     assert there(container) == (body, etag)
 

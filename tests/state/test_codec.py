@@ -1,6 +1,9 @@
 """The written form of a state: nothing is lost, and damage is never taken for a state."""
 
 import random
+import tracemalloc
+from functools import partial
+from typing import Any
 
 import orjson
 import pytest
@@ -8,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import StateError
-from detection.rule.ledger import Ledger, Reported, State, hashed, pack
+from detection.packed import Rows
+from detection.rule.ledger import Ledger, Outbox, Reported, Row, State, hashed, pack
 from detection.state.codec import decode, encode
 from tests.state.states import STATES, content, numbered
 
@@ -61,13 +65,22 @@ def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) ->
     assert encode(other) == encode(state)
 
 
-def test_a_state_of_the_version_before_is_read() -> None:
+@given(STATES)
+def test_rows_that_waited_before_are_read(state: State) -> None:
+    """Version 2 wrote out the findings that wait; nothing of them is lost."""
+    document = orjson.loads(encode(state)) | {"version": 2}
+    document["outbox"] = {"findings": [*state.outbox.findings], "runs": document["outbox"]["runs"]}
+    assert content(decode(orjson.dumps(document), "state")) == content(state)
+
+
+def test_a_state_of_the_first_version_is_read() -> None:
     """Version 1 wrote each operation as a text and a number; nothing of it is lost."""
     operations = {hashed("a"): 5, hashed("b"): -5}
     state = numbered(7)
     for (finding,) in state.ledger.groups.values():
         finding.packed = pack(operations)
     document = orjson.loads(encode(state)) | {"version": 1}
+    document["outbox"] = {"findings": [*state.outbox.findings], "runs": document["outbox"]["runs"]}
     for group in document["groups"]:
         group["findings"][0]["operations"] = {key.hex(): time for key, time in operations.items()}
     assert content(decode(orjson.dumps(document), "state")) == content(state)
@@ -80,6 +93,46 @@ def test_operations_that_are_none_are_damage(operations: object) -> None:
     document["groups"][0]["findings"][0]["operations"] = operations
     with pytest.raises(StateError, match="is damaged"):
         decode(orjson.dumps(document), "state")
+
+
+@pytest.mark.parametrize("place", ["model", "findings"])
+@pytest.mark.parametrize(
+    "damage",
+    ["beginning lost", "end lost", "something else", "more after it"],
+)
+def test_a_damaged_row_is_noticed_before_anything_is_delivered(place: str, damage: str) -> None:
+    """A waiting finding that cannot be read any more is damage of the state, found on reading."""
+    outbox = Outbox([{"Operations": ["one", "another"], "Revision": n} for n in range(3)])
+    document = orjson.loads(encode(State(outbox=outbox)))
+    holder: Any = document["outbox"]
+    key: str | int = place
+    if place == "findings":
+        holder, key = holder[place], 1
+    text = holder[key]
+    holder[key] = {
+        "beginning lost": text[4:],
+        "end lost": text[:-4],
+        "something else": "AAAA",
+        "more after it": text.rstrip("=")[: len(text) // 4 * 4 - 4] + "AAAA" + text[-4:],
+    }[damage]
+    with pytest.raises(StateError, match="is damaged"):
+        decode(orjson.dumps(document), "state")
+
+
+def test_rows_that_wait_take_little_room() -> None:
+    """A state with many long rows is read and written in less room than their JSON takes."""
+    queries = [f"AzureActivity | where Caller =~ '{n}' | take {n}" for n in range(150)]
+    rows = Rows[Row]([partial(dict, Number=n, Investigate=queries) for n in range(2000)])
+    size = sum(len(orjson.dumps(row)) for row in rows)
+    tracemalloc.start()
+    try:
+        state = decode(encode(State(outbox=Outbox(rows))), "state")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size > 10_000_000
+    assert peak < size
+    assert state.outbox.findings == rows
 
 
 def test_the_first_state_is_written_like_any() -> None:
@@ -116,7 +169,7 @@ def test_damage_is_refused_with_the_way_to_recover(body: bytes) -> None:
         assert advice in message
 
 
-@pytest.mark.parametrize("version", [0, 3, 99, "1", None, [1]])
+@pytest.mark.parametrize("version", [0, 4, 99, "1", None, [1]])
 def test_another_version_is_refused(version: object) -> None:
     """A state of another release is not read as if it were ours, however it looks inside."""
     document = orjson.loads(encode(State())) | {"version": version}
