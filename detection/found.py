@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from operator import itemgetter
 
-from detection.packed import Rows, pack
+from detection.packed import Packed, Rows
 from detection.rule.correlate import Group, GroupKey
 from detection.schema import Finding
 
@@ -24,8 +24,8 @@ class Found:
 
     def settle(self) -> None:
         """Pack the findings so far, and let go of what they were found with."""
-        rows = pack((write() for *_, write in self._last), self._model)
-        for (first, key, _), packed in zip(self._last, rows, strict=True):
+        for first, key, write in self._last:
+            packed = Packed.of(write(), self._model)
             self._settled.append((first, key, packed))
             self._model = packed.model
         self._last = []

@@ -6,7 +6,7 @@ or from its compressed JSON.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import eq
@@ -29,6 +29,14 @@ class Packed:
     body: bytes
     model: bytes
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any], model: bytes = b"") -> "Packed":
+        """Pack a row, by itself if there is no model."""
+        text = orjson.dumps(row)
+        model = model or text[-MODEL_BYTES:]
+        packing = zlib.compressobj(1, zdict=model)
+        return cls(packing.compress(text) + packing.flush(), model)
+
     def __call__(self) -> Any:
         """Return the row."""
         unpacking = zlib.decompressobj(zdict=self.model)
@@ -36,15 +44,6 @@ class Packed:
         if not unpacking.eof or unpacking.unused_data:
             raise ValueError("a packed row is cut short, or followed by something else")
         return orjson.loads(text)
-
-
-def pack(rows: Iterable[Mapping[str, Any]], model: bytes = b"") -> Iterator[Packed]:
-    """Pack rows, by a model or by the first of them."""
-    for row in rows:
-        text = orjson.dumps(row)
-        model = model or text[-MODEL_BYTES:]
-        packing = zlib.compressobj(1, zdict=model)
-        yield Packed(packing.compress(text) + packing.flush(), model)
 
 
 class Rows(Sequence[T], Generic[T]):
@@ -79,6 +78,17 @@ class Rows(Sequence[T], Generic[T]):
         if isinstance(place, slice):
             return Rows(self._makers[place])
         return self._makers[place]()
+
+    def packed(self) -> Iterator[Packed]:
+        """Yield all of them by the model of the first; what is packed by it is not packed anew."""
+        model = b""
+        for make in self._makers:
+            if isinstance(make, Packed) and make.model == (model or make.model):
+                row = make
+            else:
+                row = Packed.of(make(), model)
+            model = row.model
+            yield row
 
     @classmethod
     def joined(cls, *several: Sequence[T]) -> "Rows[T]":

@@ -3,6 +3,7 @@
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -10,7 +11,6 @@ import orjson
 
 from detection.errors import StateError
 from detection.packed import Packed, Rows
-from detection.packed import pack as pack_rows
 from detection.rule import ticks
 from detection.rule.correlate import GroupKey
 from detection.rule.history import Days, History
@@ -59,7 +59,7 @@ def pieces(state: State) -> Iterator[bytes]:
 
 def _waiting(findings: Sequence[Row]) -> Iterator[bytes]:
     """Write packed findings, after the model that they are packed by: each is a tenth so."""
-    rows = pack_rows(findings)
+    rows = Rows.joined(findings).packed()
     first = list(islice(rows, 1))
     model = first[0].model if first else b""
     yield b'"model":' + orjson.dumps(b64encode(model).decode()) + b',"findings":['
@@ -142,7 +142,7 @@ def _findings(outbox: dict[str, Any]) -> Rows[Row]:
     """Return the findings that wait, packed; versions 1 and 2 wrote them as rows."""
     written = outbox["findings"]
     if "model" not in outbox:
-        return Rows(list(pack_rows(map(dict, written))))
+        return Rows(list(Rows([partial(dict, row) for row in written]).packed()))
     model = b64decode(outbox["model"], validate=True)
     rows = [Packed(b64decode(body, validate=True), model) for body in written]
     for row in rows:
