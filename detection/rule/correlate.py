@@ -8,7 +8,7 @@ lengths, and everything else about it follows from the ranges reached.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, filterfalse, islice, repeat
+from itertools import chain, filterfalse, islice
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -195,7 +195,7 @@ def first_spellings(values: Iterable[str], limit: int) -> list[str]:
     remaining = iter(values)
     different = dict.fromkeys(islice(remaining, FIRST_LOOK))
     if len(different) < limit:
-        different.update(zip(remaining, repeat(None)))
+        different.update(dict.fromkeys(remaining))
     shown = list(different)[:limit]
     # Texts that differ when all letters are lowered differ when A-Z are, and nearly all do.
     if len(shown) < 2 or len(set(map(str.lower, shown))) == len(shown):

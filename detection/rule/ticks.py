@@ -87,9 +87,10 @@ class Minutes:
         if max(lines[_SECOND_DIGITS[0] :: _LINE]) > ord("5"):
             raise ValueError("a minute has sixty seconds")
         # As JSON, since numbers are read faster so; none may begin with a zero.
-        numbers = bytearray(b"1" + b"," * len(_SECOND_DIGITS) + b",") * len(texts)
+        width = len(_SECOND_DIGITS) + 2  # a 1 before them, and a comma behind
+        numbers = bytearray(b"1".ljust(width, b",")) * len(texts)
         for at, place in enumerate(_SECOND_DIGITS, start=1):
-            numbers[at :: len(_SECOND_DIGITS) + 2] = lines[place::_LINE]
+            numbers[at::width] = lines[place::_LINE]
         starts = map(self._starts.__getitem__, [text[:16] for text in texts])
         return list(map(add, starts, orjson.loads(b"[" + numbers[:-1] + b"]")))
 

@@ -3,7 +3,6 @@
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -142,7 +141,7 @@ def _findings(outbox: dict[str, Any]) -> Rows[Row]:
     """Return the findings that wait, packed; versions 1 and 2 wrote them as rows."""
     written = outbox["findings"]
     if "model" not in outbox:
-        return Rows(list(Rows([partial(dict, row) for row in written]).packed()))
+        return Rows(list(Rows.joined([dict(row) for row in written]).packed()))
     model = b64decode(outbox["model"], validate=True)
     rows = [Packed(b64decode(body, validate=True), model) for body in written]
     for row in rows:

@@ -65,11 +65,17 @@ def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) ->
     assert encode(other) == encode(state)
 
 
+def written_before(state: State, version: int) -> Any:
+    """Return a state as an older version wrote it, with the rows that wait written out."""
+    document = orjson.loads(encode(state)) | {"version": version}
+    document["outbox"] = {"findings": [*state.outbox.findings], "runs": document["outbox"]["runs"]}
+    return document
+
+
 @given(STATES)
 def test_rows_that_waited_before_are_read(state: State) -> None:
     """Version 2 wrote out the findings that wait; nothing of them is lost."""
-    document = orjson.loads(encode(state)) | {"version": 2}
-    document["outbox"] = {"findings": [*state.outbox.findings], "runs": document["outbox"]["runs"]}
+    document = written_before(state, version=2)
     assert content(decode(orjson.dumps(document), "state")) == content(state)
 
 
@@ -79,8 +85,7 @@ def test_a_state_of_the_first_version_is_read() -> None:
     state = numbered(7)
     for (finding,) in state.ledger.groups.values():
         finding.packed = pack(operations)
-    document = orjson.loads(encode(state)) | {"version": 1}
-    document["outbox"] = {"findings": [*state.outbox.findings], "runs": document["outbox"]["runs"]}
+    document = written_before(state, version=1)
     for group in document["groups"]:
         group["findings"][0]["operations"] = {key.hex(): time for key, time in operations.items()}
     assert content(decode(orjson.dumps(document), "state")) == content(state)
