@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from detection.job import Outcome
+from detection.printable import printable
 from detection.rule.ledger import Outbox, Row
 from detection.schema import RunRecord
 from detection.window import Window
@@ -117,10 +118,7 @@ def _listed(values: object) -> Text:
 
 def _plain(*parts: object) -> Text:
     """Return log content as text: no markup, and no control characters for the terminal."""
-    text = "".join(map(str, parts))
-    return Text(
-        "".join(c if c == "\n" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    )
+    return Text(printable("".join(map(str, parts))))
 
 
 def _moment(text: object) -> str:

@@ -18,6 +18,7 @@ def remarks(tally: Tally, analysis: Analysis, arrivals: Arrivals) -> tuple[list[
         for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
         if tally.states[shape.name] is SourceState.MISSING
     ]
+    warnings += tally.warnings
     warnings += analysis.warnings
     for listed, problem in (
         (analysis.exclusions.expired, "have expired and leave nothing out any more"),

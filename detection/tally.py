@@ -28,6 +28,7 @@ class Tally:
     emitted: int = 0
     opened: int = 0
     bytes_read: int = 0
+    warnings: dict[str, None] = field(default_factory=dict)  # each once, in order
 
     def add(self, logs: Logs, detection: Detection, emissions: list[Emission]) -> None:
         """Count a part, what the rule came to in it, and what of that was news."""
@@ -46,3 +47,4 @@ class Tally:
         self.emitted += len(emissions)
         self.opened += sum(emission.revision == 1 for emission in emissions)
         self.bytes_read += logs.bytes_read
+        self.warnings.update(dict.fromkeys(logs.warnings))

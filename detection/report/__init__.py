@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from detection.printable import printable
 from detection.report.timeline import draw
 from detection.rule.terms import fold
 from detection.schema import RULE_NAME
@@ -81,9 +82,7 @@ def _visible(value: object) -> object:
     """Return text without characters that show nothing or turn the reading direction."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return "".join(
-        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in value
-    )
+    return printable(value)
 
 
 def _moment(text: str) -> str:

@@ -112,7 +112,8 @@ class Logs:
     """All that one window's detection is made from.
 
     A source may leave out rows that no setting makes a part of the rule; `read` then says how
-    many rows the window has with them, by table.
+    many rows the window has with them, by table. `warnings` are sentences of the source about
+    what may be missing from the rows, for the run record.
     """
 
     sign_ins: list[SignIn]
@@ -122,3 +123,4 @@ class Logs:
     read: Mapping[str, int] = field(default_factory=dict)
     latest: Mapping[str, int | None] = field(default_factory=dict)
     bytes_read: int = 0
+    warnings: tuple[str, ...] = ()

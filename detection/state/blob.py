@@ -5,11 +5,8 @@ over the ETag that was read, so that of two overlapping runs one wins. No lease 
 can be left behind.
 """
 
-import gzip
 import uuid
-import zlib
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
 
 from azure.core import MatchConditions
@@ -19,7 +16,7 @@ from azure.storage.blob import ContainerClient, ContentSettings, StorageErrorCod
 from detection.errors import StateConflict, StateError
 from detection.rule.ledger import State
 from detection.state import Tag
-from detection.state.codec import RECOVERY, decode, pieces
+from detection.state.codec import compressed, decompressed
 
 # For the ContainerClient that a BlobStore is given. The SDK's own patience, minutes of waiting
 # between and within four attempts, is too much for a run that must end; with these options it knows
@@ -64,13 +61,7 @@ class BlobStore:
                     f"another run wrote {self._where} while this one read it and delivered nothing"
                 ) from error
             raise self._failure("read", error) from error
-        try:
-            body = gzip.decompress(packed)
-        except (OSError, EOFError, zlib.error) as error:
-            raise StateError(
-                f"{self._where} is damaged ({type(error).__name__}: {error!s:.80}); {RECOVERY}"
-            ) from error
-        return decode(body, self._where), str(stream.properties.etag)
+        return decompressed(packed, self._where), str(stream.properties.etag)
 
     def save(self, state: State, tag: Tag) -> Tag:
         """Write `state` over the version `tag`, or as the first if that is ""; return the new tag.
@@ -84,7 +75,7 @@ class BlobStore:
             condition = {"match_condition": MatchConditions.IfNotModified, "etag": tag}
         try:
             written = self._blob.upload_blob(
-                _packed(state),
+                compressed(state),
                 overwrite=bool(tag),
                 metadata={_WRITE_ID: write_id},
                 # Not as content encoding: clients would unpack it, some of them a part at a time.
@@ -170,16 +161,6 @@ def longest_waiting(container: ContainerClient, workspace_ids: Sequence[str]) ->
 
 def _name_of(workspace_id: str) -> str:
     return f"{workspace_id}.json.gz"
-
-
-def _packed(state: State) -> bytes:
-    """Return the written form, compressed while it is written, as it may be large."""
-    packed = BytesIO()
-    # Without a name and a time equal states give equal bytes.
-    with gzip.GzipFile("", "wb", compresslevel=6, fileobj=packed, mtime=0) as file:
-        for piece in pieces(state):
-            file.write(piece)
-    return packed.getvalue()
 
 
 def _code(error: AzureError) -> str:

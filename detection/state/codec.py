@@ -1,8 +1,10 @@
 """The written form of a state: one JSON document with a version."""
 
+import gzip
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
 from itertools import chain, islice
 from typing import Any
 
@@ -31,6 +33,27 @@ RECOVERY = (
     "nothing was changed. Restore an earlier copy, or move it away to start anew: then only the "
     "last hours are examined and their findings are reported again; run a backfill for the rest"
 )
+
+
+def compressed(state: State) -> bytes:
+    """Write a state down and compress it meanwhile, as it may be large; gzip adds a checksum."""
+    packed = BytesIO()
+    # Without a name and a time equal states give equal bytes.
+    with gzip.GzipFile("", "wb", compresslevel=6, fileobj=packed, mtime=0) as file:
+        for piece in pieces(state):
+            file.write(piece)
+    return packed.getvalue()
+
+
+def decompressed(packed: bytes, where: str) -> State:
+    """Read what compressed() wrote; raises StateError as decode() does."""
+    try:
+        body = gzip.decompress(packed)
+    except (OSError, EOFError, zlib.error) as error:
+        raise StateError(
+            f"{where} is damaged ({type(error).__name__}: {error!s:.80}); {RECOVERY}"
+        ) from error
+    return decode(body, where)
 
 
 def encode(state: State) -> bytes:
