@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from detection.job import Outcome
+from detection.outbox import Outbox, Row
 from detection.printable import printable
-from detection.rule.ledger import Outbox, Row
 from detection.schema import RunRecord
 from detection.window import Window
 
@@ -39,7 +39,7 @@ class FindingsTable:
 
 def report_outcome(outcome: Outcome, console: Console) -> None:
     """Say what each window came to and what failed; quiet windows of many are left out."""
-    if not outcome.due and not outcome.records:
+    if not (outcome.due or outcome.records or outcome.failures):
         console.print("Nothing is due: everything up to this moment has been examined.")
     telling = [r for r in outcome.records if r["Status"] != "Success" or r["FindingsNew"]]
     shown = outcome.records if len(outcome.records) < PROGRESS_FROM else telling

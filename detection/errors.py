@@ -4,6 +4,7 @@
     ├── SettingsError      a setting cannot be used                  exit status 2
     ├── UsageError         the command line asks for the impossible  exit status 2
     ├── SourceError        log rows could not be read                exit status 1
+    ├── ClockError         a clock is wrong                          exit status 1
     ├── DeliveryError      findings could not be handed over         exit status 1
     └── StateError         the remembered state cannot be used       exit status 1
         └── StateConflict  another run wrote the state first         exit status 1
@@ -28,12 +29,20 @@ class SourceError(DetectionError):
     """Rows could not be read; no conclusion may be drawn from their absence."""
 
 
-class DeliveryError(DetectionError):
-    """A sink did not take the rows, which stay in the outbox; `status` is HTTP's, or 0."""
+class ClockError(DetectionError):
+    """This machine's clock is wrong, or the watermark was written by one that was."""
 
-    def __init__(self, message: str, status: int = 0) -> None:
+
+class DeliveryError(DetectionError):
+    """A sink did not take all rows; `status` is HTTP's, or 0.
+
+    `taken` says how many findings and how many run records, the oldest of each, it took before.
+    """
+
+    def __init__(self, message: str, status: int = 0, taken: tuple[int, int] = (0, 0)) -> None:
         super().__init__(message)
         self.status = status
+        self.taken = taken
 
 
 class StateError(DetectionError):
@@ -41,4 +50,4 @@ class StateError(DetectionError):
 
 
 class StateConflict(StateError):
-    """Another run wrote the state since this one read it; that run delivers, this one does not."""
+    """Another run wrote the state since this one read it."""

@@ -2,39 +2,36 @@
 
 The order makes delivery exact. A window's rows are written into the outbox together with the
 watermark and the ledger that count them, in one conditional write; then they are delivered; then
-the outbox is emptied. A run that dies before that write examines the window again, one that dies
-after it delivers the same rows again, and of two overlapping runs one loses the write and
-delivers nothing.
+the outbox is emptied. A run that dies before that write examines the window again, and one that
+dies after it delivers the same rows again. Where another run wrote in between, what was decided
+is written over that run's state if it still stands there; else the window is examined again, or
+left alone because the other run has examined it.
 """
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from detection import records
 from detection.analysis import Analysis
-from detection.errors import DeliveryError, SourceError
+from detection.errors import ClockError, DeliveryError, DetectionError, SourceError, StateConflict
 from detection.examination import examine
+from detection.memory import Change, Memory, Overtaken
+from detection.outbox import Outbox
 from detection.packed import Rows
 from detection.records import Header
-from detection.rule.ledger import Outbox, Review
+from detection.rule.ledger import Review
 from detection.rule.select import RuleSettings
+from detection.schedule import Schedule, set_back
 from detection.schema import RULE_NAME, Finding, RunRecord
 from detection.sinks import FindingSink
 from detection.sources import Arrivals, LogSource
-from detection.state import StateStore
-from detection.window import (
-    INTERVAL,
-    VISIBILITY_MARGIN,
-    Mode,
-    Timing,
-    Window,
-    backfill_windows,
-    due_windows,
-    reach_back,
-)
+from detection.state import State, StateStore
+from detection.window import Mode, Timing, Window, backfill_windows
 
 OUTBOX_LIMIT = 100_000
+TIMES_OVERTAKEN = 5  # by other runs, for one window
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +39,7 @@ class Invocation:
     """What is asked for: the windows due at `now` (ticks), or those of `backfill` (from, to).
 
     `outbox_limit` is how many rows may wait before detection stops until they are delivered.
+    `watermark` sets the state's back first, where a wrong clock has set it too far.
     """
 
     workspace_id: str
@@ -50,6 +48,7 @@ class Invocation:
     rule: RuleSettings = field(default_factory=RuleSettings)
     backfill: tuple[int, int] | None = None
     outbox_limit: int = OUTBOX_LIMIT
+    watermark: int | None = None
 
 
 @dataclass(slots=True)
@@ -84,18 +83,16 @@ def run(
 
     Once `has_time` says no, no further window is begun; what is left is due next time.
 
-    Raises StateError if the state cannot be used or another run was first. Reading and delivering
-    do not raise: what failed is in the outcome, and is tried again next time.
+    Raises StateError if the state cannot be used or other runs keep writing it, UsageError for a
+    watermark that it cannot be set back to. Reading and delivering do not raise: what failed is in
+    the outcome, and is tried again next time.
     """
-    job = _Job(source, sink, store, asked)
+    memory = Memory(store)
+    if asked.watermark is not None:
+        memory.write(partial(set_back, watermark=asked.watermark))
+    job = _Job(source, sink, memory, asked)
     job.deliver()
-    if asked.backfill is not None:
-        windows = backfill_windows(*asked.backfill, asked.timing)
-    else:
-        plan = due_windows(job.state.watermark, asked.now, asked.timing)
-        windows = plan.windows
-        if plan.gap is not None:
-            job.give_up(*plan.gap)
+    windows = job.due()
     job.outcome.due = len(windows)
     for examined, window in enumerate(progress(windows)):
         # The first alone reaches back, and is examined however little time there is.
@@ -109,33 +106,53 @@ def run(
 
 
 class _Job:
-    """The state as last written, and the steps that change it."""
+    """The steps of an invocation, each of which writes the state down."""
 
     def __init__(
-        self, source: LogSource, sink: FindingSink, store: StateStore, asked: Invocation
+        self, source: LogSource, sink: FindingSink, memory: Memory, asked: Invocation
     ) -> None:
         self._source = source
         self._sink = sink
-        self._store = store
+        self._memory = memory
         self._asked = asked
-        self.state, self._tag = store.load()
+        self._schedule = Schedule(asked.timing, asked.now)
         self.outcome = Outcome()
 
-    def deliver(self) -> None:
-        """Deliver what the outbox holds and empty it; on failure it stays for the next time."""
-        if not len(self.state.outbox):
-            return
+    def due(self) -> list[Window]:
+        """Return the windows to examine; what can no longer be examined is recorded as a gap."""
+        asked, state = self._asked, self._memory.state
+        if asked.backfill is not None:
+            return backfill_windows(*asked.backfill, asked.timing)
+        if not self.has_room():
+            return []
+        plan = self._schedule.plan(state)
         try:
-            self._sink.deliver(self.state.outbox)
-        except DeliveryError as error:
-            self._fail(f"{error}; {len(self.state.outbox)} rows wait in the outbox")
+            self._schedule.check(state, self._source if self._memory.remembers else None)
+        except (ClockError, SourceError) as error:
+            first = next(iter(plan.windows), self._schedule.latest)
+            self._could_not_examine(first, error)
+            return []
+        if plan.gap is not None:
+            self._give_up(*plan.gap)
+        return plan.windows
+
+    def deliver(self) -> None:
+        """Deliver what the outbox holds; what was not taken stays for the next time."""
+        outbox = self._memory.state.outbox
+        if not len(outbox):
             return
-        self.state.outbox = Outbox()
-        self._save()
+        delivered = outbox.end
+        try:
+            self._sink.deliver(outbox)
+        except DeliveryError as error:
+            delivered = outbox.begin.on(*error.taken)
+            self._fail(f"{error}; {self._memory.promise(len(outbox.since(delivered)))}")
+        if delivered != outbox.begin:
+            self._memory.delivered(delivered)
 
     def has_room(self) -> bool:
         """Whether more rows may wait; else the watermark stays where it is."""
-        if len(self.state.outbox) < self._asked.outbox_limit:
+        if len(self._memory.state.outbox) < self._asked.outbox_limit:
             return True
         self._fail(
             f"{self._asked.outbox_limit} or more rows wait in the outbox: nothing more is "
@@ -143,91 +160,88 @@ class _Job:
         )
         return False
 
-    def give_up(self, start: int, end: int) -> None:
-        """Record hours that are too long ago, and watch anew from their end.
-
-        What arrived late in the meantime is given up with them: reaching back for it would
-        examine the whole gap in one window.
-        """
-        header = self._header(Window(start, end, Mode.CATCH_UP))
-        self.state.watermark = self.state.arrivals_until = end
-        self.state.watched_from = end - self._asked.timing.span
-        self._remember(records.gap_record(header))
-        self.deliver()
-
     def examine(self, window: Window, *, reach: bool) -> bool:
         """Read a window, decide what is new and write it down; False if it could not be read."""
-        began = time.monotonic()
-        try:
-            window, arrivals = self._reach_back(window) if reach else (window, Arrivals())
-            header = self._header(window)
-            review, analysis = self._prepared(window)
-            tally, found = examine(self._source, window, header, review, analysis)
-        except SourceError as error:
-            self._owe(window)
-            self._remember(records.failure_record(self._header(window), str(error), _since(began)))
-            self._fail(str(error))
-            self.deliver()
-            return False
-        review.accept()
-        self._advance(window)
-        self.state.history = analysis.history
-        record = records.run_record(header, tally, analysis, arrivals, _since(began))
-        self._remember(record, found)
-        return True
-
-    def _prepared(self, window: Window) -> tuple[Review, Analysis]:
-        """Return what tells news from what was reported, and what is made of news."""
-        asked, state = self._asked, self.state
-        scope = f"{RULE_NAME}\n{asked.workspace_id}"
-        review = Review(state.ledger, scope, window.start, window.end, asked.now)
-        return review, Analysis(self._source.background, asked.rule, asked.now, state.history)
-
-    def _owe(self, window: Window) -> None:
-        """Let the very first window stay due where it could not be read.
-
-        Else a new app whose roles take hours to work would never examine those hours.
-        """
-        if self.state.watermark is None and window.mode is not Mode.BACKFILL:
-            self.state.watermark = window.end - INTERVAL
-
-    def _reach_back(self, window: Window) -> tuple[Window, Arrivals]:
-        """Begin the first window early enough for what has arrived since the last run."""
-        since, watched_from = self.state.arrivals_until, self.state.watched_from
-        if window.mode is Mode.BACKFILL or since is None or watched_from is None:
-            return window, Arrivals()
-        timing = self._asked.timing
-        arrivals = self._source.arrivals(
-            since=since,
-            now=self._asked.now,
-            examined=window.start + timing.span,
-            too_late=timing.earliest_late(since),
+        for attempt in range(TIMES_OVERTAKEN):
+            if self._schedule.is_past(window, self._memory.state):
+                return True  # another run has examined it meanwhile
+            began = time.monotonic()
+            try:
+                self._examine(window, attempt, began, reach=reach)
+            except SourceError as error:
+                self._could_not_examine(window, error, _since(began))
+                return False
+            except Overtaken:
+                continue
+            return True
+        raise StateConflict(
+            "other runs kept writing the state while this one worked, so it gave up; it delivered "
+            "nothing more, and the next run examines the window again"
         )
-        return reach_back(window, arrivals.earliest, timing, watched_from), arrivals
 
-    def _advance(self, window: Window) -> None:
-        """Move the watermark past an examined window; a backfill leaves it alone."""
-        if window.mode is Mode.BACKFILL:
-            return
-        state, timing = self.state, self._asked.timing
-        state.watermark = window.end
-        state.arrivals_until = self._asked.now - VISIBILITY_MARGIN
-        if state.watched_from is None:
-            state.watched_from = window.start
-        state.ledger.forget(timing.horizon(state.watermark, state.arrivals_until))
+    def _examine(self, window: Window, attempt: int, began: float, *, reach: bool) -> None:
+        asked, based_on = self._asked, self._memory.state
+        arrivals = Arrivals()
+        if reach:
+            window, arrivals = self._schedule.reach_back(window, based_on, self._source)
+        header = Header.of(asked.workspace_id, window, asked.now, attempt)
+        scope = f"{RULE_NAME}\n{asked.workspace_id}"
+        review = Review(based_on.ledger, scope, window.start, window.end, asked.now)
+        analysis = Analysis(self._source.background, asked.rule, asked.now, based_on.history)
+        tally, found = examine(self._source, window, header, review, analysis)
+        record = records.run_record(header, tally, analysis, arrivals, _since(began))
+        moments = based_on.moments
 
-    def _remember(self, record: RunRecord, found: Sequence[Finding] = ()) -> None:
-        """Write the state down with these rows in the outbox."""
-        outbox = self.state.outbox
-        waiting = Rows.joined(outbox.findings, found)
-        self.state.outbox = Outbox(waiting, [*outbox.runs, record])
-        self._save()
+        def accept(state: State) -> None:
+            scheduled = window.mode is not Mode.BACKFILL
+            if not review.stands(state.ledger) or (scheduled and state.moments != moments):
+                raise Overtaken
+            review.accept(state.ledger)
+            if scheduled:
+                state.history = analysis.history
+                self._schedule.advance(state, window, tally.states)
+
+        self._remember(record, found, accept)
+
+    def _give_up(self, start: int, end: int) -> None:
+        """Record hours that can no longer be examined, and watch from their end on."""
+        moments = self._memory.state.moments
+
+        def skip(state: State) -> None:
+            if state.moments == moments:  # else another run has recorded the gap
+                self._schedule.skip(state, end)
+
+        header = self._header(Window(start, end, Mode.CATCH_UP))
+        self._remember(records.gap_record(header), (), skip)
+        self.deliver()
+
+    def _could_not_examine(
+        self, window: Window, error: DetectionError, duration_ms: int = 0
+    ) -> None:
+        """Record a failure and leave the window due, except for the hours of a wrong clock."""
+
+        def keep_due(state: State) -> None:
+            if not isinstance(error, ClockError):
+                self._schedule.owe(state, window)
+
+        record = records.failure_record(self._header(window), str(error), duration_ms)
+        self._remember(record, (), keep_due)
+        self._fail(str(error))
+        self.deliver()
+
+    def _remember(self, record: RunRecord, found: Sequence[Finding], change: Change) -> None:
+        """Write a change of the state down, with these rows in the outbox."""
+
+        def add(state: State) -> None:
+            change(state)
+            outbox = state.outbox
+            waiting = Rows.joined(outbox.findings, found)
+            state.outbox = Outbox(waiting, [*outbox.runs, record], outbox.begin)
+
+        self._memory.write(add)
         self.outcome.records.append(record)
         if found:
             self.outcome.found.append(found)
-
-    def _save(self) -> None:
-        self._tag = self._store.save(self.state, self._tag)
 
     def _fail(self, message: str) -> None:
         if message not in self.outcome.failures:

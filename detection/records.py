@@ -45,9 +45,14 @@ class Header:
     mode: str
 
     @classmethod
-    def of(cls, workspace_id: str, window: Window, now: int) -> "Header":
-        """Name a run; the same run on the same logs has the same id, so that results compare."""
+    def of(cls, workspace_id: str, window: Window, now: int, attempt: int = 0) -> "Header":
+        """Name a run; the same run on the same logs has the same id, so that results compare.
+
+        A window that is examined again within an invocation, after `attempt` times, may come out
+        otherwise, and is another run.
+        """
         name = f"{workspace_id}|{window.mode}|{window.start}|{window.end}|{now}"
+        name += f"|{attempt}" if attempt else ""
         return cls(
             workspace_id=workspace_id,
             run_id=str(uuid.uuid5(_RUNS, name)),
@@ -168,7 +173,8 @@ def gap_record(header: Header) -> RunRecord:
     record = empty_record(header, FAILURE)
     reason = (
         f"{header.window_start} to {header.window_end} was never examined, nor what arrived late "
-        "in that time: it is further back than MAX_CATCH_UP. Run a backfill for it (--from, --to)"
+        "in that time: it is further back than MAX_CATCH_UP, or than what is remembered of earlier "
+        "findings. Run a backfill for it (--from, --to)"
     )
     record.update({"Reason": reason, "Error": reason})
     return record

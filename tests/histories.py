@@ -5,15 +5,15 @@ over, with a state that survives and a sink that keeps what it was given; a `Fus
 at any boundary, and `reach` is where others may disturb it (tests/faults.py).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import orjson
 
 from detection.errors import DeliveryError, SourceError, StateConflict
 from detection.job import OUTBOX_LIMIT, Invocation, Outcome, run
-from detection.rule.ledger import Outbox, State
+from detection.outbox import Outbox
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
@@ -21,12 +21,14 @@ from detection.rule.rows import (
     Logs,
     SourceState,
 )
+from detection.rule.select import RuleSettings
 from detection.rule.ticks import text_of
 from detection.sources import Arrivals, Correlated
 from detection.sources.background import NoBackground
-from detection.state import Tag
+from detection.state import State, Tag
 from detection.state.codec import decode, encode
 from detection.window import Timing, Window
+from tests.support import OPERATIONS, SIGN_INS
 
 
 class Event(NamedTuple):
@@ -95,6 +97,8 @@ class Simulation:
 
     stream: Stream
     timing: Timing = field(default_factory=Timing)
+    remembers: bool = True
+    real: int | None = None  # what time it is, where the machine's clock is wrong
     body: bytes = b""
     version: int = 0
     delivered: list[bytes] = field(default_factory=list)
@@ -103,7 +107,9 @@ class Simulation:
     logs: list[Logs] = field(default_factory=list)
     fuse: Fuse = field(default_factory=Fuse)
     unreadable: bool = False
+    missing: set[str] = field(default_factory=set)  # tables
     refusing: bool = False
+    refused: str = ""  # "findings" or "runs": the stream that is not taken
     hurried: bool = False  # there is time for one window a run
     outbox_limit: int = OUTBOX_LIMIT
     correlate: Callable[[Logs, Window], Logs | Correlated] = lambda logs, _: logs
@@ -114,6 +120,7 @@ class Simulation:
             "workspace",
             now,
             self.timing,
+            RuleSettings(self.timing.span),
             backfill=backfill,
             outbox_limit=self.outbox_limit,
         )
@@ -169,27 +176,52 @@ class Simulation:
 
     background = NoBackground()
 
-    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
+    def clock(self) -> int | None:
+        """Tell what time it is, where the machine's clock is wrong."""
+        self.reach("clock")
+        self._check_readable()
+        return self.real
+
+    def arrivals(
+        self, since: Mapping[str, int], too_late: Mapping[str, int], *, now: int, examined: int
+    ) -> Arrivals:
         """Answer from the stream, row by row."""
         self.reach("arrivals")
         self._check_readable()
-        events = self.stream.events()
-        times = [event.time for event in events if since < event.arrival and event.seen_at(now)]
-        reachable = [time for time in times if time > too_late]
-        late = [time for time in reachable if time <= examined]
-        return Arrivals(min(reachable, default=None), len(late), len(times) - len(reachable))
+        found = Arrivals()
+        for table, events in self._tables().items():
+            times = [
+                e.time for e in events if since[table] < e.arrival <= now and self._is_there(e, now)
+            ]
+            reachable = [time for time in times if time > too_late[table]]
+            late = [time for time in reachable if time <= examined]
+            found = found.joined(
+                Arrivals(min(reachable, default=None), len(late), len(times) - len(reachable))
+            )
+        return found._replace(missing=frozenset(self.missing))
 
     def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
         """Yield what has arrived of a window."""
         self.reach("read")
         self._check_readable()
-        logs = as_logs(
-            [e for e in self.stream.sign_ins if e.seen_at(now) and _in(window, e)],
-            [e for e in self.stream.operations if e.seen_at(now) and _in(window, e)],
-        )
+        there = {
+            table: [e for e in events if self._is_there(e, now) and _in(window, e)]
+            for table, events in self._tables().items()
+        }
+        logs = as_logs(there.get(SIGN_INS, []), there.get(OPERATIONS, []))
+        missing = dict.fromkeys(self.missing, SourceState.MISSING)
+        logs = replace(logs, states={**logs.states, **missing})
         self.windows.append(window)
         self.logs.append(logs)
         yield self.correlate(logs, window)
+
+    def _tables(self) -> Mapping[str, Sequence[Event]]:
+        tables = {SIGN_INS: self.stream.sign_ins, OPERATIONS: self.stream.operations}
+        return {table: events for table, events in tables.items() if table not in self.missing}
+
+    def _is_there(self, event: Event, now: int) -> bool:
+        """Whether a query that was told that it is `now` returns an event."""
+        return event.arrival <= now and event.seen_at(now if self.real is None else self.real)
 
     def _check_readable(self) -> None:
         if self.unreadable:
@@ -201,10 +233,19 @@ class Simulation:
         """Keep each row; a kill in the middle leaves some delivered."""
         if self.refusing:
             raise DeliveryError("the endpoint is out of order")
-        for row in (*outbox.findings, *outbox.runs):
-            self.reach("row")
-            self.delivered.append(orjson.dumps(row))
+        taken = {"findings": 0, "runs": 0}
+        for stream, rows in (("findings", outbox.findings), ("runs", outbox.runs)):
+            for row in rows if stream != self.refused else ():
+                try:
+                    self.reach("row")
+                except DeliveryError as error:
+                    error.taken = (taken["findings"], taken["runs"])
+                    raise
+                self.delivered.append(orjson.dumps(row))
+                taken[stream] += 1
         self.reach("delivered")
+        if self.refused:
+            raise DeliveryError("a stream is refused", 400, (taken["findings"], taken["runs"]))
 
     # The job's store.
 

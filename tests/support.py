@@ -10,8 +10,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from detection.outbox import Outbox, Row
 from detection.rule.correlate import Group
-from detection.rule.ledger import Outbox, Row
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +36,11 @@ class Collected:
         """Keep every row."""
         self.findings.extend(outbox.findings)
         self.runs.extend(outbox.runs)
+
+
+def each(moment: int) -> dict[str, int]:
+    """Return a moment for each of the two tables."""
+    return {SIGN_INS: moment, OPERATIONS: moment}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ KINDS = {
     *(f"overlapped at {place}" for place in PLACES),
     *("rows refused", "rows taken unsaid", "state unreadable", "state unwritable"),
     *("answer lost", "answer late", "answer lost and overtaken"),
-    *("race lost", "a write landed late", "a late write was refused"),
+    *("a write landed late", "a late write was refused"),
     *(f"outage of the {side}" for side in OUTAGES),
     *("timer missed", "replayed", "replayed earlier", "out of time", "outbox full"),
 }

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from detection.errors import SourceError
-from detection.rule.ledger import Outbox
+from detection.outbox import Outbox
 from detection.rule.rows import IDENTITY, Logs
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.sources import Correlated

@@ -8,7 +8,7 @@ import pytest
 from azure.monitor.query import LogsQueryClient
 
 from detection.errors import DetectionError
-from detection.rule.ledger import Outbox
+from detection.outbox import Outbox
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.service import AT_ONCE, Parts, run_workspaces
 from detection.settings import Settings

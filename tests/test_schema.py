@@ -10,14 +10,13 @@ import pytest
 
 from detection.errors import SourceError
 from detection.job import Invocation, run
-from detection.rule.ledger import State
 from detection.rule.rows import Logs
 from detection.rule.ticks import DAY, parse
 from detection.schema import Finding, RunRecord, columns
 from detection.sources import Arrivals
 from detection.sources.background import NoBackground
 from detection.sources.recorded import RecordedSource
-from detection.state import Unsaved
+from detection.state import State, Unsaved
 from detection.state.folder import FolderStore
 from detection.window import Window
 from tests.support import DEMO, NOW, RECORDED, Collected
@@ -116,7 +115,12 @@ class Unreadable:
 
     background = NoBackground()
 
-    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
+    def clock(self) -> None:
+        """Have none."""
+
+    def arrivals(
+        self, since: Mapping[str, int], too_late: Mapping[str, int], *, now: int, examined: int
+    ) -> Arrivals:
         """Know of none."""
         del since, now, examined, too_late
         return Arrivals()

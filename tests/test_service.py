@@ -5,11 +5,10 @@ import logging
 import pytest
 
 from detection.errors import DetectionError, SettingsError, StateConflict
-from detection.rule.ledger import State
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.service import Parts, run_workspaces
 from detection.settings import Service, Settings
-from detection.state import Tag
+from detection.state import State, Tag
 from tests.histories import Event, Simulation, Stream
 
 NOW = parse("2026-03-14T10:00:00Z")

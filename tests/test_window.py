@@ -242,11 +242,11 @@ def test_nothing_is_forgotten_that_a_later_window_reaches(
     """
     now = TEN
     watermark, arrivals_until = now - behind, now - 10 * MINUTE
-    horizon = timing.horizon(watermark, arrivals_until)
+    horizon = timing.horizon(watermark, arrivals_until, now)
     for step in steps:
         now += step
         windows, _ = due_windows(watermark, now, timing)
-        too_late = timing.earliest_late(arrivals_until)
+        too_late = timing.earliest_late(arrivals_until, now)
         near = st.integers(too_late + 1, too_late + 9)
         earliest = data.draw(st.one_of(near, st.integers(too_late + 1, now)))
         first = reach_back(windows[0], earliest, timing, LONG_AGO)
@@ -254,15 +254,15 @@ def test_nothing_is_forgotten_that_a_later_window_reaches(
             assert window.start + 1 > horizon
         committed = data.draw(st.integers(1, len(windows)))  # a run may end early
         watermark, arrivals_until = windows[committed - 1].end, now - 10 * MINUTE
-        assert timing.horizon(watermark, arrivals_until) >= horizon
-        horizon = timing.horizon(watermark, arrivals_until)
+        assert timing.horizon(watermark, arrivals_until, now) >= horizon
+        horizon = timing.horizon(watermark, arrivals_until, now)
 
 
 def test_the_horizon_is_as_old_as_the_latest_row_that_counts() -> None:
     """In the usual rhythm it lies a day, an hour and ten minutes before the last run."""
-    assert USUAL.horizon(TEN, TEN - 10 * MINUTE) == TEN - DAY - HOUR - 10 * MINUTE - 1
+    assert USUAL.horizon(TEN, TEN - 10 * MINUTE, TEN) == TEN - DAY - HOUR - 10 * MINUTE - 1
 
 
 def test_the_horizon_follows_a_watermark_that_lags() -> None:
     """While windows are owed from long ago, what they reach is kept."""
-    assert USUAL.horizon(TEN - 5 * DAY, TEN - 10 * MINUTE) == TEN - 5 * DAY - 2 * HOUR
+    assert USUAL.horizon(TEN - 5 * DAY, TEN - 10 * MINUTE, TEN) == TEN - 5 * DAY - 2 * HOUR

@@ -24,6 +24,7 @@ KINDS = {path.read_text("utf-8").partition("\n")[0]: path.stem for path in FOLDE
 # What is answered whatever is asked about.
 ALWAYS: dict[str, tuple[Sequence[str], list[Any]]] = {
     "allowlist": (["IPOrRange"], [[entry] for entry in rows.ALLOWLIST]),
+    "clock": (["Now"], [[NOW]]),
     "latest": (["Latest"], [[NOW]]),
     "arrivals": (["Earliest", "Late", "TooLate"], [[None, 0, 0]]),
     "exclusions": (EXCLUSIONS_TABLE.columns, []),

@@ -11,7 +11,9 @@ import click
 from rich.console import Console
 
 from detection import console as terminal
+from detection.commands.guards import apart_from_the_app, check_moments
 from detection.commands.options import (
+    Moment,
     bounds_of,
     check_apart,
     complain,
@@ -24,7 +26,7 @@ from detection.commands.options import (
 )
 from detection.errors import DetectionError, SettingsError, UsageError
 from detection.job import Invocation, run
-from detection.rule.ledger import Outbox, Row
+from detection.outbox import Outbox, Row
 from detection.service import Parts
 from detection.settings import Service, Settings
 from detection.sinks import FindingSink, Several
@@ -48,6 +50,13 @@ until_exit: list[object] = []
 @now_option
 @from_option
 @to_option
+@click.option(
+    "--set-watermark",
+    "watermark",
+    type=Moment(),
+    metavar="TIME",
+    help="First let nothing after TIME be examined yet: where a wrong clock set it too far.",
+)
 @path_option(
     "--state-dir",
     metavar="DIR",
@@ -81,6 +90,7 @@ def run_command(
     now: int | None,
     start: int | None,
     end: int | None,
+    watermark: int | None,
     state_dir: Path | None,
     as_json: bool,
     output: Path | None,
@@ -107,10 +117,12 @@ def run_command(
         timing=settings.timing,
         rule=settings.rule,
         backfill=bounds_of(now, start, end),
+        watermark=watermark,
     )
     files = _Files(output, runs, report)
     check_apart({"--output": output, "--runs": runs, "--report": report})
     if recorded is not None:
+        check_moments(asked, remembers=bool(state_dir) and not dry_run)
         sinks = _shown(files, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
         source = RecordedSource(recorded)
         until_exit.append(source)
@@ -121,6 +133,8 @@ def run_command(
         raise SettingsError(f"{error}; or give --recorded DIR to read recorded logs") from error
     service = replace(service, dry_run=dry_run or service.dry_run)
     remembers = bool(state_dir or service.state_account_url)
+    check_moments(asked, remembers=remembers and not service.dry_run)
+    service = apart_from_the_app(service, state_dir)
     sinks = _shown(files, as_json=as_json, dry_run=service.dry_run, append=remembers)
     connect = _workspaces(settings, service, state_dir, sinks)
     return _examine_each(service.workspace_ids, connect, asked, verbose=verbose)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from detection.errors import DeliveryError
+from detection.outbox import Outbox
 from detection.report import Row, render
-from detection.rule.ledger import Outbox
 from detection.sinks.files import replace, writable
 
 

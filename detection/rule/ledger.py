@@ -1,8 +1,6 @@
-"""What was reported already, and what is still to be delivered.
+"""What was reported already: difference D6.
 
-The ledger makes difference D6: windows overlap, so the same operation is matched again and again,
-and is reported once. The outbox makes delivery exact: the rows to deliver are decided and written
-down, whole, together with the ledger that counts them as reported; only then are they delivered.
+Windows overlap, so the same operation is matched again and again, and is reported once.
 """
 
 import hashlib
@@ -13,15 +11,12 @@ from dataclasses import dataclass, field, replace
 import orjson
 
 from detection.rule.correlate import Group, GroupKey, Key
-from detection.rule.history import History
 from detection.rule.ticks import DAY
 
 REVISED_FOR = DAY  # a finding takes further operations until it was opened this long ago
 
 HASH_BYTES = 16
 _RECORD = struct.Struct(f">{HASH_BYTES}sq")  # a hashed key, and a time in ticks
-
-Row = Mapping[str, object]
 
 
 @dataclass(slots=True)
@@ -62,9 +57,13 @@ class Emission:
 
 @dataclass(slots=True)
 class Ledger:
-    """The findings emitted, per group, as long as a window can still reach their operations."""
+    """The findings emitted, per group, as long as a window can still reach their operations.
+
+    All that was reported of the time after `known_from` (ticks) is known.
+    """
 
     groups: dict[GroupKey, list[Reported]] = field(default_factory=dict)
+    known_from: int = 0
 
     def forget(self, horizon: int) -> None:
         """Drop the findings whose operations no later window will reach.
@@ -76,6 +75,9 @@ class Ledger:
         """
         for key, findings in list(self.groups.items()):
             kept = [finding for finding in findings if finding.last_seen > horizon]
+            dropped = (finding.last_seen for finding in findings if finding.last_seen <= horizon)
+            # No operation of a finding is later than the run that saw it last.
+            self.known_from = max(self.known_from, *dropped, 0)
             if kept:
                 self.groups[key] = kept
             else:
@@ -88,6 +90,7 @@ class Review:
 
     `scope` names rule and workspace, so that equal groups of two workspaces differ. The ledger
     stays as it was until accept(), since a window that cannot be read to its end was not examined.
+    `seen` is what the ledger had of each group.
     """
 
     ledger: Ledger
@@ -96,15 +99,28 @@ class Review:
     end: int
     now: int
     changed: dict[GroupKey, list[Reported]] = field(default_factory=dict)
+    seen: dict[GroupKey, list[Reported]] = field(default_factory=dict)
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether operations of this window may have been reported and forgotten."""
+        return self.start < self.ledger.known_from
 
     def of(self, groups: Iterable[Group]) -> list[Emission]:
         """Take note of groups, each of which comes once; return those with news."""
         emissions = map(self._emission, groups)
         return [emission for emission in emissions if emission is not None]
 
-    def accept(self) -> None:
-        """Let the ledger know what was reviewed."""
-        self.ledger.groups.update(self.changed)
+    def stands(self, ledger: Ledger) -> bool:
+        """Whether the review would come out the same against a ledger that another run wrote."""
+        return self.is_forgotten == (self.start < ledger.known_from) and all(
+            findings is (there := ledger.groups.get(key, [])) or _alike(findings, there)
+            for key, findings in self.seen.items()
+        )
+
+    def accept(self, ledger: Ledger) -> None:
+        """Let a ledger on which the review stands know what was reviewed."""
+        ledger.groups.update(self.changed)
 
     def settle(self) -> None:
         """Lay down what was reviewed so far, before another part is read."""
@@ -113,7 +129,8 @@ class Review:
                 finding.settle()
 
     def _emission(self, group: Group) -> Emission | None:
-        findings = [replace(finding) for finding in self.ledger.groups.get(group.key, [])]
+        self.seen[group.key] = self.ledger.groups.get(group.key, [])
+        findings = [replace(finding) for finding in self.seen[group.key]]
         known = [finding.operations() for finding in findings]
         new = group.operations_at
         if findings:
@@ -121,6 +138,10 @@ class Review:
             self.changed[group.key] = findings
         if not new:
             return None
+        if self.is_forgotten:
+            finding = self._of_forgotten_time(group, new)
+            self.changed[group.key] = [*findings, finding]
+            return Emission(group, finding.finding_id, finding.revision, len(new))
         continued = [
             (finding.opened, finding.finding_id, place)
             for place, finding in enumerate(findings)
@@ -135,10 +156,23 @@ class Review:
             finding.packed, finding.fresh = pack(operations), {}
             finding.last_seen = max(finding.last_seen, self.now)
         else:
-            finding_id = _finding_id(self.scope, group.key, next(iter(new)))
+            finding_id = _finding_id(self.scope, group.key, hashed(next(iter(new))).hex())
             finding = Reported(finding_id, 1, self.end, self.now, fresh=new)
             self.changed[group.key] = [*findings, finding]
         return Emission(group, finding.finding_id, finding.revision, len(new))
+
+    def _of_forgotten_time(self, group: Group, new: Mapping[Key, int]) -> Reported:
+        """Open a finding of a time of which reported operations may have been forgotten.
+
+        It is named after all of its operations: after the first alone, another finding may have
+        been named that held others. It takes no revision, since one of equal name and number may
+        have been delivered too.
+        """
+        operations, fresh = (
+            sorted(hashed(key).hex() for key in keys) for keys in (group.operations_at, new)
+        )
+        finding_id = _finding_id(self.scope, group.key, operations, fresh)
+        return Reported(finding_id, 1, self.start - REVISED_FOR, self.now, fresh=new)
 
     def _not_reported(
         self,
@@ -166,35 +200,6 @@ class Review:
         return new
 
 
-@dataclass(slots=True)
-class Outbox:
-    """The rows that were decided and not yet delivered, oldest first."""
-
-    findings: Sequence[Row] = field(default_factory=list)
-    runs: Sequence[Row] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        """Return how many rows wait."""
-        return len(self.findings) + len(self.runs)
-
-
-@dataclass(slots=True)
-class State:
-    """All that one run hands to the next for one workspace; times in ticks.
-
-    `watermark`: the end of the last window whose result is written down. `arrivals_until`: rows
-    ingested up to here were visible to it. `watched_from`: the start of the first window of all.
-    `history`: what identities did before, if that was asked for.
-    """
-
-    watermark: int | None = None
-    arrivals_until: int | None = None
-    watched_from: int | None = None
-    ledger: Ledger = field(default_factory=Ledger)
-    outbox: Outbox = field(default_factory=Outbox)
-    history: History | None = None
-
-
 def hashed(key: Key) -> bytes:
     """Return a key as 16 bytes, so that what is remembered of it stays small.
 
@@ -217,8 +222,18 @@ def unpacked(packed: bytes) -> dict[bytes, int]:
     return dict(_RECORD.iter_unpack(packed))
 
 
-def _finding_id(scope: str, group: GroupKey, first_operation: Key) -> str:
-    """Name a finding after the first operation reported in it; it is reported in no other."""
-    named = orjson.dumps([scope, *group, hashed(first_operation).hex()])
+def _alike(one: Sequence[Reported], other: Sequence[Reported]) -> bool:
+    """Whether two lists hold the same findings, however their operations are laid down."""
+
+    def values(finding: Reported) -> tuple[object, ...]:
+        seen = finding.opened, finding.last_seen, finding.operations()
+        return finding.finding_id, finding.revision, *seen
+
+    return list(map(values, one)) == list(map(values, other))
+
+
+def _finding_id(scope: str, group: GroupKey, *operations: str | list[str]) -> str:
+    """Name a finding after hashed operations: mostly the first one, which no other reports."""
+    named = orjson.dumps([scope, *group, *operations])
     digest = hashlib.sha256(named).hexdigest()
     return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"

@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from detection.rule.ledger import Outbox
+from detection.errors import DeliveryError
+from detection.outbox import Outbox
 
 
 class FindingSink(Protocol):
@@ -11,7 +12,8 @@ class FindingSink(Protocol):
     def deliver(self, outbox: Outbox) -> None:
         """Hand over every row, oldest first.
 
-        Raises DeliveryError if any was not taken; all are then handed over again, unchanged.
+        Raises DeliveryError if any was not taken; those after the ones that it says were taken are
+        then handed over again, unchanged.
         """
         ...
 
@@ -23,9 +25,14 @@ class Several:
         self._sinks = sinks
 
     def deliver(self, outbox: Outbox) -> None:
-        """Deliver to each; the first that fails stops the rest."""
+        """Deliver to each; the first that fails stops the rest, which then have taken nothing."""
         for sink in self._sinks:
-            sink.deliver(outbox)
+            try:
+                sink.deliver(outbox)
+            except DeliveryError as error:
+                if sink is not self._sinks[-1]:
+                    error.taken = (0, 0)
+                raise
 
 
 class Undelivered:

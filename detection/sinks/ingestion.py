@@ -11,7 +11,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from azure.core import exceptions as azure
@@ -20,11 +20,12 @@ from azure.core.pipeline.policies import RetryPolicy
 from azure.monitor.ingestion import LogsIngestionClient
 
 from detection.errors import DeliveryError
-from detection.rule.ledger import Outbox, Row
+from detection.outbox import Outbox, Row
 
 FIELD_BYTES = 65_535  # of a field's JSON, quotes and brackets included
 CALL_BYTES = 1_000_000  # of a call's JSON array, before compression
 PARTS = 16  # where a field is too long, no part of it keeps more than this share of the room
+REFUSED = (400, 404, 413)  # answers that may be about one stream alone; 403 is about the rule
 PATIENCE, CONNECT = 60.0, 10.0  # seconds, in each of the four tries
 
 _REMEDIES = {
@@ -62,15 +63,31 @@ class IngestionSink:
         self._patience = patience
 
     def deliver(self, outbox: Outbox) -> None:
-        """Write every row down, then send; the first call that fails ends the delivery."""
+        """Write every row down, then send stream by stream, as far as its calls are taken.
+
+        A stream that is refused does not hold the other one up, for what was refused may be its
+        rows alone; any other failure ends the delivery.
+        """
+        kinds = outbox.findings, outbox.runs
+        # Level 6 takes three times as long to make a call a sixth smaller.
         calls = [
-            # Level 6 takes three times as long to make a call a sixth smaller.
-            (stream, gzip.compress(batch, compresslevel=1, mtime=0))
-            for stream, rows in zip(self._streams, (outbox.findings, outbox.runs), strict=True)
-            for batch in batches(rows)
+            [(gzip.compress(batch.body, compresslevel=1, mtime=0), batch.rows) for batch in each]
+            for each in map(batches, kinds)
         ]
-        for stream, body in calls:
-            self._send(stream, body)
+        taken = [0, 0]
+        failures: list[DeliveryError] = []
+        for place, stream in enumerate(self._streams):
+            try:
+                for body, rows in calls[place]:
+                    self._send(stream, body)
+                    taken[place] += rows
+            except DeliveryError as error:
+                failures.append(error)
+                if error.status not in REFUSED:
+                    break
+        if failures:
+            reasons = "; ".join(map(str, failures))
+            raise DeliveryError(reasons, failures[0].status, (taken[0], taken[1])) from None
 
     def probe(self) -> None:
         """Send each stream a call without rows; raises DeliveryError as a delivery would."""
@@ -116,19 +133,30 @@ class IngestionSink:
             raise DeliveryError(f"{stream} was not taken: {cause}", status or 0) from None
 
 
-def batches(rows: Iterable[Row]) -> Iterator[bytes]:
-    """Yield the rows as JSON arrays, as many in each as a call takes."""
+class Batch(NamedTuple):
+    """The rows of one call as a JSON array, and how many they are."""
+
+    body: bytes
+    rows: int
+
+
+def batches(rows: Iterable[Row]) -> Iterator[Batch]:
+    """Yield the rows, as many in each batch as a call takes."""
     batch: list[bytes] = []
     size = 1
     for row in rows:
         line = written(row)
         if batch and size + len(line) + 1 > CALL_BYTES:
-            yield b"[" + b",".join(batch) + b"]"
+            yield _batch(batch)
             batch, size = [], 1
         batch.append(line)
         size += len(line) + 1  # the comma or bracket after it
     if batch:
-        yield b"[" + b",".join(batch) + b"]"
+        yield _batch(batch)
+
+
+def _batch(lines: list[bytes]) -> Batch:
+    return Batch(b"[" + b",".join(lines) + b"]", len(lines))
 
 
 def written(row: Row) -> bytes:

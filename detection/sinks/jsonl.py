@@ -8,7 +8,7 @@ from typing import BinaryIO
 import orjson
 
 from detection.errors import DeliveryError
-from detection.rule.ledger import Outbox, Row
+from detection.outbox import Outbox, Row
 from detection.sinks.files import replace, writable
 
 Pick = Callable[[Outbox], Sequence[Row]]

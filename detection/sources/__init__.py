@@ -1,6 +1,6 @@
 """Where log rows come from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from detection.rule.correlate import Detection
@@ -14,11 +14,23 @@ class Arrivals(NamedTuple):
 
     `earliest` is the earliest TimeGenerated (ticks) of all rows that came in and are not too
     late, or None; `late` counts those of examined times, `too_late` those no window reaches.
+    `missing` names the tables that are not there.
     """
 
     earliest: int | None = None
     late: int = 0
     too_late: int = 0
+    missing: frozenset[str] = frozenset()
+
+    def joined(self, other: "Arrivals") -> "Arrivals":
+        """Return both together."""
+        both = (self.earliest, other.earliest)
+        return Arrivals(
+            min((time for time in both if time is not None), default=None),
+            self.late + other.late,
+            self.too_late + other.too_late,
+            self.missing | other.missing,
+        )
 
 
 class Correlated(NamedTuple):
@@ -36,10 +48,16 @@ class LogSource(Protocol):
         """What else the workspace knows about findings."""
         ...
 
-    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
-        """Look at the rows ingested in (since, now]; those up to `too_late` are too late.
+    def clock(self) -> int | None:
+        """Return the time of the workspace's own clock (ticks); None for one that has none."""
+        ...
 
-        Those of times after `too_late` and up to `examined` are late.
+    def arrivals(
+        self, since: Mapping[str, int], too_late: Mapping[str, int], *, now: int, examined: int
+    ) -> Arrivals:
+        """Look at the rows that each table took in during (since, now].
+
+        Those of times up to `too_late` are too late, those of later times up to `examined` late.
         """
         ...
 

@@ -7,7 +7,7 @@ arrived; rows without one are simply there, and none of them is late.
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from operator import itemgetter
 from pathlib import Path
@@ -63,6 +63,10 @@ class RecordedSource:
         self._operations = _TimedTable(
             _read(files[OPERATION_TABLE.name], OPERATION_TABLE, OPERATION_CANDIDATES)
         )
+        self._tables = {
+            SIGN_IN_TABLE.name: self._sign_ins,
+            OPERATION_TABLE.name: self._operations,
+        }
         allowlist = _read(files[ALLOWLIST_TABLE.name], ALLOWLIST_TABLE)
         self._allowlist = [entry for (entry,) in allowlist.rows] if allowlist else []
         self._allowlist_state = _state(missing=allowlist is None, rows=len(self._allowlist))
@@ -74,16 +78,25 @@ class RecordedSource:
         """The same folder."""
         return self
 
-    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
+    def clock(self) -> None:
+        """Return none: a recording is read as if any moment were the present."""
+
+    def arrivals(
+        self, since: Mapping[str, int], too_late: Mapping[str, int], *, now: int, examined: int
+    ) -> Arrivals:
         """Look at the rows whose `IngestionTime` lies in (since, now]."""
-        tables = (self._sign_ins, self._operations)
-        times = list(chain.from_iterable(table.arrived(since, now) for table in tables))
-        reachable = [time for time in times if time > too_late]
-        return Arrivals(
-            earliest=min(reachable, default=None),
-            late=sum(time <= examined for time in reachable),
-            too_late=len(times) - len(reachable),
-        )
+        found = Arrivals()
+        for name, table in self._tables.items():
+            times = list(table.arrived(since[name], now))
+            reachable = [time for time in times if time > too_late[name]]
+            arrivals = Arrivals(
+                earliest=min(reachable, default=None),
+                late=sum(time <= examined for time in reachable),
+                too_late=len(times) - len(reachable),
+                missing=frozenset({name} if table.missing else ()),
+            )
+            found = found.joined(arrivals)
+        return found
 
     def parts(self, window: Window, now: int) -> Iterator[Logs]:
         """Yield the whole window at once, as all of the folder is in memory anyway."""
@@ -134,7 +147,7 @@ class _TimedTable:
     """The candidates among the rows of one table, and the moments of all of its rows."""
 
     def __init__(self, table: Table | None) -> None:
-        self._missing = table is None
+        self.missing = table is None
         none = array("q")
         rows, row_arrivals = (table.rows, table.row_arrivals) if table else ([], none)
         times, arrivals = (table.times, table.arrivals) if table else (none, none)
@@ -171,7 +184,7 @@ class _TimedTable:
 
     def state(self, rows: int) -> SourceState:
         """Return the table's state, given how many rows the window has."""
-        return _state(missing=self._missing, rows=rows)
+        return _state(missing=self.missing, rows=rows)
 
     def _part(self, whole: "_InTime", window: Window, now: int) -> Sequence[Any]:
         """Return the items of the window that had arrived at `now`; mostly the window has all."""

@@ -28,6 +28,8 @@ from detection.sources.loganalytics import LogAnalytics
 from detection.sources.queries import Query, query
 
 TIMED: Final = (SIGN_IN_TABLE, OPERATION_TABLE)
+# Not a table, but asked like one.
+CLOCK: Final = TableShape("clock", ("Now",), required=1, shared=0, remedy="", timed=False)
 COLUMNS: Final = ("Matched", "Succeeded", "StrangersMatched", "StrangersSucceeded")
 Counted = tuple[dict[int, tuple[int, ...]] | None, int]
 
@@ -107,16 +109,26 @@ def survey(workspace: LogAnalytics, asking: Asking, alias: str, threads: Executo
 
 
 def arrived(workspace: LogAnalytics, shape: TableShape, moments: Mapping[str, int]) -> Arrivals:
-    """Return what came into one table; nothing comes into a missing one."""
+    """Return what one table took in; a missing one takes in nothing."""
     text = query("arrivals", table=shape, **moments)
     rows, _ = _summed(workspace, text, shape, "Earliest", "Late", "TooLate")
     if rows is None:
-        return Arrivals()
+        return Arrivals(missing=frozenset({shape.name}))
     earliest, late, too_late = _only(workspace, shape, rows)
     try:
         return Arrivals(parse(earliest) if earliest else None, int(late), int(too_late))
     except ValueError:
         raise _failed(workspace, shape, "what arrived in it cannot be read") from None
+
+
+def clock(workspace: LogAnalytics) -> int:
+    """Return the time by the workspace's own clock."""
+    rows, _ = _summed(workspace, query("clock"), CLOCK, *CLOCK.columns)
+    (now,) = _only(workspace, CLOCK, rows or [])
+    try:
+        return parse(now)
+    except ValueError:
+        raise _failed(workspace, CLOCK, "does not tell the time") from None
 
 
 def probed(

@@ -8,10 +8,11 @@ to the workspace's own cluster to correlate.
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import reduce
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -37,7 +38,7 @@ from detection.sources.faults import CutShort, NotThere
 from detection.sources.loganalytics import Limits, LogAnalytics, Sleep
 from detection.sources.queries import query
 from detection.sources.reading import Read, rows_of, whole
-from detection.sources.survey import TIMED, Survey, arrived, listed, probed, survey
+from detection.sources.survey import TIMED, Survey, arrived, clock, listed, probed, survey
 from detection.sources.table import Table
 from detection.sources.workspace_background import WorkspaceBackground
 from detection.window import Mode, Window
@@ -80,17 +81,25 @@ class WorkspaceSource:
             self._workspace, alias=exclusions_alias, statuses=rule.success_statuses
         )
 
-    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
+    def clock(self) -> int:
+        """Ask the workspace for the time."""
+        return clock(self._workspace)
+
+    def arrivals(
+        self, since: Mapping[str, int], too_late: Mapping[str, int], *, now: int, examined: int
+    ) -> Arrivals:
         """Ask each table what it took in during (since, now]."""
-        moments = {"since": since, "now": now, "examined": examined, "too_late": too_late}
+
+        def moments(table: str) -> dict[str, int]:
+            mine = {"since": since[table], "too_late": too_late[table]}
+            return mine | {"now": now, "examined": examined}
+
         with self._threads(self._limits.queries) as threads:
-            asked = [threads.submit(arrived, self._workspace, shape, moments) for shape in TIMED]
-            found = [future.result() for future in asked]
-        return Arrivals(
-            earliest=min((one.earliest for one in found if one.earliest is not None), default=None),
-            late=sum(one.late for one in found),
-            too_late=sum(one.too_late for one in found),
-        )
+            asked = [
+                threads.submit(arrived, self._workspace, shape, moments(shape.name))
+                for shape in TIMED
+            ]
+            return reduce(Arrivals.joined, (future.result() for future in asked))
 
     def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
         """Yield first what is known of the window as a whole, then its rows or what they come to.

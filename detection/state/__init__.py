@@ -3,15 +3,52 @@
 A store keeps one workspace's state as one piece and writes it only if nobody else has since.
 """
 
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
-from detection.rule.ledger import State
+from detection.outbox import Outbox
+from detection.rule.history import History
+from detection.rule.ledger import Ledger
 
 Tag = str  # names one written version of a state; "" before the first
 
 
+@dataclass(slots=True)
+class State:
+    """All that one run hands to the next for one workspace; times in ticks.
+
+    `watermark`: the end of the last window whose result is written down. `arrivals_until`: by
+    table, the moment of ingestion up to which its rows were visible to the windows so far.
+    `watched_from`: the start of the first window of all. `history`: what identities did before,
+    if that was asked for.
+    """
+
+    watermark: int | None = None
+    arrivals_until: Mapping[str, int] = field(default_factory=dict)
+    watched_from: int | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+    outbox: Outbox = field(default_factory=Outbox)
+    history: History | None = None
+
+    @property
+    def moments(self) -> tuple[object, ...]:
+        """All that a run of the schedule goes by, and leaves changed."""
+        return self.watermark, self.arrivals_until, self.watched_from
+
+    @property
+    def known_from(self) -> int:
+        """The moment before which no window of the schedule starts."""
+        return max(self.watched_from or 0, self.ledger.known_from)
+
+
 class StateStore(Protocol):
     """Reads and conditionally writes one workspace's state."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether what is saved is there the next time."""
+        ...
 
     def load(self) -> tuple[State, Tag]:
         """Return the state, or a new one if none was ever written.
@@ -30,6 +67,8 @@ class StateStore(Protocol):
 
 class Unsaved:
     """Keeps nothing: for a run without a state, or a dry run that only looks at one."""
+
+    remembers: Final = False
 
     def __init__(self, looks_at: StateStore | None = None) -> None:
         self._looks_at = looks_at

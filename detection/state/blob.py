@@ -7,15 +7,14 @@ can be left behind.
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.storage.blob import ContainerClient, ContentSettings, StorageErrorCode
 
 from detection.errors import StateConflict, StateError
-from detection.rule.ledger import State
-from detection.state import Tag
+from detection.state import State, Tag
 from detection.state.codec import compressed, decompressed
 
 # For the ContainerClient that a BlobStore is given. The SDK's own patience, minutes of waiting
@@ -37,6 +36,8 @@ _TAKEN = {StorageErrorCode.BLOB_ALREADY_EXISTS, StorageErrorCode.CONDITION_NOT_M
 
 class BlobStore:
     """A StateStore whose tag is the ETag of the version it read."""
+
+    remembers: Final = True
 
     def __init__(self, *, container: ContainerClient, workspace_id: str) -> None:
         """Use the blob `<workspace_id>.json.gz`; make `container` with CLIENT_OPTIONS."""

@@ -11,24 +11,21 @@ from typing import Any
 import orjson
 
 from detection.errors import StateError
+from detection.outbox import Outbox, Place, Row
 from detection.packed import Packed, Rows
 from detection.rule import ticks
 from detection.rule.correlate import GroupKey
 from detection.rule.history import Days, History
-from detection.rule.ledger import (
-    HASH_BYTES,
-    Ledger,
-    Outbox,
-    Reported,
-    Row,
-    State,
-    pack,
-    unpacked,
-)
+from detection.rule.ledger import Ledger, Reported, pack, unpacked
+from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
+from detection.state import State
+from detection.window import Timing
 
-VERSION = 3
-# Version 1 wrote a finding's operations one by one, and both wrote out the rows that wait.
-READABLE = (1, 2, VERSION)
+VERSION = 4
+BEFORE = 3  # which had one moment of arrivals for both tables, and no places in the outbox
+_BOUND = 2**63  # of a moment in ticks, before and after 1970
+# What reading a damaged document may end in.
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error)
 RECOVERY = (
     "nothing was changed. Restore an earlier copy, or move it away to start anew: then only the "
     "last hours are examined and their findings are reported again; run a backfill for the rest"
@@ -66,13 +63,14 @@ def pieces(state: State) -> Iterator[bytes]:
     head = {
         "version": VERSION,
         "watermark": _text_of(state.watermark),
-        "arrivals_until": _text_of(state.arrivals_until),
+        "arrivals_until": dict(state.arrivals_until),
         "watched_from": _text_of(state.watched_from),
+        "known_from": state.ledger.known_from,
         "history": _history(state.history),
     }
     yield orjson.dumps(head)[:-1] + b',"groups":['
     yield from _listed(map(_group, sorted(state.ledger.groups.items())))
-    yield b'],"outbox":{'
+    yield b'],"outbox":{"begin":' + orjson.dumps(list(state.outbox.begin)) + b","
     yield from _waiting(state.outbox.findings)
     yield b'],"runs":['
     yield from _listed(state.outbox.runs)
@@ -120,9 +118,11 @@ def decode(body: bytes, where: str) -> State:
     try:
         document = orjson.loads(body)
         version = document["version"]
-        if type(version) is int and version in READABLE:  # true is equal to 1
+        if type(version) is int and version == BEFORE:
+            document = _brought_up(document)
+        if type(version) is int and version in (BEFORE, VERSION):
             return _state(document)
-    except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+    except _DAMAGE as error:
         raise StateError(
             f"{where} is damaged ({type(error).__name__}: {error!s:.80}); {RECOVERY}"
         ) from error
@@ -130,6 +130,25 @@ def decode(body: bytes, where: str) -> State:
         f"{where} has version {version!r:.20}, this program reads {VERSION}: it was written by "
         f"another release; use that release; {RECOVERY}"
     )
+
+
+def _brought_up(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a state of the version before as one of today.
+
+    With the default settings, under which it was most likely written, it knew what was reported
+    as far back as this.
+    """
+    until, watermark = map(_ticks_of, (document["arrivals_until"], document["watermark"]))
+    usual = Timing()
+    known_from = 0
+    if until is not None and watermark is not None:
+        known_from = max(usual.horizon(watermark, until, until), 0)
+    tables = (SIGN_IN_TABLE.name, OPERATION_TABLE.name)
+    return document | {
+        "arrivals_until": {} if until is None else dict.fromkeys(tables, until),
+        "known_from": known_from,
+        "outbox": document["outbox"] | {"begin": [0, 0]},
+    }
 
 
 def _state(document: dict[str, Any]) -> State:
@@ -143,43 +162,43 @@ def _state(document: dict[str, Any]) -> State:
             Reported(
                 finding_id=str(finding["id"]),
                 revision=int(finding["revision"]),
-                opened=int(finding["opened"]),
-                last_seen=int(finding["last_seen"]),
-                packed=_packed(finding["operations"]),
+                opened=_moment(finding["opened"]),
+                last_seen=_moment(finding["last_seen"]),
+                packed=pack(unpacked(b64decode(finding["operations"], validate=True))),
             )
             for finding in group["findings"]
         ]
     outbox = document["outbox"]
     return State(
         watermark=_ticks_of(document["watermark"]),
-        arrivals_until=_ticks_of(document["arrivals_until"]),
+        arrivals_until={
+            str(table): _moment(until) for table, until in document["arrivals_until"].items()
+        },
         watched_from=_ticks_of(document["watched_from"]),
-        ledger=Ledger(groups),
-        outbox=Outbox(_findings(outbox), [dict(row) for row in outbox["runs"]]),
-        history=_history_of(document.get("history")),
+        ledger=Ledger(groups, _moment(document["known_from"])),
+        outbox=Outbox(
+            _findings(outbox),
+            [dict(row) for row in outbox["runs"]],
+            Place(*map(_moment, outbox["begin"])),
+        ),
+        history=_history_of(document["history"]),
     )
 
 
 def _findings(outbox: dict[str, Any]) -> Rows[Row]:
-    """Return the findings that wait, packed; versions 1 and 2 wrote them as rows."""
-    written = outbox["findings"]
-    if "model" not in outbox:
-        return Rows(list(Rows.joined([dict(row) for row in written]).packed()))
+    """Return the findings that wait, packed."""
     model = b64decode(outbox["model"], validate=True)
-    rows = [Packed(b64decode(body, validate=True), model) for body in written]
+    rows = [Packed(b64decode(body, validate=True), model) for body in outbox["findings"]]
     for row in rows:
         dict(row())  # damage is to be noticed now, not when it is delivered
     return Rows(rows)
 
 
-def _packed(operations: Any) -> bytes:
-    """Return a finding's operations as they are kept."""
-    if isinstance(operations, str):
-        return pack(unpacked(b64decode(operations, validate=True)))
-    known = {bytes.fromhex(key): int(time) for key, time in operations.items()}
-    if any(len(key) != HASH_BYTES for key in known):
-        raise ValueError("an operation's key has another length")
-    return pack(known)
+def _moment(written: object) -> int:
+    """Return a moment in ticks, or a count; raises ValueError for what neither can be."""
+    if type(written) is not int or not -_BOUND <= written < _BOUND:
+        raise ValueError(f"{written!r:.40} is neither a moment nor a count")
+    return written
 
 
 def _history(history: History | None) -> dict[str, Any] | None:
@@ -194,7 +213,7 @@ def _history(history: History | None) -> dict[str, Any] | None:
 
 
 def _history_of(document: dict[str, Any] | None) -> History | None:
-    """Read it; a state written before there was one has none."""
+    """Return what was remembered, if anything was."""
     if document is None:
         return None
     return History(

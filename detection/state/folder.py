@@ -11,10 +11,10 @@ import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from detection.errors import StateConflict, StateError, UsageError
-from detection.rule.ledger import State
-from detection.state import Tag
+from detection.state import State, Tag
 from detection.state.codec import decode, pieces
 
 _VERSION = re.compile(r"state-(\d{10})\.json", re.ASCII)
@@ -22,6 +22,8 @@ _VERSION = re.compile(r"state-(\d{10})\.json", re.ASCII)
 
 class FolderStore:
     """A StateStore whose tag is the number of the version it read."""
+
+    remembers: Final = True
 
     def __init__(self, folder: Path, *, create: bool = True) -> None:
         """Use `folder`, created on request; raises UsageError if that is impossible."""

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from detection.errors import DeliveryError, UsageError
 from detection.job import Invocation, run
+from detection.outbox import Outbox
 from detection.report import FINDINGS_SHOWN, TIMELINES_SHOWN, render
 from detection.report.file import ReportFile
 from detection.report.timeline import LABELS, LANES, draw
-from detection.rule.ledger import Outbox
 from detection.rule.ticks import parse
 from detection.sources.recorded import RecordedSource
 from detection.state import Unsaved

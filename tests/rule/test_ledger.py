@@ -38,7 +38,7 @@ def review(
     begin = end - 2 * HOUR if start is None else start
     reviewed = Review(ledger, scope, begin, end, now=end)
     emissions = reviewed.of(groups)
-    reviewed.accept()
+    reviewed.accept(ledger)
     return emissions
 
 

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from detection.errors import DeliveryError
 from detection.job import Invocation, run
+from detection.outbox import Outbox, Row
 from detection.records import SUCCESS, Header, empty_record
-from detection.rule.ledger import Outbox, Row
 from detection.rule.ticks import HOUR, MINUTE, parse
 from detection.schema import Finding, columns
 from detection.sinks.ingestion import (
@@ -196,7 +196,7 @@ def test_a_batch_is_full_at_the_last_byte(beyond: int) -> None:
     rest = CALL_BYTES - 2 - 19 * (len(orjson.dumps(small[0])) + 1) - len(b'{"n":""}')
     full = [*small, {"n": "x" * rest}]
     last = {"n": "x" * (rest + beyond)}
-    sizes = [len(batch) for batch in batches([*full, *small, last])]
+    sizes = [len(batch.body) for batch in batches([*full, *small, last])]
     assert sizes[0] == CALL_BYTES
     if beyond > 0:
         assert sizes[2] == len(orjson.dumps(last)) + 2
@@ -414,6 +414,20 @@ def test_later_calls_wait_for_the_one_that_failed(
     assert (
         service.accepted[FINDINGS_STREAM] == lines(*rows)[: len(orjson.loads(service.batches[0]))]
     )
+
+
+@pytest.mark.parametrize("status", [400, 404, 413])
+def test_a_refused_stream_does_not_hold_the_other_up(
+    status: int, service: IngestionService, sink: IngestionSink
+) -> None:
+    """Run records arrive though findings are refused, and the error says what was taken of each."""
+    rows = [finding(n, ResourceGroup="x" * 60_000) for n in range(40)]
+    service.script(Answer(taken=True), Answer(status))
+    with pytest.raises(DeliveryError) as caught:
+        sink.deliver(Outbox(rows, [run_row(), run_row(1)]))
+    assert service.order == [FINDINGS_STREAM, RUNS_STREAM]
+    assert caught.value.taken == (len(service.accepted[FINDINGS_STREAM]), 2)
+    assert 0 < caught.value.taken[0] < 40
 
 
 def test_the_stream_that_failed_is_named(service: IngestionService, sink: IngestionSink) -> None:

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import DeliveryError, UsageError
-from detection.rule.ledger import Outbox, Row
+from detection.outbox import Outbox, Row
 from detection.sinks import Several
 from detection.sinks.jsonl import JsonLinesFile, JsonLinesStream
 from tests.support import Collected, environment
@@ -36,7 +36,7 @@ LINE = '{"name":"n\xe4me","count":3,"items":["a","b"],"nothing":null}\n'.encode(
 DELIVER = """
 import sys
 from pathlib import Path
-from detection.rule.ledger import Outbox
+from detection.outbox import Outbox
 from detection.sinks.jsonl import JsonLinesFile
 
 path = Path(sys.argv[1])

@@ -56,6 +56,7 @@ SAMPLES: list[tuple[str, dict[str, Value]]] = [
     ("allowlist", {"alias": "NetworkAllowlist"}),
     ("arrivals", {**ARRIVALS, "table": SIGN_IN_TABLE}),
     ("arrivals", {**ARRIVALS, "table": OPERATION_TABLE}),
+    ("clock", {}),
     ("latest", {"now": NOW, "table": SIGN_IN_TABLE}),
     ("latest", {"now": NOW, "table": OPERATION_TABLE}),
     ("actions", {**SPAN, "statuses": ("Success",), "identities": (IDENTITY, 'a"b')}),
@@ -137,6 +138,7 @@ RESULTS: dict[str, list[Column]] = {
         {"name": "Late", "type": "long"},
         {"name": "TooLate", "type": "long"},
     ],
+    "clock": [{"name": "Now", "type": "datetime"}],
     "latest": [{"name": "Latest", "type": "datetime"}],
     "actions": [*timed(OPERATION_TABLE), column("IngestionTime", "datetime")],
     "history": [

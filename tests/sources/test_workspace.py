@@ -48,6 +48,7 @@ from tests.support import (
     RECORDED,
     SIGN_INS,
     Collected,
+    each,
     read_operations,
     read_sign_ins,
 )
@@ -207,7 +208,8 @@ def test_a_missing_table_counts_as_empty(
     logs = read(source)
     assert logs.states[table] is SourceState.MISSING
     assert [state for name, state in logs.states.items() if name != table] == [SourceState.OK] * 2
-    assert source.arrivals(since=0, now=TEN, examined=TEN, too_late=0) == Arrivals()
+    arrivals = source.arrivals(each(0), each(0), now=TEN, examined=TEN)
+    assert arrivals == Arrivals(missing=frozenset({table} & {SIGN_INS, OPERATIONS}))
 
 
 @pytest.mark.parametrize("code", ["SEM0001", "SEM0260", ""])
@@ -253,7 +255,7 @@ def test_arrivals_of_both_tables_are_put_together(
     service.tables[SIGN_INS] = [sign_in(TEN - hour * HOUR, **late) for hour in (1, 4, 30)]
     service.tables[OPERATIONS] = [operation(TEN - hour * HOUR, **late) for hour in (3, 6, 40)]
     arrivals = connect().arrivals(
-        since=TEN - HOUR, now=TEN, examined=TEN - 2 * HOUR, too_late=TEN - 24 * HOUR
+        each(TEN - HOUR), each(TEN - 24 * HOUR), now=TEN, examined=TEN - 2 * HOUR
     )
     assert arrivals == Arrivals(earliest=TEN - 6 * HOUR, late=3, too_late=2)
 
@@ -357,7 +359,7 @@ def test_no_failure_looks_like_no_arrivals(
     reply, said, _ = FAILURES[name]
     service.script("arrivals", *[reply] * 8)
     with pytest.raises(SourceError, match=said.replace("(", r"\(")):
-        connect().arrivals(since=0, now=TEN, examined=TEN, too_late=0)
+        connect().arrivals(each(0), each(0), now=TEN, examined=TEN)
 
 
 @pytest.mark.parametrize("name", [name for name, (*_, tries) in FAILURES.items() if tries > 1])
@@ -393,7 +395,7 @@ def test_a_summary_that_is_none_is_an_error(
     source = connect()
     asked: dict[str, Callable[[], object]] = {
         "latest": lambda: read(source),
-        "arrivals": lambda: source.arrivals(since=0, now=TEN, examined=TEN, too_late=0),
+        "arrivals": lambda: source.arrivals(each(0), each(0), now=TEN, examined=TEN),
     }
     with pytest.raises(SourceError):
         asked[kind]()

@@ -247,6 +247,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
             return
         body = self._body()
+        if len(body) < int(self.headers.get("Content-Length", 0)):  # the client died: no call
+            self.close_connection = True
+            return
         service.bodies.append(body)
         time.sleep(service.pace)
         answer = scripted or Answer(taken=True)

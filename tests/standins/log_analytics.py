@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,7 +23,7 @@ from azure.monitor.query import LogsQueryClient
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.terms import equals_ignoring_case, has_any
-from detection.rule.ticks import DAY, parse, text_of
+from detection.rule.ticks import DAY, from_datetime, parse, text_of
 from detection.sources.buckets import BUCKETS
 from detection.sources.queries import FOLDER
 from tests import kusto
@@ -156,6 +157,12 @@ class LogAnalyticsService:
 
     def answer(self, kind: str, query: str) -> tuple[int, dict[str, Any]]:
         """Return status and document for a query."""
+        if kind == "clock":  # in UTC, to the tick: learn.microsoft.com/kusto/query/now-function
+            now = self.present or from_datetime(datetime.now(UTC))
+            return 200, response(["Now"], [[text_of(now)]])
+        return self._answer(kind, query)
+
+    def _answer(self, kind: str, query: str) -> tuple[int, dict[str, Any]]:
         if kind == "exclusions":
             if EXCLUSIONS not in self.tables:
                 return 400, semantic("SEM0260", "Unknown function: '_GetWatchlist'.")

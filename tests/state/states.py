@@ -4,9 +4,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from detection.outbox import Outbox, Place
 from detection.rule.correlate import GroupKey
 from detection.rule.history import History
-from detection.rule.ledger import Ledger, Outbox, Reported, State, hashed, pack
+from detection.rule.ledger import Ledger, Reported, hashed, pack
+from detection.state import State
 
 TEXTS = st.one_of(st.sampled_from(("", "rg", '"\n\\', "\u2028\U0001f600\x00")), st.text(max_size=8))
 TICKS = st.one_of(
@@ -32,12 +34,19 @@ DAYS = st.dictionaries(TEXTS, st.dictionaries(TEXTS, st.integers(1, 14), max_siz
 STATES = st.builds(
     State,
     watermark=st.none() | TICKS,
-    arrivals_until=st.none() | TICKS,
+    arrivals_until=st.dictionaries(TEXTS, TICKS, max_size=2),
     watched_from=st.none() | TICKS,
     ledger=st.builds(
-        Ledger, st.dictionaries(KEYS, st.lists(FINDINGS, min_size=1, max_size=3), max_size=4)
+        Ledger,
+        st.dictionaries(KEYS, st.lists(FINDINGS, min_size=1, max_size=3), max_size=4),
+        TICKS,
     ),
-    outbox=st.builds(Outbox, st.lists(ROWS, max_size=3), st.lists(ROWS, max_size=3)),
+    outbox=st.builds(
+        Outbox,
+        st.lists(ROWS, max_size=3),
+        st.lists(ROWS, max_size=3),
+        st.builds(Place, st.integers(0, 2**40), st.integers(0, 2**40)),
+    ),
     history=st.none() | st.builds(History, TICKS, TICKS, DAYS, DAYS),
 )
 
@@ -45,7 +54,8 @@ STATES = st.builds(
 def content(state: State) -> dict[str, Any]:
     """Return everything that a state holds, in plain values."""
     return {
-        "moments": (state.watermark, state.arrivals_until, state.watched_from),
+        "moments": (state.watermark, dict(state.arrivals_until), state.watched_from),
+        "known from": state.ledger.known_from,
         "groups": {
             key: [
                 (each.finding_id, each.revision, each.opened, each.last_seen, each.operations())
@@ -55,6 +65,7 @@ def content(state: State) -> dict[str, Any]:
         },
         # As lists of pairs, since the order of a row's columns is part of what is delivered.
         "history": state.history,
+        "begin": state.outbox.begin,
         "findings": [list(row.items()) for row in state.outbox.findings],
         "runs": [list(row.items()) for row in state.outbox.runs],
     }
@@ -65,4 +76,4 @@ def numbered(number: int) -> State:
     finding = Reported(str(number), number + 1, number, number, packed=pack({hashed("a"): number}))
     groups = {GroupKey("i", "n", f"rg{each}"): [finding] for each in range(200)}
     row = {"n": number}
-    return State(number, number, number, Ledger(groups), Outbox([row] * 50, [row]))
+    return State(number, {"t": number}, number, Ledger(groups), Outbox([row] * 50, [row]))

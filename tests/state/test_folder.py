@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 
 from detection.errors import StateConflict, StateError, UsageError
-from detection.rule.ledger import State
-from detection.state import Unsaved
+from detection.state import State, Unsaved
 from detection.state.codec import encode
 from detection.state.folder import FolderStore
 from tests.state.states import STATES, content, numbered

@@ -1,0 +1,35 @@
+"""Clocks that are wrong: a run that follows one would let hours pass that nobody examines.
+
+The watermark says that everything up to it was examined. Written by a clock that is ahead, it lies
+in the future, and nothing is due until then. So neither is trusted alone.
+"""
+
+from detection.errors import ClockError
+from detection.rule.ticks import MINUTE, text_of
+
+TOLERANCE = 5 * MINUTE  # two clocks further apart than this are not both right
+
+
+def check_clock(now: int, clock: int) -> None:
+    """Compare this machine's time with the workspace's, both in ticks; raises ClockError."""
+    if now > clock + TOLERANCE:
+        raise ClockError(
+            f"this run takes {_text(now)} for the present, and the workspace's clock says "
+            f"{_text(clock)}: set this machine's clock right; nothing was examined, and the next "
+            "run that is not ahead examines it"
+        )
+
+
+def check_watermark(watermark: int, now: int) -> None:
+    """Compare the state's watermark with the present, both in ticks; raises ClockError."""
+    if watermark > now + TOLERANCE:
+        raise ClockError(
+            f"the state says that everything up to {_text(watermark)} was examined, and this run "
+            f"takes {_text(now)} for the present: a clock is or was wrong. Set this machine's "
+            "clock right; if it is, run once with `--set-watermark TIME`, where TIME is the latest "
+            "WindowEnd in the run records that is not later than their TimeGenerated was in truth"
+        )
+
+
+def _text(moment: int) -> str:
+    return f"{text_of(moment)[:19]}Z"

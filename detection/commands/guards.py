@@ -1,0 +1,58 @@
+"""What keeps a run at a terminal from taking, or repeating, what is the app's."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from detection.commands.options import present
+from detection.errors import UsageError
+from detection.job import Invocation
+from detection.rule.ticks import text_of
+from detection.settings import Service
+
+
+def check_moments(asked: Invocation, *, remembers: bool) -> None:
+    """Refuse a moment of the future where it would be remembered, and to set back what is not.
+
+    The hours up to it would count as examined before their rows are there.
+    """
+    latest = asked.now if asked.backfill is None else asked.backfill[1]
+    if remembers and latest > present():
+        option = "--now" if asked.backfill is None else "--to"
+        raise UsageError(
+            f"{option} {text_of(latest)} is later than the present, and this run would remember "
+            "that everything up to then was examined: give an earlier time, or --dry-run"
+        )
+    if asked.watermark is not None and (not remembers or asked.backfill is not None):
+        raise UsageError(
+            "--set-watermark is for a run of the schedule that remembers: give --state-dir or set "
+            "STATE_ACCOUNT_URL, without --from, --to and --dry-run"
+        )
+
+
+def apart_from_the_app(service: Service, state_dir: Path | None) -> Service:
+    """Return the settings without what belongs to the app; raise UsageError for a mixture.
+
+    A run that shares the app's state must deliver as the app does, and one with another state, or
+    none, must not deliver where the app has.
+    """
+    if service.dry_run:
+        return service
+    if state_dir is not None and service.state_account_url and service.ingestion_endpoint:
+        print(
+            "Findings are shown and not sent: --state-dir does not know what the app has sent.",
+            file=sys.stderr,
+        )
+        return replace(service, ingestion_endpoint="", ingestion_rule_id="")
+    if state_dir is None and service.state_account_url and not service.ingestion_endpoint:
+        raise UsageError(
+            "STATE_ACCOUNT_URL is set and LOGS_INGESTION_ENDPOINT is not: what only this terminal "
+            "has shown would count as delivered. Set both or neither, or give --state-dir or "
+            "--dry-run"
+        )
+    if state_dir is None and service.ingestion_endpoint and not service.state_account_url:
+        raise UsageError(
+            "LOGS_INGESTION_ENDPOINT is set and nothing remembers what was sent: each run would "
+            "send the same findings again. Set STATE_ACCOUNT_URL, or give --state-dir or --dry-run"
+        )
+    return service
