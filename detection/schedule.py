@@ -31,7 +31,7 @@ class Schedule:
         self._timing = timing
         self._now = now
         self._present = now  # or what the workspace's clock says, if that is earlier
-        self._missing = frozenset[str]()  # tables that were missing when their arrivals were asked
+        self._missing = False  # whether a table was, when its arrivals were asked for
 
     @property
     def latest(self) -> Window:
@@ -56,40 +56,43 @@ class Schedule:
     def reach_back(
         self, window: Window, state: State, source: LogSource
     ) -> tuple[Window, Arrivals]:
-        """Begin a window early enough for the rows that have arrived since the last run."""
-        since = state.arrivals_until
-        if window.mode is Mode.BACKFILL or not since:
+        """Begin a window early enough for the rows that have arrived since the last run.
+
+        While a table is missing there is nothing that they could pair with: they wait.
+        """
+        since, timing = state.arrivals_until, self._timing
+        if window.mode is Mode.BACKFILL or since is None:
             return window, Arrivals()
-        too_late = {
-            table: max(self._timing.earliest_late(until, self._now), state.ledger.known_from)
-            for table, until in since.items()
-        }
         arrivals = source.arrivals(
-            since, too_late, now=self._now, examined=window.start + self._timing.span
+            since=since,
+            now=self._now,
+            examined=window.start + timing.span,
+            too_late=max(timing.earliest_late(since, self._now), state.ledger.known_from),
         )
-        self._missing |= arrivals.missing
-        return reach_back(window, arrivals.earliest, self._timing, state.known_from), arrivals
+        if arrivals.missing:
+            self._missing = True
+            return window, Arrivals()
+        return reach_back(window, arrivals.earliest, timing, state.known_from), arrivals
 
     def advance(self, state: State, window: Window, states: Mapping[str, SourceState]) -> None:
         """Move the state past an examined window, given the states of the tables in it.
 
-        The mark of a table that was missing stays, or goes back to where the window before ended,
-        so that the rows that the window lacked are looked for when the table is back.
+        Without one of the tables a window has paired nothing. So the mark of arrivals stays, or
+        goes back to where the window before ended: what both tables took in since then is looked
+        for when both are there. A mark for each table would not do: a sign-in that comes late
+        while operations are missing belongs to operations that came before.
         """
-        seen = self._present - VISIBILITY_MARGIN
-        unseen = (state.watermark or window.start) - VISIBILITY_MARGIN
-        missing = {table for table in TABLES if states[table] is SourceState.MISSING}
-        state.arrivals_until = {
-            table: min(state.arrivals_until.get(table, unseen), unseen)
-            if table in missing | self._missing
-            else seen
-            for table in TABLES
-        }
+        if self._missing or any(states[table] is SourceState.MISSING for table in TABLES):
+            unseen = (state.watermark or window.start) - VISIBILITY_MARGIN
+            known = unseen if state.arrivals_until is None else state.arrivals_until
+            state.arrivals_until = min(known, unseen)
+        else:
+            state.arrivals_until = self._present - VISIBILITY_MARGIN
         state.watermark = window.end
         if state.watched_from is None:
             state.watched_from = window.start
-        earliest = min(state.arrivals_until.values())
-        state.ledger.forget(self._timing.horizon(window.end, earliest, self._now))
+        horizon = self._timing.horizon(window.end, state.arrivals_until, self._now)
+        state.ledger.forget(horizon)
 
     def skip(self, state: State, end: int) -> None:
         """Let the state watch from the end of a gap on.
@@ -99,7 +102,7 @@ class Schedule:
         """
         state.watermark = end
         state.watched_from = end - self._timing.span
-        state.arrivals_until = dict.fromkeys(TABLES, end)
+        state.arrivals_until = end
 
     def owe(self, state: State, window: Window) -> None:
         """Let the very first window of all stay due where it could not be examined.
@@ -125,7 +128,5 @@ def set_back(state: State, watermark: int) -> None:
             f"{text_of(state.watermark)}: hours between would never be examined"
         )
     state.watermark = watermark
-    state.arrivals_until = {
-        table: min(until, watermark - VISIBILITY_MARGIN)
-        for table, until in state.arrivals_until.items()
-    }
+    if state.arrivals_until is not None:
+        state.arrivals_until = min(state.arrivals_until, watermark - VISIBILITY_MARGIN)

@@ -13,12 +13,14 @@ from typing import NamedTuple
 
 from detection.errors import DeliveryError, DetectionError, SourceError, StateConflict, StateError
 from detection.job import Outcome
-from detection.rule.ticks import MINUTE
+from detection.rule.ticks import HOUR, MINUTE
 from detection.state import State, Tag
 from tests.histories import Killed, Simulation
+from tests.streams import BEGIN
 
 # The source's queries, and the boundary before each.
 QUERIES = {
+    "clock": "clock",
     "arrivals of sign-ins": "arrivals",
     "arrivals of operations": "arrivals",
     "sign-ins": "read",
@@ -32,9 +34,9 @@ WAYS = (
     *("the answer is empty", "the answer is a web page", "the answer ends early"),
     *("cannot be read whole", "cannot be reached", "no token could be had"),
 )
-PLACES = ("load", "arrivals", "read", "save", "saved", "row", "delivered")
+PLACES = ("load", "clock", "arrivals", "read", "save", "saved", "row", "delivered")
 OUTAGES: Mapping[str, tuple[tuple[str, ...], type[DetectionError]]] = {
-    "source": (("arrivals", "read"), SourceError),
+    "source": (("clock", "arrivals", "read"), SourceError),
     "sink": (("row",), DeliveryError),
     "state": (("load", "save"), StateError),
 }
@@ -62,16 +64,32 @@ class Disturbed(Simulation):
     _saving: tuple[State, Tag] = field(default_factory=lambda: (State(), ""))
     _late: tuple[State, Tag, int] | None = None
 
-    def attempt(self, now: int, fault: Fault | None = None) -> Outcome | None:
-        """Run once with a fault; None if the run had no end, else it said what it ran into."""
-        self._now, self._fault, self._erred = now, fault, False
+    def attempt(
+        self,
+        now: int,
+        fault: Fault | None = None,
+        *,
+        by_clock: int = 0,
+        backfill: tuple[int, int] | None = None,
+    ) -> Outcome | None:
+        """Run once with a fault; None if the run had no end, else it said what it ran into.
+
+        `by_clock` is how far the machine's clock is ahead.
+        """
+        self._now, self._fault, self._erred = now + by_clock, fault, False
         self._left = fault.turn if fault else 0
+        self.real = now if by_clock else None
         try:
-            outcome = self.run(now)
+            outcome = self.run(now + by_clock, backfill)
         except (Killed, StateError):
             return None
         finally:
-            self._fault = None
+            self._fault = self.real = None
+        if self.refused and outcome.failures:
+            self.struck[f"{self.refused} refused"] += 1
+        if by_clock:
+            told = "clock" in "".join(outcome.failures)
+            self.struck[f"clock {'ahead' if by_clock > 0 else 'behind'}{' told' * told}"] += 1
         assert outcome.failures or not self._erred, f"silent about {fault}, down: {self.down}"
         self.struck["out of time"] += self.hurried and len(outcome.records) < outcome.due
         full = any("nothing more is examined" in failure for failure in outcome.failures)
@@ -112,12 +130,14 @@ class Disturbed(Simulation):
         """Let a write that has not arrived by now never arrive."""
         self._late = None
 
-    def overlap(self, now: int, boundary: int | None) -> None:
+    def overlap(
+        self, now: int, boundary: int | None, backfill: tuple[int, int] | None = None
+    ) -> None:
         """Run from start to end, or to death at a boundary, while another run is under way."""
         mine = self._now, self._fault, self._left, self._erred, self._saving, self.fuse
         self._fault = None
         with contextlib.suppress(StateError):
-            self.run_or_die(now, boundary)
+            self.run_or_die(now, boundary, backfill)
         self._now, self._fault, self._left, self._erred, self._saving, self.fuse = mine
 
     def _land(self) -> None:
@@ -134,7 +154,7 @@ class Disturbed(Simulation):
 
 def any_fault(rng: random.Random) -> Fault:
     """Return a fault, most often of the source, which has so many."""
-    others = (_death, _trouble_with_state, _undelivered, _overlap)
+    others = (_death, _trouble_with_state, _undelivered, _overlap, _backfill)
     draw = rng.choice((_unreadable, _unreadable, *others))
     return draw(rng)._replace(turn=rng.choice((1, 1, 1, 2, 3)))
 
@@ -184,6 +204,20 @@ def _trouble_with_state(rng: random.Random) -> Fault:
             Fault("answer lost and overtaken", "saved", go_on),
         )
     )
+
+
+def _backfill(rng: random.Random) -> Fault:
+    """Let a backfill of recent hours happen, which may die itself."""
+    place = rng.choice(PLACES)
+    first, hours = rng.randint(2, 12), rng.randint(1, 5)
+    boundary = rng.choice((None, None, rng.randrange(12)))
+
+    def fill(run: Disturbed) -> None:
+        start = run._now - first * HOUR  # noqa: SLF001
+        if start > BEGIN + HOUR:  # what lies before is nobody's to report
+            run.overlap(run._now, boundary, backfill=(start, start + hours * HOUR))  # noqa: SLF001
+
+    return Fault(f"backfilled at {place}", place, fill)
 
 
 def _overlap(rng: random.Random) -> Fault:

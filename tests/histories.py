@@ -6,6 +6,7 @@ at any boundary, and `reach` is where others may disturb it (tests/faults.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -99,6 +100,7 @@ class Simulation:
     timing: Timing = field(default_factory=Timing)
     remembers: bool = True
     real: int | None = None  # what time it is, where the machine's clock is wrong
+    tells_time: bool = True  # whether the workspace says so
     body: bytes = b""
     version: int = 0
     delivered: list[bytes] = field(default_factory=list)
@@ -126,11 +128,13 @@ class Simulation:
         )
         return run(self, self, self, asked, has_time=lambda: not self.hurried)
 
-    def run_or_die(self, now: int, boundary: int | None) -> bool:
+    def run_or_die(
+        self, now: int, boundary: int | None, backfill: tuple[int, int] | None = None
+    ) -> bool:
         """Run once and die at a boundary; True if it lived to the end."""
         self.fuse = Fuse(boundary)
         try:
-            self.run(now)
+            self.run(now, backfill)
         except Killed:
             return False
         finally:
@@ -139,17 +143,21 @@ class Simulation:
 
     def run_overlapped(self, now: int, boundary: int) -> None:
         """Run while another run of the same moment happens from start to end at a boundary."""
-
-        def rival() -> None:
-            mine, self.fuse = self.fuse, Fuse()
+        with self.disturbed(boundary, lambda: self.run(now)):
             self.run(now)
+
+    @contextmanager
+    def disturbed(self, boundary: int, other: Callable[[], object]) -> Iterator[None]:
+        """Let another run happen from start to end when one comes to a boundary."""
+
+        def happen() -> None:
+            mine, self.fuse = self.fuse, Fuse()
+            other()
             self.fuse = mine
 
-        self.fuse = Fuse(boundary, rival)
+        self.fuse = Fuse(boundary, happen)
         try:
-            self.run(now)
-        except StateConflict:
-            pass  # the rival was first
+            yield
         finally:
             self.fuse = Fuse()
 
@@ -180,20 +188,16 @@ class Simulation:
         """Tell what time it is, where the machine's clock is wrong."""
         self.reach("clock")
         self._check_readable()
-        return self.real
+        return self.real if self.tells_time else None
 
-    def arrivals(
-        self, since: Mapping[str, int], too_late: Mapping[str, int], *, now: int, examined: int
-    ) -> Arrivals:
+    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Answer from the stream, row by row."""
         self.reach("arrivals")
         self._check_readable()
         found = Arrivals()
-        for table, events in self._tables().items():
-            times = [
-                e.time for e in events if since[table] < e.arrival <= now and self._is_there(e, now)
-            ]
-            reachable = [time for time in times if time > too_late[table]]
+        for events in self._tables().values():
+            times = [e.time for e in events if since < e.arrival <= now and self._is_there(e, now)]
+            reachable = [time for time in times if time > too_late]
             late = [time for time in reachable if time <= examined]
             found = found.joined(
                 Arrivals(min(reachable, default=None), len(late), len(times) - len(reachable))

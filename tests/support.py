@@ -38,11 +38,6 @@ class Collected:
         self.runs.extend(outbox.runs)
 
 
-def each(moment: int) -> dict[str, int]:
-    """Return a moment for each of the two tables."""
-    return {SIGN_INS: moment, OPERATIONS: moment}
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file."""
     content: dict[str, Any] = YAML(typ="safe", pure=True).load(path)

@@ -1,6 +1,6 @@
 """What is made of a window's groups beyond the rule, and what happens when it cannot be read."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -60,11 +60,9 @@ class Troubled:
     def clock(self) -> None:
         """Have none."""
 
-    def arrivals(
-        self, since: Mapping[str, int], too_late: Mapping[str, int], *, now: int, examined: int
-    ) -> Arrivals:
+    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Answer as recorded."""
-        return self._source.arrivals(since, too_late, now=now, examined=examined)
+        return self._source.arrivals(since=since, now=now, examined=examined, too_late=too_late)
 
     def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
         """Answer as recorded."""

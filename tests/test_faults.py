@@ -8,15 +8,26 @@ from collections import Counter
 
 import pytest
 
-from detection.rule.ticks import HOUR, SECOND
+from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
 from detection.state.codec import decode
+from detection.window import Timing
 from tests.effort import effort
 from tests.faults import OUTAGES, PLACES, QUERIES, WAYS, Disturbed, any_fault
 from tests.histories import Simulation
 from tests.streams import BEGIN, assert_made_good, random_stream
+from tests.support import OPERATIONS, SIGN_INS
 
 PARTS, HISTORIES = effort(desk=1, ci=4), 300  # seeds are those up to PARTS * HISTORIES
 HOURS = 24
+
+OFFSETS = (MINUTE, 5 * MINUTE, 7 * MINUTE, 50 * MINUTE, 5 * HOUR, DAY)  # of a wrong clock
+# What a window finds of this stream is the same with all of them.
+TIMINGS = (
+    Timing(),
+    Timing(lookback=5 * HOUR),
+    Timing(max_lateness=7 * DAY),
+    Timing(lookback=3 * HOUR, max_lateness=2 * DAY, max_catch_up=9 * DAY),
+)
 
 KINDS = {
     *(f"{query}: {way}" for query in QUERIES for way in WAYS),
@@ -27,6 +38,10 @@ KINDS = {
     *("a write landed late", "a late write was refused"),
     *(f"outage of the {side}" for side in OUTAGES),
     *("timer missed", "replayed", "replayed earlier", "out of time", "outbox full"),
+    *(f"backfilled at {place}" for place in PLACES),
+    *("clock ahead", "clock ahead told", "clock behind", "clock behind told"),
+    *("findings refused", "runs refused", "terminal beside", "settings changed"),
+    *(f"{table} missing" for table in (SIGN_INS, OPERATIONS)),
 }
 
 
@@ -37,25 +52,39 @@ def history(seed: int) -> Disturbed:
     # Hours before the first run of all are nobody's, so two of the same moment begin.
     disturbed.run_overlapped(BEGIN, rng.randrange(8))
     disturbed.outbox_limit = rng.choice((5, disturbed.outbox_limit))
+    lasting = (*OUTAGES, SIGN_INS, OPERATIONS, "findings", "runs")
     out = {
         side: range(first, first + rng.randint(2, 8))
-        for side in OUTAGES
+        for side in lasting
         if (first := rng.randrange(HOURS * 3))
     }
     for hour in range(1, HOURS + 1):
-        disturbed.down = {side for side, hours in out.items() if hour in hours}
+        now_out = {side for side, hours in out.items() if hour in hours}
+        disturbed.down = now_out & set(OUTAGES)
+        disturbed.missing = now_out & {SIGN_INS, OPERATIONS}
+        disturbed.struck.update(f"{table} missing" for table in disturbed.missing)
+        disturbed.refused = min(now_out & {"findings", "runs"}, default="")
         disturbed.hurried = rng.random() < 0.2
+        if rng.random() < 0.1:
+            disturbed.struck["settings changed"] += 1
+            disturbed.timing = rng.choice(TIMINGS)
         now = BEGIN + hour * HOUR + rng.randrange(60) * SECOND
         if rng.random() < 0.1:
             disturbed.struck["timer missed"] += 1
             continue
-        disturbed.attempt(now, any_fault(rng) if rng.random() < 0.6 else None)
+        by_clock = rng.choice((0,) * 12 + tuple(rng.choice(OFFSETS) * sign for sign in (1, -1)))
+        fault = any_fault(rng) if rng.random() < 0.6 else None
+        disturbed.attempt(now, fault, by_clock=by_clock)
+        if rng.random() < 0.15:
+            disturbed.struck["terminal beside"] += 1
+            disturbed.attempt(now + rng.randrange(2, 55) * MINUTE)
         while rng.random() < 0.2:
             same = rng.random() < 0.5
             disturbed.struck["replayed" if same else "replayed earlier"] += 1
             moment = now if same else rng.randrange(BEGIN, now)
             disturbed.attempt(moment, any_fault(rng) if rng.random() < 0.3 else None)
-    disturbed.down, disturbed.hurried = set(), False
+    disturbed.down, disturbed.missing, disturbed.refused = set(), set(), ""
+    disturbed.hurried = False
     disturbed.give_up_late_write()
     seen = max(event.arrival + event.unseen_for for event in disturbed.stream.events())
     quiet = BEGIN + (HOURS + 1) * HOUR

@@ -34,7 +34,7 @@ LATEST = 5 * HOUR  # what comes later takes more hours of quiet runs, and nothin
 LASTING = 99  # answers, more than anybody asks for
 
 QUERIES = (
-    *("count_sign_ins", "count_operations", "sign_ins", "operations", "allowlist"),
+    *("clock", "count_sign_ins", "count_operations", "sign_ins", "operations", "allowlist"),
     *(f"{kind} of {table}" for kind in ("arrivals", "latest") for table in (SIGN_INS, OPERATIONS)),
 )
 SILENCE = 0.15  # seconds without an answer that are too many, where that is the fault

@@ -118,9 +118,7 @@ class Unreadable:
     def clock(self) -> None:
         """Have none."""
 
-    def arrivals(
-        self, since: Mapping[str, int], too_late: Mapping[str, int], *, now: int, examined: int
-    ) -> Arrivals:
+    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Know of none."""
         del since, now, examined, too_late
         return Arrivals()

@@ -1,6 +1,6 @@
 """Where log rows come from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from detection.rule.correlate import Detection
@@ -52,12 +52,10 @@ class LogSource(Protocol):
         """Return the time of the workspace's own clock (ticks); None for one that has none."""
         ...
 
-    def arrivals(
-        self, since: Mapping[str, int], too_late: Mapping[str, int], *, now: int, examined: int
-    ) -> Arrivals:
-        """Look at the rows that each table took in during (since, now].
+    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
+        """Look at the rows ingested in (since, now]; those up to `too_late` are too late.
 
-        Those of times up to `too_late` are too late, those of later times up to `examined` late.
+        Those of times after `too_late` and up to `examined` are late.
         """
         ...
 

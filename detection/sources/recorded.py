@@ -7,7 +7,7 @@ arrived; rows without one are simply there, and none of them is late.
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain, repeat
 from operator import itemgetter
 from pathlib import Path
@@ -81,14 +81,12 @@ class RecordedSource:
     def clock(self) -> None:
         """Return none: a recording is read as if any moment were the present."""
 
-    def arrivals(
-        self, since: Mapping[str, int], too_late: Mapping[str, int], *, now: int, examined: int
-    ) -> Arrivals:
+    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Look at the rows whose `IngestionTime` lies in (since, now]."""
         found = Arrivals()
         for name, table in self._tables.items():
-            times = list(table.arrived(since[name], now))
-            reachable = [time for time in times if time > too_late[name]]
+            times = list(table.arrived(since, now))
+            reachable = [time for time in times if time > too_late]
             arrivals = Arrivals(
                 earliest=min(reachable, default=None),
                 late=sum(time <= examined for time in reachable),

@@ -8,7 +8,7 @@ to the workspace's own cluster to correlate.
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -85,20 +85,11 @@ class WorkspaceSource:
         """Ask the workspace for the time."""
         return clock(self._workspace)
 
-    def arrivals(
-        self, since: Mapping[str, int], too_late: Mapping[str, int], *, now: int, examined: int
-    ) -> Arrivals:
+    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Ask each table what it took in during (since, now]."""
-
-        def moments(table: str) -> dict[str, int]:
-            mine = {"since": since[table], "too_late": too_late[table]}
-            return mine | {"now": now, "examined": examined}
-
+        moments = {"since": since, "now": now, "examined": examined, "too_late": too_late}
         with self._threads(self._limits.queries) as threads:
-            asked = [
-                threads.submit(arrived, self._workspace, shape, moments(shape.name))
-                for shape in TIMED
-            ]
+            asked = [threads.submit(arrived, self._workspace, shape, moments) for shape in TIMED]
             return reduce(Arrivals.joined, (future.result() for future in asked))
 
     def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:

@@ -3,7 +3,6 @@
 A store keeps one workspace's state as one piece and writes it only if nobody else has since.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -18,14 +17,13 @@ Tag = str  # names one written version of a state; "" before the first
 class State:
     """All that one run hands to the next for one workspace; times in ticks.
 
-    `watermark`: the end of the last window whose result is written down. `arrivals_until`: by
-    table, the moment of ingestion up to which its rows were visible to the windows so far.
-    `watched_from`: the start of the first window of all. `history`: what identities did before,
-    if that was asked for.
+    `watermark`: the end of the last window whose result is written down. `arrivals_until`: rows
+    ingested up to here were visible to it. `watched_from`: the start of the first window of all.
+    `history`: what identities did before, if that was asked for.
     """
 
     watermark: int | None = None
-    arrivals_until: Mapping[str, int] = field(default_factory=dict)
+    arrivals_until: int | None = None
     watched_from: int | None = None
     ledger: Ledger = field(default_factory=Ledger)
     outbox: Outbox = field(default_factory=Outbox)

@@ -17,12 +17,11 @@ from detection.rule import ticks
 from detection.rule.correlate import GroupKey
 from detection.rule.history import Days, History
 from detection.rule.ledger import Ledger, Reported, pack, unpacked
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.state import State
 from detection.window import Timing
 
 VERSION = 4
-BEFORE = 3  # which had one moment of arrivals for both tables, and no places in the outbox
+BEFORE = 3  # which did not say how far back it knew all, nor the place of what waits
 _BOUND = 2**63  # of a moment in ticks, before and after 1970
 # What reading a damaged document may end in.
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error)
@@ -63,7 +62,7 @@ def pieces(state: State) -> Iterator[bytes]:
     head = {
         "version": VERSION,
         "watermark": _text_of(state.watermark),
-        "arrivals_until": dict(state.arrivals_until),
+        "arrivals_until": _text_of(state.arrivals_until),
         "watched_from": _text_of(state.watched_from),
         "known_from": state.ledger.known_from,
         "history": _history(state.history),
@@ -143,12 +142,8 @@ def _brought_up(document: dict[str, Any]) -> dict[str, Any]:
     known_from = 0
     if until is not None and watermark is not None:
         known_from = max(usual.horizon(watermark, until, until), 0)
-    tables = (SIGN_IN_TABLE.name, OPERATION_TABLE.name)
-    return document | {
-        "arrivals_until": {} if until is None else dict.fromkeys(tables, until),
-        "known_from": known_from,
-        "outbox": document["outbox"] | {"begin": [0, 0]},
-    }
+    outbox = document["outbox"] | {"begin": [0, 0]}
+    return document | {"known_from": known_from, "outbox": outbox}
 
 
 def _state(document: dict[str, Any]) -> State:
@@ -171,9 +166,7 @@ def _state(document: dict[str, Any]) -> State:
     outbox = document["outbox"]
     return State(
         watermark=_ticks_of(document["watermark"]),
-        arrivals_until={
-            str(table): _moment(until) for table, until in document["arrivals_until"].items()
-        },
+        arrivals_until=_ticks_of(document["arrivals_until"]),
         watched_from=_ticks_of(document["watched_from"]),
         ledger=Ledger(groups, _moment(document["known_from"])),
         outbox=Outbox(

@@ -21,7 +21,6 @@ from tests.support import (
     ALLOWLIST,
     OPERATIONS,
     SIGN_INS,
-    each,
     read_operations,
     read_sign_ins,
     response,
@@ -104,7 +103,7 @@ def test_arrivals_are_what_a_filter_would_count(  # noqa: PLR0913, PLR0917 - dra
     """Rows ingested in (since, now] of both tables count; rows without the column never do."""
     write_events(scratch, sign_ins, operations)
     arrivals = RecordedSource(scratch).arrivals(
-        each(since), each(too_late), now=now, examined=examined
+        since=since, now=now, examined=examined, too_late=too_late
     )
     times = [
         time
@@ -129,7 +128,7 @@ def test_without_ingestion_times_every_row_is_there_and_none_is_late(tmp_path: P
     write_events(tmp_path, [(TEN, None)], [(TEN - 1, None)])
     source = RecordedSource(tmp_path)
     assert ids(source.read(WINDOW, TEN - 9 * HOUR)) == ["s0"]
-    assert source.arrivals(each(0), each(0), now=TEN, examined=TEN) == Arrivals()
+    assert source.arrivals(since=0, now=TEN, examined=TEN, too_late=0) == Arrivals()
 
 
 def test_a_null_ingestion_time_means_that_the_row_is_there(tmp_path: Path) -> None:
@@ -151,7 +150,7 @@ def test_a_large_recording_may_know_few_ingestion_times(tmp_path: Path, known: i
     source = RecordedSource(tmp_path)
     assert len(source.read(WINDOW, TEN).operations) == len(rows) - 1
     assert len(source.read(WINDOW, TEN + 1).operations) == len(rows)
-    arrivals = source.arrivals(each(TEN), each(0), now=TEN + 1, examined=TEN)
+    arrivals = source.arrivals(since=TEN, now=TEN + 1, examined=TEN, too_late=0)
     assert arrivals._replace(missing=frozenset()) == Arrivals(TEN - known, 1, 0)
 
 
@@ -277,7 +276,7 @@ def test_rows_that_cannot_take_part_are_counted_and_not_kept(tmp_path: Path) -> 
     assert logs.read == {SIGN_INS: 3, OPERATIONS: 2}
     assert logs.latest == {SIGN_INS: TEN, OPERATIONS: TEN - HOUR}
     assert source.read(WINDOW, TEN - 1).read == {SIGN_INS: 1, OPERATIONS: 2}
-    arrivals = source.arrivals(each(TEN - 1), each(0), now=TEN, examined=TEN)
+    arrivals = source.arrivals(since=TEN - 1, now=TEN, examined=TEN, too_late=0)
     assert arrivals == Arrivals(earliest=TEN, late=2, too_late=0)
 
 

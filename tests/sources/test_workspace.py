@@ -48,7 +48,6 @@ from tests.support import (
     RECORDED,
     SIGN_INS,
     Collected,
-    each,
     read_operations,
     read_sign_ins,
 )
@@ -208,7 +207,7 @@ def test_a_missing_table_counts_as_empty(
     logs = read(source)
     assert logs.states[table] is SourceState.MISSING
     assert [state for name, state in logs.states.items() if name != table] == [SourceState.OK] * 2
-    arrivals = source.arrivals(each(0), each(0), now=TEN, examined=TEN)
+    arrivals = source.arrivals(since=0, now=TEN, examined=TEN, too_late=0)
     assert arrivals == Arrivals(missing=frozenset({table} & {SIGN_INS, OPERATIONS}))
 
 
@@ -255,7 +254,7 @@ def test_arrivals_of_both_tables_are_put_together(
     service.tables[SIGN_INS] = [sign_in(TEN - hour * HOUR, **late) for hour in (1, 4, 30)]
     service.tables[OPERATIONS] = [operation(TEN - hour * HOUR, **late) for hour in (3, 6, 40)]
     arrivals = connect().arrivals(
-        each(TEN - HOUR), each(TEN - 24 * HOUR), now=TEN, examined=TEN - 2 * HOUR
+        since=TEN - HOUR, now=TEN, examined=TEN - 2 * HOUR, too_late=TEN - 24 * HOUR
     )
     assert arrivals == Arrivals(earliest=TEN - 6 * HOUR, late=3, too_late=2)
 
@@ -359,7 +358,7 @@ def test_no_failure_looks_like_no_arrivals(
     reply, said, _ = FAILURES[name]
     service.script("arrivals", *[reply] * 8)
     with pytest.raises(SourceError, match=said.replace("(", r"\(")):
-        connect().arrivals(each(0), each(0), now=TEN, examined=TEN)
+        connect().arrivals(since=0, now=TEN, examined=TEN, too_late=0)
 
 
 @pytest.mark.parametrize("name", [name for name, (*_, tries) in FAILURES.items() if tries > 1])
@@ -395,7 +394,7 @@ def test_a_summary_that_is_none_is_an_error(
     source = connect()
     asked: dict[str, Callable[[], object]] = {
         "latest": lambda: read(source),
-        "arrivals": lambda: source.arrivals(each(0), each(0), now=TEN, examined=TEN),
+        "arrivals": lambda: source.arrivals(since=0, now=TEN, examined=TEN, too_late=0),
     }
     with pytest.raises(SourceError):
         asked[kind]()

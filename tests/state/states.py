@@ -34,7 +34,7 @@ DAYS = st.dictionaries(TEXTS, st.dictionaries(TEXTS, st.integers(1, 14), max_siz
 STATES = st.builds(
     State,
     watermark=st.none() | TICKS,
-    arrivals_until=st.dictionaries(TEXTS, TICKS, max_size=2),
+    arrivals_until=st.none() | TICKS,
     watched_from=st.none() | TICKS,
     ledger=st.builds(
         Ledger,
@@ -54,7 +54,7 @@ STATES = st.builds(
 def content(state: State) -> dict[str, Any]:
     """Return everything that a state holds, in plain values."""
     return {
-        "moments": (state.watermark, dict(state.arrivals_until), state.watched_from),
+        "moments": (state.watermark, state.arrivals_until, state.watched_from),
         "known from": state.ledger.known_from,
         "groups": {
             key: [
@@ -76,4 +76,4 @@ def numbered(number: int) -> State:
     finding = Reported(str(number), number + 1, number, number, packed=pack({hashed("a"): number}))
     groups = {GroupKey("i", "n", f"rg{each}"): [finding] for each in range(200)}
     row = {"n": number}
-    return State(number, {"t": number}, number, Ledger(groups), Outbox([row] * 50, [row]))
+    return State(number, number, number, Ledger(groups), Outbox([row] * 50, [row]))
