@@ -49,6 +49,8 @@ class Azure:
         at_once = min(AT_ONCE, len(service.workspace_ids))
         # What the credential tried in vain is in the error that is raised, in fewer words.
         logging.getLogger("azure").addHandler(logging.NullHandler())
+        for name in ("azure.core", "azure.identity"):  # they log each request, headers and all
+            logging.getLogger(name).setLevel(logging.WARNING)
         self._settings = settings
         self._service = service
         self._closing = ExitStack()

@@ -15,8 +15,9 @@ BELOW = {
     "errors": set[str](),
     "schema": set[str](),
     "printable": set[str](),
+    "threads": set[str](),
     "window": {"rule"},
-    "sources": {"sources", "rule", "errors", "printable", "window"},
+    "sources": {"sources", "rule", "errors", "printable", "threads", "window"},
     "sinks": {"sinks", "rule", "errors", "printable"},
     "state": {"state", "rule", "errors", "packed", "printable"},
     "settings": {"rule", "errors", "window"},
@@ -39,7 +40,10 @@ BELOW = {
         *("errors", "packed", "window"),
     },
     "console": {"job", "printable", "rule", "schema", "window"},
-    "service": {"job", "errors", "printable", "schema", "settings", "sinks", "sources", "state"},
+    "service": {
+        *("job", "errors", "printable", "schema", "settings", "sinks", "sources", "state"),
+        "threads",
+    },
     "connect": {"errors", "printable", "rule", "service", "settings", "sinks", "sources", "state"},
     "commands": {
         *("commands", "console", "connect", "service", "job", "settings", "window"),
