@@ -16,11 +16,13 @@ BELOW = {
     "schema": set[str](),
     "printable": set[str](),
     "threads": set[str](),
+    "clouds": set[str](),
+    "tokens": {"printable"},
     "window": {"rule"},
-    "sources": {"sources", "rule", "errors", "printable", "threads", "window"},
-    "sinks": {"sinks", "rule", "errors", "printable"},
-    "state": {"state", "rule", "errors", "packed", "printable"},
-    "settings": {"rule", "errors", "window"},
+    "sources": {"sources", "rule", "errors", "printable", "threads", "tokens", "window"},
+    "sinks": {"sinks", "rule", "errors", "printable", "threads", "tokens"},
+    "state": {"state", "rule", "errors", "packed", "printable", "tokens"},
+    "settings": {"clouds", "rule", "errors", "window"},
     "tally": {"rule"},
     "packed": set[str](),
     "found": {"packed", "rule", "schema"},
@@ -44,17 +46,20 @@ BELOW = {
         *("job", "errors", "printable", "schema", "settings", "sinks", "sources", "state"),
         "threads",
     },
-    "connect": {"errors", "printable", "rule", "service", "settings", "sinks", "sources", "state"},
+    "connect": {
+        *("errors", "printable", "rule", "service", "settings", "sinks", "sources", "state"),
+        "tokens",
+    },
     "commands": {
         *("commands", "console", "connect", "service", "job", "settings", "window"),
-        *("errors", "printable", "report", "rule", "sources", "sinks", "state"),
+        *("errors", "printable", "report", "rule", "sources", "sinks", "state", "tokens"),
     },
     "cli": {"commands", "errors", "printable"},
 }
 # Where the Azure SDKs may be imported.
 EDGES = {
     *("sources/loganalytics.py", "sources/workspace.py", "sinks/ingestion.py", "state/blob.py"),
-    "connect.py",
+    *("connect.py", "sinks/refusals.py", "tokens.py"),
 }
 PURE = {
     *("bisect", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
