@@ -31,13 +31,14 @@ _ABSENT = re.compile(
 )
 _OTHER_CLOUD = re.compile(r"AADSTS(500011|900382)\b")
 _ADVICE = {
-    "EnvironmentCredential": "check AZURE_TENANT_ID, AZURE_CLIENT_ID and its secret or certificate",
-    "WorkloadIdentityCredential": "check AZURE_TENANT_ID, AZURE_CLIENT_ID and "
+    "EnvironmentCredential": "Check AZURE_TENANT_ID, AZURE_CLIENT_ID and its secret or certificate",
+    "WorkloadIdentityCredential": "Check AZURE_TENANT_ID, AZURE_CLIENT_ID and "
     "AZURE_FEDERATED_TOKEN_FILE",
-    "ManagedIdentityCredential": "check that the app has this identity, and that AZURE_CLIENT_ID, "
+    "ManagedIdentityCredential": "Check that the app has this identity, and that AZURE_CLIENT_ID, "
     "if set, is its client id",
-    "AzureCliCredential": "see what `az account get-access-token` says",
+    "AzureCliCredential": "See what `az account get-access-token` says",
 }
+_ANY = "Check the identity that this runs as, or sign in with `az login`"
 _NOTHING = (
     "no token could be had, because nothing here gives one: sign in with `az login`, or give the "
     "app a managed identity"
@@ -122,6 +123,7 @@ def _with_advice(name: str, text: str) -> str:
     if _COMMAND.search(text):
         return text
     if _OTHER_CLOUD.search(text):
-        return f"{text.rstrip('.')}: check that AZURE_CLOUD is the cloud of this tenant"
-    advice = _ADVICE.get(name, "check the identity that this runs as, or sign in with `az login`")
-    return f"{text.rstrip('.')}: {advice}"
+        advice = "Check that AZURE_CLOUD is the cloud of this tenant"
+    else:
+        advice = _ADVICE.get(name, _ANY)
+    return f"{text.rstrip('.')}. {advice}"

@@ -135,7 +135,7 @@ def test_the_managed_identity_is_meant_where_there_is_an_endpoint(
     with identity_that_refuses(status) as environment:
         line = asked(environment | az(tmp_path, EXPIRED))
     assert "ManagedIdentityCredential: " in line
-    assert "No such identity here: check that the app has this identity" in line
+    assert "No such identity here. Check that the app has this identity" in line
     assert "az login" not in line
 
 
@@ -143,7 +143,7 @@ def test_a_service_principal_is_meant_where_it_is_set() -> None:
     """Its failure is told, without its secret, and which settings to check."""
     line = asked(SERVICE_PRINCIPAL | {"HTTPS_PROXY": "http://127.0.0.1:9"})
     assert "EnvironmentCredential: " in line
-    assert "check AZURE_TENANT_ID, AZURE_CLIENT_ID and its secret or certificate" in line
+    assert "Check AZURE_TENANT_ID, AZURE_CLIENT_ID and its secret or certificate" in line
     assert SERVICE_PRINCIPAL["AZURE_CLIENT_SECRET"] not in line
 
 
@@ -202,7 +202,7 @@ DOCKER = "ManagedIdentityCredential authentication unavailable. Error: unreachab
             "Please run 'az login' to set up an account",
             "No identity has been assigned",
         ),
-        (NO_ENDPOINT, "ERROR: AADSTS500011: The resource principal", "check that AZURE_CLOUD"),
+        (NO_ENDPOINT, "ERROR: AADSTS500011: The resource principal", "Check that AZURE_CLOUD"),
     ],
 )
 def test_the_first_that_could_have_given_one_is_told(identity: str, tool: str, told: str) -> None:
@@ -216,7 +216,7 @@ def test_a_message_of_one_credential_is_told_as_it_is() -> None:
     """Once a credential has given a token it is asked alone, and its error is no list."""
     error = ServiceRequestError("The identity\nis \x1b[2J gone.")
     assert no_token(error, {}).startswith(
-        "no token could be had: The identity is \ufffd[2J gone: check"
+        "no token could be had: The identity is \ufffd[2J gone. Check"
     )
     assert no_token(NoToken("said before"), {}) == "said before"
     assert list(attempts("nothing of the kind")) == []

@@ -48,7 +48,7 @@ def _tell_attempts(context: click.Context, option: click.Parameter, verbose: boo
     """Have all told that is tried for a token, if it is asked for."""
     del context, option
     if verbose:
-        # Half a second that others need not wait.
+        # Azure is imported for it, which others need not wait for.
         from detection.tokens import Attempts  # noqa: PLC0415
 
         logging.getLogger("azure.identity").addHandler(Attempts())

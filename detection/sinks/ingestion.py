@@ -91,7 +91,8 @@ class IngestionSink:
             if wait > left:
                 raise DeliveryError(
                     f"{stream} was not taken: the service answered {status} and asks to wait "
-                    f"{wait:.0f} s, longer than a call may take"
+                    f"{wait:.0f} s, longer than a call may take",
+                    status,
                 )
 
         try:

@@ -528,7 +528,7 @@ def test_without_a_token_the_identity_is_named() -> None:
     with ContainerClient.from_container_url(url, Nobody(), **AT_ONCE) as container:
         message = refused(store(container).load)
     assert "no token could be had: Nobody is signed in. Tried" in message
-    assert "check the identity that this runs as, or sign in" in message
+    assert "Check the identity that this runs as, or sign in" in message
 
 
 def test_a_server_that_is_gone_is_an_error_at_once() -> None:
