@@ -7,6 +7,7 @@ from functools import cached_property
 from math import inf
 from typing import Self
 
+from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 from azure.core.exceptions import AzureError
 from azure.identity import DefaultAzureCredential
 from azure.monitor.ingestion import LogsIngestionClient
@@ -22,6 +23,7 @@ from detection.sources.loganalytics import HERE, Limits
 from detection.sources.workspace import WorkspaceSource
 from detection.state import StateStore, Unsaved
 from detection.state.blob import CLIENT_OPTIONS, BlobStore, longest_waiting
+from detection.tokens import NoToken, no_token
 
 # The key of the storage emulator, the same everywhere and public.
 EMULATOR = "/devstoreaccount1"
@@ -31,6 +33,19 @@ EMULATOR_KEY = (
 
 # The most rows of a window that are correlated in this process.
 _HERE = {"auto": HERE, "python": inf, "workspace": -1}
+
+
+class Credential(DefaultAzureCredential):
+    """Says in one line why it gives no token, and never with a status, as a service would."""
+
+    def get_token_info(
+        self, *scopes: str, options: TokenRequestOptions | None = None
+    ) -> AccessTokenInfo:
+        """Return a token; raises NoToken."""
+        try:
+            return super().get_token_info(*scopes, options=options)
+        except AzureError as error:
+            raise NoToken(no_token(error)) from error
 
 
 class Azure:
@@ -49,12 +64,18 @@ class Azure:
         at_once = min(AT_ONCE, len(service.workspace_ids))
         # What the credential tried in vain is in the error that is raised, in fewer words.
         logging.getLogger("azure").addHandler(logging.NullHandler())
+        for name in ("azure.core", "azure.identity"):  # they log each request, headers and all
+            logging.getLogger(name).setLevel(logging.WARNING)
         self._settings = settings
         self._service = service
         self._closing = ExitStack()
-        self._credential = self._closing.enter_context(DefaultAzureCredential())
+        self._credential = self._closing.enter_context(
+            Credential(authority=service.cloud.authority)
+        )
         self._query = self._closing.enter_context(
-            LogsQueryClient(self._credential, endpoint=service.query_endpoint)
+            LogsQueryClient(
+                self._credential, endpoint=service.query_endpoint, audience=service.cloud.query
+            )
         )
         self._limits = Limits(until=until, here=_HERE[service.correlate_in]).shared(at_once)
 
@@ -67,13 +88,9 @@ class Azure:
     def try_credential(self) -> None:
         """Ask for a token; raises SourceError if none is given."""
         try:
-            self._credential.get_token(f"{self._service.query_endpoint}/.default")
-        except AzureError as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise SourceError(
-                f"no token could be had ({reason:.200}): check the managed identity, or sign in "
-                "with `az login`"
-            ) from error
+            self._credential.get_token_info(f"{self._service.cloud.query}/.default")
+        except NoToken as error:
+            raise SourceError(error.message) from error
 
     def source(self, workspace_id: str) -> WorkspaceSource:
         """Return the source that reads a workspace."""
@@ -89,7 +106,11 @@ class Azure:
     def sink(self) -> IngestionSink:
         """Return the sink that delivers findings and run records; its settings must be there."""
         service = self._service
-        client = LogsIngestionClient(service.ingestion_endpoint, self._credential)
+        client = LogsIngestionClient(
+            service.ingestion_endpoint,
+            self._credential,
+            credential_scopes=[f"{service.cloud.ingestion}/.default"],
+        )
         return IngestionSink(
             self._closing.enter_context(client),
             rule_id=service.ingestion_rule_id,

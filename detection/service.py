@@ -8,17 +8,20 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from traceback import format_exception
 from typing import NamedTuple
 
 from detection.errors import DetectionError, StateConflict
 from detection.job import Invocation, Outcome, run
+from detection.printable import one_line, printable
 from detection.schema import RunRecord
 from detection.settings import Settings
 from detection.sinks import FindingSink
 from detection.sources import LogSource
 from detection.state import StateStore
+from detection.threads import Threads
 
 AT_ONCE = 5  # workspaces; the service takes as many queries at once
 TURN = 60.0  # seconds; then a workspace begins no further window until it is next again
@@ -50,9 +53,8 @@ def run_workspaces(
     every workspace that failed and why, so that the host marks the run failed.
     """
     turns = _Turns(deque(workspace_ids), connect, settings, now, has_time, turn)
-    with ThreadPoolExecutor(AT_ONCE, "workspace") as threads:
-        for worker in [threads.submit(turns.work) for _ in range(AT_ONCE)]:
-            worker.result()
+    with Threads(AT_ONCE, "workspace") as threads:
+        turns.take(threads)
     if turns.waiting:
         log.warning(
             "no time was left for %d workspaces, which come first next time: %s",
@@ -79,25 +81,21 @@ class _Turns:
     records: list[RunRecord] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
-    def work(self) -> None:
-        """Give one workspace after another its turn, as long as there is time."""
-        while self.has_time():
-            try:
+    def take(self, threads: Threads) -> None:
+        """Give one workspace after another its turn, as long as there is time.
+
+        What came of a turn is logged here, in the invocation's own thread: a worker that knows
+        lines by their thread drops those of all others.
+        """
+        running: dict[Future[Outcome], str] = {}
+        while True:
+            while self.waiting and len(running) < AT_ONCE and self.has_time():
                 workspace_id = self.waiting.popleft()
-            except IndexError:
+                running[threads.submit(self._run, workspace_id)] = workspace_id
+            if not running:
                 return
-            try:
-                outcome = self._run(workspace_id)
-            except StateConflict as error:
-                # The run that was first delivers what there is, so nothing is wrong.
-                log.warning("%s: %s", workspace_id, error)
-            except DetectionError as error:
-                self.failures.append(f"{workspace_id}: {error}")
-            except Exception as error:  # a mistake in the program must not cost others their turn
-                log.exception("%s", workspace_id)
-                self.failures.append(f"{workspace_id}: {type(error).__name__}: {error}")
-            else:
-                self._note(workspace_id, outcome)
+            for turn in wait(running, return_when=FIRST_COMPLETED).done:
+                self._note(running.pop(turn), turn)
 
     def _run(self, workspace_id: str) -> Outcome:
         asked = Invocation(workspace_id, self.now, self.settings.timing, self.settings.rule)
@@ -108,14 +106,35 @@ class _Turns:
             has_time=lambda: time.monotonic() < ends and self.has_time(),
         )
 
-    def _note(self, workspace_id: str, outcome: Outcome) -> None:
-        """Keep what is small of an outcome; what it left to do waits for its next turn."""
+    def _note(self, workspace_id: str, turn: Future[Outcome]) -> None:
+        """Log what came of a turn and keep what is small of it."""
+        try:
+            outcome = turn.result()
+        except StateConflict as error:
+            # The run that was first delivers what there is, so nothing is wrong.
+            log.warning("%s: %s", workspace_id, one_line(str(error)))
+        except DetectionError as error:
+            self._fail(workspace_id, str(error))
+        except Exception as error:  # noqa: BLE001 - a mistake must not cost others their turn
+            # Its message may hold a value of a row.
+            trace = printable("".join(format_exception(error)))
+            log.error("%s: %s", workspace_id, trace)  # noqa: TRY400
+            self._fail(workspace_id, f"{type(error).__name__}: {error}")
+        else:
+            self._keep(workspace_id, outcome)
+
+    def _keep(self, workspace_id: str, outcome: Outcome) -> None:
+        """Keep an outcome's records and failures; what it left to do waits for its next turn."""
         if outcome.left and not outcome.failures:
             self.waiting.append(workspace_id)
-        self.failures += [f"{workspace_id}: {failure}" for failure in outcome.failures]
+        for failure in outcome.failures:
+            self._fail(workspace_id, failure)
         self.records += outcome.records
         for record in outcome.records:
             _log(record)
+
+    def _fail(self, workspace_id: str, reason: str) -> None:
+        self.failures.append(f"{workspace_id}: {one_line(reason)}")
 
 
 def _log(record: RunRecord) -> None:
@@ -132,5 +151,5 @@ def _log(record: RunRecord) -> None:
         record["OperationsMatched"],
         record["FindingsNew"],
         record["FindingsUpdated"],
-        record["Error"] or record["Reason"],
+        one_line(record["Error"] or record["Reason"]),
     )

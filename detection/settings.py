@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from detection.clouds import CLOUDS, Cloud, cloud_of
 from detection.errors import SettingsError
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
@@ -16,6 +17,11 @@ _DURATION = re.compile(
 )
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
+# Addresses, which must be of the cloud that AZURE_CLOUD names. The last one is azure-identity's.
+ADDRESSES = (
+    *("LOGS_QUERY_ENDPOINT", "LOGS_INGESTION_ENDPOINT", "STATE_ACCOUNT_URL"),
+    "AZURE_AUTHORITY_HOST",
+)
 # What the rule and its windows need, wherever logs come from.
 DEFAULTS = {
     "LOOKBACK": "PT2H",
@@ -37,9 +43,8 @@ class Form(NamedTuple):
 
 # What it takes to work on workspaces, beside WORKSPACE_IDS.
 FORMS = {
-    "LOGS_QUERY_ENDPOINT": Form(
-        r"https://[\w.:-]+/?", "an https address", "https://api.loganalytics.io"
-    ),
+    "AZURE_CLOUD": Form("|".join(CLOUDS), " or ".join(CLOUDS), "AzureCloud"),
+    "LOGS_QUERY_ENDPOINT": Form(r"https://[\w.:-]+/?", "an https address"),
     "LOGS_INGESTION_ENDPOINT": Form(r"https://[\w.:-]+/?", "an https address"),
     "LOGS_INGESTION_RULE_ID": Form(r"dcr-[0-9a-f]{32}", "dcr- and 32 hexadecimal digits"),
     "FINDINGS_STREAM": Form(r"Custom-\w+", "Custom- and a name", "Custom-ManagedIdentityImpact_CL"),
@@ -77,7 +82,7 @@ class Settings:
             try:
                 return parse_duration(values[name])
             except ValueError as error:
-                problems.append(f"{name}: {error}")
+                problems.append(f"{name} {error}")
                 return parse_duration(DEFAULTS[name])
 
         timing = Timing(
@@ -88,8 +93,8 @@ class Settings:
         )
         if timing.lookback < INTERVAL + timing.span:
             problems.append(
-                f"LOOKBACK ({values['LOOKBACK']}) must be at least the hour between runs plus "
-                f"CORRELATION_SPAN ({values['CORRELATION_SPAN']}), or operations are missed"
+                "LOOKBACK must be at least the hour between runs plus CORRELATION_SPAN, or "
+                "operations are missed"
             )
         if timing.max_catch_up < INTERVAL:
             problems.append("MAX_CATCH_UP must be at least PT1H, the hour between runs")
@@ -100,7 +105,7 @@ class Settings:
             problems.append("SUCCESS_STATUSES holds characters that cannot be seen: type it anew")
         novelty = values["NOVELTY"].lower()
         if novelty not in {"true", "false"}:
-            problems.append(f"NOVELTY: {values['NOVELTY'][:60]!r} is not true or false")
+            problems.append("NOVELTY is not true or false")
         if problems:
             raise SettingsError("; ".join(problems))
         return cls(timing, RuleSettings(timing.span, statuses, novelty == "true"))
@@ -115,6 +120,7 @@ class Service:
     """
 
     workspace_ids: tuple[str, ...]
+    cloud: Cloud
     query_endpoint: str
     ingestion_endpoint: str
     ingestion_rule_id: str
@@ -135,19 +141,22 @@ class Service:
         """
         problems: list[str] = []
         given = {name: environment.get(name, "").strip() for name in FORMS}
-        optional = {"STATE_ACCOUNT_URL"}
-        if not (given["LOGS_INGESTION_ENDPOINT"] or given["LOGS_INGESTION_RULE_ID"]):
+        optional = {"LOGS_QUERY_ENDPOINT"}
+        if not whole:
+            optional.add("STATE_ACCOUNT_URL")
+        if not (whole or given["LOGS_INGESTION_ENDPOINT"] or given["LOGS_INGESTION_RULE_ID"]):
             optional |= {"LOGS_INGESTION_ENDPOINT", "LOGS_INGESTION_RULE_ID"}
 
         def text(name: str) -> str:
             form = FORMS[name]
             value = given[name] or form.default
-            if not value and name in optional and not whole:
+            if not value and name in optional:
                 return value
             if not value:
                 problems.append(f"{name} is not set: it takes {form.meaning}")
             elif not re.fullmatch(form.pattern, value, re.ASCII):
-                problems.append(f"{name}: {value[:60]!r} is not {form.meaning}")
+                # The value itself may be a key that was pasted into the wrong place.
+                problems.append(f"{name} is not {form.meaning} ({len(value)} characters are given)")
             return value
 
         listed = environment.get("WORKSPACE_IDS", "").lower().split(",")
@@ -155,13 +164,19 @@ class Service:
         if not ids:
             problems.append("WORKSPACE_IDS is not set: it takes workspace ids, comma separated")
         problems += [
-            f"WORKSPACE_IDS: {name[:60]!r} is not a workspace id, which is a GUID"
-            for name in ids
+            f"WORKSPACE_IDS: number {number} of {len(ids)} is not a workspace id, which is a GUID"
+            for number, name in enumerate(ids, 1)
             if not _GUID.fullmatch(name)
         ]
+        cloud = CLOUDS.get(text("AZURE_CLOUD"))
+        if cloud is not None:
+            problems += _elsewhere(environment, cloud)
+        else:
+            cloud = CLOUDS[FORMS["AZURE_CLOUD"].default]
         service = cls(
             workspace_ids=ids,
-            query_endpoint=text("LOGS_QUERY_ENDPOINT").rstrip("/"),
+            cloud=cloud,
+            query_endpoint=text("LOGS_QUERY_ENDPOINT").rstrip("/") or cloud.query,
             ingestion_endpoint=text("LOGS_INGESTION_ENDPOINT").rstrip("/"),
             ingestion_rule_id=text("LOGS_INGESTION_RULE_ID"),
             findings_stream=text("FINDINGS_STREAM"),
@@ -178,6 +193,17 @@ class Service:
         return service
 
 
+def _elsewhere(environment: Mapping[str, str], cloud: Cloud) -> list[str]:
+    """Name each address that is in another cloud: its service would take none of our tokens."""
+    theirs = {name: cloud_of(environment.get(name, "").strip()) for name in ADDRESSES}
+    return [
+        f"{name} is an address of {there}, and AZURE_CLOUD is {cloud.name}: set it to {there}, or "
+        "correct the address"
+        for name, there in theirs.items()
+        if there not in {"", cloud.name}
+    ]
+
+
 def parse_duration(text: str) -> int:
     """Read an ISO 8601 duration of days, hours, minutes and seconds as ticks, more than none.
 
@@ -187,5 +213,5 @@ def parse_duration(text: str) -> int:
     parts = [int(part or 0) for part in match.groups()] if match else []
     ticks = sum(n * unit for n, unit in zip(parts, (DAY, HOUR, MINUTE, SECOND), strict=False))
     if not ticks:
-        raise ValueError(f"{text[:40]!r} is not a duration such as PT1H, PT90M or P1D")
+        raise ValueError("is not a duration such as PT1H, PT90M or P1D")
     return ticks

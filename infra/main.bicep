@@ -174,6 +174,7 @@ module functionApp 'modules/functionapp.bicep' = {
     instanceMemoryMB: instanceMemoryMB
     settings: union(productValues, {
       DETECTION_SCHEDULE: schedule
+      AZURE_CLOUD: environment().name
       LOGS_INGESTION_ENDPOINT: ingestion.outputs.endpoint
       LOGS_INGESTION_RULE_ID: ingestion.outputs.immutableId
       STATE_ACCOUNT_URL: storage.outputs.blobEndpoint

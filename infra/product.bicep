@@ -20,11 +20,11 @@ type productSettings = {
   MAX_LATENESS: string?
   SUCCESS_STATUSES: string?
   NOVELTY: string?
-  LOGS_QUERY_ENDPOINT: string?
   WATCHLIST_ALIAS: string?
   CORRELATE_IN: string?
   EXCLUSIONS_ALIAS: string?
   DRY_RUN: string?
+  LOGS_QUERY_ENDPOINT: string?
 }
 
 @export()
@@ -36,7 +36,7 @@ var defaults = {
   MAX_LATENESS: 'P1D'
   SUCCESS_STATUSES: 'Success'
   NOVELTY: 'false'
-  LOGS_QUERY_ENDPOINT: 'https://api.loganalytics.io'
+  AZURE_CLOUD: 'AzureCloud'
   FINDINGS_STREAM: 'Custom-ManagedIdentityImpact_CL'
   RUNS_STREAM: 'Custom-ManagedIdentityImpactRuns_CL'
   STATE_CONTAINER: 'managed-identity-impact'

@@ -11,14 +11,16 @@ from detection.schema import Finding, RunRecord, columns
 from detection.settings import DEFAULTS, FORMS
 
 # Settings that name what the deployment itself makes; nobody can choose them apart from it.
-MADE = ("FINDINGS_STREAM", "RUNS_STREAM", "STATE_CONTAINER")
+MADE = ("AZURE_CLOUD", "FINDINGS_STREAM", "RUNS_STREAM", "STATE_CONTAINER")
+# And one that can be chosen though the cloud that is deployed to has one of its own.
+CHOICES = ("LOGS_QUERY_ENDPOINT",)
 WATCHLISTS = "Watchlist"  # the table behind _GetWatchlist
 
 
 def product() -> str:
     """Return the text of infra/product.bicep."""
     defaults = DEFAULTS | {name: form.default for name, form in FORMS.items() if form.default}
-    choices = [name for name in defaults if name not in MADE]
+    choices = [name for name in (*defaults, *CHOICES) if name not in MADE]
     tables = {
         "findings": _table("FINDINGS_STREAM", Finding),
         "runs": _table("RUNS_STREAM", RunRecord),

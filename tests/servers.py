@@ -60,13 +60,16 @@ def installed(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def azurite() -> Iterator[Azurite]:
+def azurite(*, any_version: bool = True) -> Iterator[Azurite]:
     """Run an emulator that holds nothing yet and forgets everything at the end.
+
+    It takes clients of `any_version` of the service, or of those that it knows.
 
     Skips the test if it has to be installed and cannot be fetched; in CI that is a failure.
     """
     main = installed(PINNED) / "azurite" / "dist" / "src" / "blob" / "main.js"
-    quiet = ("--inMemoryPersistence", "--skipApiVersionCheck", "--silent", "--disableTelemetry")
+    quiet = ["--inMemoryPersistence", "--silent", "--disableTelemetry"]
+    quiet += ["--skipApiVersionCheck"] if any_version else []
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder, "said")
         with (

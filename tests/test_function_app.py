@@ -1,12 +1,42 @@
 """The app as Azure runs it: the real worker, the real clients, TLS, an identity, Azurite."""
 
 import json
+import sys
+from pathlib import Path
+from typing import Any
 
 from detection.settings import DEFAULTS, FORMS
 from tests.standins.ingestion import FINDINGS_STREAM, RUNS_STREAM
 from tests.standins.log_analytics import Reply
-from tests.support import ROOT
-from tests.world import World, needs_worker
+from tests.support import ROOT, SIGN_INS
+from tests.world import App, World, needs_worker
+
+ESCAPE = "\x1b[2J"
+MISTAKEN = """\
+import azure.functions as func
+from detection.service import run_workspaces
+from detection.settings import Settings
+
+app = func.FunctionApp()
+
+
+def connect(workspace_id):
+    raise KeyError("what a row\x1b[2J holds")
+
+
+@app.timer_trigger(schedule="0 0 * * * *", arg_name="timer")
+def detect(timer: func.TimerRequest) -> None:
+    run_workspaces(["w"], connect, Settings.of({}), now=0, has_time=lambda: True)
+"""
+
+
+def logged(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the level and text of the product's lines, each of which must be the invocation's."""
+    lines = [line for line in answer["lines"] if line["logger"].startswith("detection")]
+    for line in lines:
+        assert line["invocations"] == ["1", "1"], line
+        assert line["text"].replace("\n", " ").isprintable()
+    return [(line["level"], line["text"]) for line in lines]
 
 
 @needs_worker
@@ -64,6 +94,57 @@ def test_a_dry_run_delivers_nothing_and_remembers_nothing(world: World) -> None:
     world.environment["DRY_RUN"] = "false"
     assert world.invoke()["failure"] == ""
     assert len(world.rows(FINDINGS_STREAM)) == 1
+
+
+@needs_worker
+def test_each_window_is_a_line_of_the_invocation(world: World) -> None:
+    """What a window came to is logged at INFO, and a warning at WARNING, as the invocation's."""
+    ((level, line),) = logged(world.invoke())
+    assert level == "INFO"
+    assert "1 findings new" in line
+    del world.logs.tables[SIGN_INS]
+    ((level, line),) = logged(world.invoke())
+    assert level == "WARNING"
+    assert f"Table {SIGN_INS} is missing" in line
+
+
+def test_the_host_passes_the_lines_on() -> None:
+    """The host keeps a function's lines from INFO on, and samples none of them away."""
+    kept = json.loads((ROOT / "host.json").read_bytes())["logging"]
+    assert kept["logLevel"]["Function"] == "Information"  # Function.detect.User is below it
+    assert "Trace" in kept["applicationInsights"]["samplingSettings"]["excludedTypes"].split(";")
+
+
+@needs_worker
+def test_a_failure_is_a_line_of_the_invocation(world: World) -> None:
+    """A window that cannot be read is a warning, and its workspace an error at the end."""
+    said = b'{"error": {"code": "Forbidden", "message": "No\\u001b[2J access."}}'
+    world.logs.script("sign_ins", Reply(403, said))
+    assert [level for level, _ in logged(world.invoke())] == ["WARNING", "ERROR"]
+
+
+@needs_worker
+def test_a_mistake_in_the_program_keeps_its_traceback(world: World, tmp_path: Path) -> None:
+    """What is raised by mistake is logged with its traceback, as the invocation's."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "function_app.py").write_text(MISTAKEN, "utf-8")
+    (folder / "host.json").write_text("{}", "utf-8")
+    (folder / "detection").symlink_to(ROOT / "detection")
+    answer = world.invoke(App(folder, Path(sys.executable)))
+    (level, trace), (last, _) = logged(answer)
+    assert level == last == "ERROR"
+    assert "Traceback (most recent call last)" in trace
+    assert "in connect" in trace
+    assert "KeyError" in answer["failure"]
+    assert ESCAPE not in answer["failure"]
+
+
+@needs_worker
+def test_the_clients_log_no_request(world: World) -> None:
+    """Of the Azure SDKs only warnings are logged: requests with their headers would cost much."""
+    names = {line["logger"] for line in world.invoke()["lines"]}
+    assert not {name for name in names if name.startswith(("azure.core", "azure.identity"))}
 
 
 def test_the_sample_shows_every_setting() -> None:

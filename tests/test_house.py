@@ -16,14 +16,17 @@ BELOW = {
     "schema": set[str](),
     "printable": set[str](),
     "outbox": set[str](),
+    "threads": set[str](),
+    "clouds": set[str](),
+    "tokens": {"printable"},
     "window": {"rule"},
     "clocks": {"errors", "rule"},
     "memory": {"errors", "outbox", "state"},
     "schedule": {"clocks", "errors", "rule", "sources", "state", "window"},
-    "sources": {"sources", "rule", "errors", "printable", "window"},
-    "sinks": {"sinks", "errors", "outbox", "printable"},
-    "state": {"state", "rule", "errors", "outbox", "packed", "printable", "window"},
-    "settings": {"rule", "errors", "window"},
+    "sources": {"sources", "rule", "errors", "printable", "threads", "tokens", "window"},
+    "sinks": {"sinks", "errors", "outbox", "printable", "threads", "tokens"},
+    "state": {"state", "rule", "errors", "outbox", "packed", "printable", "tokens", "window"},
+    "settings": {"clouds", "rule", "errors", "window"},
     "tally": {"rule"},
     "packed": set[str](),
     "found": {"packed", "rule", "schema"},
@@ -43,18 +46,25 @@ BELOW = {
         *("errors", "memory", "outbox", "packed", "schedule", "window"),
     },
     "console": {"job", "outbox", "printable", "rule", "schema", "window"},
-    "service": {"job", "errors", "printable", "schema", "settings", "sinks", "sources", "state"},
-    "connect": {"errors", "printable", "rule", "service", "settings", "sinks", "sources", "state"},
+    "service": {
+        *("job", "errors", "printable", "schema", "settings", "sinks", "sources", "state"),
+        "threads",
+    },
+    "connect": {
+        *("errors", "printable", "rule", "service", "settings", "sinks", "sources", "state"),
+        "tokens",
+    },
     "commands": {
         *("commands", "console", "connect", "service", "job", "settings", "window"),
         *("errors", "outbox", "printable", "report", "rule", "sources", "sinks", "state"),
+        "tokens",
     },
     "cli": {"commands", "errors", "printable"},
 }
 # Where the Azure SDKs may be imported.
 EDGES = {
     *("sources/loganalytics.py", "sources/workspace.py", "sinks/ingestion.py", "state/blob.py"),
-    "connect.py",
+    *("connect.py", "sinks/refusals.py", "tokens.py"),
 }
 PURE = {
     *("bisect", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),

@@ -1,17 +1,20 @@
 """Drives the worker that runs the app in Azure, as the host does: one app, one process.
 
 `python worker.py FOLDER PAST_DUE` indexes the app in FOLDER, loads its timer, invokes it
-once and prints what came of it as JSON. The worker speaks with its host in protobuf messages;
-small records stand in for them, since it reads and makes them by attribute only.
+once and prints what came of it, and what it logged, as JSON. The worker speaks with its host in
+protobuf messages; small records stand in for them, since it reads and makes them by attribute
+only.
 """
 
 import asyncio
 import json
+import logging
 import sys
 from types import SimpleNamespace
 from typing import Any
 
 import azure_functions_runtime as worker
+from azure_functions_runtime.bindings.context import _invocation_id_local as by_thread
 
 
 class Message(SimpleNamespace):
@@ -43,6 +46,32 @@ class Messages:
         return Message
 
 
+class Lines(logging.Handler):
+    """Keeps what is logged, and which invocation the worker would put each line down to.
+
+    Workers know it by a context variable or by the thread; a line that either does not know may
+    be lost, since the host drops a line that belongs to no invocation.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self.kept.append(
+            {
+                "logger": record.name,
+                "level": record.levelname,
+                "text": self.format(record),
+                "invocations": [
+                    worker.invocation_id_cv.get(),
+                    getattr(by_thread, "invocation_id", None),
+                ],
+            }
+        )
+
+
 def request(**content: Any) -> Message:
     """Return a request as the host sends it."""
     return Message(
@@ -52,6 +81,9 @@ def request(**content: Any) -> Message:
 
 async def main(folder: str, *, past_due: bool) -> dict[str, Any]:
     """Start the worker on a folder and invoke the one function in it."""
+    lines = Lines()
+    logging.getLogger().addHandler(lines)
+    logging.getLogger().setLevel(logging.INFO)  # as workers do
     started = await worker.worker_init_request(
         request(worker_init_request=Message(capabilities={}, function_app_directory=folder))
     )
@@ -88,6 +120,7 @@ async def main(folder: str, *, past_due: bool) -> dict[str, Any]:
         "indexed": [function.name],
         "bindings": [json.loads(text) for text in function.raw_bindings],
         "failure": "" if succeeded else answer.result.exception.message,
+        "lines": lines.kept,
     }
 
 

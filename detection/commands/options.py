@@ -1,5 +1,6 @@
 """What several commands share: how a time is given, and how an error is told."""
 
+import logging
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -41,7 +42,25 @@ from_option = click.option(
     "--from", "start", type=Moment(), metavar="TIME", help="After this time."
 )
 to_option = click.option("--to", "end", type=Moment(), metavar="TIME", help="Up to this time.")
-verbose_option = click.option("--verbose", is_flag=True, help="Show a traceback with an error.")
+
+
+def _tell_attempts(context: click.Context, option: click.Parameter, verbose: bool) -> bool:
+    """Have all told that is tried for a token, if it is asked for."""
+    del context, option
+    if verbose:
+        # Azure is imported for it, which others need not wait for.
+        from detection.tokens import Attempts  # noqa: PLC0415
+
+        logging.getLogger("azure.identity").addHandler(Attempts())
+    return verbose
+
+
+verbose_option = click.option(
+    "--verbose",
+    is_flag=True,
+    callback=_tell_attempts,
+    help="Show a traceback with an error, and all that was tried for a token.",
+)
 
 
 def present() -> int:

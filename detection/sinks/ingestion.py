@@ -7,9 +7,10 @@ what to do, never what was sent: neither rows nor tokens, nor an answer that may
 """
 
 import gzip
-import re
+import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from functools import partial
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -21,27 +22,16 @@ from azure.monitor.ingestion import LogsIngestionClient
 
 from detection.errors import DeliveryError
 from detection.outbox import Outbox, Row
+from detection.sinks.refusals import cause, silence
+from detection.threads import within
+from detection.tokens import no_token
 
 FIELD_BYTES = 65_535  # of a field's JSON, quotes and brackets included
 CALL_BYTES = 1_000_000  # of a call's JSON array, before compression
 PARTS = 16  # where a field is too long, no part of it keeps more than this share of the room
 REFUSED = (400, 404, 413)  # answers that may be about one stream alone; 403 is about the rule
-PATIENCE, CONNECT = 60.0, 10.0  # seconds, in each of the four tries
-
-_REMEDIES = {
-    400: "the stream's columns differ from the rows': deploy the infrastructure of this version",
-    401: "the token was refused: check that the app's identity and LOGS_INGESTION_ENDPOINT are of "
-    "the same tenant and cloud; a new role assignment takes up to 30 minutes",
-    403: "give the app's identity the role Monitoring Metrics Publisher on the data collection "
-    "rule; a new assignment takes up to 30 minutes",
-    404: "check LOGS_INGESTION_RULE_ID (the rule's immutable id), the stream's name, and that "
-    "LOGS_INGESTION_ENDPOINT belongs to the rule",
-    413: f"{CALL_BYTES} bytes a call are too many: lower CALL_BYTES in sinks/ingestion.py",
-    429: "the data collection rule is at its limit (2 GB or 12,000 calls a minute) and stayed so "
-    "as long as it asked to wait: the next run tries again",
-}
-_SERVER = "the service is in trouble: the next run tries again"
-_OTHER = "only 204 means that rows were taken: check LOGS_INGESTION_ENDPOINT"
+PATIENCE = 120.0  # seconds for a call, with its repeats and the waits between them
+CONNECT = 10.0
 
 
 class IngestionSink:
@@ -56,7 +46,7 @@ class IngestionSink:
         runs_stream: str,
         patience: float = PATIENCE,
     ) -> None:
-        """`patience`: how long to wait for an answer, or as an answer asks, before giving up."""
+        """`patience`: the seconds after which a call is over, whatever was answered by then."""
         self._client = client
         self._rule_id = rule_id
         self._streams = findings_stream, runs_stream
@@ -95,6 +85,14 @@ class IngestionSink:
             self._send(stream, gzip.compress(b"[]", mtime=0))
 
     def _send(self, stream: str, body: bytes) -> None:
+        """Make one call and its repeats; an answer that comes byte by byte holds nobody up."""
+        ends = time.monotonic() + self._patience
+        try:
+            within(self._patience, partial(self._call, stream, body, ends))
+        except TimeoutError:
+            raise DeliveryError(f"{stream} was not taken: {silence(self._patience)}") from None
+
+    def _call(self, stream: str, body: bytes, ends: float) -> None:
         content = BytesIO(body)  # a file is sent as it is
         status = None
 
@@ -102,11 +100,16 @@ class IngestionSink:
             nonlocal status
             status = response.http_response.status_code
             content.seek(0)  # where a token must be renewed, the client repeats without rewinding
-            wait = RetryPolicy[Any, Any]().get_retry_after(response) or 0
-            if status >= 400 and wait > self._patience:
+            if status < 400:
+                return
+            wait, left = _wait(response), ends - time.monotonic()
+            if left <= 0:  # nobody waits for this call any more
+                raise DeliveryError(silence(self._patience))
+            if wait > left:
                 raise DeliveryError(
                     f"{stream} was not taken: the service answered {status} and asks to wait "
-                    f"{wait:.0f} s: a later run tries again"
+                    f"{wait:.0f} s, longer than a call may take",
+                    status,
                 )
 
         try:
@@ -118,19 +121,18 @@ class IngestionSink:
                 retry_on_methods=["POST"],  # lost connections too: rows may repeat
                 permit_redirects=False,  # the client would follow with an empty body
                 connection_timeout=min(CONNECT, self._patience),
-                read_timeout=self._patience,
+                read_timeout=self._patience / 2,  # of silence, which leaves time for a repeat
+                timeout=self._patience,
                 error_map={401: azure.HttpResponseError},  # its own error is the credential's
             )
         # What was answered may repeat the rows: it is kept out of tracebacks too.
         except azure.ClientAuthenticationError as error:
-            reason = str(error.message).strip().partition("\n")[0]
-            raise DeliveryError(
-                f"{stream} was not sent, for want of a token: {reason:.200}: check the identity "
-                "that the app runs as"
-            ) from None
+            raise DeliveryError(f"{stream} was not sent: {no_token(error)}") from None
+        except azure.ServiceResponseTimeoutError:
+            raise DeliveryError(f"{stream} was not taken: {silence(self._patience)}") from None
         except (azure.AzureError, ValueError, RecursionError) as error:
-            cause = _cause(error, status)
-            raise DeliveryError(f"{stream} was not taken: {cause}", status or 0) from None
+            reason, told = cause(error, status)
+            raise DeliveryError(f"{stream} was not taken: {reason}", told) from None
 
 
 class Batch(NamedTuple):
@@ -206,25 +208,15 @@ def _size(value: object) -> int:
     return len(orjson.dumps(value))
 
 
-def _cause(error: Exception, status: int | None) -> str:
-    """Say what was answered, or what became of the connection, and what to do."""
-    if isinstance(error, azure.ServiceRequestError):
-        return (
-            f"the endpoint cannot be reached ({_root(error)}): check LOGS_INGESTION_ENDPOINT "
-            "(https), name resolution and firewall"
-        )
-    if status is None or isinstance(error, azure.ServiceResponseError):
-        broke = "the connection to LOGS_INGESTION_ENDPOINT broke before the answer"
-        return f"{broke} ({_root(error)}): the next run sends the rows again"
-    code = str(getattr(getattr(error, "error", None), "code", ""))
-    named = f" ({code})" if re.fullmatch(r"[A-Za-z]{3,60}", code) else ""
-    remedy = _REMEDIES.get(status, _SERVER if status >= 500 else _OTHER)
-    return f"the service answered {status}{named}: {remedy}"
+def _wait(response: PipelineResponse[Any, Any]) -> float:
+    """Return the seconds that an answer asks to wait; what cannot be read asks nothing.
 
-
-def _root(error: BaseException) -> str:
-    """Name the innermost cause: in the system's words if it has any."""
-    inner = getattr(error, "inner_exception", None) or error.__cause__ or error.__context__
-    if inner is not None:
-        return _root(inner)
-    return str(getattr(error, "strerror", None) or type(error).__name__)
+    The client's own retries would end over it, so it is taken out.
+    """
+    try:
+        return RetryPolicy[Any, Any]().get_retry_after(response) or 0
+    except (ValueError, OverflowError):
+        headers = response.http_response.headers
+        for name in ("Retry-After", "retry-after-ms", "x-ms-retry-after-ms"):
+            headers.pop(name, None)
+        return 0

@@ -35,6 +35,7 @@ from detection.sources.faults import (
     refuse,
 )
 from detection.sources.table import Table
+from detection.tokens import no_token
 
 if TYPE_CHECKING:
     from azure.core.rest import HttpResponse
@@ -168,10 +169,7 @@ class LogAnalytics:
             )
             return response, response.read()
         except ClientAuthenticationError as error:
-            raise SourceError(
-                f"{where}: no token could be had: {one_line(str(error))}: check the managed "
-                "identity, or sign in with `az login`"
-            ) from None
+            raise SourceError(f"{where}: {no_token(error)}") from None
         except ServiceResponseTimeoutError:
             raise MayPass(
                 f"no answer within {silence:.0f} s: query a shorter time (LOOKBACK, MAX_CATCH_UP)"

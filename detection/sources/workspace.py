@@ -9,7 +9,6 @@ to the workspace's own cluster to correlate.
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import reduce
@@ -41,6 +40,7 @@ from detection.sources.reading import Read, rows_of, whole
 from detection.sources.survey import TIMED, Survey, arrived, clock, listed, probed, survey
 from detection.sources.table import Table
 from detection.sources.workspace_background import WorkspaceBackground
+from detection.threads import Threads
 from detection.window import Mode, Window
 
 if TYPE_CHECKING:
@@ -180,9 +180,9 @@ class WorkspaceSource:
         )
 
     @contextmanager
-    def _threads(self, number: int) -> Iterator[ThreadPoolExecutor]:
+    def _threads(self, number: int) -> Iterator[Threads]:
         """Lend threads; on the first failure what has not begun is dropped."""
-        threads = ThreadPoolExecutor(number, "log-analytics")
+        threads = Threads(number, "log-analytics")
         try:
             yield threads
         finally:

@@ -5,17 +5,20 @@ over the ETag that was read, so that of two overlapping runs one wins. No lease 
 can be left behind.
 """
 
+import re
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.storage.blob import ContainerClient, ContentSettings, StorageErrorCode
 
 from detection.errors import StateConflict, StateError
+from detection.printable import one_line
 from detection.state import State, Tag
 from detection.state.codec import compressed, decompressed
+from detection.tokens import no_token
 
 # For the ContainerClient that a BlobStore is given. The SDK's own patience, minutes of waiting
 # between and within four attempts, is too much for a run that must end; with these options it knows
@@ -32,6 +35,12 @@ CLIENT_OPTIONS: dict[str, Any] = {
 _WRITE_ID = "writeid"  # metadata: which call of save() wrote this version
 # A version is there though none should be, or not the one that should.
 _TAKEN = {StorageErrorCode.BLOB_ALREADY_EXISTS, StorageErrorCode.CONDITION_NOT_MET}
+# Refusals that may have another status than 401 and 403.
+_NOT_LET_IN = {
+    StorageErrorCode.AUTHENTICATION_FAILED,
+    StorageErrorCode.INVALID_AUTHENTICATION_INFO,
+    StorageErrorCode.NO_AUTHENTICATION_INFORMATION,
+}
 
 
 class BlobStore:
@@ -43,6 +52,7 @@ class BlobStore:
         """Use the blob `<workspace_id>.json.gz`; make `container` with CLIENT_OPTIONS."""
         self._container = container
         self._blob = container.get_blob_client(_name_of(workspace_id))
+        self._emulated = self._blob.url.startswith("http:")  # as no storage account is reached
         self._where = self._blob.url.partition("?")[0]  # what follows may be a signature
 
     def load(self) -> tuple[State, Tag]:
@@ -124,27 +134,45 @@ class BlobStore:
     def _failure(self, action: str, error: AzureError) -> StateError:
         """Say in one line why the blob could not be read or written, and what helps."""
         failed = f"{self._where} cannot be {action}"
-        cause = f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
-        if isinstance(error, ClientAuthenticationError) and error.status_code not in {401, 403}:
-            return StateError(f"{failed}: no token ({cause}); sign in, or check the identity")
-        if not isinstance(error, HttpResponseError) or error.status_code is None:
+        status = getattr(error, "status_code", None)
+        if isinstance(error, ClientAuthenticationError) and status is None:
+            return StateError(f"{failed}: {no_token(error)}")
+        if status is None:
             return StateError(
-                f"{failed}: no answer ({cause}); check the storage account's name and that its "
-                "network lets this app in; the next run tries again"
+                f"{failed}: no answer ({type(error).__name__}: {one_line(str(error))}); check the "
+                "storage account's name and that its network lets this app in; the next run tries "
+                "again"
             )
-        told = f"{error.status_code} {_code(error) or error.reason}"
-        if _code(error) == StorageErrorCode.CONTAINER_NOT_FOUND:
+        code = _code(error)
+        told = f"{status} {code or one_line(str(getattr(error, 'reason', '')))}"
+        if code == StorageErrorCode.CONTAINER_NOT_FOUND:
             return StateError(
                 f"{failed}: there is no container {self._blob.container_name}; create it, or "
                 "correct STATE_CONTAINER"
             )
-        if error.status_code in {401, 403}:
+        if status in {401, 403} or code in _NOT_LET_IN:
             return StateError(
                 f"{failed}: access was refused ({told}); give this app's identity the role Storage "
                 "Blob Data Contributor or Owner on the storage account (a new assignment takes up "
                 "to 30 minutes), and check that the account's network rules let it in"
             )
-        return StateError(f"{failed}: the service answered {told}; the next run tries again")
+        return StateError(f"{failed}: the service answered {told}{self._rest(status, code, error)}")
+
+    def _rest(self, status: int, code: str, error: AzureError) -> str:
+        """Say in the service's words what it meant, and what helps."""
+        if status in {408, 429} or status >= 500:
+            return "; the next run tries again"
+        if not code:
+            return (
+                ", which was no answer of Azure Storage; look for a proxy or gateway on the way, "
+                "and check STATE_ACCOUNT_URL"
+            )
+        if code == StorageErrorCode.INVALID_HEADER_VALUE and self._emulated:
+            return (
+                ", as Azurite does for a version that it does not know; start it with "
+                "--skipApiVersionCheck, or by `make start ARGS=--azurite`"
+            )
+        return f" ({_message(error)}); see to that, or check STATE_ACCOUNT_URL and STATE_CONTAINER"
 
 
 def longest_waiting(container: ContainerClient, workspace_ids: Sequence[str]) -> list[str]:
@@ -168,3 +196,8 @@ def _code(error: AzureError) -> str:
     """Return the service's word for what is wrong; a status alone can mean several things."""
     code = getattr(error, "error_code", None)
     return str(getattr(code, "value", code) or "")
+
+
+def _message(error: AzureError) -> str:
+    """Return the service's sentence; ids and the time of the request follow it."""
+    return one_line(re.split(r"\n(RequestId|Time|ErrorCode):", str(error.message))[0])

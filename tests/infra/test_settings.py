@@ -12,6 +12,7 @@ from tests.support import ROOT
 
 SAMPLE = json.loads((ROOT / "local.settings.sample.json").read_bytes())["Values"]
 PRODUCT = {*DEFAULTS, *FORMS, "WORKSPACE_IDS", "DETECTION_SCHEDULE"}
+OPTIONAL = {"LOGS_QUERY_ENDPOINT"}  # follows from the cloud
 # What the Functions host and the Azure SDKs read.
 HOST = {
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
@@ -25,6 +26,7 @@ HOST = {
 LOCAL = {"AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME"}
 # What Azure would put in place of what only it knows.
 KNOWN_TO_AZURE = {
+    "environment().name": "AzureCloud",
     ".customerId": "0f0e0d0c-0b0a-4908-8706-050403020100",
     ".endpoints.logsIngestion": "https://dcr-impact-ab12.westeurope-1.ingest.monitor.azure.com",
     ".immutableId": "dcr-" + "0" * 32,
@@ -42,7 +44,7 @@ def filled(value: str) -> str:
 
 def test_settings_are_those_of_the_product(plain: Deployment) -> None:
     """The app's settings are all of the product's and the host's, and no others."""
-    assert plain.settings.keys() == PRODUCT | HOST
+    assert plain.settings.keys() == PRODUCT - OPTIONAL | HOST
 
 
 def test_the_sample_for_a_laptop_has_the_same() -> None:
@@ -55,10 +57,15 @@ def test_the_app_would_start(plain: Deployment) -> None:
     given = {k: filled(v) for k, v in plain.settings.items() if k in PRODUCT}
     service = Service.of(given)
     assert Settings.of(given) == Settings.of({})
-    needed = {name for name, form in FORMS.items() if not form.default}
+    needed = {name for name, form in FORMS.items() if not form.default} - OPTIONAL
     defaults = Service.of({name: given[name] for name in {*needed, "WORKSPACE_IDS"}})
     assert service == defaults
     assert given["DETECTION_SCHEDULE"] == SAMPLE["DETECTION_SCHEDULE"]
+
+
+def test_the_app_is_told_in_which_cloud_it_is(plain: Deployment) -> None:
+    """The cloud is that of the deployment, so that every client asks for tokens that it takes."""
+    assert "environment().name" in plain.settings["AZURE_CLOUD"]
 
 
 def test_host_storage_is_reached_by_identity(plain: Deployment) -> None:

@@ -314,16 +314,35 @@ def test_bodies_do_not_depend_on_the_moment(service: IngestionService, sink: Ing
     assert service.bodies[0] == service.bodies[1]
 
 
-ERROR = orjson.dumps({"error": {"code": "OperationFailed", "message": f"what of {SECRET}?"}})
+def error_of(code: str) -> bytes:
+    """Return the body of an error as the service writes it."""
+    return orjson.dumps({"error": {"code": code, "message": f"what of {SECRET}?"}})
+
+
+ERROR = error_of("OperationFailed")
 ECHO = f"<html><body>{SECRET} {TOKEN}</body></html>".encode()
 ANSWERS = {
     "400": (Answer(400, JSON, ERROR), r"answered 400 \(OperationFailed\).*deploy"),
+    "400 page": (Answer(400, HTML, ECHO), r"400 was answered, and that was not .*proxy"),
+    "400 empty": (Answer(400), "400 was answered, and that was not the Logs Ingestion API"),
+    "400 broken": (Answer(400, JSON, b'{"error":'), "400 was answered, and that was not"),
+    "400 other": (Answer(400, JSON, b'{"status": "bad"}'), "400 was answered, and that was not"),
+    "400 deep": (Answer(400, JSON, b"[" * 200_000), "400 was answered, and that was not"),
+    "400 stream": (Answer(400, JSON, error_of("InvalidStream")), "LOGS_INGESTION_RULE_ID"),
     "401": (Answer(401, JSON, ERROR), "answered 401.*LOGS_INGESTION_ENDPOINT.*30 minutes"),
     "403": (Answer(403, JSON, ERROR), "403.*Monitoring Metrics Publisher.*30 minutes"),
-    "403 page": (Answer(403, HTML, ECHO), "answered 403: .*Monitoring Metrics Publisher"),
+    "401 empty": (Answer(401), "answered 401: .*AZURE_CLOUD"),
+    "401 cloud": (
+        Answer(401, JSON, error_of("InvalidAudience")),
+        r"\(InvalidAudience\): .*AZURE_CLOUD",
+    ),
+    "403 page": (Answer(403, HTML, ECHO), "403 was answered, and that was not .*firewall"),
+    "403 empty": (Answer(403), "answered 403: .*Monitoring Metrics Publisher"),
+    "404 page": (Answer(404, HTML, ECHO), "404 was answered, and that was not"),
     "404": (Answer(404, JSON, ERROR), "answered 404.*LOGS_INGESTION_RULE_ID"),
     "404 empty": (Answer(404), "answered 404: .*LOGS_INGESTION_ENDPOINT"),
     "413": (Answer(413, HTML, ECHO), "answered 413: .*CALL_BYTES"),
+    "408": (Answer(408), "answered 408: the service is in trouble"),
     "429": (Answer(429, JSON, ERROR), "answered 429.*at its limit"),
     "500": (Answer(500, JSON, ERROR), "answered 500.*in trouble"),
     "502 page": (Answer(502, HTML, ECHO), "answered 502: .*in trouble"),
@@ -338,6 +357,7 @@ ANSWERS = {
     "202": (Answer(202), "answered 202: .*only 204"),
     "304": (Answer(304), "answered 304: .*only 204"),
     "409": (Answer(409), "answered 409: .*only 204"),
+    "409 code": (Answer(409, JSON, ERROR), r"answered 409 \(OperationFailed\): check LOGS_ING"),
     "code with a row": (
         Answer(400, JSON, orjson.dumps({"error": {"code": SECRET, "message": TOKEN}})),
         "answered 400: ",
@@ -359,6 +379,7 @@ def test_each_failure_has_its_cause_and_loses_nothing(
     message = failure(sink, outbox)
     assert message.startswith(f"{FINDINGS_STREAM} was not taken: ")
     assert re.search(cause, message)
+    assert "next run" not in message  # whoever keeps the rows knows whether there is one
     assert not any(service.accepted.values())
     service.recover()
     sink.deliver(outbox)
@@ -466,19 +487,56 @@ def test_a_long_wait_is_left_to_a_later_run(
     assert time.monotonic() - began < 1
 
 
-def test_a_wait_that_cannot_be_read_is_a_failed_delivery(
-    service: IngestionService, sink: IngestionSink
+@pytest.mark.parametrize("header", ["Retry-After", "retry-after-ms", "x-ms-retry-after-ms"])
+@pytest.mark.parametrize("wait", ["soon", "", "Fri, 99 Foo 2026 99:99:99 GMT"])
+def test_rows_that_were_taken_are_taken_whatever_else_is_said(
+    service: IngestionService, sink: IngestionSink, header: str, wait: str
 ) -> None:
-    """A Retry-After that is neither seconds nor a date ends in the status's own cause."""
-    service.script(Answer(429, {"Retry-After": "soon"}))
-    assert "answered 429: " in failure(sink, Outbox([finding()]))
+    """204 is success, and a wait that cannot be read beside it changes nothing."""
+    service.script(Answer(204, {header: wait}, taken=True))
+    sink.deliver(Outbox([finding()]))
+    assert len(service.arrivals) == 1
+
+
+@pytest.mark.parametrize("header", ["Retry-After", "x-ms-retry-after-ms"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_wait_that_cannot_be_read_asks_for_none(
+    service: IngestionService, sink: IngestionSink, status: int, header: str
+) -> None:
+    """What may pass is tried again as without the header, and ends in the status's own cause."""
+    service.script(Answer(status, {header: "soon"}))
+    sink.deliver(Outbox([finding()]))
+    assert len(service.arrivals) == 2
+    service.script(*[Answer(status, {header: "soon"})] * 9)
+    assert f"answered {status}: " in failure(sink, Outbox([finding()]))
 
 
 def test_an_answer_is_not_waited_for_for_ever(service: IngestionService) -> None:
     """A service that accepts and stays silent is a failed delivery."""
     service.script(*[Answer(delay=1.0)] * 4)
-    with sink_of(service.endpoint, patience=0.1, retry_total=1) as sink:
-        assert re.search(r"connection .* broke .*TimeoutError", failure(sink, Outbox([finding()])))
+    with sink_of(service.endpoint, patience=0.2, retry_total=1) as sink:
+        assert "no whole answer within 0.2 s" in failure(sink, Outbox([finding()]))
+
+
+@pytest.mark.parametrize("status", [200, 403, 503])
+def test_an_answer_that_drips_ends_with_the_call(service: IngestionService, status: int) -> None:
+    """However short the silence between its bytes, an answer has the call's time and no more."""
+    service.script(*[Answer(status, JSON, ERROR, drip=0.02)] * 4)
+    with sink_of(service.endpoint, patience=0.4) as sink:
+        began = time.monotonic()
+        assert "no whole answer within 0.4 s" in failure(sink, Outbox([finding()]))
+        assert time.monotonic() - began < 2
+        time.sleep(0.02 * len(ERROR))  # the connection is closed when the answer is over
+    assert len(service.arrivals) == 1
+
+
+def test_repeats_and_waits_are_within_the_time_of_a_call(service: IngestionService) -> None:
+    """A service that asks for one short wait after another is given up in time."""
+    service.script(*[Answer(429, {"x-ms-retry-after-ms": "300"})] * 20)
+    with sink_of(service.endpoint, patience=1.0) as sink:
+        began = time.monotonic()
+        assert "429" in failure(sink, Outbox([finding()]))
+        assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -527,7 +585,9 @@ def test_a_missing_token_is_a_failed_delivery(service: IngestionService) -> None
     """A credential that cannot give a token is named as the cause, and nothing is sent."""
     with sink_of(service.endpoint, NoCredential()) as sink:
         message = failure(sink, Outbox([finding()]))
-    assert "for want of a token: no response from IMDS: check the identity" in message
+    assert (
+        "was not sent: no token could be had: no response from IMDS Attempted: a, b, c" in message
+    )
     assert not service.arrivals
 
 

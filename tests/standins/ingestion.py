@@ -39,14 +39,16 @@ _RANGES = {"int": 2**31, "long": 2**63}
 class Answer:
     """What to answer a call with, whatever it is.
 
-    `hang_up` breaks the connection off: "unread" before the body is read, "unanswered" after,
-    "midway" inside the answer's body. With `taken` the call's rows count as accepted all the same.
+    Its body takes `drip` seconds a byte. `hang_up` breaks the connection off: "unread" before the
+    call's body is read, "unanswered" after, "midway" inside the answer's body. With `taken` the
+    call's rows count as accepted all the same.
     """
 
     status: int = 204
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     delay: float = 0.0
+    drip: float = 0.0
     hang_up: str = ""
     taken: bool = False
 
@@ -290,8 +292,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         midway = answer.hang_up == "midway"
-        self.wfile.write(answer.body[: len(answer.body) // 2] if midway else answer.body)
-        self.wfile.flush()
+        body = answer.body[: len(answer.body) // 2] if midway else answer.body
+        size = 1 if answer.drip else len(body)
+        for start in range(0, len(body), size or 1):
+            self.wfile.write(body[start : start + size])
+            self.wfile.flush()
+            time.sleep(answer.drip)
         self.close_connection |= midway
 
     def _reset(self) -> None:

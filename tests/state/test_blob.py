@@ -30,7 +30,7 @@ from detection.state import State, Tag
 from detection.state.blob import CLIENT_OPTIONS, BlobStore, longest_waiting
 from detection.state.codec import encode
 from tests.histories import Event, Fuse, Killed, Simulation, Stream
-from tests.servers import ACCOUNT, AT_ONCE, KEY, Containers, Line
+from tests.servers import ACCOUNT, AT_ONCE, KEY, Containers, Line, azurite
 from tests.state.states import STATES, content, numbered
 
 WORKSPACE = "6f1b0a5c-0000-4000-8000-00000000000a"
@@ -406,15 +406,27 @@ def test_a_leased_blob_is_an_error_and_no_lost_race(containers: Containers) -> N
     tag = store(container).save(numbered(1), "")
     lease = BlobLeaseClient(container.get_blob_client(BLOB))
     lease.acquire()
-    assert "412 LeaseIdMissing" in refused(lambda: store(container).save(numbered(2), tag))
+    message = refused(lambda: store(container).save(numbered(2), tag))
+    assert "answered 412 LeaseIdMissing (There is currently a lease on the blob" in message
+    assert "next run" not in message
     assert store(container).load() == (numbered(1), tag)
     lease.release()
     store(container).save(numbered(2), tag)
 
 
+def error_of(code: str) -> bytes:
+    """Return the body of an error as the service writes it."""
+    return (
+        f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>A header is \u202ewrong.\n"
+        "RequestId:1\nTime:2</Message><HeaderName>x-ms-version</HeaderName></Error>"
+    ).encode()
+
+
 @contextmanager
-def answering(status: int) -> Iterator[ContainerClient]:
-    """Give a container behind a server that is no storage service and answers all alike."""
+def answering(
+    status: int, body: bytes = b"<html>Sorry.", kind: str = "text/html"
+) -> Iterator[ContainerClient]:
+    """Give a container behind a server that answers all alike, as no storage service by itself."""
 
     class Sorry(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -424,8 +436,9 @@ def answering(status: int) -> Iterator[ContainerClient]:
                     length = int(line.removeprefix(b"content-length:"))
             self.rfile.read(length)
             self.wfile.write(
-                f"HTTP/1.1 {status} Sorry\r\nContent-Type: text/html\r\nContent-Length: 12\r\n"
-                "Connection: close\r\n\r\n<html>Sorry.".encode()
+                f"HTTP/1.1 {status} Sorry\r\nContent-Type: {kind}\r\nConnection: close\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n".encode()
+                + body
             )
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sorry) as server:
@@ -461,6 +474,45 @@ def told(status: int) -> str:
     return f"{opening}{status} "
 
 
+@pytest.mark.parametrize("status", [400, 404, 408, 409, 412, 429, 500, 503])
+def test_only_what_may_pass_is_left_to_the_next_run(status: int) -> None:
+    """A refusal that will be the same next time is not put off; what answers it is to be found."""
+    with answering(status) as container:
+        message = refused(store(container).load)
+    assert ("the next run tries again" in message) is (status in {408, 429, 500, 503})
+    assert ("look for a proxy or gateway" in message) is (status in {400, 404, 409, 412})
+    assert "html" not in message
+
+
+def test_what_the_service_says_is_passed_on() -> None:
+    """Its code and its sentence are told in a safe line, without the ids that follow."""
+    body = error_of("InvalidResourceName")
+    with answering(400, body, "application/xml") as container:
+        message = refused(store(container).load)
+    assert "answered 400 InvalidResourceName (A header is \ufffdwrong.); " in message
+    assert "RequestId" not in message
+
+
+@pytest.mark.parametrize("code", ["InvalidAuthenticationInfo", "AuthenticationFailed"])
+def test_a_refused_token_is_no_missing_token(code: str) -> None:
+    """The service's word on a token, whatever its status, is a refusal and not the credential's."""
+    with answering(400, error_of(code), "application/xml") as container:
+        assert f"access was refused (400 {code})" in refused(store(container).load)
+
+
+def test_an_emulator_of_another_version_is_told_how_to_start() -> None:
+    """An Azurite that refuses the client's version can be started so that it does not."""
+    with azurite(any_version=False) as server:
+        client = ContainerClient.from_connection_string(
+            server.connection_string, "any", transport=Line(), **AT_ONCE
+        )
+        with client:
+            message = refused(store(client).load)
+    assert "answered 400 InvalidHeaderValue" in message
+    assert "--skipApiVersionCheck, or by `make start ARGS=--azurite`" in message
+    assert "next run" not in message
+
+
 class Nobody:
     """A credential that has none."""
 
@@ -474,8 +526,8 @@ def test_without_a_token_the_identity_is_named() -> None:
     url = f"https://127.0.0.1:9/{ACCOUNT}/container"
     with ContainerClient.from_container_url(url, Nobody(), **AT_ONCE) as container:
         message = refused(store(container).load)
-    assert "no token (ClientAuthenticationError: Nobody is signed in. Tried" in message
-    assert "sign in, or check the identity" in message
+    assert "no token could be had: Nobody is signed in. Tried" in message
+    assert "Check the identity that this runs as, or sign in" in message
 
 
 def test_a_server_that_is_gone_is_an_error_at_once() -> None:
