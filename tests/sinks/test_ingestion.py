@@ -443,7 +443,9 @@ def test_a_refused_stream_does_not_hold_the_other_up(
 ) -> None:
     """Run records arrive though findings are refused, and the error says what was taken of each."""
     rows = [finding(n, ResourceGroup="x" * 60_000) for n in range(40)]
-    service.script(Answer(taken=True), Answer(status))
+    body = b'{"error": {"code": "InvalidRequest", "message": "no"}}'
+    refusal = Answer(status, {"Content-Type": "application/json"}, body)
+    service.script(Answer(taken=True), refusal)
     with pytest.raises(DeliveryError) as caught:
         sink.deliver(Outbox(rows, [run_row(), run_row(1)]))
     assert service.order == [FINDINGS_STREAM, RUNS_STREAM]
