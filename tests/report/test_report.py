@@ -230,9 +230,7 @@ def test_a_browser_without_letters_takes_no_picture(tmp_path: Path) -> None:
     """
     fonts, picture = tmp_path / "fonts.conf", tmp_path / "report.png"
     fonts.write_text(NO_FONTS, "utf-8")
-    with pytest.raises(
-        SystemExit, match=r"No picture .* no letter in system-ui"
-    ):
+    with pytest.raises(SystemExit, match=r"No picture .* no letter in system-ui"):
         take_picture(picture, fonts)
     assert not picture.exists()
     take_picture(picture)
