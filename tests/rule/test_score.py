@@ -193,7 +193,7 @@ def test_the_gravest_operation_gives_its_points(traces: Traces, context: Context
 def test_a_graver_operation_never_lowers_the_score(
     one: str, other: str, count: int, context: Context
 ) -> None:
-    """Of two findings of one kind of operation each, the graver scores the classes' difference more."""
+    """Of two findings of one kind of operation, the graver scores its class's surplus more."""
     assume(is_delete(one) == is_delete(other))
     slight, grave = sorted((one, other), key=lambda name: kind_of(name).points)
     added = kind_of(grave).points - kind_of(slight).points
