@@ -88,7 +88,7 @@ def _azurite(url: str) -> Iterator[None]:
         [NODE, main, *options, *quiet], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ) as process:
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 300
             while not _listens(port):
                 if process.poll() is not None or time.monotonic() > until:
                     raise RuntimeError(f"Azurite did not start on ports {port} to {port + 2}")

@@ -115,7 +115,7 @@ def run_cli(
         env=environment(settings),
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

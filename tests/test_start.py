@@ -107,7 +107,7 @@ def start(
 def test_without_the_host_it_says_how_to_get_it(place: Path) -> None:
     """Where func is not installed nothing is started, and the message says what to install."""
     with start(place) as process:
-        out, error = process.communicate(timeout=60)
+        out, error = process.communicate(timeout=300)
     assert (process.returncode, out) == (1, "")
     assert "Core Tools (func) are not installed" in error
     assert "npm install -g azure-functions-core-tools@4" in error
@@ -117,7 +117,7 @@ def test_without_the_host_it_says_how_to_get_it(place: Path) -> None:
 def test_the_host_finds_azurite_and_the_container(place: Path) -> None:
     """The host is run beside Azurite, which has the state's container; its status is passed on."""
     with start(place, host=HOST.format(workspace=WORKSPACE)) as process:
-        out, error = process.communicate(timeout=60)
+        out, error = process.communicate(timeout=300)
     assert process.returncode == 7, error
     arguments, tag, environment_used = json.loads(out)
     assert (arguments, tag) == (["start"], "")
@@ -128,7 +128,7 @@ def test_settings_are_made_from_the_sample(place: Path) -> None:
     """Without local.settings.json the sample is taken, and the user told to fill it in."""
     (place / "local.settings.json").unlink()
     with start(place) as process:
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=300)
     sample = (ROOT / "local.settings.sample.json").read_bytes()
     assert (place / "local.settings.json").read_bytes() == sample
     assert "made from the sample" in error
@@ -143,7 +143,7 @@ def test_azurite_alone_runs_until_it_is_interrupted(place: Path, before: Sequenc
         assert process.stderr is not None
         assert any("Azurite listens" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert process.returncode == 0
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port))
