@@ -17,7 +17,7 @@ COMPILE = $(PY) -m uv pip compile --quiet --python $(PY) pyproject.toml
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run start test lint infra bench package docs lock upgrade clean FORCE
+.PHONY: help run start test explore lint infra bench package docs lock upgrade clean FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -28,8 +28,12 @@ run: $(CLI) ## run the detection on recorded logs and show what it finds
 start: $(DEV) ## run the app on this machine: Functions host and Azurite (ARGS=--azurite: it alone)
 	@$(PY) -m scripts.start $(ARGS)
 
+# Sets have the same order on every run, so that red means that something was changed.
 test: $(DEV) ## run the tests
-	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
+	@PYTHONHASHSEED=0 $(PY) -m pytest -n auto --dist worksteal $(ARGS)
+
+explore: $(DEV) ## look for failures with new examples and seeds (10 minutes; ARGS="--minutes 60")
+	@$(PY) -m tests.explore $(ARGS)
 
 lint: $(DEV) ## check style, format, types and the deployment
 	@$(PY) -m ruff check

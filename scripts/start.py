@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -38,6 +39,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the app on this machine.")
     parser.add_argument("--azurite", action="store_true", help="run Azurite alone")
     only_azurite = parser.parse_args().azurite
+    # Whoever starts this in the background may have it ignore Ctrl-C, which is how it ends.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     values = _settings()
     func = shutil.which("func")
     if func is None and not only_azurite:
@@ -85,7 +88,7 @@ def _azurite(url: str) -> Iterator[None]:
         [NODE, main, *options, *quiet], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ) as process:
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 300
             while not _listens(port):
                 if process.poll() is not None or time.monotonic() > until:
                     raise RuntimeError(f"Azurite did not start on ports {port} to {port + 2}")

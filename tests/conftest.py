@@ -1,12 +1,15 @@
-"""How many examples the property tests take, and what tests share."""
+"""Which examples the property tests take and how many, and what tests share."""
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from detection.rule.ticks import from_datetime
 from tests.effort import effort
@@ -14,16 +17,34 @@ from tests.language_service import LanguageService, running
 from tests.servers import Containers, azurite
 from tests.world import World, one_finding, world_of
 
-settings.register_profile("dev", max_examples=50, deadline=None)
+# A red test means that something was changed: every run draws the same examples, wherever it
+# runs. Only `make explore` draws new ones.
 settings.register_profile(
-    "ci",
-    max_examples=250,
+    "desk",
+    max_examples=50,
+    derandomize=True,
+    database=None,
     deadline=None,
-    derandomize=True,  # the same examples on every run, so that a red build can be repeated
     print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],  # shared runners pause
+    suppress_health_check=[HealthCheck.too_slow],  # machines pause
 )
-settings.load_profile(effort(desk="dev", ci="ci"))
+settings.register_profile("ci", settings.get_profile("desk"), max_examples=250)
+settings.register_profile("explore", settings.get_profile("desk"), derandomize=False)
+settings.load_profile(effort(desk="desk", ci="ci"))
+
+# It would also draw numbers and texts that stand in the code which happens to be imported: other
+# ones for a test alone than among others, and none in a checkout below a folder called "tests".
+NO_CONSTANTS = Constants()
+pytest.MonkeyPatch().setattr(providers, "_get_local_constants", lambda: NO_CONSTANTS)
+
+# Whoever starts the tests in the background may have them ignore Ctrl-C, and all they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def first_seed(request: pytest.FixtureRequest) -> int:
+    """Return where the seeds of random histories begin: at 0, or where `make explore` looks."""
+    return int(request.config.getoption("--hypothesis-seed") or 0)
 
 
 @pytest.fixture(scope="session")

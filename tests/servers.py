@@ -135,7 +135,7 @@ class Containers:
 
 def _listens(process: subprocess.Popen[bytes], said: Path) -> str:
     """Wait until the server tells its address, which it does when it can be asked."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while time.monotonic() < until and process.poll() is None:
         if match := LISTENS.search(said.read_text("utf-8", "replace")):
             return match.group(1)

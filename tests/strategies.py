@@ -68,15 +68,18 @@ OPERATION_VALUES: Values = {
     "CorrelationId": (CORRELATIONS, ODD_TEXT),
 }
 
-NASTY = st.text(
-    st.one_of(
-        st.sampled_from(
-            "aA1_-/. \t\u0130\u0131\u00df\u00e9\u0301\u212aKk\u017fS\u0661\u00b2\u2167"
-        ),
-        st.characters(),
-    ),
-    max_size=10,
-)
+
+def _nasty(others: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    some = st.sampled_from(
+        "aA1_-/. \t\u0130\u0131\u00df\u00e9\u0301\u212aKk\u017fS\u0661\u00b2\u2167"
+    )
+    return st.text(st.one_of(some, others), max_size=10)
+
+
+NASTY = _nasty(st.characters())
+# Without halves of surrogate pairs, which no database holds. Neither does a log that was read:
+# tests/sources/test_decoding.py has them replaced.
+NASTY_IN_DATABASES = _nasty(st.characters(exclude_categories=["Cs"]))
 SPANS = st.sampled_from((HOUR, HOUR, HOUR, 600_000_000, 1, 0))
 STATUSES = st.sampled_from(
     (("Success",), ("Success",), ("success", "Succeeded"), ("Success",), ("Start",), ())
@@ -226,9 +229,9 @@ def entries(draw: st.DrawFn) -> str:
 
 
 @st.composite
-def wild(draw: st.DrawFn) -> Scenario:
+def wild(draw: st.DrawFn, texts: st.SearchStrategy[str] = NASTY) -> Scenario:
     """Draw a window in which anything goes: odd values, any span, statuses and allowlist."""
-    span, nasty = draw(SPANS), draw(NASTY)
+    span, nasty = draw(SPANS), draw(texts)
     times = draw(written_times(span))
     return Scenario(
         sign_ins=draw(tables(SIGN_IN_VALUES, times, draw(SIZES), nasty)),
@@ -252,9 +255,9 @@ def calm(draw: st.DrawFn) -> Scenario:
     )
 
 
-def scenarios() -> st.SearchStrategy[Scenario]:
-    """Return windows of both kinds."""
-    return st.one_of(wild(), calm())
+def scenarios(texts: st.SearchStrategy[str] = NASTY) -> st.SearchStrategy[Scenario]:
+    """Return windows of both kinds, with odd values among these texts."""
+    return st.one_of(wild(texts), calm())
 
 
 def sign_in(**columns: str | None) -> Row:

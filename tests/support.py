@@ -94,7 +94,7 @@ def read_operations(logs: Logs) -> list[dict[str, Any]]:
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return a child's environment: this project importable, no setting or colour of ours."""
-    kept = ("PATH", "HOME", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "VIRTUAL_ENV")
+    kept = ("PATH", "HOME", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "VIRTUAL_ENV", "PYTHONHASHSEED")
     inherited = {name: os.environ[name] for name in kept if name in os.environ}
     ours = {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "COLUMNS": "80"}
     return inherited | ours | dict(extra or {})
@@ -115,7 +115,7 @@ def run_cli(
         env=environment(settings),
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

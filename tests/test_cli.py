@@ -461,7 +461,7 @@ def status_without_reader(*arguments: str | Path) -> tuple[int, str]:
             stdout=writer,
             stderr=subprocess.PIPE,
             encoding="utf-8",
-            timeout=60,
+            timeout=300,
             check=False,
         )
     finally:

@@ -1,12 +1,14 @@
 """`make start` with a program in place of the Functions host, which no package index has."""
 
+import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
-import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,12 @@ from tests.servers import PINNED, installed
 from tests.standins.log_analytics import WORKSPACE
 from tests.support import ROOT, environment
 
+# The path of an interpreter may be too long for a line of #!, or have a space in it.
+FUNC = """\
+#!/bin/sh
+exec {python} {host} "$@"
+"""
 HOST = """\
-#!{python}
 import json, os, pathlib, urllib.request
 from azure.storage.blob import ContainerClient
 from detection.connect import EMULATOR_KEY
@@ -31,6 +37,8 @@ print(json.dumps([sys.argv[1:], tag, os.environ["VIRTUAL_ENV"]]))
 sys.exit(7)
 """
 
+IGNORING = ("/bin/sh", "-c", "trap '' INT; exec \"$@\"", "sh")  # as nohup and `make test &` do
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
@@ -44,8 +52,12 @@ def place(tmp_path: Path) -> Path:
 
 
 def free_ports(count: int) -> int:
-    """Return the first of some ports in a row that nothing listens on."""
-    for port in range(20_000 + os.getpid() % 9000, 60_000, count):
+    """Return the first of some ports in a row that nothing listens on.
+
+    They are below those that systems give to connections, and each process of tests begins
+    elsewhere, since another one's may not be listened on yet.
+    """
+    for port in range(20_000 + os.getpid() % 400 * 30, 60_000, count):
         probes = [socket.socket() for _ in range(count)]
         try:
             for offset, probe in enumerate(probes):
@@ -59,28 +71,43 @@ def free_ports(count: int) -> int:
     raise AssertionError
 
 
-def start(place: Path, *arguments: str, func: str | None = None) -> subprocess.Popen[str]:
-    """Start the script as make does, with `func` as the host."""
-    path = str(place / "bin")
-    Path(path).mkdir()
-    if func is not None:
-        host = Path(path, "func")
-        host.write_text(func, "utf-8")
-        host.chmod(0o755)
-    return subprocess.Popen(
-        [sys.executable, "-m", "scripts.start", *arguments],
+@contextlib.contextmanager
+def start(
+    place: Path, *arguments: str, host: str | None = None, before: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[str]]:
+    """Start the script as make does, with a Python program for the host; nothing of it is left.
+
+    `before` is a command that runs the script's.
+    """
+    path = place / "bin"
+    path.mkdir()
+    if host is not None:
+        program, func = place / "host.py", path / "func"
+        program.write_text(host, "utf-8")
+        quoted = {"python": shlex.quote(sys.executable), "host": shlex.quote(str(program))}
+        func.write_text(FUNC.format_map(quoted), "utf-8")
+        func.chmod(0o755)
+    with subprocess.Popen(
+        [*before, sys.executable, "-m", "scripts.start", *arguments],
         cwd=place,
-        env=environment({"PATH": path}),
+        env=environment({"PATH": str(path)}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            # Where a test has failed, what still runs would be waited for.
+            with contextlib.suppress(OSError):  # there is nothing left
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_without_the_host_it_says_how_to_get_it(place: Path) -> None:
     """Where func is not installed nothing is started, and the message says what to install."""
     with start(place) as process:
-        out, error = process.communicate(timeout=60)
+        out, error = process.communicate(timeout=300)
     assert (process.returncode, out) == (1, "")
     assert "Core Tools (func) are not installed" in error
     assert "npm install -g azure-functions-core-tools@4" in error
@@ -89,9 +116,8 @@ def test_without_the_host_it_says_how_to_get_it(place: Path) -> None:
 
 def test_the_host_finds_azurite_and_the_container(place: Path) -> None:
     """The host is run beside Azurite, which has the state's container; its status is passed on."""
-    func = HOST.format(python=sys.executable, workspace=WORKSPACE)
-    with start(place, func=func) as process:
-        out, error = process.communicate(timeout=60)
+    with start(place, host=HOST.format(workspace=WORKSPACE)) as process:
+        out, error = process.communicate(timeout=300)
     assert process.returncode == 7, error
     arguments, tag, environment_used = json.loads(out)
     assert (arguments, tag) == (["start"], "")
@@ -102,27 +128,22 @@ def test_settings_are_made_from_the_sample(place: Path) -> None:
     """Without local.settings.json the sample is taken, and the user told to fill it in."""
     (place / "local.settings.json").unlink()
     with start(place) as process:
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=300)
     sample = (ROOT / "local.settings.sample.json").read_bytes()
     assert (place / "local.settings.json").read_bytes() == sample
     assert "made from the sample" in error
 
 
-def test_azurite_alone_runs_until_it_is_interrupted(place: Path) -> None:
-    """With --azurite no host is needed, and Ctrl-C ends it well."""
+@pytest.mark.parametrize("before", [(), IGNORING], ids=["", "ignored by its parent"])
+def test_azurite_alone_runs_until_it_is_interrupted(place: Path, before: Sequence[str]) -> None:
+    """With --azurite no host is needed, and Ctrl-C ends it well, whoever has started it."""
     values = json.loads((place / "local.settings.json").read_bytes())["Values"]
     port = int(values["STATE_ACCOUNT_URL"].split(":")[2].split("/")[0])
-    with start(place, "--azurite") as process:
+    with start(place, "--azurite", before=before) as process:
         assert process.stderr is not None
-        while "Azurite listens" not in process.stderr.readline():
-            assert process.poll() is None
+        assert any("Azurite listens" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
-        process.wait(60)
-    assert process.returncode == 0
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
+        process.communicate(timeout=300)
+        assert process.returncode == 0
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return
-        time.sleep(0.05)
-    raise AssertionError
+            assert probe.connect_ex(("127.0.0.1", port))

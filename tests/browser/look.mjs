@@ -2,7 +2,8 @@
 //
 // Reads {page, browser, views: [{name, width, height, dark, shot}]} from stdin; `browser` is an
 // executable, or null for the one that comes with the packages. Prints for each view what the page
-// asked of any network, ran, said and shows; `shot` is a file for a picture of it, or null.
+// asked of any network, ran, said and shows, and in `blank` the fonts in which it shows nothing: if
+// there is one, that is all. `shot` is a file for a picture of the page, or null.
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import puppeteer from "puppeteer-core";
@@ -17,6 +18,24 @@ if (!installed) {
   options = { executablePath: await chromium.executablePath(), args, headless: "shell" };
 }
 const browser = await puppeteer.launch(options);
+
+// Runs in the page: returns the fonts that it asks for and in which no letter is drawn. Two letters
+// that differ are drawn as the same picture where there is no font, or one without letters.
+function withoutLetters() {
+  const canvas = new OffscreenCanvas(80, 80).getContext("2d", { willReadFrequently: true });
+  const drawn = (font, letter) => {
+    canvas.clearRect(0, 0, 80, 80);
+    canvas.font = `48px ${font}`;
+    canvas.fillText(letter, 10, 60);
+    return canvas.getImageData(0, 0, 80, 80).data.join();
+  };
+  const shown = [...document.querySelectorAll("body, body *")];
+  const fonts = shown.map((one) => getComputedStyle(one).fontFamily);
+  return [...new Set(fonts)].filter((font) => {
+    const pictures = [" ", "g", "W"].map((letter) => drawn(font, letter));
+    return new Set(pictures).size < pictures.length;
+  });
+}
 
 async function look({ name, width, height, dark, shot }) {
   const page = await browser.newPage();
@@ -35,6 +54,8 @@ async function look({ name, width, height, dark, shot }) {
   ]);
   const url = pathToFileURL(path).href;
   await page.goto(url, { waitUntil: "load" });
+  const blank = await page.evaluate(withoutLetters);
+  if (blank.length) return { name, blank }; // whatever else there is to see would mean nothing
   if (shot) await page.screenshot({ path: shot });
   const points = [];
   for (const circle of await page.$$("svg circle")) {
@@ -64,7 +85,7 @@ async function look({ name, width, height, dark, shot }) {
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   }));
   await page.close();
-  return { name, points, said, requests: requests.filter((one) => one !== url), ...seen };
+  return { name, blank, points, said, requests: requests.filter((one) => one !== url), ...seen };
 }
 
 const answers = [];

@@ -18,8 +18,9 @@ from detection.report.timeline import LABELS, LANES, draw
 from detection.rule.ticks import parse
 from detection.sources.recorded import RecordedSource
 from detection.state import Unsaved
-from tests.chromium import look
+from tests.chromium import BUNDLED, look
 from tests.support import DEMO, NOW, Collected
+from tests.take_picture import take_picture
 
 MARKUP = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&amp;"
 TIMES = ("2026-03-14T08:41:07.3318204Z", "2026-03-14T09:24:55.6630127Z")
@@ -211,6 +212,29 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     page = tmp_path_factory.mktemp("report") / "report.html"
     page.write_text(render([*demo(), HOSTILE]), "utf-8")
     return look(page, [view | {"shot": None} for view in VIEWS])
+
+
+NO_FONTS = """\
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
+<fontconfig><dir prefix="relative">browser/none</dir><cachedir>browser/none</cachedir></fontconfig>
+"""
+
+
+@pytest.mark.skipif(not BUNDLED, reason="a browser of the machine has the fonts of the machine")
+@pytest.mark.usefixtures("seen")  # which skips where the browser cannot be had
+def test_a_browser_without_letters_takes_no_picture(tmp_path: Path) -> None:
+    """Where the browser finds no font, a look at a page fails and says so, and no picture is kept.
+
+    A page without letters would pass for one without text, and `make docs` would publish it.
+    """
+    fonts, picture = tmp_path / "fonts.conf", tmp_path / "report.png"
+    fonts.write_text(NO_FONTS, "utf-8")
+    with pytest.raises(SystemExit, match=r"No picture .* no letter in system-ui"):
+        take_picture(picture, fonts)
+    assert not picture.exists()
+    take_picture(picture)
+    assert picture.stat().st_size > 30_000
 
 
 def test_the_page_asks_nothing_and_runs_nothing(seen: list[dict[str, Any]]) -> None:

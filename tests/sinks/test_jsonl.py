@@ -237,14 +237,15 @@ def test_the_first_sink_that_fails_stops_the_rest(tmp_path: Path) -> None:
 def test_a_kill_while_writing_leaves_a_whole_file(tmp_path: Path) -> None:
     """Whenever it is read, and whenever its writer is killed, the file ends with a delivery."""
     path = tmp_path / "findings.jsonl"
-    sizes = []
+    sizes: list[int] = []
     for attempt in range(6):
         command = [sys.executable, "-c", DELIVER, str(path)]
         with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"ready\n"
             until = time.monotonic() + 0.05 + attempt * 0.013
-            while time.monotonic() < until:
+            while time.monotonic() < until or (attempt and sizes[-1] == sizes[0]):
+                assert writer.poll() is None
                 sizes.append(count_whole(path))
             writer.kill()
             assert writer.wait() == -signal.SIGKILL

@@ -23,7 +23,18 @@ from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
 from detection.window import Mode, Window
 from tests import kusto
-from tests.strategies import END, HOUR, START, Row, Scenario, operation, scenarios, sign_in, written
+from tests.strategies import (
+    END,
+    HOUR,
+    NASTY_IN_DATABASES,
+    START,
+    Row,
+    Scenario,
+    operation,
+    scenarios,
+    sign_in,
+    written,
+)
 from tests.support import values_of
 
 EXAMPLES = settings().max_examples
@@ -81,7 +92,7 @@ def together(drawn: Sequence[Scenario]) -> tuple[Logs, RuleSettings]:
 
 
 @settings(max_examples=max(EXAMPLES // 4, 1))
-@given(st.lists(scenarios(), min_size=TOGETHER, max_size=TOGETHER))
+@given(st.lists(scenarios(NASTY_IN_DATABASES), min_size=TOGETHER, max_size=TOGETHER))
 def test_both_engines_find_the_same(database: Any, drawn: list[Scenario]) -> None:
     """Hundreds of generated windows come to the same groups, in every column, here and there."""
     logs, rule = together(drawn)

@@ -241,10 +241,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._service.calls.append(call)
         reply = self._service.always.get(workspace) or self._service.next_reply(call)
         if self._service.gate is not None and call.kind in self._service.gated:
-            self._service.gate.wait(5)
+            self._service.gate.wait(60)
         time.sleep(reply.delay or self._service.pace)
         if reply.after is not None:
-            reply.after.wait(20)
+            reply.after.wait(300)
         content = reply.body
         if content is None:
             status, document = self._service.answer(call.kind, query)

@@ -1,0 +1,133 @@
+"""`make explore` finds a property that is false, and `make test` draws the same examples always."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support import environment
+
+# Tests of their own, with the settings of this project's.
+CONFTEST = 'pytest_plugins = ["tests.conftest"]\n'
+PROPERTIES = """\
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+@pytest.mark.parametrize("limit", ["no limit", "some limit"])
+@given(st.integers(0, 10**6))
+def test_property(limit, number):
+    assert limit == "no limit" or number < 1000
+
+@pytest.mark.seeded
+def test_history(first_seed):
+    assert not first_seed, f"history({first_seed}) went wrong"
+
+def test_nothing_is_drawn():
+    raise AssertionError
+"""
+FALSE = ["test_made_up.py::test_property[some limit]", "test_made_up.py::test_history"]
+DRAWN = """\
+import {module}
+from hypothesis import given
+from hypothesis import strategies as st
+
+@given(st.text(), st.lists(st.integers(), min_size=20), st.sampled_from(["a", "b", "c"]))
+def test_drawn(text, numbers, letter):
+    print(ascii(text), numbers, letter)
+"""
+
+
+def run(folder: Path, command: Sequence[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, with nothing of how these tests were called."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(variables),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+
+
+def explore(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Explore for one round, in one process of tests."""
+    command = [sys.executable, "-m", "tests.explore", "--minutes", "0.001", *arguments]
+    return run(folder, command, PYTEST_XDIST_AUTO_NUM_WORKERS="1")
+
+
+def made_up(folder: Path, text: str) -> Path:
+    """Return a folder with these tests in it."""
+    (folder / "conftest.py").write_text(CONFTEST, "utf-8")
+    (folder / "test_made_up.py").write_text(text, "utf-8")
+    return folder
+
+
+def test_a_false_property_is_found_and_repeated(tmp_path: Path) -> None:
+    """Tests that a new example or seed makes fail are told, with commands that do so again."""
+    found = explore(made_up(tmp_path, PROPERTIES), "test_made_up.py")
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert sorted(re.findall(r"^FOUND (.+)$", found.stdout, re.MULTILINE)) == sorted(FALSE)
+    assert "3 tests" in found.stdout
+    seed = re.findall(r"^round 1, seed (\d+): ", found.stdout, re.MULTILINE)[0]
+    assert f"history({seed}) went wrong" in found.stdout
+    assert "number=1000," in found.stdout
+    commands = re.findall(r"^To repeat it:\n  (.+)$", found.stdout, re.MULTILINE)
+    assert len(commands) == len(FALSE)
+    for command in commands:
+        again = run(tmp_path, ["/bin/sh", "-c", command])
+        assert again.returncode == pytest.ExitCode.TESTS_FAILED
+        assert "1 failed" in again.stdout
+        assert "number=1000," in again.stdout or f"history({seed}) went wrong" in again.stdout
+
+
+def test_where_all_is_true_nothing_is_found(tmp_path: Path) -> None:
+    """A round in which no test fails ends well."""
+    explored = explore(made_up(tmp_path, PROPERTIES), "test_made_up.py::test_property[no limit]")
+    assert (explored.returncode, explored.stderr) == (0, "")
+    assert "1 rounds, 1 tests: nothing was found" in explored.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--minutes", "0"], "--minutes must be more than 0"),
+        (["--minutes", "soon"], "--minutes: invalid float value"),
+        (["test_none.py"], "test_none.py is not there"),
+        (["test_made_up.py::test_none"], "the tests could not be run"),
+    ],
+)
+def test_what_cannot_be_explored_is_bad_usage(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    """A time or a test that makes no sense is an error that says so, and no success."""
+    refused = explore(made_up(tmp_path, PROPERTIES), *arguments)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert said in refused.stderr
+
+
+def test_the_same_examples_are_drawn_every_time(tmp_path: Path) -> None:
+    """What is drawn depends on neither the run nor other code, unless new examples are asked for.
+
+    The code that is imported has numbers and texts in it, which Hypothesis would draw as well.
+    """
+
+    def drawn(number: int, *options: str) -> list[str]:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "other.py").write_text(f"A = {[*range(1000 * number, 1000 * number + 300)]}")
+        made_up(folder, DRAWN.format(module=("os", "other", "other")[number]))
+        python = [sys.executable, "-m", "pytest", "-q", "-s", *options]
+        done = run(folder, python, PYTHONHASHSEED=str(number), CI=os.environ.get("CI", ""))
+        assert done.returncode == 0, done.stdout
+        return [line for line in done.stdout.splitlines() if line[:1] in {"'", '"'}]
+
+    first = drawn(0)
+    assert len(first) > 40
+    assert drawn(1) == first
+    assert drawn(2, "--hypothesis-profile=explore", "--hypothesis-seed=1") != first
