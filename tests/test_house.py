@@ -16,9 +16,10 @@ BELOW = {
     "schema": set[str](),
     "printable": set[str](),
     "window": {"rule"},
-    "sources": {"sources", "rule", "errors", "printable", "window"},
-    "sinks": {"sinks", "rule", "errors", "printable"},
-    "state": {"state", "rule", "errors", "packed", "printable"},
+    "sources": {"sources", "rule", "errors", "files", "printable", "window"},
+    "files": {"errors"},
+    "sinks": {"sinks", "rule", "errors", "files", "printable"},
+    "state": {"state", "rule", "errors", "files", "packed", "printable"},
     "settings": {"rule", "errors", "window"},
     "tally": {"rule"},
     "packed": set[str](),
@@ -29,7 +30,7 @@ BELOW = {
     "records": {
         *("analysis", "dossier", "remarks", "rule", "schema", "sources", "tally", "window"),
     },
-    "report": {"errors", "printable", "report", "rule", "schema", "sinks"},
+    "report": {"files", "printable", "report", "rule", "schema", "sinks"},
     "examination": {
         *("analysis", "found", "records", "rule", "schema", "sources", "tally", "window"),
         "packed",
@@ -38,14 +39,14 @@ BELOW = {
         *("analysis", "examination", "records", "rule", "schema", "sources", "sinks", "state"),
         *("errors", "packed", "window"),
     },
-    "console": {"job", "printable", "rule", "schema", "window"},
+    "console": {"job", "printable", "rule", "schema", "sinks", "window"},
     "service": {"job", "errors", "printable", "schema", "settings", "sinks", "sources", "state"},
     "connect": {"errors", "printable", "rule", "service", "settings", "sinks", "sources", "state"},
     "commands": {
         *("commands", "console", "connect", "service", "job", "settings", "window"),
         *("errors", "printable", "report", "rule", "sources", "sinks", "state"),
     },
-    "cli": {"commands", "errors", "printable"},
+    "cli": {"commands", "errors", "printable", "sinks"},
 }
 # Where the Azure SDKs may be imported.
 EDGES = {

@@ -1,6 +1,7 @@
 """The written form of a state: one JSON document with a version."""
 
 import gzip
+import struct
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
@@ -122,7 +123,10 @@ def decode(body: bytes, where: str) -> State:
         version = document["version"]
         if type(version) is int and version in READABLE:  # true is equal to 1
             return _state(document)
-    except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError, OverflowError),
+        *(struct.error, zlib.error),
+    ) as error:
         raise StateError(
             f"{where} is damaged ({type(error).__name__}: {error!s:.80}); {RECOVERY}"
         ) from error

@@ -144,7 +144,7 @@ def test_an_older_version_that_stayed_is_not_read(tmp_path: Path) -> None:
     state, tag = store.load()
     assert state == numbered(10)
     store.save(numbered(11), tag)
-    assert [path.name for path in tmp_path.iterdir()] == ["state-0000000011.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["state-0000000011.json.gz"]
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
