@@ -207,7 +207,9 @@ def test_a_failed_delivery_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "findings.jsonl"
     path.write_bytes(LINE)
     for append in (True, False):
-        with pytest.raises(DeliveryError, match=r"findings\.jsonl could not be written: .*report it"):
+        with pytest.raises(
+            DeliveryError, match=r"findings\.jsonl could not be written: .*report it"
+        ):
             file_of(path, append=append).deliver(Outbox([ROW, {"half": "\ud800"}]))
         assert path.read_bytes() == LINE
         assert list(tmp_path.iterdir()) == [path]
