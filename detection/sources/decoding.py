@@ -225,10 +225,13 @@ def _parse_leniently(body: bytes, where: str) -> Any:
 
     try:
         document = json.loads(body.decode("utf-8"), parse_constant=refuse)
-        text = json.dumps(document, ensure_ascii=False)
-        halves_replaced = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return orjson.loads(halves_replaced)
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False)
     except UnicodeDecodeError as error:
         raise NotJson(f"{where}: is not UTF-8 at byte {error.start}") from None
     except ValueError as error:
         raise NotJson(f"{where}: is not JSON: {error}") from None
+    halves_replaced = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    try:
+        return orjson.loads(halves_replaced)
+    except ValueError:  # it is JSON, so that only its depth can be too much
+        raise RecursionError from None

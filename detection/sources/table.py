@@ -59,10 +59,11 @@ class Table:
 
     def add(self, batch: Batch, length: int) -> None:
         """Add rows; raises SourceError for a cell that cannot be read."""
+        before = self._read
         try:
             self._add(batch, length)
         except TypeError:  # of text_of()
-            self._blame(batch)
+            self._blame(batch, before)
             raise
 
     def _add(self, batch: Batch, length: int) -> None:
@@ -127,7 +128,7 @@ class Table:
                 f"{self._where}: row {self._read + position + 1}: {name} is unreadable: {reason}"
             ) from None
 
-    def _blame(self, batch: Batch) -> None:
+    def _blame(self, batch: Batch, before: int) -> None:
         """Raise SourceError for the first cell that is nested too deeply to be written."""
         for name, values in batch.items():
             for position, value in enumerate(values):
@@ -135,7 +136,7 @@ class Table:
                     text_of(value)
                 except TypeError as error:
                     raise SourceError(
-                        f"{self._where}: row {self._read + position + 1}: {name} is nested too "
+                        f"{self._where}: row {before + position + 1}: {name} is nested too "
                         "deeply to be read: leave that value out"
                     ) from error
 
