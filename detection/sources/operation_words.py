@@ -42,7 +42,8 @@ _NAMESPACES = """
 """
 _TYPES = """
     accesspolicies accounts actiongroups addons agentpools alertrules apis applicationgateways
-    applicationsecuritygroups appsettings authorizationrules automationaccounts availabilitysets
+    applicationsecuritygroups appsettings auditingsettings authorizationrules automationaccounts
+    availabilitysets
     azurefirewalls backendaddresspools backupconfig backupfabrics backupinstances
     backuplongtermretentionpolicies backuppolicies backupprotectioncontainers backupprotectionintent
     backupresourceguardproxies backups backupshorttermretentionpolicies backupvaultconfigs
