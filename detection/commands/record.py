@@ -79,8 +79,9 @@ def record_command(
     and what corroborates a finding, the allowlist and the exclusions.
 
     With --pseudonymize the folder can be shared: what names a person, a resource, an address or an
-    event is replaced, and the key to it is thrown away. Times stay as they are, and so do the
-    names of Azure's own services and operations.
+    event is replaced, and the key to it is thrown away. Times, result codes and statuses stay as
+    they are, and so do the names of Azure's services and the words of operation names that are
+    known to be Azure's.
     """
     del verbose
     settings, service = Settings.of(os.environ), Service.of(os.environ, whole=False)
