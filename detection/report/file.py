@@ -22,8 +22,8 @@ class ReportFile:
         """Write the report anew if there is something new to show."""
         if self._written and not outbox.findings:
             return
-        self._rows += outbox.findings
         with delivering(str(self._path), "free space or make it writable, and run again"):
+            self._rows += outbox.findings
             replace(self._path, [self._page().encode("utf-8", "replace")])
         self._written = True
 

@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
+from traceback import extract_tb
 from typing import Final
 
 from detection.errors import DeliveryError
@@ -28,7 +30,9 @@ def delivering(to: str, remedy: str) -> Iterator[None]:
         raise DeliveryError(f"{to} could not be written: {why}: {remedy}") from error
     except Exception as error:
         why = one_line(f"{type(error).__name__}: {error}")
+        place = extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
         raise DeliveryError(
-            f"{to} could not be written: {why:.200}: this is a mistake in the program; run again "
-            "with --verbose and report it"
+            f"{to} could not be written: {why:.200} ({where}): this is a mistake in the program, "
+            "please report it"
         ) from error

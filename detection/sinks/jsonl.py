@@ -43,8 +43,8 @@ class JsonLinesFile:
 
     def deliver(self, outbox: Outbox) -> None:
         """Write the rows down before returning; without any, the file is only made."""
-        rows = self._pick(outbox)
         with delivering(str(self._path), "free space or make it writable, and run again"):
+            rows = self._pick(outbox)
             if not self._append:
                 replace(self._path, _lines(rows))
             elif rows or not self._path.exists():

@@ -42,6 +42,11 @@ def read(folder: Path) -> Logs:
     return RecordedSource(folder).read(Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED), TEN)
 
 
+def result(value: object) -> dict[str, object]:
+    """Return a sign-in with this result type."""
+    return {**sign_in(), "ResultType": value}
+
+
 def refused(folder: Path, table: str, body: bytes) -> str:
     """Return the one line with which a table of this body is refused."""
     (folder / f"{table}.json").write_bytes(body)
@@ -170,7 +175,8 @@ def test_a_nested_cell_is_named_by_row_and_column(tmp_path: Path) -> None:
     nested: object = 1
     for _ in range(400):
         nested = [nested]
-    rows = [operation(OperationNameValue="a/read"), operation(), operation(ResourceGroup=nested)]
+    last = {**operation(), "ResourceGroup": nested}
+    rows = [operation(OperationNameValue="a/read"), operation(), last]
     message = refused(tmp_path, OPERATIONS, json.dumps(rows).encode())
     assert "row 3: ResourceGroup is nested too deeply to be read: leave that value out" in message
 
@@ -218,7 +224,7 @@ def test_as_many_rows_as_one_answer_holds_are_a_warning(
 @pytest.mark.parametrize("zero", [0.0, "0.0", " 0", "00", "+0", "0 "], ids=repr)
 def test_a_zero_that_is_spelt_otherwise_is_a_warning(tmp_path: Path, zero: object) -> None:
     """Result types that went through numbers match nothing, and that is not silent."""
-    write_table(tmp_path, SIGN_INS, [sign_in(ResultType=zero), sign_in(ResultType="50034")])
+    write_table(tmp_path, SIGN_INS, [result(zero), result("50034")])
     write_table(tmp_path, OPERATIONS, [])
     reason = warnings_of(tmp_path)
     text = json.dumps(zero).strip('"')
@@ -232,7 +238,7 @@ def test_a_rule_s_own_zero_or_none_at_all_is_no_warning(
     tmp_path: Path, others: list[object]
 ) -> None:
     """Where some sign-in was let in as the rule spells it, or none was, all is well."""
-    write_table(tmp_path, SIGN_INS, [sign_in(ResultType=other) for other in others])
+    write_table(tmp_path, SIGN_INS, list(map(result, others)))
     write_table(tmp_path, OPERATIONS, [])
     assert run_record(tmp_path)["Status"] == "Success"
 
