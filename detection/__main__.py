@@ -14,6 +14,8 @@ except ModuleNotFoundError as error:
     )
 
 if __name__ == "__main__":
+    if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # like stderr, where it is not UTF-8
     gc.disable()  # one run and the process ends: millions of rows, and no garbage among them
     status = main()
     for stream in (sys.stdout, sys.stderr):

@@ -1,7 +1,8 @@
 """The command line: its commands, and what becomes of their errors.
 
 Exit status 0: ran, with or without findings; 1: a run failed, nothing found is lost; 2: bad usage
-or settings. Errors are one line on stderr, with a traceback only if `--verbose` asks for it.
+or settings; 141, and not a word: nobody reads the output any more, as with `| head`. Errors are one
+line on stderr, with a traceback only if `--verbose` asks for it.
 """
 
 import sys
@@ -11,10 +12,11 @@ import click
 
 from detection.commands.check import check_command
 from detection.commands.demo import demo_command
-from detection.commands.options import complain
+from detection.commands.options import complain, told_of
 from detection.commands.record import record_command
 from detection.commands.run import run_command
 from detection.errors import DetectionError, SettingsError, UsageError
+from detection.sinks.failing import READER_GONE
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbose = "--verbose" in given
     try:
         status = cli.main(args=given, prog_name="python -m detection", standalone_mode=False)
+        return status if isinstance(status, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 2
@@ -45,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DetectionError as error:
         complain(str(error), verbose=verbose)
         return 2 if isinstance(error, UsageError | SettingsError) else 1
+    except SystemExit:  # only raised where nobody reads what is written any more
+        return READER_GONE
     except (KeyboardInterrupt, click.Abort):
         complain("interrupted; nothing that was found is lost", verbose=verbose)
-        return 1
-    return status if isinstance(status, int) else 0
+    except Exception as error:  # noqa: BLE001 - a mistake is told in one line like the others
+        complain(told_of(error), verbose=verbose)
+    return 1

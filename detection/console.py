@@ -16,8 +16,9 @@ from rich.text import Text
 
 from detection.job import Outcome
 from detection.outbox import Outbox, Row
-from detection.printable import printable
+from detection.printable import one_line, printable
 from detection.schema import RunRecord
+from detection.sinks.failing import delivering
 from detection.window import Window
 
 PROGRESS_FROM = 4  # windows; fewer are done before a bar can be read
@@ -32,9 +33,15 @@ class FindingsTable:
         self._console = console
 
     def deliver(self, outbox: Outbox) -> None:
-        """Print what waited."""
-        for row in outbox.findings:
-            self._console.print(_table(row))
+        """Print what waited; raises SystemExit where nobody reads any more."""
+        with delivering("standard output", "free space or redirect it elsewhere, and run again"):
+            for row in outbox.findings:
+                self._console.print(_shown(row))
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print one line of text as it is, without markup and with nothing that a terminal obeys."""
+    console.print(one_line(text), style=style, markup=False, emoji=False, soft_wrap=True)
 
 
 def report_outcome(outcome: Outcome, console: Console) -> None:
@@ -67,6 +74,15 @@ def with_progress(windows: Sequence[Window], console: Console) -> Iterator[Windo
     )
     with Progress(*columns, console=console, transient=True) as bar:
         yield from bar.track(windows)
+
+
+def _shown(row: Row) -> Table | Text:
+    """Lay a finding out; one that cannot be is named, and does not keep others from being shown."""
+    try:
+        return _table(row)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it would come again in every run
+        named = f"Finding {row.get('FindingId')} cannot be shown ({type(error).__name__}): "
+        return _plain(named, "--json and --output write it whole")
 
 
 def _table(row: Row) -> Table:
@@ -132,11 +148,11 @@ def _run_line(record: RunRecord) -> str:
         f"{_moment(record['WindowEnd'])}: "
     )
     if record["Error"]:
-        return line + escape(record["Error"])
+        return line + escape(one_line(record["Error"]))
     line += (
         f"{record['SignInsMatched']} of {record['SignInsRead']} sign-ins and "
         f"{record['OperationsMatched']} of {record['OperationsRead']} operations matched, "
         f"{record['FindingsNew']} new findings, {record['FindingsUpdated']} updated, "
         f"{record['FindingsUnchanged']} unchanged."
     )
-    return line + (" " + escape(record["Reason"]) + "." if record["Reason"] else "")
+    return line + (" " + escape(one_line(record["Reason"])) + "." if record["Reason"] else "")

@@ -14,7 +14,7 @@ def remarks(tally: Tally, analysis: Analysis, arrivals: Arrivals) -> tuple[list[
         number, names = sum(analysis.excluded.values()), ", ".join(analysis.excluded)
         notes.append(f"{number} findings were left out by exclusions: {names:.300}")
     warnings = [
-        f"Table {shape.name} is missing: {shape.remedy}"
+        f"Table {shape.name} is missing: {tally.remedies.get(shape.name, shape.remedy)}"
         for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
         if tally.states[shape.name] is SourceState.MISSING
     ]
@@ -43,5 +43,6 @@ def remarks(tally: Tally, analysis: Analysis, arrivals: Arrivals) -> tuple[list[
         )
         (notes if tally.operations_matched else warnings).append(remark)
     if tally.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
-        notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {ALLOWLIST_TABLE.remedy}")
+        remedy = tally.remedies.get(ALLOWLIST_TABLE.name, ALLOWLIST_TABLE.remedy)
+        notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {remedy}")
     return warnings, notes

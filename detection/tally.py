@@ -13,6 +13,7 @@ class Tally:
     """Sums over the parts; what is the same in every part, as the allowlist is, is the last's."""
 
     states: Mapping[str, SourceState] = field(default_factory=dict)
+    remedies: Mapping[str, str] = field(default_factory=dict)
     latest: Mapping[str, int | None] = field(default_factory=dict)
     allowlist_entries: int = 0
     allowlist_invalid: tuple[str, ...] = ()
@@ -32,7 +33,7 @@ class Tally:
 
     def add(self, logs: Logs, detection: Detection, emissions: list[Emission]) -> None:
         """Count a part, what the rule came to in it, and what of that was news."""
-        self.states, self.latest = logs.states, logs.latest
+        self.states, self.remedies, self.latest = logs.states, logs.remedies, logs.latest
         self.allowlist_entries = detection.allowlist.entries
         self.allowlist_invalid = detection.allowlist.invalid
         self.sign_ins_read += logs.read.get(SIGN_IN_TABLE.name, len(logs.sign_ins))

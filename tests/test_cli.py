@@ -479,12 +479,12 @@ def status_without_reader(*arguments: str | Path) -> tuple[int, str]:
     ],
     ids=["json", "table", "demo", "help"],
 )
-def test_a_closed_stdout_is_no_traceback(arguments: tuple[str | Path, ...]) -> None:
-    """When the reader has gone, as with `| head -0`, the run ends without a traceback."""
+def test_a_closed_stdout_ends_the_run_silently(arguments: tuple[str | Path, ...]) -> None:
+    """When the reader has gone, as with `| head -0`, the status is that of every Unix tool."""
     status, stderr = status_without_reader(*arguments)
-    assert status in {0, 1}
-    assert "Traceback" not in stderr
-    assert "Exception ignored" not in stderr
+    assert status == 141
+    for text in ("Traceback", "Exception ignored", "error"):
+        assert text not in stderr
 
 
 @pytest.mark.parametrize("form", [["--json"], []], ids=["json", "table"])
@@ -492,7 +492,7 @@ def test_what_a_closed_stdout_did_not_take_is_not_lost(tmp_path: Path, form: lis
     """With a state the findings wait, and the next run delivers them first."""
     asked: list[str | Path] = ["run", "--recorded", DEMO, "--now", NOW, *form]
     asked += ["--state-dir", tmp_path / "state"]
-    assert status_without_reader(*asked)[0] == 1
+    assert status_without_reader(*asked)[0] == 141
     done = run_cli(*asked)
     assert done.returncode == 0
     for text in ("rg-backup-prod", "rg-orders-prod"):
@@ -548,13 +548,11 @@ def test_the_demo_prints_json(tmp_path: Path) -> None:
     assert [row["ResourceGroup"] for row in rows] == ["rg-backup-prod", "rg-orders-prod"]
 
 
-def test_a_full_device_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
-    """When stdout takes nothing more the status is 1, and the next run delivers the findings."""
-    asked = ["run", "--recorded", str(DEMO), "--now", NOW, "--json"]
-    asked += ["--state-dir", str(tmp_path / "state")]
+def told_on_a_full_device(*arguments: str | Path) -> list[str]:
+    """Run with a stdout that takes nothing, and return the errors; the status must be 1."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            command(*asked),
+            command(*arguments),
             env=environment(),
             stdout=full,
             stderr=subprocess.PIPE,
@@ -564,7 +562,26 @@ def test_a_full_device_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
-    assert len(run_cli(*asked).stdout.splitlines()) == 2
+    return [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+
+
+@pytest.mark.parametrize("form", [["--json"], []], ids=["json", "table"])
+def test_a_full_device_is_an_error_and_loses_nothing(tmp_path: Path, form: list[str]) -> None:
+    """When stdout takes nothing more that is one line, and the next run delivers the findings."""
+    asked: list[str | Path] = ["run", "--recorded", DEMO, "--now", NOW, *form]
+    asked += ["--state-dir", tmp_path / "state"]
+    (told,) = told_on_a_full_device(*asked)
+    assert "standard output could not be written: No space left on device" in told
+    shown = run_cli(*asked).stdout
+    for text in ("rg-backup-prod", "rg-orders-prod"):
+        assert text in shown
+
+
+@pytest.mark.parametrize("asked", [("--help",), ("demo",)])
+def test_a_full_device_is_one_line_in_every_command(asked: tuple[str, ...]) -> None:
+    """Help and demo fail as plainly."""
+    (told,) = told_on_a_full_device(*asked)
+    assert "No space left on device" in told
 
 
 def test_a_closed_stdout_from_the_start_is_bad_usage() -> None:

@@ -23,9 +23,12 @@ BELOW = {
     "clocks": {"errors", "rule"},
     "memory": {"errors", "outbox", "state"},
     "schedule": {"clocks", "errors", "rule", "sources", "state", "window"},
-    "sources": {"sources", "rule", "errors", "printable", "threads", "tokens", "window"},
-    "sinks": {"sinks", "errors", "outbox", "printable", "threads", "tokens"},
-    "state": {"state", "rule", "errors", "outbox", "packed", "printable", "tokens", "window"},
+    "sources": {"sources", "rule", "errors", "files", "printable", "threads", "tokens", "window"},
+    "files": {"errors"},
+    "sinks": {"sinks", "errors", "files", "outbox", "printable", "threads", "tokens"},
+    "state": {
+        *("errors", "files", "outbox", "packed", "printable", "rule", "state", "tokens", "window"),
+    },
     "settings": {"clouds", "rule", "errors", "window"},
     "tally": {"rule"},
     "packed": set[str](),
@@ -36,7 +39,7 @@ BELOW = {
     "records": {
         *("analysis", "dossier", "remarks", "rule", "schema", "sources", "tally", "window"),
     },
-    "report": {"errors", "outbox", "printable", "report", "rule", "schema", "sinks"},
+    "report": {"files", "outbox", "printable", "report", "rule", "schema", "sinks"},
     "examination": {
         *("analysis", "found", "records", "rule", "schema", "sources", "tally", "window"),
         "packed",
@@ -45,7 +48,7 @@ BELOW = {
         *("analysis", "examination", "records", "rule", "schema", "sources", "sinks", "state"),
         *("errors", "memory", "outbox", "packed", "schedule", "window"),
     },
-    "console": {"job", "outbox", "printable", "rule", "schema", "window"},
+    "console": {"job", "outbox", "printable", "rule", "schema", "sinks", "window"},
     "service": {
         *("job", "errors", "printable", "schema", "settings", "sinks", "sources", "state"),
         "threads",
@@ -59,7 +62,7 @@ BELOW = {
         *("errors", "outbox", "printable", "report", "rule", "sources", "sinks", "state"),
         "tokens",
     },
-    "cli": {"commands", "errors", "printable"},
+    "cli": {"commands", "errors", "printable", "sinks"},
 }
 # Where the Azure SDKs may be imported.
 EDGES = {

@@ -134,6 +134,46 @@ def test_a_workspace_that_fails_does_not_stop_the_others(world: World) -> None:
     assert "Log Analytics Data Reader" in done.stderr
 
 
+def test_a_failed_window_is_told_once(world: World) -> None:
+    """The line of the window says why it failed, and no second line says the same again."""
+    world.logs.script("sign_ins", Reply(403, FORBIDDEN))
+    done = run(world, "run", "--now", NOW, "--json")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Failure 2026-03-14 08:00:00 to 2026-03-14 10:00:00: ")
+    assert done.stderr.count("Log Analytics Data Reader") == 1
+
+
+def test_a_finding_without_evidence_is_in_the_report(world: World, tmp_path: Path) -> None:
+    """Where the workspace cannot say more about a finding, the report is made all the same."""
+    world.logs.script("traces", *[Reply(500, b"{}")] * 9)
+    world.logs.tables[OPERATIONS] = [
+        row for row in world.logs.tables[OPERATIONS] if "LISTKEYS" not in row["OperationNameValue"]
+    ]
+    world.environment["CORRELATE_IN"] = "workspace"
+    page = tmp_path / "report.html"
+    asked = ("run", "--now", NOW, "--json", "--state-dir", tmp_path / "state", "--report", page)
+    found = findings(run(world, *asked))
+    assert [row["Evidence"] for row in found] == [[]] * 2
+    text = page.read_text("utf-8")
+    for row in found:
+        assert f"Finding {row['FindingId']}" in text
+    assert findings(run(world, *asked)) == []
+
+
+def test_hostile_text_in_an_answer_reaches_no_terminal(world: World, tmp_path: Path) -> None:
+    """What a service says of an error, and what its rows hold, is shown and not obeyed."""
+    hostile = "x\x1b[2J\x1b]0;owned\x07\x9b31m\u202e"
+    message = json.dumps({"error": {"code": "Forbidden", "message": hostile}}).encode()
+    world.logs.tables[ALLOWLIST] = [{"IPOrRange": hostile}]
+    world.logs.script("sign_ins", Reply(403, message))
+    out = tmp_path / f"out-{hostile}"
+    for asked in (("run", "--now", NOW), ("check",), ("record", "--now", NOW, "--out", out)):
+        done = run(world, *asked)
+        shown = done.stdout + done.stderr
+        assert "owned" in shown
+        assert not [c for c in shown if c != "\n" and not c.isprintable()]
+
+
 @pytest.mark.parametrize("missing", ["LOGS_INGESTION_RULE_ID", "LOGS_INGESTION_ENDPOINT"])
 def test_half_of_the_settings_to_deliver_is_refused(world: World, missing: str) -> None:
     """An ingestion endpoint without its rule, or the other way round, is a mistake to be named."""

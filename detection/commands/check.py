@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from detection.commands.options import present, verbose_option
 from detection.errors import DeliveryError, DetectionError
+from detection.printable import one_line
 from detection.rule.allowlist import Allowlist
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
@@ -56,7 +57,8 @@ def check_command(*, verbose: bool) -> int:
     for found in _all(settings, service, present()):
         failed = failed or found.status == FAILED
         status = f"[{STYLES[found.status]}]{found.status:<8}[/]"
-        console.print(f"{status} {escape(found.part)}: {escape(found.remark)}", soft_wrap=True)
+        remark = escape(one_line(f"{found.part}: {found.remark}"))
+        console.print(f"{status} {remark}", soft_wrap=True)
     return int(failed)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from detection import console as terminal
 from detection.commands.options import path_option, verbose_option
 from detection.commands.run import RECORDED_WORKSPACE, examine, report_sink, stdout
 from detection.errors import UsageError
@@ -35,20 +36,18 @@ def demo_command(*, as_json: bool, report: Path | None, verbose: bool) -> int:
     if not SCENARIO.is_dir():
         raise UsageError(f"the demo reads {SCENARIO}, which only a checkout of the project has")
     stderr = Console(stderr=True, highlight=False)
-    stderr.print(
+    terminal.say(
+        stderr,
         "An application's managed identity has been taken over. Its sign-ins and the changes made "
-        f"to Azure until {NOW} are recorded in\n{os.path.relpath(SCENARIO)}; "
-        "this is what the hourly run reports:",
-        soft_wrap=True,
-        markup=False,
+        f"to Azure until {NOW} are recorded in",
     )
+    terminal.say(stderr, f"{os.path.relpath(SCENARIO)}; this is what the hourly run reports:")
     asked = Invocation(RECORDED_WORKSPACE, ticks.parse(NOW))
     page = report or _temporary() / "report.html"
     sink = Several(stdout(as_json=as_json), report_sink(page))
     status = examine(Parts(RecordedSource(SCENARIO), sink, Unsaved()), asked)
     if page.exists():
-        told = f"The report is in {page}: open it in a browser."
-        stderr.print(told, soft_wrap=True, markup=False)
+        terminal.say(stderr, f"The report is in {page}: open it in a browser.")
     stderr.print("README.md says how to read this, and how to run it on logs of your own.")
     return status
 

@@ -1,6 +1,8 @@
 """What several commands share: how a time is given, and how an error is told."""
 
+import contextlib
 import logging
+import os
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -10,6 +12,7 @@ from pathlib import Path
 import click
 
 from detection.errors import UsageError
+from detection.printable import one_line, printable
 from detection.rule import ticks
 
 
@@ -89,13 +92,24 @@ def check_apart(named: dict[str, Path | None]) -> None:
     """Refuse two options that name one file."""
     taken: dict[Path, str] = {}
     for option, path in named.items():
-        if path is not None and (other := taken.setdefault(path.resolve(), option)) != option:
+        if path is None:
+            continue
+        file = Path(os.path.realpath(path))  # which a link that leads to itself does not upset
+        if (other := taken.setdefault(file, option)) != option:
             raise UsageError(f"{other} and {option} both name {path}: name two files")
 
 
 def complain(message: str, *, verbose: bool) -> None:
     """Say on one line of stderr what went wrong, after the traceback if it is asked for."""
-    if verbose:
-        traceback.print_exc()
-    line = " ".join(message.split())
-    print(f"error: {line}", file=sys.stderr)
+    told = printable(traceback.format_exc()) if verbose else ""
+    with contextlib.suppress(OSError):  # nobody is there to be told
+        if sys.stderr is not None:
+            print(f"{told}error: {one_line(message)}", file=sys.stderr, flush=True)
+
+
+def told_of(error: Exception) -> str:
+    """Return what to say of an error that nobody foresaw."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, OSError):
+        return f"{said}: free space or give access, and run again; --verbose shows where it was"
+    return f"{said}: this is a mistake in the program; run again with --verbose and report it"

@@ -1,7 +1,6 @@
 """`record`: a workspace's rows as a recorded folder."""
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -80,8 +79,9 @@ def record_command(
     and what corroborates a finding, the allowlist and the exclusions.
 
     With --pseudonymize the folder can be shared: what names a person, a resource, an address or an
-    event is replaced, and the key to it is thrown away. Times stay as they are, and so do the
-    names of Azure's own services and operations.
+    event is replaced, and the key to it is thrown away. Times, result codes and statuses stay as
+    they are, and so do the names of Azure's services and the words of operation names that are
+    known to be Azure's.
     """
     del verbose
     settings, service = Settings.of(os.environ), Service.of(os.environ, whole=False)
@@ -95,10 +95,8 @@ def record_command(
     entries = source.allowlist()
     pseudonyms = Pseudonyms(entries or ()) if pseudonymize else None
     _record(source, entries, Recording(out, pseudonyms), bounds)
-    print(
-        f"To look at it: python -m detection run --recorded {out} --now {text_of(bounds[1])}",
-        file=sys.stderr,
-    )
+    told = f"To look at it: python -m detection run --recorded {out} --now {text_of(bounds[1])}"
+    terminal.say(Console(stderr=True, highlight=False), told)
     return 0
 
 
@@ -115,7 +113,7 @@ def _record(
     for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
         # Asked first: a table that goes missing while it is read must not look like a short one.
         if source.probe(shape, bounds[1])[0] is SourceState.MISSING:
-            stderr.print(f"{shape.name}: missing, not written; {shape.remedy}", soft_wrap=True)
+            terminal.say(stderr, f"{shape.name}: missing, not written; {shape.remedy}")
             continue
         pieces = _read(source, shape, bounds, stderr)
         if shape is SIGN_IN_TABLE:
@@ -123,7 +121,7 @@ def _record(
         else:
             pieces = chain(pieces, _actions(source, identities, bounds))
         count = recording.write_rows(shape, pieces)
-        stderr.print(f"{shape.name}: {count} rows", soft_wrap=True)
+        terminal.say(stderr, f"{shape.name}: {count} rows")
         found = True
     if not found:
         raise SourceError(
@@ -131,11 +129,11 @@ def _record(
         )
     if exclusions := source.background.exclusions():
         count = recording.write_exclusions(exclusions)
-        stderr.print(f"{EXCLUSIONS_TABLE.name}: {count} rows", soft_wrap=True)
+        terminal.say(stderr, f"{EXCLUSIONS_TABLE.name}: {count} rows")
     if entries is None:
-        stderr.print(f"{ALLOWLIST_TABLE.name}: missing, not written", soft_wrap=True)
+        terminal.say(stderr, f"{ALLOWLIST_TABLE.name}: missing, not written")
         return
-    stderr.print(f"{ALLOWLIST_TABLE.name}: {recording.write_allowlist(entries)} entries")
+    terminal.say(stderr, f"{ALLOWLIST_TABLE.name}: {recording.write_allowlist(entries)} entries")
 
 
 def _read(

@@ -22,6 +22,7 @@ from detection.commands.options import (
     path_option,
     present,
     to_option,
+    told_of,
     verbose_option,
 )
 from detection.errors import DetectionError, SettingsError, UsageError
@@ -108,7 +109,8 @@ def run_command(
     STATE_ACCOUNT_URL is set, that is where runs remember, and where LOGS_INGESTION_ENDPOINT is,
     findings go there as well.
 
-    Exit status: 0 ran, 1 a run failed (nothing found is lost), 2 bad usage or settings.
+    Exit status: 0 ran, 1 a run failed (nothing found is lost), 2 bad usage or settings, 141 nobody
+    reads the output any more.
     """
     settings = Settings.of(os.environ)
     asked = Invocation(
@@ -174,8 +176,10 @@ def examine(parts: Parts, asked: Invocation) -> int:
     stderr = Console(stderr=True, highlight=False, emoji=False)
     outcome = run(*parts, asked, progress=lambda windows: terminal.with_progress(windows, stderr))
     terminal.report_outcome(outcome, stderr)
+    shown = {record["Error"] for record in outcome.records}
     for failure in outcome.failures:
-        stderr.print(f"error: {failure}", style="red", markup=False, soft_wrap=True)
+        if failure not in shown:
+            terminal.say(stderr, f"error: {failure}", "red")
     return 1 if outcome.failures else 0
 
 
@@ -217,7 +221,7 @@ def _examine_each(
     status = 0
     for workspace_id in workspace_ids:
         if len(workspace_ids) > 1:
-            print(f"Workspace {workspace_id}:", file=sys.stderr)
+            terminal.say(Console(stderr=True, highlight=False), f"Workspace {workspace_id}:")
         try:
             parts = connect(workspace_id)
             status |= examine(parts, replace(asked, workspace_id=workspace_id))
@@ -225,6 +229,9 @@ def _examine_each(
             raise
         except DetectionError as error:
             complain(str(error), verbose=verbose)
+            status = 1
+        except Exception as error:  # noqa: BLE001 - a mistake must not cost others their turn
+            complain(told_of(error), verbose=verbose)
             status = 1
     return status
 

@@ -34,8 +34,11 @@ class Identity:
     timeline: Markup
 
 
-def render(rows: Iterable[Row]) -> str:
-    """Return the page for some findings; of several revisions the latest is shown."""
+def render(rows: Iterable[Row], unshown: int = 0) -> str:
+    """Return the page for some findings; of several revisions the latest is shown.
+
+    `unshown` is the number of findings that the page is to say it lacks.
+    """
     latest: dict[object, Row] = {}
     for row in rows:
         known = latest.get(row["FindingId"])
@@ -49,6 +52,7 @@ def render(rows: Iterable[Row]) -> str:
         rule=RULE_NAME,
         findings=findings[:FINDINGS_SHOWN],
         left_out=len(findings) - FINDINGS_SHOWN,
+        unshown=unshown,
         counts=counts,
         identities=_identities(findings[:FINDINGS_SHOWN]),
         numbers={row["FindingId"]: at for at, row in enumerate(findings, 1)},

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from detection.errors import DeliveryError
+from detection.files import replace, writable
 from detection.outbox import Outbox
 from detection.report import Row, render
-from detection.sinks.files import replace, writable
+from detection.sinks.failing import delivering
 
 
 class ReportFile:
@@ -15,15 +15,37 @@ class ReportFile:
         """Raise UsageError now if the file cannot be written later."""
         self._path = writable(path)
         self._rows: list[Row] = []
+        self._unshown: set[object] = set()
         self._written = False
 
     def deliver(self, outbox: Outbox) -> None:
         """Write the report anew if there is something new to show."""
-        self._rows += outbox.findings
         if self._written and not outbox.findings:
             return
-        try:
-            replace(self._path, [render(self._rows).encode("utf-8", "replace")])
-        except OSError as error:
-            raise DeliveryError(f"{self._path} could not be written: {error.strerror}") from error
+        with delivering(str(self._path), "free space or make it writable, and run again"):
+            self._rows += outbox.findings
+            replace(self._path, [self._page().encode("utf-8", "replace")])
         self._written = True
+
+    def _page(self) -> str:
+        """Return the page; a finding that cannot be shown is counted and does not hide others."""
+        while True:
+            try:
+                return render(self._rows, len(self._unshown))
+            except Exception:
+                shown = _showable(self._rows)
+                if len(shown) == len(self._rows):
+                    raise
+                ids = {row.get("FindingId") for row in shown}
+                self._unshown |= {row.get("FindingId") for row in self._rows} - ids
+                self._rows = shown
+
+
+def _showable(rows: list[Row]) -> list[Row]:
+    """Return the rows without those, searched for by halves, that no page can be made of."""
+    try:
+        render(rows)
+    except Exception:  # noqa: BLE001 - whatever it is, it would come again in every run
+        half = len(rows) // 2
+        return _showable(rows[:half]) + _showable(rows[half:]) if half else []
+    return rows

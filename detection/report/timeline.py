@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pygal
 
+from detection.printable import one_line
 from detection.rule.classes import ACTION_KINDS, KINDS
 
 # It hooks imports for plugins that are not used here, and other importers trip over the hook.
@@ -83,12 +84,13 @@ def _points(findings: Iterable[Row]) -> Iterator[Point]:
                 yield Point(
                     _moment(item["SignInTime"]),
                     SIGN_INS,
-                    f"{_clock(item['SignInTime'])} signed in to {item['Resource']}",
+                    f"{_clock(item['SignInTime'])} signed in to {one_line(item['Resource'])}",
                 )
             lane = item["OperationClass"] if item["OperationClass"] in LANES else LANES[-1]
             says = (
-                f"{_clock(item['OperationTime'])} {item['Operation']}\n{item['ResourceId']}\n"
-                f"from {item['CallerIpAddress'] or 'an unknown address'}"
+                f"{_clock(item['OperationTime'])} {one_line(item['Operation'])}\n"
+                f"{one_line(item['ResourceId'])}\n"
+                f"from {one_line(item['CallerIpAddress']) or 'an unknown address'}"
             )
             if item["MinutesBetween"] is not None:
                 says += f", {item['MinutesBetween']} minutes after the sign-in"

@@ -113,7 +113,8 @@ class Logs:
 
     A source may leave out rows that no setting makes a part of the rule; `read` then says how
     many rows the window has with them, by table. `warnings` are sentences of the source about
-    what may be missing from the rows, for the run record.
+    what may be missing from the rows, for the run record; `remedies`, by table, say what to do
+    about a missing one where that is not what the shape says.
     """
 
     sign_ins: list[SignIn]
@@ -124,3 +125,4 @@ class Logs:
     latest: Mapping[str, int | None] = field(default_factory=dict)
     bytes_read: int = 0
     warnings: tuple[str, ...] = ()
+    remedies: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ A body that is damaged, incomplete or of another shape is an error that says whe
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO, NoReturn
 
 import orjson
@@ -14,7 +14,12 @@ from detection.errors import SourceError
 from detection.rule.rows import TableShape
 from detection.rule.select import ALL, Candidates
 from detection.sources.batches import MARK, batches, find_frame
+from detection.sources.likeness import of_columns, of_document
 from detection.sources.table import Batch, Table, text_of
+
+
+class NotJson(SourceError):
+    """A body is no JSON document at all."""
 
 
 def decode_table(
@@ -31,18 +36,25 @@ def decode_table(
     incomplete, or lacks a required column.
     """
     stream = io.BytesIO(body) if isinstance(body, bytes) else body
-    table = Table(shape, arrival, where, candidates)
-    reader = _Reader(table, shape, arrival, where)
+    try:
+        return _decode(stream, where, lambda: _Reader(shape, arrival, where, candidates))
+    except RecursionError:
+        raise SourceError(f"{where}: is nested too deeply to be a table") from None
+
+
+def _decode(stream: BinaryIO, where: str, new_reader: Callable[[], "_Reader"]) -> Table:
     frame = find_frame(stream)
     if frame is not None:
+        reader = new_reader()
         try:
             reader.read(frame.document, batches(stream, frame))
             return reader.finished()
-        except ValueError:  # the whole body then, which tells what is wrong with it if anything is
-            reader = _Reader(Table(shape, arrival, where, candidates), shape, arrival, where)
+        except (ValueError, SourceError):
+            pass  # the whole body then, which tells what is wrong with it if anything is
     stream.seek(0)
     document = _parse(stream.read(), where)
-    rows = document if isinstance(document, list) else _rows_of(document, where)
+    reader = new_reader()
+    rows = document if isinstance(document, list) else reader.rows_of(document)
     reader.read(document, [rows])
     return reader.finished()
 
@@ -50,13 +62,16 @@ def decode_table(
 class _Reader:
     """Fills a table with rows of either form."""
 
-    def __init__(self, table: Table, shape: TableShape, arrival: str, where: str) -> None:
+    def __init__(self, shape: TableShape, arrival: str, where: str, candidates: Candidates) -> None:
         self._shape = shape
+        self._required = shape.columns[: shape.required]
         self._wanted = {*shape.columns, arrival}
         self._where = where
         self._read = 0
+        self._names: list[Any] = []  # of all columns, or of the first row's values
         self._described = False  # by a list of columns, which is there even without rows
-        self._table = table
+        self._null_told = True  # as null, or by a form that is known to write "None" for it
+        self._table = Table(shape, arrival, where, candidates)
 
     def read(self, document: Any, parts: Iterable[list[Any]]) -> None:
         """Add the rows, which come apart from the document that describes them."""
@@ -65,10 +80,11 @@ class _Reader:
                 self._add_objects(rows)
                 self._read += len(rows)
             return
-        names = _names_of(document, self._where)
+        names = self._names = self._names_of(document)
         self._described = True
         places = {name: names.index(name) for name in self._wanted if name in names}
         self._table.columns.update(places)
+        self._require(self._required)
         for rows in parts:
             columns = self._columns(rows, len(names))
             self._table.add({name: columns[place] for name, place in places.items()}, len(rows))
@@ -76,14 +92,24 @@ class _Reader:
 
     def finished(self) -> Table:
         """Return the table, if it has what the rule cannot do without."""
-        required = self._shape.columns[: self._shape.required]
-        missing = [name for name in required if name not in self._table.columns]
-        if missing and (self._read or self._described):
-            raise SourceError(
-                f"{self._where}: has no column {', '.join(missing)}, without which the rule "
-                "cannot be applied: record the table with all of its columns"
-            )
+        if self._read or self._described:
+            self._require(self._required)
+        if not self._null_told:
+            shared = self._shape.columns[1 : self._shape.shared]
+            self._table.nones = [name for name in shared if "None" in self._table.texts(name)]
         return self._table
+
+    def _require(self, columns: Sequence[str]) -> None:
+        """Raise SourceError, naming all that the rule lacks, if one of the columns is not there."""
+        there = self._table.columns
+        if there.issuperset(columns):
+            return
+        missing = [name for name in self._required if name not in there]
+        likeness = of_columns([*map(str, self._names)], missing)
+        raise SourceError(
+            f"{self._where}: has no column {', '.join(missing)}, without which the rule cannot be "
+            f"applied: {likeness or 'record the table with all of its columns'}"
+        )
 
     def _add_objects(self, rows: list[Any]) -> None:
         """Add what the `az` command prints."""
@@ -93,11 +119,17 @@ class _Reader:
                     f"{self._where}: row {self._read + position + 1} is not an object with named "
                     "values"
                 )
+        self._names = self._names or list(rows[0] if rows else ())
         present = [name for name in self._wanted if any(name in row for row in rows)]
+        self._table.columns.update(present)
+        if rows and self._shape.timed:  # or else the first row would be blamed for its time
+            self._require(self._required[:1])
         batch: Batch = {name: [row.get(name) for row in rows] for name in present}
         if all("TableName" in row for row in rows):  # printed by `az`, which writes null so
             for name, values in batch.items():
                 batch[name] = [None if value == "None" else value for value in values]
+        else:
+            self._null_told = False
         self._table.add(batch, len(rows))
 
     def _columns(self, rows: list[Any], width: int) -> list[tuple[Any, ...]]:
@@ -124,41 +156,50 @@ class _Reader:
             f"{self._where}: row {self._read + position + 1} has {found} for {width} columns"
         )
 
+    def rows_of(self, document: Any) -> list[Any]:
+        """Return the rows of an API response."""
+        rows = self._table_of(document).get("rows")
+        if not isinstance(rows, list):
+            raise SourceError(f"{self._where}: its table has no rows, not even none")
+        return rows
 
-def _rows_of(document: Any, where: str) -> list[Any]:
-    rows = _table_of(document, where).get("rows")
-    if not isinstance(rows, list):
-        raise SourceError(f"{where}: its table has no rows, not even none")
-    return rows
+    def _names_of(self, document: Any) -> list[Any]:
+        try:
+            return [column["name"] for column in self._table_of(document)["columns"]]
+        except (KeyError, TypeError):
+            raise SourceError(f"{self._where}: its table has no columns with names") from None
+
+    def _table_of(self, document: Any) -> dict[str, Any]:
+        """Return the one table of a Log Analytics API response."""
+        where = self._where
+        if not isinstance(document, dict):
+            raise SourceError(f"{where}: holds neither an API response nor an array of rows")
+        if document.get("error"):
+            raise SourceError(
+                f"{where}: is the answer to a query that failed or was cut short "
+                f"({_short(document['error'])}): query again"
+            )
+        tables = document.get("tables")
+        if not isinstance(tables, list) or not tables:
+            likeness = of_document(document, self._required)
+            raise SourceError(
+                f'{where}: has no table: expected {{"tables": [...]}} or an array of rows'
+                + (f"; {likeness}" if likeness else "")
+            )
+        tables = [table for table in tables if isinstance(table, dict)]
+        if len(tables) > 1:
+            tables = [table for table in tables if table.get("name") == "PrimaryResult"]
+        if len(tables) != 1:
+            raise SourceError(f"{where}: does not hold one table, or one named PrimaryResult")
+        return dict(tables[0])
 
 
-def _names_of(document: Any, where: str) -> list[Any]:
+def _short(value: object) -> str:
+    """Return the beginning of a value as text."""
     try:
-        return [column["name"] for column in _table_of(document, where)["columns"]]
-    except (KeyError, TypeError):
-        raise SourceError(f"{where}: its table has no columns with names") from None
-
-
-def _table_of(document: Any, where: str) -> dict[str, Any]:
-    """Return the one table of a Log Analytics API response."""
-    if not isinstance(document, dict):
-        raise SourceError(f"{where}: holds neither an API response nor an array of rows")
-    if document.get("error"):
-        raise SourceError(
-            f"{where}: is the answer to a query that failed or was cut short "
-            f"({text_of(document['error']):.200}): query again"
-        )
-    tables = document.get("tables")
-    if not isinstance(tables, list) or not tables:
-        raise SourceError(
-            f'{where}: has no table: expected {{"tables": [...]}} or an array of rows'
-        )
-    tables = [table for table in tables if isinstance(table, dict)]
-    if len(tables) > 1:
-        tables = [table for table in tables if table.get("name") == "PrimaryResult"]
-    if len(tables) != 1:
-        raise SourceError(f"{where}: does not hold one table, or one named PrimaryResult")
-    return dict(tables[0])
+        return f"{text_of(value):.200}"
+    except TypeError:
+        return "nested too deeply to be shown"
 
 
 def _parse(body: bytes, where: str) -> Any:
@@ -184,12 +225,13 @@ def _parse_leniently(body: bytes, where: str) -> Any:
 
     try:
         document = json.loads(body.decode("utf-8"), parse_constant=refuse)
-        text = json.dumps(document, ensure_ascii=False)
-        halves_replaced = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return orjson.loads(halves_replaced)
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False)
     except UnicodeDecodeError as error:
-        raise SourceError(f"{where}: is not UTF-8 at byte {error.start}") from None
-    except RecursionError:
-        raise SourceError(f"{where}: is nested too deeply to be a table") from None
+        raise NotJson(f"{where}: is not UTF-8 at byte {error.start}") from None
     except ValueError as error:
-        raise SourceError(f"{where}: is not JSON: {error}") from None
+        raise NotJson(f"{where}: is not JSON: {error}") from None
+    halves_replaced = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    try:
+        return orjson.loads(halves_replaced)
+    except ValueError:  # it is JSON, so that only its depth can be too much
+        raise RecursionError from None

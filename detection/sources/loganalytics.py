@@ -34,7 +34,7 @@ from detection.sources.faults import (
     one_line,
     refuse,
 )
-from detection.sources.table import Table
+from detection.sources.table import ROW_LIMIT, Table
 from detection.tokens import no_token
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 WAIT: Final = 600  # seconds that the service may take for a query, which is its own limit
 READ_TIMEOUT: Final = WAIT + 30
 PATIENCE: Final = 120  # seconds spent between the tries of one query, all in all
-ROW_LIMIT: Final = 500_000  # rows of one answer; the service cuts off what is more
 QUERIES: Final = 5  # at once; the service lets one identity's others wait
 TOGETHER: Final = 50_000  # rows of both tables, in some 15 MB of JSON
 LEAST_TOGETHER: Final = 20_000

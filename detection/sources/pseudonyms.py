@@ -3,7 +3,8 @@
 Equal values stay equal, also across columns and inside resource ids, and different ones different,
 as the rule compares them; so the rule finds the same in the replaced rows. The key is drawn anew
 for each recording and kept nowhere, so what was replaced cannot be told from the outcome. Times
-stay, and so do the names of Azure's own services and operations.
+stay, and so do the names of Azure's own services, the words of operation names that are Azure's
+own, result codes and statuses: each only if it is known, or has a shape that can name nothing.
 """
 
 import hashlib
@@ -12,8 +13,7 @@ import ipaddress
 import re
 import secrets
 import uuid
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from detection.rule.allowlist import Span, parse_address, parse_entry
@@ -22,8 +22,10 @@ from detection.rule.rows import TableShape
 from detection.rule.score import is_public
 from detection.rule.select import CHANGE_TERMS, READ_TERMS, TARGET_SERVICES
 from detection.rule.terms import fold, has, is_blank
+from detection.rule.ticks import parse
+from detection.sources.operation_words import WORDS
 
-KEPT: Final = {"TimeGenerated", "ResultType", "ActivityStatusValue", "Expires"}
+KEPT: Final = {"TimeGenerated"}  # a number of ticks
 NAMED: Final = {
     *("ServicePrincipalId", "ServicePrincipalName", "ResourceIdentity", "Caller"),
     *("ResourceGroup", "SubscriptionId", "Owner", "Reason"),
@@ -31,15 +33,13 @@ NAMED: Final = {
 EVENTS: Final = {"Id", "EventDataId", "CorrelationId"}
 PATHS: Final = {"ResourceId", "_ResourceId"}
 ADDRESSES: Final = {"IPAddress", "CallerIpAddress"}
-LABELS: Final = {
-    "ResourceDisplayName": TARGET_SERVICES,
-    "OperationNameValue": CHANGE_TERMS + READ_TERMS,
-}
 
 _SERVICES = {"azure key vault", "azure storage"}
-_OPERATION = re.compile(
-    r"microsoft\.(?!customproviders)[a-z]+(\.[a-z]+)*(/[a-z0-9]+)+", re.ASCII | re.IGNORECASE
-)
+_STATUSES = {
+    *("accept", "accepted", "active", "canceled", "created", "failed", "failure", "in progress"),
+    *("inprogress", "resolved", "start", "started", "succeeded", "success", "updated"),
+}
+_CODE = re.compile(r"[0-9]{1,9}", re.ASCII)
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _PATH_WORDS = {"", "subscriptions", "resourcegroups", "providers"}
 _PRIVATE = 0xFD00 << 112  # the block for private addresses that no entry covers
@@ -58,8 +58,14 @@ class Pseudonyms:
         self._events = Memo[str, str](self._event)
         self._paths = Memo[str, str](lambda path: "/".join(map(self._segment, path.split("/"))))
         self._addresses = Memo[str, str](self._address)
-        self._labels = {
-            column: Memo[str, str](partial(self._label, terms)) for column, terms in LABELS.items()
+        self._others = {
+            "ResourceDisplayName": Memo[str, str](self._service),
+            "OperationNameValue": Memo[str, str](
+                lambda name: "/".join(map(self._word, name.split("/")))
+            ),
+            "ResultType": Memo[str, str](lambda text: self._kept(text, _is_code)),
+            "ActivityStatusValue": Memo[str, str](lambda text: self._kept(text, _is_status)),
+            "Expires": Memo[str, str](lambda text: self._kept(text, _is_time)),
         }
 
     def replace(self, shape: TableShape, row: Sequence[Any]) -> list[Any]:
@@ -86,7 +92,7 @@ class Pseudonyms:
         ):
             if column in columns:
                 return memo
-        return self._labels[column]
+        return self._others[column]
 
     def _name(self, text: str) -> str:
         """Replace a name or id; spellings that differ in case only differ so again."""
@@ -106,12 +112,22 @@ class Pseudonyms:
     def _segment(self, text: str) -> str:
         return text if fold(text) in _PATH_WORDS else self._named[text]
 
-    def _label(self, terms: Sequence[str], text: str) -> str:
-        """Keep what Azure itself calls a service or operation; else only the rule's terms in it."""
-        if is_blank(text) or fold(text) in _SERVICES or _OPERATION.fullmatch(text):
+    def _kept(self, text: str, is_harmless: Callable[[str], bool]) -> str:
+        return text if is_harmless(text) else self._named[text]
+
+    def _service(self, text: str) -> str:
+        """Keep what Azure itself calls a service; else only the rule's terms in it."""
+        if fold(text) in _SERVICES:
             return text
-        found = [term for term in terms if has(text, term)]
+        found = [term for term in TARGET_SERVICES if has(text, term)]
         return "/".join([self._named[text], *found])
+
+    def _word(self, text: str) -> str:
+        """Keep a part of an operation's name that is Azure's; else only the rule's terms in it."""
+        if fold(text) in WORDS:
+            return text
+        found = [term for term in CHANGE_TERMS + READ_TERMS if has(text, term)]
+        return "-".join([self._named[text], *found])
 
     def _address(self, text: str) -> str:
         """Replace an address; those of an entry stay together, those of none apart from them."""
@@ -148,6 +164,22 @@ class Pseudonyms:
         """Return the number of a text among the spellings that came of it."""
         known = self._spelt.setdefault(fold(text), {})
         return known.setdefault(text, len(known))
+
+
+def _is_code(text: str) -> bool:
+    return _CODE.fullmatch(text) is not None
+
+
+def _is_status(text: str) -> bool:
+    return fold(text) in _STATUSES
+
+
+def _is_time(text: str) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _letters(digest: bytes) -> str:

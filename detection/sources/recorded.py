@@ -13,7 +13,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from detection.errors import SourceError, UsageError
+from detection.errors import UsageError
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Row
 from detection.rule.history import Deed
 from detection.rule.rows import (
@@ -27,21 +27,27 @@ from detection.rule.rows import (
     Logs,
     Operation,
     SourceState,
-    TableShape,
 )
 from detection.rule.select import (
     ALL,
     OPERATION_CANDIDATES,
     SIGN_IN_CANDIDATES,
-    Candidates,
     RuleSettings,
     choose_operations,
 )
 from detection.sources import Arrivals
 from detection.sources.background import telling_actions
-from detection.sources.decoding import decode_table
-from detection.sources.table import ALWAYS_THERE, INGESTION_TIME, Table
+from detection.sources.recorded_files import (
+    file_of,
+    named_otherwise,
+    oddities,
+    read_file,
+    remedy,
+)
+from detection.sources.table import ALWAYS_THERE, Table
 from detection.window import Mode, Window
+
+SHAPES = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE)
 
 
 class RecordedSource:
@@ -51,26 +57,31 @@ class RecordedSource:
         """Raise UsageError if the folder holds no recording, SourceError if one is unreadable."""
         if not folder.is_dir():
             raise UsageError(f"{folder} is not a folder: name one that holds recorded tables")
-        shapes = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE)
-        files = {shape.name: folder / f"{shape.name}.json" for shape in shapes}
-        if not any(path.exists() for path in files.values()):
-            names = ", ".join(path.name for path in files.values())
-            raise UsageError(f"{folder} holds no recording: expected at least one of {names}")
-        self._bytes = sum(path.stat().st_size for path in files.values() if path.exists())
-        self._sign_ins = _TimedTable(
-            _read(files[SIGN_IN_TABLE.name], SIGN_IN_TABLE, SIGN_IN_CANDIDATES)
-        )
-        self._operations = _TimedTable(
-            _read(files[OPERATION_TABLE.name], OPERATION_TABLE, OPERATION_CANDIDATES)
-        )
+        files = [file_of(folder, shape) for shape in SHAPES]
+        if not any(path.exists() for path in files):
+            names = ", ".join(path.name for path in files)
+            others = filter(None, (named_otherwise(folder, shape) for shape in SHAPES))
+            raise UsageError(
+                "; ".join(
+                    (f"{folder} holds no recording: expected at least one of {names}", *others)
+                )
+            )
+        self._bytes = sum(path.stat().st_size for path in files if path.exists())
+        sign_ins = read_file(folder, SIGN_IN_TABLE, SIGN_IN_CANDIDATES)
+        operations = read_file(folder, OPERATION_TABLE, OPERATION_CANDIDATES)
+        allowlist = read_file(folder, ALLOWLIST_TABLE, ALL)
+        exclusions = read_file(folder, EXCLUSIONS_TABLE, ALL)
+        tables = (sign_ins, operations, allowlist, exclusions)
+        pairs = tuple(zip((*SHAPES, EXCLUSIONS_TABLE), tables, strict=True))
+        self._remedies = {s.name: remedy(folder, s) for s, table in pairs if table is None}
+        self._warnings = tuple(chain(*(oddities(folder, *pair) for pair in pairs)))
+        self._sign_ins, self._operations = _TimedTable(sign_ins), _TimedTable(operations)
         self._tables = {
             SIGN_IN_TABLE.name: self._sign_ins,
             OPERATION_TABLE.name: self._operations,
         }
-        allowlist = _read(files[ALLOWLIST_TABLE.name], ALLOWLIST_TABLE)
         self._allowlist = [entry for (entry,) in allowlist.rows] if allowlist else []
         self._allowlist_state = _state(missing=allowlist is None, rows=len(self._allowlist))
-        exclusions = _read(folder / f"{EXCLUSIONS_TABLE.name}.json", EXCLUSIONS_TABLE)
         self._exclusions = exclusions.rows if exclusions else []
 
     @property
@@ -121,6 +132,8 @@ class RecordedSource:
                 OPERATION_TABLE.name: self._operations.latest(now),
             },
             bytes_read=self._bytes,
+            warnings=self._warnings,
+            remedies=self._remedies,
         )
 
     def exclusions(self) -> list[Row]:
@@ -222,16 +235,6 @@ class _InTime:
             return items
         pairs = zip(items, self.arrivals[low:high], strict=True)
         return [item for item, moment in pairs if moment <= now]
-
-
-def _read(path: Path, shape: TableShape, candidates: Candidates = ALL) -> Table | None:
-    try:
-        with path.open("rb") as body:
-            return decode_table(body, shape, str(path), INGESTION_TIME, candidates)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _state(*, missing: bool, rows: int) -> SourceState:

@@ -1,7 +1,6 @@
 """Writes a workspace's rows as a recorded folder, which `recorded.py` reads again."""
 
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any, Final
 
 import orjson
 
-from detection.errors import UsageError
+from detection.errors import DeliveryError, UsageError
+from detection.files import remove_leftovers, sync_folder, unfinished
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import text_of
@@ -18,6 +18,7 @@ from detection.sources.table import INGESTION_TIME
 
 # Some rows of a table, and when each came; none where that is not known.
 Piece = tuple[Sequence[Any], Sequence[int]]
+_UNFINISHED: Final = ".unfinished-"
 SHAPES: Final = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE, EXCLUSIONS_TABLE)
 
 
@@ -33,7 +34,8 @@ class Recording:
             raise UsageError(f"{folder} holds {', '.join(taken)} already: name another folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
+            remove_leftovers(folder, _UNFINISHED)
+            with unfinished(folder, _UNFINISHED):
                 pass
         except OSError as error:
             raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
@@ -71,18 +73,23 @@ class Recording:
         head = orjson.dumps({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": []}]})
         start, end = head[:-4], head[-4:]  # before the rows' closing bracket, and from it on
         count = 0
-        handle, name = tempfile.mkstemp(dir=self._folder, prefix=".")
+        path = self._path(shape)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with unfinished(self._folder, _UNFINISHED) as (file, name):
                 file.write(start)
                 for row in rows:
                     file.write((b",\n" if count else b"\n") + orjson.dumps(row))
                     count += 1
                 file.write(end + b"\n")
-            Path(name).replace(self._path(shape))
-        except BaseException:
-            Path(name).unlink()
-            raise
+                file.flush()
+                os.fsync(file.fileno())
+                name.replace(path)
+            sync_folder(self._folder)
+        except OSError as error:
+            raise DeliveryError(
+                f"{path} could not be written: {error.strerror}: free space, remove the folder "
+                "and record again"
+            ) from error
         return count
 
     def _path(self, shape: TableShape) -> Path:

@@ -2,7 +2,7 @@
 
 import contextlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import compress
 from operator import and_
 from typing import Any
@@ -17,6 +17,7 @@ from detection.rule.select import Candidates
 
 Batch = dict[str, Sequence[Any]]  # the columns that are there, all of one length
 INGESTION_TIME = "IngestionTime"  # the column that says when a row came
+ROW_LIMIT = 500_000  # rows of one answer; the service cuts off what is more
 ALWAYS_THERE = 0  # 1970: arrived before any moment, and late at none
 
 
@@ -38,6 +39,7 @@ class Table:
         self.times = array("q")
         self.arrivals = array("q")
         self.columns: set[str] = set()
+        self.nones: list[str] = []  # the columns with the text "None" that may stand for null
         self._shape = shape
         self._arrival = arrival
         self._where = where
@@ -46,8 +48,25 @@ class Table:
         self._shared = {name: _Texts() for name in shape.columns[: shape.shared]}
         self._judged = {name: Memo[str, bool](judge) for name, judge in candidates.items()}
 
+    @property
+    def length(self) -> int:
+        """How many rows were read, candidates or not."""
+        return self._read
+
+    def texts(self, name: str) -> Collection[str]:
+        """Return the different texts of a shared column, as far as they were told apart."""
+        return self._shared[name].values()
+
     def add(self, batch: Batch, length: int) -> None:
-        """Add rows; raises SourceError for a time that cannot be read."""
+        """Add rows; raises SourceError for a cell that cannot be read."""
+        before = self._read
+        try:
+            self._add(batch, length)
+        except TypeError:  # of text_of()
+            self._blame(batch, before)
+            raise
+
+    def _add(self, batch: Batch, length: int) -> None:
         self.columns.update(batch)
         absent = [""] * length
         columns: Batch = {name: batch.get(name) or absent for name in self._shape.columns}
@@ -109,9 +128,21 @@ class Table:
                 f"{self._where}: row {self._read + position + 1}: {name} is unreadable: {reason}"
             ) from None
 
+    def _blame(self, batch: Batch, before: int) -> None:
+        """Raise SourceError for the first cell that is nested too deeply to be written."""
+        for name, values in batch.items():
+            for position, value in enumerate(values):
+                try:
+                    text_of(value)
+                except TypeError as error:
+                    raise SourceError(
+                        f"{self._where}: row {before + position + 1}: {name} is nested too "
+                        "deeply to be read: leave that value out"
+                    ) from error
+
 
 def text_of(value: object) -> str:
-    """Return a value as KQL's tostring() does."""
+    """Return a value as KQL's tostring() does; raises TypeError if it is nested too deeply."""
     if isinstance(value, str):
         return value
     return "" if value is None else orjson.dumps(value).decode()

@@ -2,22 +2,24 @@
 
 A version is written beside the others and put in place by a hard link, which fails if that version
 exists: of two overlapping runs one wins, and a run killed while writing leaves the last version
-as it was. No lock is held, so none can be left behind.
+as it was. No lock outlives its process, so none can be left behind. A version is compressed, which
+adds a checksum: a file that the disk has changed is noticed.
 """
 
 import contextlib
 import os
 import re
-import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from detection.errors import StateConflict, StateError, UsageError
+from detection.files import remove_leftovers, sync_folder, unfinished
 from detection.state import State, Tag
-from detection.state.codec import decode, pieces
+from detection.state.codec import compressed, decode, decompressed
 
-_VERSION = re.compile(r"state-(\d{10})\.json", re.ASCII)
+# Earlier releases wrote versions without compressing them.
+_VERSION = re.compile(r"state-(\d{10})\.json(\.gz)?", re.ASCII)
+_UNFINISHED = ".state-"
 
 
 class FolderStore:
@@ -42,12 +44,12 @@ class FolderStore:
     def load(self) -> tuple[State, Tag]:
         """Return the newest version."""
         for _ in range(10):
-            version = max(self._versions(), default=0)
+            version, path = max(self._versions(), default=(0, self._folder))
             if version == 0:
                 return State(), "0"
-            path = self._path(version)
+            read = decompressed if path.suffix == ".gz" else decode
             try:
-                return decode(path.read_bytes(), str(path)), str(version)
+                return read(path.read_bytes(), str(path)), str(version)
             except FileNotFoundError:
                 continue  # a newer version took its place while we looked
             except OSError as error:
@@ -57,12 +59,13 @@ class FolderStore:
     def save(self, state: State, tag: Tag) -> Tag:
         """Write the next version and remove older ones."""
         version = int(tag) + 1
-        path = self._path(version)
+        path = self._folder / f"state-{version:010d}.json.gz"
+        remove_leftovers(self._folder, _UNFINISHED)
         try:
-            self._link(pieces(state), path)
+            self._link(compressed(state), path)
             # A version that was removed could be linked again by a run that had read the one
-            # before it: a newer one is there then.
-            if max(self._versions()) > version:
+            # before it: a newer one is there then, or the same of an earlier release.
+            if any(number >= version and other != path for number, other in self._versions()):
                 path.unlink(missing_ok=True)
                 raise FileExistsError
         except FileExistsError:
@@ -71,30 +74,25 @@ class FolderStore:
             ) from None
         except OSError as error:
             raise StateError(f"{path} cannot be written: {error.strerror}") from error
-        for older in self._versions():
-            if older < version:
+        for number, older in self._versions():
+            if number < version:
                 with contextlib.suppress(OSError):
-                    self._path(older).unlink()
+                    older.unlink()
         return str(version)
 
-    def _link(self, body: Iterable[bytes], path: Path) -> None:
+    def _link(self, body: bytes, path: Path) -> None:
         """Put `body` at `path`, whole, on disk, and only if nothing is there."""
-        handle, name = tempfile.mkstemp(dir=self._folder, prefix=".state-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.writelines(body)
-                file.flush()
-                os.fsync(file.fileno())
+        with unfinished(self._folder, _UNFINISHED) as (file, name):
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
             os.link(name, path)
-        finally:
-            Path(name).unlink()
+        sync_folder(self._folder)
 
-    def _versions(self) -> list[int]:
+    def _versions(self) -> list[tuple[int, Path]]:
+        """Return the versions that are there, by number."""
         try:
-            names = [_VERSION.fullmatch(path.name) for path in self._folder.iterdir()]
+            found = [(_VERSION.fullmatch(path.name), path) for path in self._folder.iterdir()]
         except FileNotFoundError:
             return []
-        return [int(match.group(1)) for match in names if match]
-
-    def _path(self, version: int) -> Path:
-        return self._folder / f"state-{version:010d}.json"
+        return [(int(match[1]), path) for match, path in found if match]

@@ -306,3 +306,57 @@ def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     folder.rmdir()
     with pytest.raises(DeliveryError, match="could not be written"):
         sink.deliver(Outbox())
+
+
+def test_hostile_text_is_made_visible_in_the_picture_too() -> None:
+    """What hovering over a point says holds nothing that acts on a terminal or hides itself."""
+    hostile = "a\u202eb\u200bc\x1b[31m\x00\x9b\nforged line"
+    fields = ("Resource", "Operation", "ResourceId", "CallerIpAddress")
+    picture = draw([finding(Evidence=[item(**dict.fromkeys(fields, hostile))])])
+    assert "forged line" in picture
+    assert "\nforged" not in picture
+    assert not [c for c in picture if c not in "\n\t" and not c.isprintable()]
+
+
+def test_a_finding_without_evidence_has_a_blank_cell() -> None:
+    """Where nothing could be read about a finding it is shown like any other."""
+    page = render([finding(FindingId="f-1", Evidence=[]), finding(FindingId="f-2")])
+    for number in (1, 2):
+        assert f"Finding f-{number}" in page
+    assert "<td></td>" in page
+
+
+BROKEN: dict[str, dict[str, Any]] = {
+    "evidence": {"Evidence": None},
+    "severity": {"SuggestedSeverity": "Unheard"},
+    "score": {"RiskScore": None},
+    "time": {"FirstEvent": "noon"},
+    "reasons": {"RiskReasons": [{}]},
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_finding_that_cannot_be_shown_hides_no_other(tmp_path: Path, name: str) -> None:
+    """The page is made of all others, says how many it lacks, and later runs are as before."""
+    path = tmp_path / "report.html"
+    sink = ReportFile(path)
+    broken = finding(FindingId="f-bad", **BROKEN[name])
+    good = [finding(FindingId=f"f-{number}", ServicePrincipalId=str(number)) for number in range(9)]
+    for _ in range(2):
+        sink.deliver(Outbox([*good[:4], broken, *good[4:8]]))
+    sink.deliver(Outbox([good[8]]))
+    page = path.read_text("utf-8")
+    assert "1 finding cannot be shown here" in page
+    assert "f-bad" not in page
+    for number in range(9):
+        assert f"Finding f-{number}" in page
+
+
+def test_a_report_of_nothing_that_can_be_shown_says_so(tmp_path: Path) -> None:
+    """It does not say that nothing was found."""
+    path = tmp_path / "report.html"
+    bad = [finding(FindingId=name, Evidence=None) for name in ("a", "b")]
+    ReportFile(path).deliver(Outbox(bad))
+    page = path.read_text("utf-8")
+    assert "2 findings cannot be shown here" in page
+    assert "No finding was reported" not in page

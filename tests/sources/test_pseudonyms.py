@@ -9,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.rule.allowlist import Allowlist
+from detection.rule.classes import ACTION_KINDS, KINDS, Kind, is_delete
 from detection.rule.correlate import Detection, detect
+from detection.rule.exclusions import EXCLUSIONS_TABLE, Exclusions
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, TableShape
-from detection.rule.select import RuleSettings
+from detection.rule.select import RuleSettings, is_change
+from detection.rule.terms import fold
+from detection.sources.operation_words import WORDS
 from detection.sources.pseudonyms import Pseudonyms
 from tests.strategies import ADDRESSES, Scenario, entries, scenarios
 
@@ -135,3 +139,118 @@ def test_an_id_keeps_its_form() -> None:
     row = (1, GUID.upper(), "0", "Azure Key Vault", "app", "", "1", "", "c")
     replaced_id = Pseudonyms().replace(SIGN_IN_TABLE, row)[1]
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", replaced_id)
+
+
+EXPIRES = len(EXCLUSIONS_TABLE.columns) - 1
+
+
+def replaced_expiry(text: str) -> str:
+    """Return what becomes of a value of the column Expires."""
+    row = ("i", "rg", "o", "r", text)
+    return str(Pseudonyms(key=KEY).replace(EXCLUSIONS_TABLE, row)[EXPIRES])
+
+
+@pytest.mark.parametrize("text", ["2027-01-01", "2027-01-01T00:00:00Z", " 2027-01-01 ", "", " "])
+def test_an_expiry_that_is_a_time_stays(text: str) -> None:
+    """When an exclusion ends names nobody."""
+    assert replaced_expiry(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", [f"2027-01-01 ask {NAME}", f"{NAME}@example.com", "never", "01/01/2027"]
+)
+def test_an_expiry_that_is_anything_else_is_replaced(text: str) -> None:
+    """The column is free text, and what is no time there is as bad as before, and names nobody."""
+    shown = replaced_expiry(text)
+    assert NAME not in shown
+    assert text not in shown
+    rows = [("i", "rg", "o", "r", shown)]
+    assert len(Exclusions.of(rows, 0).invalid) == 1
+
+
+def operation_name(text: str) -> str:
+    """Return what becomes of the name of an operation."""
+    row = dict.fromkeys(OPERATION_TABLE.columns, "") | {"OperationNameValue": text}
+    replaced_row = Pseudonyms(key=KEY).replace(OPERATION_TABLE, tuple(row.values()))
+    return str(dict(zip(OPERATION_TABLE.columns, replaced_row, strict=True))["OperationNameValue"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Microsoft.KeyVault/vaults/{NAME}/write",
+        f"MICROSOFT.STORAGE/STORAGEACCOUNTS/{NAME.upper()}/DELETE",
+        f"Microsoft.{NAME}/things/write",
+        f"Microsoft.Web/sites/{NAME}-delete-me/write",
+        f"Microsoft.CustomProviders/resourceProviders/{NAME}/delete",
+        f"{NAME}/write",
+        f"Write {NAME}",
+    ],
+)
+def test_a_name_within_an_operation_is_replaced(text: str) -> None:
+    """Only words that are Azure's own stay, and what the rule looks for with them."""
+    shown = operation_name(text)
+    assert NAME not in shown.lower()
+    assert is_change(shown) == is_change(text)
+    assert is_delete(shown) == is_delete(text)
+    for word in ("write", "delete", "vaults", "sites", "storageaccounts"):
+        if word in text.lower().split("/"):
+            assert word in shown.lower().split("/")
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("ResultType", "50034"),
+        ("ActivityStatusValue", "Success"),
+        ("ActivityStatusValue", "SUCCEEDED"),
+    ],
+)
+def test_codes_and_statuses_stay(column: str, text: str) -> None:
+    """What Azure says of an event is kept as it is spelt."""
+    assert replaced_in(column, text) == text
+
+
+@pytest.mark.parametrize("column", ["ResultType", "ActivityStatusValue"])
+@pytest.mark.parametrize("text", [NAME, f"Success {NAME}", f"0 {NAME}", "5003412345678"])
+def test_what_is_neither_code_nor_status_is_replaced(column: str, text: str) -> None:
+    """Text where a code should be is not trusted."""
+    shown = replaced_in(column, text)
+    assert text not in shown
+    assert NAME not in shown
+
+
+def replaced_in(column: str, text: str) -> str:
+    """Return what becomes of a value of a column of either table."""
+    shape = SIGN_IN_TABLE if column in SIGN_IN_TABLE.columns else OPERATION_TABLE
+    row = dict.fromkeys(shape.columns, "") | {column: text}
+    replaced_row = Pseudonyms(key=KEY).replace(shape, tuple(row.values()))
+    return str(dict(zip(shape.columns, replaced_row, strict=True))[column])
+
+
+def fitting(part: str) -> str:
+    """Return a known word, or two, that a part of a pattern fits."""
+    known = (*sorted(WORDS), "microsoft.dbformysql/flexibleservers")
+    pattern = ".*".join(map(re.escape, part.split("*")))
+    return next(word for word in known if re.fullmatch(pattern, word))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *ACTION_KINDS], ids=lambda kind: kind.pattern)
+def test_what_the_table_of_classes_knows_is_scored_the_same(kind: Kind) -> None:
+    """The operations that give points stay what they are, those that end in a wildcard too."""
+    text = "/".join(map(fitting, kind.pattern.split("/")))
+    assert operation_name(text) == text
+    named = text.replace("/", f"/{NAME}/", 1)
+    assert kind.fits(text)
+    assert NAME not in operation_name(named)
+    assert is_delete(operation_name(named)) == is_delete(text)
+
+
+@given(st.lists(st.sampled_from((*sorted(WORDS)[:40], NAME, "a-b", "READ", "")), max_size=6))
+def test_every_part_of_an_operation_is_a_known_word_or_a_pseudonym(parts: list[str]) -> None:
+    """Nothing else is in what is shared, and different names stay different."""
+    shown = operation_name("/".join(parts)).split("/")
+    assert len(shown) == max(len(parts), 1)
+    for before, after in zip(parts, shown, strict=False):
+        assert after == before or re.fullmatch(r"[xX]-[a-pA-P]{20}(-[A-Z]+)*", after)
+        assert after != before or fold(before) in WORDS or not before

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 
 from detection.errors import StateConflict, StateError, UsageError
+from detection.files import unfinished
 from detection.state import State, Unsaved
-from detection.state.codec import encode
+from detection.state.codec import compressed, encode
 from detection.state.folder import FolderStore
 from tests.state.states import STATES, content, numbered
 from tests.support import environment, snapshot
@@ -143,7 +144,7 @@ def test_an_older_version_that_stayed_is_not_read(tmp_path: Path) -> None:
     state, tag = store.load()
     assert state == numbered(10)
     store.save(numbered(11), tag)
-    assert [path.name for path in tmp_path.iterdir()] == ["state-0000000011.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["state-0000000011.json.gz"]
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
@@ -258,3 +259,113 @@ def test_a_kill_while_saving_leaves_a_state(tmp_path: Path) -> None:
         assert state == (numbered(int(tag)) if int(tag) else State())
         assert not saved or int(tag) in {saved[-1], saved[-1] + 1}
     assert int(tag) > 0
+
+
+# Damage, power and leftovers.
+
+
+def test_no_flipped_bit_is_taken_for_another_state(tmp_path: Path) -> None:
+    """A version in which the disk changed one bit is refused, or says the very same."""
+    path = tmp_path / "state-0000000004.json.gz"
+    body = compressed(numbered(4))
+    store = FolderStore(tmp_path)
+    refused = 0
+    for bit in range(0, len(body) * 8, 3):
+        changed = bytearray(body)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            assert content(store.load()[0]) == content(numbered(4))
+        except StateError as error:
+            refused += 1
+            assert "nothing was changed" in str(error)  # noqa: PT017 - most raise, some need not
+    assert refused > len(body) * 8 / 3 - 40  # a few bits of the header mean nothing
+
+
+def test_versions_of_an_earlier_release_are_read_and_followed(tmp_path: Path) -> None:
+    """A state that was written without compression is read, and the next version replaces it."""
+    (tmp_path / "state-0000000010.json").write_bytes(encode(numbered(10)))
+    store = FolderStore(tmp_path)
+    state, tag = store.load()
+    assert (state, tag) == (numbered(10), "10")
+    store.save(numbered(11), tag)
+    assert [path.name for path in tmp_path.iterdir()] == ["state-0000000011.json.gz"]
+    assert FolderStore(tmp_path).load() == (numbered(11), "11")
+
+
+def test_a_version_that_an_earlier_release_wrote_first_wins(tmp_path: Path) -> None:
+    """The same number is not won twice because it is written in two ways."""
+    store = FolderStore(tmp_path)
+    tag = store.save(numbered(1), store.load()[1])
+    (tmp_path / "state-0000000002.json").write_bytes(encode(numbered(2)))
+    with pytest.raises(StateConflict):
+        store.save(numbered(99), tag)
+    assert store.load() == (numbered(2), "2")
+
+
+@pytest.mark.parametrize("value", ["1e400", "1e30", "123456789012345678901234567890", "-1e30"])
+def test_a_time_that_no_state_can_hold_is_damage(tmp_path: Path, value: str) -> None:
+    """A number that somebody typed and that is beyond all times is a StateError like any other."""
+    text = encode(numbered(4)).decode()
+    key = "61" * 16
+    groups = '[{"key":["i","n","r"],"findings":[{"id":"x","revision":1,"opened":1,"last_seen":1,'
+    groups += f'"operations":{{"{key}":{value}}}}}]}}]'
+    start, end = text.index('"groups":') + 9, text.index(',"outbox":')
+    path = tmp_path / "state-0000000004.json"
+    path.write_text(text[:start] + groups + text[end:], "utf-8")
+    with pytest.raises(StateError, match="is damaged"):
+        FolderStore(tmp_path).load()
+
+
+def test_a_version_is_on_disk_before_the_older_one_goes(tmp_path: Path) -> None:
+    """The content is flushed, linked, the folder flushed, and only then the last one removed."""
+    store = FolderStore(tmp_path)
+    tag = store.save(numbered(1), store.load()[1])
+    calls: list[str] = []
+
+    def note(_frame: object, event: str, called: object) -> None:
+        name = getattr(called, "__name__", "")
+        if event == "c_call" and name in {"fsync", "link", "unlink"}:
+            calls.append(name)
+
+    sys.setprofile(note)
+    try:
+        store.save(numbered(2), tag)
+    finally:
+        sys.setprofile(None)
+    # What is unlinked first is the name under which the version was written.
+    assert calls == ["fsync", "link", "unlink", "fsync", "unlink"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal nobody can handle")
+def test_what_killed_runs_left_is_removed_and_what_is_written_is_not(tmp_path: Path) -> None:
+    """The next save removes what runs left that were killed amid theirs, and nothing else."""
+    left = (".state-abcdefgh", ".state-a1_b2_c3")
+    kept = (".state-abc", ".state-ABCDEFGH", "state-abcdefgh", ".state-abcdefgh.json")
+    for name in (*left, *kept):
+        (tmp_path / name).write_text("mine", "utf-8")
+    store = FolderStore(tmp_path)
+    with unfinished(tmp_path, ".state-") as (_, path):
+        tag = store.save(numbered(1), store.load()[1])
+        assert path.exists()
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == {*kept, "state-0000000001.json.gz"}
+    Unsaved(FolderStore(tmp_path, create=False)).load()
+    assert store.load() == (numbered(1), tag)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal nobody can handle")
+def test_kills_leave_nothing_behind(tmp_path: Path) -> None:
+    """However many runs are killed, after the next save there is one file in the folder."""
+    for attempt in range(5):
+        with racer(tmp_path, 60) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            time.sleep(0.02 + attempt * 0.007)
+            process.kill()
+    store = FolderStore(tmp_path)
+    store.save(numbered(1), store.load()[1])
+    assert len(list(tmp_path.iterdir())) == 1

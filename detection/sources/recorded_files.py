@@ -1,0 +1,102 @@
+"""The files of a recorded folder: reading one, and what is odd about it or about its absence."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from detection.errors import SourceError
+from detection.rule.rows import SIGN_IN_TABLE, TableShape
+from detection.rule.select import Candidates
+from detection.sources.decoding import NotJson, decode_table
+from detection.sources.likeness import LOOKED_AT, of_body
+from detection.sources.table import INGESTION_TIME, ROW_LIMIT, Table
+
+RESULT_TYPE = "ResultType"
+SIGNED_IN = "0"
+NAMES_SHOWN = 3
+
+
+def file_of(folder: Path, shape: TableShape) -> Path:
+    """Return where a table is recorded."""
+    return folder / f"{shape.name}.json"
+
+
+def read_file(folder: Path, shape: TableShape, candidates: Candidates) -> Table | None:
+    """Read a table; None if it is not there. Raises SourceError if it cannot be read."""
+    path = file_of(folder, shape)
+    try:
+        with path.open("rb") as body:
+            try:
+                return decode_table(body, shape, str(path), INGESTION_TIME, candidates)
+            except NotJson as error:
+                body.seek(0)
+                raise SourceError(f"{error}; {of_body(body.read(LOOKED_AT))}") from error
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def remedy(folder: Path, shape: TableShape) -> str:
+    """Return what to do about a table that is not there."""
+    return named_otherwise(folder, shape) or (
+        f"{file_of(folder, shape).name} is not in {folder}; if the workspace has no such table "
+        f"either, {shape.remedy}"
+    )
+
+
+def oddities(folder: Path, shape: TableShape, table: Table | None) -> Iterator[str]:
+    """Yield what may have hidden or made a finding, as sentences."""
+    name = file_of(folder, shape).name
+    if table is None:
+        if not shape.timed and (sentence := named_otherwise(folder, shape)):
+            yield sentence  # of the tables of the rule it is told anyway that they are missing
+        return
+    if table.length >= ROW_LIMIT:
+        yield (
+            f"{name} has {table.length:,} rows, the most that one answer holds: rows may be "
+            "missing; export shorter times"
+        )
+    if table.nones:
+        yield (
+            f'{name} has the text "None" in {", ".join(table.nones)}, as `az` writes null: it is '
+            "taken for text, since the rows have no column TableName as those of `az` have"
+        )
+    if shape is SIGN_IN_TABLE and (spelt := _zeros(table.texts(RESULT_TYPE))):
+        yield (
+            f"{name} has no row with the {RESULT_TYPE} {SIGNED_IN} of a sign-in that was let in, "
+            f'but has "{spelt}": no sign-in matches; write it as {SIGNED_IN}'
+        )
+
+
+def named_otherwise(folder: Path, shape: TableShape) -> str:
+    """Return a sentence about files that seem to be the table under another name."""
+    name = file_of(folder, shape).name
+    begin = shape.name.lower()
+    others = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name.lower().startswith(begin) and path.name != name
+    )
+    if not others:
+        return ""
+    read = f"{name}, spelt so," if others[0].lower().endswith(".json") else ".json"
+    verb = "is" if len(others) == 1 else "are"
+    return (
+        f"{name} is not in {folder} ({', '.join(others[:NAMES_SHOWN])} {verb} there: only {read} "
+        "is read)"
+    )
+
+
+def _zeros(texts: Iterable[str]) -> str:
+    """Return a spelling of zero that is not the rule's, if the rule's does not occur."""
+    found = set(texts)
+    if SIGNED_IN in found:
+        return ""
+    return next((text for text in sorted(found) if _is_zero(text)), "")
+
+
+def _is_zero(text: str) -> bool:
+    try:
+        return float(text) == 0
+    except ValueError:
+        return False

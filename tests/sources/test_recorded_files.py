@@ -1,0 +1,301 @@
+"""The files of a recorded folder: what is odd about them, or about their absence, is told."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detection.errors import SourceError, UsageError
+from detection.rule.rows import Logs
+from detection.rule.ticks import HOUR, parse
+from detection.sources.recorded import RecordedSource
+from detection.sources.table import ROW_LIMIT
+from detection.window import Mode, Window
+from tests.strategies import operation, sign_in
+from tests.support import (
+    ALLOWLIST,
+    EXCLUSIONS,
+    NOW,
+    OPERATIONS,
+    SIGN_INS,
+    json_lines,
+    response,
+    response_of,
+    run_cli,
+    write_table,
+)
+
+TEN = parse(NOW)
+LIST_OF_ACTIVITY = {"eventTimestamp": NOW, "caller": "x", "operationName": {"value": "a/write"}}
+GRAPH = {"createdDateTime": NOW, "servicePrincipalId": "x", "status": {"errorCode": 0}}
+PORTAL = {"TimeGenerated [UTC]": "3/14/2026, 10:00:00.000 AM", "Caller": "x"}
+EXPORTED = {"time": NOW, "category": "ManagedIdentitySignInLogs", "properties": {}}
+LOWER = {name.lower(): value for name, value in operation().items()}
+CSV = b"TimeGenerated,Caller,OperationNameValue\r\n2026-03-14T10:00:00Z,x,a/write\r\n"
+LINES = b'{"TimeGenerated":"2026-03-14T10:00:00Z"}\n{"TimeGenerated":"2026-03-14T10:00:00Z"}\n'
+
+
+def read(folder: Path) -> Logs:
+    """Return the logs of the two hours before ten."""
+    return RecordedSource(folder).read(Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED), TEN)
+
+
+def result(value: object) -> dict[str, object]:
+    """Return a sign-in with this result type."""
+    return {**sign_in(), "ResultType": value}
+
+
+def refused(folder: Path, table: str, body: bytes) -> str:
+    """Return the one line with which a table of this body is refused."""
+    (folder / f"{table}.json").write_bytes(body)
+    with pytest.raises(SourceError) as caught:
+        read(folder)
+    message = str(caught.value)
+    assert message.startswith(str(folder / f"{table}.json"))
+    assert "\n" not in message
+    return message
+
+
+# Columns before values.
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "told"),
+    [
+        (OPERATIONS, LIST_OF_ACTIVITY, "az monitor activity-log list"),
+        (SIGN_INS, GRAPH, "Microsoft Graph"),
+        (OPERATIONS, PORTAL, "the portal's export, which has 'TimeGenerated [UTC]'"),
+        (SIGN_INS, EXPORTED, "a diagnostic setting"),
+        (OPERATIONS, LOWER, "it has 'timegenerated', and case counts"),
+        (OPERATIONS, {"x": 1}, "record the table with all of its columns"),
+    ],
+    ids=["activity-log-list", "graph", "portal", "diagnostic-setting", "case", "anything"],
+)
+@pytest.mark.parametrize("form", ["objects", "response", "large"])
+def test_a_table_without_its_time_lacks_a_column(
+    tmp_path: Path, table: str, row: dict[str, Any], told: str, form: str
+) -> None:
+    """What is missing is the column, in both forms, and it is said what the file seems to be."""
+    rows = [row] * (5_000 if form == "large" else 2)
+    document: object = response_of(rows) if form == "response" else rows
+    message = refused(tmp_path, table, json.dumps(document).encode())
+    assert "has no column TimeGenerated, " in message
+    assert "without which the rule cannot be applied" in message
+    assert told in message
+    assert "unreadable" not in message
+
+
+def test_all_columns_that_are_missing_are_named(tmp_path: Path) -> None:
+    """Whoever exports the table again need not do so once for each column."""
+    body = json.dumps([LIST_OF_ACTIVITY]).encode()
+    names = "TimeGenerated, Caller, OperationNameValue, ActivityStatusValue"
+    assert f"has no column {names}, " in refused(tmp_path, OPERATIONS, body)
+
+
+def test_a_time_that_some_rows_lack_is_unreadable_there(tmp_path: Path) -> None:
+    """Where the column is there, the row without a value is named as ever."""
+    rows = [operation(), {k: v for k, v in operation().items() if k != "TimeGenerated"}]
+    message = refused(tmp_path, OPERATIONS, json.dumps(rows).encode())
+    assert "row 2: TimeGenerated is unreadable" in message
+
+
+# What a file seems to be.
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "it is empty"),
+        (b" \r\n", "it is empty"),
+        (b"\0" * 512, "it is empty"),
+        (CSV, "it seems to be CSV"),
+        (b"\xef\xbb\xbf" + CSV, "it seems to be CSV"),
+        (CSV.replace(b",", b"\t"), "it seems to be CSV"),
+        (LINES, "it seems to be JSON Lines"),
+        (gzip.compress(b"[]", mtime=0), "compressed with gzip"),
+        (b"PK\x03\x04\x14\0", "a zip file or an Excel workbook"),
+        (b"PAR1\x15\x04", "a Parquet file"),
+        (b"<!doctype html><html></html>", "HTML"),
+        ("[]".encode("utf-16-le") * 9, "UTF-16"),
+        (CSV.decode().encode("utf-16"), "is UTF-16"),
+        (b"Caller    OperationName\n--------  -----------\nx         a/write\n", "for people"),
+        (b"- Caller: x\n  TimeGenerated: y\n", "YAML"),
+        (b"ERROR: please run az login", "a message"),
+        (b'[{"TimeGenerated": "2026', "cut short"),
+        (b"hello", "no table at all"),
+    ],
+)
+def test_what_is_not_json_is_told_by_its_likeness(tmp_path: Path, body: bytes, told: str) -> None:
+    """The error says what the file seems to be and what to do about it."""
+    message = refused(tmp_path, OPERATIONS, body)
+    assert told in message
+    assert ": " in message.split(told)[1] or "save it as UTF-8" in message
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"value": [LIST_OF_ACTIVITY]}, "Microsoft Graph or of Azure's management API"),
+        ({"Results": [operation()], "Error": None}, "PowerShell"),
+        (operation(), "a single row"),
+    ],
+    ids=["rest", "powershell", "row"],
+)
+def test_an_object_without_tables_is_told_by_its_likeness(
+    tmp_path: Path, document: object, told: str
+) -> None:
+    """JSON of another kind is named, and what to do with it."""
+    message = refused(tmp_path, OPERATIONS, json.dumps(document).encode())
+    assert 'expected {"tables": [...]} or an array of rows; ' in message
+    assert told in message
+
+
+# Cells that are nested.
+
+
+@pytest.mark.parametrize("depth", [300, 600, 900, 5_000, 100_000])
+@pytest.mark.parametrize("column", ["ResourceGroup", "ActivityStatusValue", "TimeGenerated"])
+@pytest.mark.parametrize("objects", [True, False])
+def test_a_cell_that_is_nested_too_deeply_is_one_line(
+    tmp_path: Path, column: str, depth: int, *, objects: bool
+) -> None:
+    """However deep, it is an error that names the file, and mostly the row, and no traceback."""
+    rows = [operation(), operation(**{column: "HERE"})]
+    document: object = rows if objects else response_of(rows)
+    nested = '{"a":[' * (depth // 2) + "1" + "]}" * (depth // 2)
+    body = json.dumps(document).replace('"HERE"', nested).encode()
+    message = refused(tmp_path, OPERATIONS, body)
+    assert any(word in message for word in ("nested too deeply", "is unreadable", "not an ISO"))
+
+
+def test_a_nested_cell_is_named_by_row_and_column(tmp_path: Path) -> None:
+    """The row is counted among all rows, those that cannot take part included."""
+    nested: object = 1
+    for _ in range(400):
+        nested = [nested]
+    last = {**operation(), "ResourceGroup": nested}
+    rows = [operation(OperationNameValue="a/read"), operation(), last]
+    message = refused(tmp_path, OPERATIONS, json.dumps(rows).encode())
+    assert "row 3: ResourceGroup is nested too deeply to be read: leave that value out" in message
+
+
+# Warnings.
+
+
+def warnings_of(folder: Path) -> str:
+    """Run and return the reason that the run record gives; the run must be a warning."""
+    record = run_record(folder)
+    assert record["Status"] == "Warning"
+    return str(record["Reason"])
+
+
+def run_record(folder: Path) -> dict[str, Any]:
+    """Run on a folder and return its record; the terminal must say the same."""
+    runs = folder / "runs.jsonl"
+    done = run_cli("run", "--recorded", folder, "--now", NOW, "--runs", runs)
+    assert done.returncode == 0, done.stderr
+    (record,) = json_lines(runs.read_text("utf-8"))
+    assert record["Reason"] in done.stderr
+    return record
+
+
+@pytest.mark.parametrize(("rows", "warned"), [(ROW_LIMIT, True), (ROW_LIMIT - 1, False)])
+def test_as_many_rows_as_one_answer_holds_are_a_warning(
+    tmp_path: Path, rows: int, *, warned: bool
+) -> None:
+    """Exactly the most that the service gives, or more, may be an answer that it cut."""
+    columns = ["TimeGenerated", "Caller", "OperationNameValue", "ActivityStatusValue"]
+    frame = json.dumps(response(columns, ["ROWS"]))
+    row = '["2026-03-14T09:00:00.0000000Z","a","b","c"]'
+    body = frame.replace('"ROWS"', ",".join([row] * rows))
+    (tmp_path / f"{OPERATIONS}.json").write_text(body, "utf-8")
+    write_table(tmp_path, SIGN_INS, [])
+    write_table(tmp_path, ALLOWLIST, [])
+    record = run_record(tmp_path)
+    told = (
+        "AzureActivity.json has 500,000 rows, the most that one answer holds: rows may be missing; "
+        "export shorter times"
+    )
+    assert (told in record["Reason"], record["Status"] == "Warning") == (warned, warned)
+
+
+@pytest.mark.parametrize("zero", [0.0, "0.0", " 0", "00", "+0", "0 "], ids=repr)
+def test_a_zero_that_is_spelt_otherwise_is_a_warning(tmp_path: Path, zero: object) -> None:
+    """Result types that went through numbers match nothing, and that is not silent."""
+    write_table(tmp_path, SIGN_INS, [result(zero), result("50034")])
+    write_table(tmp_path, OPERATIONS, [])
+    reason = warnings_of(tmp_path)
+    text = json.dumps(zero).strip('"')
+    assert (
+        f'has no row with the ResultType 0 of a sign-in that was let in, but has "{text}"' in reason
+    )
+
+
+@pytest.mark.parametrize("others", [["0", "0.0"], ["50034"], [], [0, 0.0]])
+def test_a_rule_s_own_zero_or_none_at_all_is_no_warning(
+    tmp_path: Path, others: list[object]
+) -> None:
+    """Where some sign-in was let in as the rule spells it, or none was, all is well."""
+    write_table(tmp_path, SIGN_INS, list(map(result, others)))
+    write_table(tmp_path, OPERATIONS, [])
+    assert run_record(tmp_path)["Status"] == "Success"
+
+
+def test_the_text_none_is_told_where_it_may_stand_for_null(tmp_path: Path) -> None:
+    """Rows of `az` without the column that tells them keep the text, and the run says so."""
+    write_table(tmp_path, SIGN_INS, [sign_in()])
+    write_table(tmp_path, OPERATIONS, [operation(Caller="None", ResourceGroup="None")])
+    told = 'AzureActivity.json has the text "None" in Caller, ResourceGroup, as `az` writes null'
+    assert told in warnings_of(tmp_path)
+    named = [operation(Caller="None") | {"TableName": "PrimaryResult"}]
+    for document in (named, response_of([operation(Caller="None")])):
+        write_table(tmp_path, OPERATIONS, document)
+        assert run_record(tmp_path)["Status"] == "Success"
+
+
+# Files that are not there.
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ("AzureActivity.csv", "(AzureActivity.csv is there: only .json is read)"),
+        ("AzureActivity.json.gz", "(AzureActivity.json.gz is there: only .json is read)"),
+        ("azureactivity.json", "(azureactivity.json is there: only AzureActivity.json, spelt so"),
+        ("AzureActivity (1).json", "(AzureActivity (1).json is there: only AzureActivity.json,"),
+    ],
+)
+def test_a_file_of_another_name_is_named(tmp_path: Path, other: str, told: str) -> None:
+    """The remedy for a table that is missing is the folder's, not the workspace's."""
+    write_table(tmp_path, SIGN_INS, [])
+    (tmp_path / other).write_bytes(b"x")
+    reason = warnings_of(tmp_path)
+    told = f"Table AzureActivity is missing: AzureActivity.json is not in {tmp_path} {told}"
+    assert told in reason
+    assert "each subscription" not in reason
+
+
+def test_a_missing_file_is_told_with_both_remedies(tmp_path: Path) -> None:
+    """A recording of a workspace without the table has no file either."""
+    write_table(tmp_path, SIGN_INS, [])
+    reason = warnings_of(tmp_path)
+    assert f"AzureActivity.json is not in {tmp_path}; if the workspace has no such table" in reason
+    assert "send each subscription's activity log to the workspace" in reason
+
+
+@pytest.mark.parametrize("table", [ALLOWLIST, EXCLUSIONS])
+def test_a_watchlist_of_another_name_is_a_warning(tmp_path: Path, table: str) -> None:
+    """A list that was meant to be read and is not leaves nothing out, and that is told."""
+    write_table(tmp_path, SIGN_INS, [])
+    write_table(tmp_path, OPERATIONS, [])
+    (tmp_path / f"{table}.csv").write_bytes(b"x")
+    assert f"{table}.json is not in {tmp_path} ({table}.csv is there" in warnings_of(tmp_path)
+
+
+def test_a_folder_of_other_forms_only_says_so(tmp_path: Path) -> None:
+    """Where no file can be read the error names those that were probably meant."""
+    (tmp_path / "AzureActivity.csv").touch()
+    with pytest.raises(UsageError, match=r"holds no recording.*\(AzureActivity\.csv is there"):
+        RecordedSource(tmp_path)

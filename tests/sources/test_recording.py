@@ -1,0 +1,59 @@
+"""A recording that cannot be written is one line, and leaves no half of a table."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support import environment
+
+# Records rows while no file of the process may grow beyond a limit.
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+from detection.errors import DeliveryError
+from detection.rule.rows import ALLOWLIST_TABLE
+from detection.sources.recording import Recording
+
+recording = Recording(Path(sys.argv[1]))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    recording.write_allowlist(["203.0.113.0/24"] * 100_000)
+except DeliveryError as error:
+    print(error)
+"""
+
+# Is killed while it writes a table.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from detection.rule.rows import OPERATION_TABLE
+from detection.sources.recording import Recording
+
+def pieces():
+    yield [], []
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Recording(Path(sys.argv[1])).write_rows(OPERATION_TABLE, pieces())
+"""
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    """The error names the file, and no part of it stays."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        check=True,
+    )
+    assert "NetworkAllowlist.json could not be written: File too large" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_recording_left_is_removed(tmp_path: Path) -> None:
+    """The next recording into the folder removes it, and the folder holds tables only."""
+    for _ in range(2):
+        asked = [sys.executable, "-c", KILLED, str(tmp_path)]
+        assert subprocess.run(asked, env=environment(), check=False).returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1

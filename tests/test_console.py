@@ -1,0 +1,201 @@
+"""The terminal shows what logs, watchlists and answers hold, and obeys none of it."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from detection.commands.options import told_of
+from detection.console import FindingsTable, report_outcome, say
+from detection.job import Outcome
+from detection.outbox import Outbox
+from tests.report.test_report import finding
+from tests.strategies import END, operation, sign_in, written
+from tests.support import (
+    EXCLUSIONS,
+    OPERATIONS,
+    environment,
+    json_lines,
+    response_of,
+    run_cli,
+    write_logs,
+    write_table,
+)
+
+NOW = written(END)
+# Clears the screen, sets the title, moves the cursor, turns the direction, begins a line.
+HOSTILE = "x\x1b[2J\x1b]0;owned\x07\x9b31m\u202e\u2066\u200b\r\nerror: forged"
+
+
+def obeyed(text: str) -> list[str]:
+    """Return the characters that a terminal or a reader would not see as such."""
+    return [c for c in text if c != "\n" and not c.isprintable()]
+
+
+@pytest.fixture
+def console() -> Console:
+    """Return a console that writes into memory, as a terminal without colours."""
+    return Console(file=io.StringIO(), width=100, color_system=None, highlight=False, emoji=False)
+
+
+def shown(console: Console) -> str:
+    """Return what a console has written."""
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_exclusions_and_entries_are_shown_harmless(tmp_path: Path) -> None:
+    """Owners, reasons and ids of both watchlists, and names of the logs, reach no terminal raw."""
+    name = {"ServicePrincipalName": HOSTILE, "ServicePrincipalId": f"id-{HOSTILE}"}
+    changed = operation(Caller=f"id-{HOSTILE}", ResourceGroup=HOSTILE, ResourceId=HOSTILE)
+    write_logs(tmp_path, [sign_in(**name)], [changed], [HOSTILE])
+    row = {"ServicePrincipalId": HOSTILE, "ResourceGroup": HOSTILE, "Owner": HOSTILE}
+    excluded = {"ServicePrincipalId": sign_in()["ServicePrincipalId"], "ResourceGroup": "rg"}
+    exclusions: list[dict[str, Any]] = [
+        row | {"Reason": HOSTILE, "Expires": "2001-01-01"},
+        row | {"Reason": HOSTILE, "Expires": HOSTILE},
+        excluded | {"Owner": HOSTILE, "Reason": HOSTILE, "Expires": "2999-01-01"},
+    ]
+    write_table(tmp_path, EXCLUSIONS, response_of(exclusions))
+    done = run_cli("run", "--recorded", tmp_path, "--now", NOW)
+    assert done.returncode == 0
+    assert "have expired" in done.stderr
+    assert "are incomplete" in done.stderr
+    assert "cannot be read and exclude nothing" in done.stderr
+    assert not obeyed(done.stdout + done.stderr)
+    assert not [line for line in done.stderr.splitlines() if line.startswith("error:")]
+
+
+@pytest.mark.parametrize("verbose", [[], ["--verbose"]], ids=["plain", "verbose"])
+def test_an_error_that_a_file_holds_is_shown_harmless(tmp_path: Path, verbose: list[str]) -> None:
+    """The text of a failed query that was recorded is one line, with a traceback too."""
+    write_logs(tmp_path, [sign_in()], [operation()])
+    document = response_of([operation()]) | {"error": {"code": HOSTILE, "message": HOSTILE}}
+    write_table(tmp_path, OPERATIONS, document)
+    done = run_cli("run", "--recorded", tmp_path, "--now", NOW, *verbose)
+    assert done.returncode == 1
+    assert "forged" in done.stderr
+    assert not obeyed(done.stderr)
+    assert not [line for line in done.stderr.splitlines() if line.startswith("error: forged")]
+
+
+def test_names_that_are_given_are_shown_harmless(tmp_path: Path) -> None:
+    """A path on the command line comes from a script as often as from a hand."""
+    done = run_cli("run", "--recorded", tmp_path / HOSTILE.replace("\n", ""), "--now", NOW)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert not obeyed(done.stderr)
+
+
+def test_failures_and_run_lines_are_shown_harmless(console: Console) -> None:
+    """The error and the reason of a record are each one line without anything to obey."""
+    record: dict[str, Any] = {
+        "Status": "Failure",
+        "WindowStart": NOW,
+        "WindowEnd": NOW,
+        "FindingsNew": 0,
+        "Error": HOSTILE,
+        "Reason": "",
+        "FindingsUpdated": 0,
+    }
+    counts = dict.fromkeys(
+        (
+            *("SignInsMatched", "SignInsRead", "OperationsMatched", "OperationsRead"),
+            *("FindingsUnchanged", "FindingsUpdated", "FindingsNew"),
+        ),
+        0,
+    )
+    warned = record | counts | {"Status": "Warning", "Error": "", "Reason": HOSTILE}
+    outcome = Outcome()
+    outcome.records += [record, warned]  # type: ignore[list-item]
+    report_outcome(outcome, console)
+    say(console, f"[red]error: {HOSTILE}[/]")
+    text = shown(console)
+    assert text.count("forged") == 3
+    assert "[red]error:" in text
+    assert not obeyed(text)
+    assert not [line for line in text.splitlines() if line.startswith("error: forged")]
+
+
+@pytest.mark.parametrize("column", ["RiskReasons", "FirstEvent", "ServicePrincipalName"])
+def test_a_finding_that_cannot_be_shown_is_named(console: Console, column: str) -> None:
+    """It hides no other finding, and does not come back in every run."""
+    whole = finding() | {
+        "Operations": [],
+        "AffectedResources": [],
+        "CallerIpAddresses": [],
+        "DataPlaneAccesses": 1,
+        "MgmtPlaneOps": 1,
+    }
+    lacking = {name: value for name, value in whole.items() if name != column}
+    FindingsTable(console).deliver(Outbox([lacking | {"FindingId": "f-bad"}, whole]))
+    assert "Finding f-bad cannot be shown (KeyError): " in shown(console)
+    assert "44 of 100" in shown(console)
+
+
+def test_what_a_terminal_cannot_write_is_escaped(tmp_path: Path) -> None:
+    """Where output is not UTF-8, characters that it lacks do not end the run."""
+    write_logs(tmp_path, [sign_in(ServicePrincipalName="\u65e5\u672c")], [operation()])
+    settings = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = run_cli("run", "--recorded", tmp_path, "--now", NOW, settings=settings)
+    assert done.returncode == 0, done.stderr
+    assert "\\u65e5\\u672c" in done.stdout
+
+
+# A mistake in the program.
+
+BROKEN = """
+import sys
+import click
+from detection.cli import cli, main
+
+@click.command("broken")
+@click.option("--verbose", is_flag=True)
+def broken(verbose):
+    raise LookupError("no such\\n\\x1b[31mthing")
+
+cli.add_command(broken)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_mistake_in_the_program_is_one_line(*, verbose: bool) -> None:
+    """It says that it is one and what to do, with a traceback only on request."""
+    asked = [sys.executable, "-c", BROKEN, "broken", *(["--verbose"] if verbose else [])]
+    done = subprocess.run(
+        asked, env=environment(), capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 1
+    *before, line = done.stderr.splitlines()
+    assert line.startswith("error: LookupError: no such")
+    assert line.endswith("this is a mistake in the program; run again with --verbose and report it")
+    assert bool(before) == verbose
+    assert ("Traceback" in done.stderr) == verbose
+    assert not obeyed(done.stderr)
+
+
+def test_what_the_system_refuses_is_no_mistake_of_the_program() -> None:
+    """An error of the system says to free space or give access."""
+    assert "free space or give access" in told_of(OSError(28, "No space left on device"))
+
+
+def test_without_a_standard_error_nothing_else_is_written(tmp_path: Path) -> None:
+    """Where stderr is closed, its words do not land on stdout."""
+    write_logs(tmp_path, [sign_in()], [operation()])
+    line = f'"{sys.executable}" -m detection run --recorded "{tmp_path}" --now {NOW} --json 2>&-'
+    refused = f'"{sys.executable}" -m detection run --recorded nowhere --now {NOW} 2>&-'
+    for each, status, rows in ((line, 0, 1), (refused, 2, 0)):
+        done = subprocess.run(
+            ["/bin/sh", "-c", each],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == status
+        assert len(json_lines(done.stdout)) == rows
