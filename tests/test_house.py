@@ -49,8 +49,8 @@ BELOW = {
 }
 # Where the Azure SDKs may be imported.
 EDGES = {
-    *("sources/loganalytics.py", "sources/workspace.py", "sinks/ingestion.py", "state/blob.py"),
-    "connect.py",
+    *("sources/loganalytics.py", "sources/exchange.py", "sources/workspace.py"),
+    *("sinks/ingestion.py", "state/blob.py", "connect.py"),
 }
 PURE = {
     *("bisect", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
