@@ -149,10 +149,18 @@ def _run_line(record: RunRecord) -> str:
     )
     if record["Error"]:
         return line + escape(one_line(record["Error"]))
+    sign_ins = _matched("sign-ins", record["SignInsMatched"], record["SignInsRead"])
+    operations = _matched("operations", record["OperationsMatched"], record["OperationsRead"])
     line += (
-        f"{record['SignInsMatched']} of {record['SignInsRead']} sign-ins and "
-        f"{record['OperationsMatched']} of {record['OperationsRead']} operations matched, "
+        f"{sign_ins} and {operations} matched, "
         f"{record['FindingsNew']} new findings, {record['FindingsUpdated']} updated, "
         f"{record['FindingsUnchanged']} unchanged."
     )
     return line + (" " + escape(one_line(record["Reason"])) + "." if record["Reason"] else "")
+
+
+def _matched(rows: str, matched: int, read: int) -> str:
+    """Say how many rows matched; of a workspace more may match than have to be read."""
+    if read < matched:
+        return f"{matched} {rows} ({read} had to be read)"
+    return f"{matched} of {read} {rows}"

@@ -5,6 +5,7 @@ all. Every such character becomes U+FFFD, so that it can be seen that something 
 """
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+LEFT_OUT = " [...] "
 
 
 def printable(text: str) -> str:
@@ -17,3 +18,19 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return the text as one line that is safe to print: white space becomes single blanks."""
     return printable(" ".join(text.split()))
+
+
+def shortened(text: str, length: int) -> str:
+    """Return the text as one line of at most `length` characters, without its middle if need be.
+
+    A message tells what happened at its beginning and what to do at its end, so both stay. No
+    word, such as an address or an id, is cut unless it fills half of the length.
+    """
+    line = one_line(text)
+    if len(line) <= length:
+        return line
+    half = (length - len(LEFT_OUT)) // 2
+    head, tail = line[: half + 1], line[-half - 1 :]
+    head = head.rpartition(" ")[0] or head[:-1]
+    tail = tail.partition(" ")[2] or tail[1:]
+    return f"{head}{LEFT_OUT}{tail}"

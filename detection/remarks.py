@@ -20,6 +20,7 @@ def remarks(tally: Tally, analysis: Analysis, arrivals: Arrivals) -> tuple[list[
     ]
     warnings += tally.warnings
     warnings += analysis.warnings
+    warnings += filter(None, (tally.allowlist_problem, analysis.exclusions.problem))
     for listed, problem in (
         (analysis.exclusions.expired, "have expired and leave nothing out any more"),
         (analysis.exclusions.invalid, "are incomplete and leave nothing out"),
@@ -42,6 +43,10 @@ def remarks(tally: Tally, analysis: Analysis, arrivals: Arrivals) -> tuple[list[
             "ignored; SUCCESS_STATUSES can add that spelling"
         )
         (notes if tally.operations_matched else warnings).append(remark)
+    if tally.operations_without_caller:
+        notes.append(
+            f"{tally.operations_without_caller} changes have no caller: they pair with no identity"
+        )
     if tally.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
         remedy = tally.remedies.get(ALLOWLIST_TABLE.name, ALLOWLIST_TABLE.remedy)
         notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {remedy}")

@@ -84,6 +84,7 @@ class RunRecord(TypedDict):
     SignInsWithoutIp: Count
     OperationsMatched: Count
     OperationsSucceededSpelling: Count
+    OperationsWithoutCaller: Count
     AllowlistEntries: Count
     AllowlistInvalid: Texts
     LatestSignIn: Moment | None

@@ -17,6 +17,7 @@ class Tally:
     latest: Mapping[str, int | None] = field(default_factory=dict)
     allowlist_entries: int = 0
     allowlist_invalid: tuple[str, ...] = ()
+    allowlist_problem: str = ""
     sign_ins_read: int = 0
     operations_read: int = 0
     sign_ins_matched: int = 0
@@ -24,6 +25,7 @@ class Tally:
     sign_ins_without_address: int = 0
     operations_matched: int = 0
     operations_succeeded: int = 0
+    operations_without_caller: int = 0
     pairs: int = 0
     groups: int = 0
     emitted: int = 0
@@ -36,6 +38,7 @@ class Tally:
         self.states, self.remedies, self.latest = logs.states, logs.remedies, logs.latest
         self.allowlist_entries = detection.allowlist.entries
         self.allowlist_invalid = detection.allowlist.invalid
+        self.allowlist_problem = detection.allowlist.problem
         self.sign_ins_read += logs.read.get(SIGN_IN_TABLE.name, len(logs.sign_ins))
         self.operations_read += logs.read.get(OPERATION_TABLE.name, len(logs.operations))
         self.sign_ins_matched += detection.sign_ins.matched
@@ -43,6 +46,7 @@ class Tally:
         self.sign_ins_without_address += detection.sign_ins.without_address
         self.operations_matched += detection.operations.matched
         self.operations_succeeded += detection.operations.other_success
+        self.operations_without_caller += detection.operations.without_caller
         self.pairs += sum(group.pairs for group in detection.groups)
         self.groups += len(detection.groups)
         self.emitted += len(emissions)

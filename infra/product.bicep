@@ -121,6 +121,7 @@ var runs = {
     { name: 'SignInsWithoutIp', type: 'long' }
     { name: 'OperationsMatched', type: 'long' }
     { name: 'OperationsSucceededSpelling', type: 'long' }
+    { name: 'OperationsWithoutCaller', type: 'long' }
     { name: 'AllowlistEntries', type: 'long' }
     { name: 'AllowlistInvalid', type: 'dynamic' }
     { name: 'LatestSignIn', type: 'datetime' }

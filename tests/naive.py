@@ -6,6 +6,7 @@ expression. Rows are dictionaries from Log Analytics column names to text or Non
 What the published rule leaves open is decided so:
 
 - Blank means empty or white space only. A null is the empty string.
+- An event has no id where that is blank, or nothing but zeros and dashes.
 - Identities, names, resource groups, operation names, resource ids, subscription ids and caller
   addresses compare with A-Z lowered and nothing else changed. Resource names (of sign-ins), event
   ids and correlation ids compare as they are.
@@ -151,7 +152,7 @@ def finding(members: Sequence[Pair]) -> Finding:
 
 def sign_in_identity(row: Row) -> tuple[object, ...]:
     """Return what makes a sign-in row the same event as another."""
-    if not is_blank(text(row, "Id")):
+    if has_id(text(row, "Id")):
         return ("Id", text(row, "Id"))
     return (
         time(row),
@@ -164,7 +165,7 @@ def sign_in_identity(row: Row) -> tuple[object, ...]:
 
 def operation_identity(row: Row) -> tuple[object, ...]:
     """Return what makes an operation row the same event as another."""
-    if not is_blank(text(row, "EventDataId")):
+    if has_id(text(row, "EventDataId")):
         return ("EventDataId", text(row, "EventDataId"))
     return (
         time(row),
@@ -240,6 +241,11 @@ def lowered(row: Row, column: str) -> str:
 def is_blank(given: str) -> bool:
     """Whether every character, if there is one, is white space."""
     return all(each.isspace() for each in given)
+
+
+def has_id(given: str) -> bool:
+    """Whether an id names an event."""
+    return any(each not in "0-" for each in given.strip())
 
 
 @cache

@@ -24,7 +24,8 @@ START = END - 2 * HOUR
 GUID = "11111111-aaaa-4bbb-8ccc-000000000001"
 ODD_TEXT = (None, "", " ", "\t\u00a0", "\u0130", "i\u0307", "\u00df", "ss", "\u00e9", "\u00c9")
 IDENTITIES = (GUID, GUID.upper(), GUID.title(), "k", "K", "\u212a", GUID)
-EVENT_IDS = (None, "", " ", "e1", "e2", "E2", "e3", " e1", "~", "~~", "~[]")
+NIL = "00000000-0000-0000-0000-000000000000"
+EVENT_IDS = (None, "", " ", NIL, "0", "e1", "e2", "E2", "e3", " e1", "~", "~~", "~[]", "00000000-1")
 NAMES = ("app", "App", "APP", "web", "", None)
 CORRELATIONS = (None, "c1", "C1", "c2")
 

@@ -66,8 +66,8 @@ BELOW = {
 }
 # Where the Azure SDKs may be imported.
 EDGES = {
-    *("sources/loganalytics.py", "sources/workspace.py", "sinks/ingestion.py", "state/blob.py"),
-    *("connect.py", "sinks/refusals.py", "tokens.py"),
+    *("sources/loganalytics.py", "sources/exchange.py", "sources/workspace.py"),
+    *("sinks/ingestion.py", "sinks/refusals.py", "state/blob.py", "connect.py", "tokens.py"),
 }
 PURE = {
     *("bisect", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),

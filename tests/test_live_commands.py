@@ -1,6 +1,7 @@
 """run, check and record against a workspace: real processes, clients and sockets, and Azurite."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +12,30 @@ import pytest
 
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import HOUR, MINUTE, from_datetime, parse, text_of
+from detection.sources.queries import FOLDER
 from tests.effort import effort
 from tests.servers import Containers
 from tests.standins.ingestion import FINDINGS_STREAM, RUNS_STREAM, Answer
-from tests.standins.log_analytics import WORKSPACE, Reply, recorded_tables
-from tests.support import ALLOWLIST, DEMO, NOW, OPERATIONS, SIGN_INS, json_lines, run_cli, snapshot
+from tests.standins.log_analytics import (
+    BEGINNINGS,
+    TOO_COMPLEX,
+    TOO_MANY,
+    WORKSPACE,
+    Reply,
+    failure,
+    recorded_tables,
+)
+from tests.support import (
+    ALLOWLIST,
+    DEMO,
+    EXCLUSIONS,
+    NOW,
+    OPERATIONS,
+    SIGN_INS,
+    json_lines,
+    run_cli,
+    snapshot,
+)
 from tests.world import World, world_of
 
 FORBIDDEN = b'{"error": {"code": "InsufficientAccessError", "message": "No access."}}'
@@ -62,6 +82,20 @@ def test_run_reads_the_workspace_and_finds_what_the_recording_holds(world: World
     assert [{k: v for k, v in row.items() if k not in differs} | ours for row in live] == [
         {k: v for k, v in row.items() if k not in differs} | ours for row in recorded
     ]
+
+
+def test_a_run_never_shows_more_rows_of_fewer(world: World) -> None:
+    """Operations that are only counted where they are do not look like a mistake."""
+    alone = without(world, "STATE_ACCOUNT_URL", "LOGS_INGESTION_ENDPOINT", "LOGS_INGESTION_RULE_ID")
+    done = run(alone, "run", "--now", NOW)
+    assert (
+        "5 of 5 sign-ins and 11 operations (8 had to be read) matched" in done.stdout + done.stderr
+    )
+    recorded = run_cli("run", "--recorded", DEMO, "--now", NOW)
+    shown = recorded.stdout + recorded.stderr
+    pairs = [tuple(map(int, pair)) for pair in re.findall(r"(\d+) of (\d+) (?:sign|oper)", shown)]
+    assert len(pairs) == 2
+    assert all(matched <= read for matched, read in pairs)
 
 
 def test_run_delivers_and_remembers_as_the_function_does(world: World) -> None:
@@ -211,12 +245,77 @@ def test_check_finds_everything_in_order(world: World, containers: Containers) -
         f"{WORKSPACE} {SIGN_INS}",
         f"{WORKSPACE} {OPERATIONS}",
         f"{WORKSPACE} watchlist {ALLOWLIST}",
+        f"{WORKSPACE} watchlist {EXCLUSIONS}",
+        f"{WORKSPACE} queries",
         "ingestion",
         f"{WORKSPACE} state",
     ]
     assert world.rows(FINDINGS_STREAM) == world.rows(RUNS_STREAM) == []
     container = containers.client(world.environment["STATE_CONTAINER"])
     assert list(container.list_blob_names()) == []
+
+
+def test_check_asks_every_query_that_there_is(world: World) -> None:
+    """Each file of a query is asked once or more, about no time at all; only analysts' are not."""
+    done = run(world, "check")
+    remark = remarks(done)[f"{WORKSPACE} queries"][1]
+    every = {path.stem for path in FOLDER.glob("*.kql")}
+    analysts = {name for name in every if name.startswith("investigate_")}
+    fragments = {"functions", "sign_ins", "operations", "sweep", "nobody"}  # which others hold
+    begun = {call.query.partition("\n")[0] for call in world.logs.calls}
+    asked = {name for name, begins in BEGINNINGS.items() if begins in begun}
+    assert asked == every - analysts - fragments
+    number = int(remark.removeprefix("all ").removesuffix(" run"))
+    assert number >= len(asked)
+    assert len(world.logs.calls) > number
+
+
+def test_check_names_the_queries_that_do_not_run(world: World) -> None:
+    """A query that the cluster refuses is named, with its words, before a window needs it."""
+    refused = Reply(400, json.dumps(failure("BadArgumentError", TOO_COMPLEX)).encode())
+    world.logs.script("correlate", refused)
+    world.logs.script("history", Reply(error=TOO_MANY))
+    done = run(world, "check")
+    assert done.returncode == 1
+    status, remark = remarks(done)[f"{WORKSPACE} queries"]
+    assert status == "failed"
+    assert remark.startswith("correlate, history fail: ")
+    assert "CRT0015" in remark
+    assert "E_QUERY_RESULT_SET_TOO_LARGE" in remark
+
+
+def test_check_blames_the_table_that_is_missing_and_no_other(world: World) -> None:
+    """Without the sign-in table its line warns, its queries wait, and all else is well."""
+    del world.logs.tables[SIGN_INS]
+    done = run(world, "check")
+    assert done.returncode == 0
+    found = remarks(done)
+    status, remark = found[f"{WORKSPACE} {SIGN_INS}"]
+    assert (status, "ManagedIdentitySignInLogs in Entra ID" in remark) == ("warning", True)
+    assert "missing" not in found[f"{WORKSPACE} {OPERATIONS}"][1]
+    status, remark = found[f"{WORKSPACE} queries"]
+    assert (status, remark.endswith(f"as long as {SIGN_INS} is missing")) == ("warning", True)
+    assert f"latest of {OPERATIONS}" not in remark
+
+
+def test_check_names_the_table_on_another_plan(world: World) -> None:
+    """The table on the Basic plan fails, with what to do, and the other does not."""
+    world.logs.other_plan = {SIGN_INS}
+    found = remarks(run(world, "check"))
+    status, remark = found[f"{WORKSPACE} {SIGN_INS}"]
+    assert (status, remark.endswith("set the table's plan to Analytics")) == ("failed", True)
+    assert found[f"{WORKSPACE} {OPERATIONS}"][0] != "failed"
+
+
+def test_check_warns_of_watchlists_without_their_columns(world: World) -> None:
+    """Items without the columns' names, which are case-sensitive, are told of."""
+    world.logs.tables[ALLOWLIST] = [{"IPorRange": "10.0.0.1"}] * 3
+    world.logs.tables[EXCLUSIONS] = [{"serviceprincipalid": "x"}]
+    found = remarks(run(world, "check"))
+    status, remark = found[f"{WORKSPACE} watchlist {ALLOWLIST}"]
+    assert (status, "have no IPOrRange" in remark) == ("warning", True)
+    status, remark = found[f"{WORKSPACE} watchlist {EXCLUSIONS}"]
+    assert (status, "none of the columns" in remark) == ("warning", True)
 
 
 def test_check_goes_on_after_a_failure_and_says_what_to_fix(world: World) -> None:

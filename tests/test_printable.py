@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.printable import one_line, printable
+from detection.printable import one_line, printable, shortened
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,24 @@ from detection.printable import one_line, printable
 def test_what_cannot_be_seen_is_replaced(raw: str, shown: str) -> None:
     """Escape sequences, marks of direction and zero-width characters show as U+FFFD."""
     assert printable(raw) == shown
+
+
+@given(st.text(), st.integers(20, 60))
+def test_a_shortened_text_is_one_line_of_that_length(text: str, length: int) -> None:
+    """Whatever is shortened fits, and what fits is not shortened."""
+    told = shortened(text * 5, length)
+    assert len(told) <= length
+    assert told.isprintable()
+    assert shortened(text[:20], 20) == one_line(text[:20])
+
+
+def test_a_shortened_text_keeps_both_ends_and_whole_words() -> None:
+    """The middle goes, as the end says what to do; addresses and ids are not cut."""
+    text = "it failed at https://example.com/a " + "because " * 40 + "see https://example.com/b"
+    told = shortened(text, 100)
+    assert told.startswith("it failed at https://example.com/a because [...] because ")
+    assert told.endswith(" see https://example.com/b")
+    assert shortened("x" * 100, 27) == "x" * 10 + " [...] " + "x" * 10
 
 
 @given(st.text())

@@ -19,6 +19,7 @@ from bench.live.logs import CASES, OPERATIONS, SIGN_INS, TABLES, folder_of, part
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import OPERATION_TABLE
 from detection.sources.queries import FOLDER
+from detection.sources.survey import COLUMNS
 
 KINDS = {path.read_text("utf-8").partition("\n")[0]: path.stem for path in FOLDER.glob("*.kql")}
 # What is answered whatever is asked about.
@@ -50,9 +51,9 @@ class Workspace:
             counts = [[bucket, part.rows] for bucket, part in self._parts[SIGN_INS].items()]
             return _response(["Bucket", "Matched"], counts)
         if kind == "count_operations":
-            names = ["Bucket", "Matched", "Succeeded", "StrangersMatched", "StrangersSucceeded"]
+            names = ["Bucket", *COLUMNS]
             parts = self._parts[OPERATIONS].items()
-            return _response(names, [[bucket, part.rows, 0, 0, 0] for bucket, part in parts])
+            return _response(names, [[bucket, part.rows, 0, 0, 0, 0] for bucket, part in parts])
         raise ValueError(f"{kind} is not asked here")
 
     def _rows(self, table: str, query: str) -> bytes:

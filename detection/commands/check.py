@@ -11,8 +11,9 @@ from rich.markup import escape
 
 from detection.commands.options import present, verbose_option
 from detection.errors import DeliveryError, DetectionError
-from detection.printable import one_line
+from detection.printable import one_line, shortened
 from detection.rule.allowlist import Allowlist
+from detection.rule.exclusions import Exclusions
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
@@ -25,6 +26,7 @@ from detection.settings import Service, Settings
 
 if TYPE_CHECKING:
     from detection.connect import Azure
+    from detection.sources.trial import Tried
     from detection.sources.workspace import WorkspaceSource
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
@@ -44,9 +46,10 @@ class Checked(NamedTuple):
 def check_command(*, verbose: bool) -> int:
     """Try every part of the set-up and say what to fix.
 
-    Asks for a token, reads the last minute of both tables and the watchlist of each workspace,
-    sends empty calls to the ingestion endpoint, and reads the state and writes beside it. Nothing
-    is reported and no state changes.
+    Asks for a token, reads the last minute of both tables and the watchlists of each workspace,
+    asks every query that a run may need about a time without rows, sends empty calls to the
+    ingestion endpoint, and reads the state and writes beside it. Nothing is reported and no state
+    changes.
 
     Exit status: 0 everything works, with or without warnings; 1 something does not; 2 bad settings.
     """
@@ -68,13 +71,20 @@ def _all(settings: Settings, service: Service, now: int) -> Iterator[Checked]:
 
     azure = Azure(settings, service)
     yield Checked("settings", OK, f"{len(service.workspace_ids)} workspaces")
-    yield _tried("credential", partial(_token, azure, service))
+    credential = _tried("credential", partial(_token, azure, service))
+    yield credential
     for workspace_id in service.workspace_ids:
         source = azure.source(workspace_id)
         for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
             yield _tried(f"{workspace_id} {shape.name}", partial(_table, source, shape, now))
-        watchlist = f"{workspace_id} watchlist {service.watchlist_alias}"
-        yield _tried(watchlist, partial(_watchlist, source))
+        watchlist = f"{workspace_id} watchlist"
+        yield _tried(f"{watchlist} {service.watchlist_alias}", partial(_allowlist, source))
+        exclusions = partial(_exclusions, source, now)
+        yield _tried(f"{watchlist} {service.exclusions_alias}", exclusions)
+        if credential.status == FAILED:  # which each query would wait for
+            yield Checked(f"{workspace_id} queries", FAILED, "not tried without a token")
+        else:
+            yield _tried(f"{workspace_id} queries", partial(_queries, source, now))
     if service.ingestion_endpoint:
         yield _tried("ingestion", partial(_ingestion, azure))
     else:
@@ -121,22 +131,55 @@ def _table(source: "WorkspaceSource", shape: TableShape, now: int) -> tuple[str,
         return WARNING, f"is missing: {shape.remedy}"
     if latest is None:
         return WARNING, (
-            "has no row of the last day: nothing happened, nothing is sent to the workspace "
-            f"({shape.remedy}), or the identity may not read this table"
+            "has no row of the last day: nothing happened, the identity may not read this table, "
+            f"or nothing is sent to the workspace: {shape.remedy}"
         )
     return OK, f"newest row {text_of(latest)}"
 
 
-def _watchlist(source: "WorkspaceSource") -> tuple[str, str]:
+def _allowlist(source: "WorkspaceSource") -> tuple[str, str]:
     entries = source.allowlist()
     if entries is None:
         return WARNING, f"cannot be had, no sign-in is left out: {ALLOWLIST_TABLE.remedy}"
     allowlist = Allowlist.of(entries)
     if allowlist.invalid:
         named = ", ".join(map(repr, allowlist.invalid[:10]))
-        return WARNING, f"{len(allowlist.invalid)} entries cannot be read: {named:.300}"
+        number = len(allowlist.invalid)
+        return WARNING, f"{number} entries cannot be read: {shortened(named, 300)}"
+    if allowlist.problem:
+        return WARNING, allowlist.problem
     if not allowlist.entries:
         return WARNING, (
             "has no entry: no sign-in is left out; if there should be some, check WATCHLIST_ALIAS"
         )
     return OK, f"{allowlist.entries} entries"
+
+
+def _exclusions(source: "WorkspaceSource", now: int) -> tuple[str, str]:
+    exclusions = Exclusions.of(source.background.exclusions(), now)
+    unusable = (*exclusions.expired, *exclusions.invalid)
+    if exclusions.problem:
+        return WARNING, exclusions.problem
+    if unusable:
+        named = shortened("; ".join(unusable), 300)
+        return WARNING, f"{len(unusable)} exclusions leave nothing out: {named}"
+    return OK, f"{len(exclusions.active)} exclusions in force"
+
+
+def _queries(source: "WorkspaceSource", now: int) -> tuple[str, str]:
+    """Say whether all queries run, or which do not: for want of a table, or for another reason."""
+    tried = source.try_queries(now)
+    failed = [one for one in tried if one.problem]
+    if failed:
+        problems = "; ".join(dict.fromkeys(one.problem for one in failed))
+        which = _names(failed) if len(failed) < len(tried) else f"all {len(tried)}"
+        return FAILED, f"{which} fail: {problems}"
+    waiting = [one for one in tried if one.missing in {SIGN_IN_TABLE.name, OPERATION_TABLE.name}]
+    if waiting:
+        missing = " and ".join(sorted({one.missing for one in waiting}))
+        return WARNING, f"{_names(waiting)} do not run as long as {missing} is missing"
+    return OK, f"all {len(tried)} run"
+
+
+def _names(tried: "list[Tried]") -> str:
+    return ", ".join(one.name for one in tried)

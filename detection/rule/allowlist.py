@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from detection.rule.rows import ALLOWLIST_TABLE
+
 _OCTET = r"(0|[1-9]\d{0,2})"
 _IPV4 = re.compile(r"\.".join([_OCTET] * 4), re.ASCII)
 _PREFIX = re.compile(r"0|[1-9]\d{0,2}", re.ASCII)
@@ -27,12 +29,13 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Allowlist:
-    """The spans of every readable entry, and the entries that could not be read."""
+    """The spans of every readable entry, the entries that could not be read, and blank items."""
 
     lows: dict[int, list[int]]
     highs: dict[int, list[int]]
     entries: int
     invalid: tuple[str, ...]
+    blank: int
 
     @classmethod
     def of(cls, entries: Iterable[str]) -> "Allowlist":
@@ -42,8 +45,11 @@ class Allowlist:
         """
         spans: list[Span] = []
         invalid: dict[str, None] = {}
-        count = 0
-        for entry in filter(None, map(str.strip, entries)):
+        count = blank = 0
+        for entry in map(str.strip, entries):
+            if not entry:
+                blank += 1
+                continue
             count += 1
             span = parse_entry(entry)
             if span is None:
@@ -56,6 +62,18 @@ class Allowlist:
             highs={version: [high for _, high in pairs] for version, pairs in merged.items()},
             entries=count,
             invalid=tuple(invalid),
+            blank=blank,
+        )
+
+    @property
+    def problem(self) -> str:
+        """A sentence on why the watchlist is of no use though it has items; "" if it is of use."""
+        if not self.blank or self.entries:
+            return ""
+        (column,) = ALLOWLIST_TABLE.columns
+        return (
+            f"{self.blank} items of {ALLOWLIST_TABLE.name} have no {column}: no sign-in is left "
+            "out; the column's name is case-sensitive"
         )
 
     def covers(self, address: str) -> bool:

@@ -16,7 +16,7 @@ from detection.rule.ticks import parse, text_of
 EXCLUSIONS_TABLE = TableShape(
     name="ManagedIdentityExclusions",
     columns=("ServicePrincipalId", "ResourceGroup", "Owner", "Reason", "Expires"),
-    required=5,
+    required=0,  # an item that lacks some excludes nothing and is named
     shared=0,
     remedy="create the watchlist if findings of known identities are to be left out",
     timed=False,
@@ -43,11 +43,12 @@ class Exclusion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exclusions:
-    """The exclusions in force, and the names of those that are not."""
+    """The exclusions in force, the names of those that are not, and how many items say nothing."""
 
     active: tuple[Exclusion, ...] = ()
     expired: tuple[str, ...] = ()
     invalid: tuple[str, ...] = ()
+    blank: int = 0
 
     @classmethod
     def of(cls, rows: Iterable[Row], now: int) -> "Exclusions":
@@ -55,9 +56,11 @@ class Exclusions:
         active: list[Exclusion] = []
         expired: list[str] = []
         invalid: list[str] = []
+        blank = 0
         for row in rows:
             identity, resource_group, owner, reason, expires = map(str.strip, row)
             if not any((identity, resource_group, owner, reason, expires)):
+                blank += 1
                 continue
             called = f"{identity or 'any identity'} in {resource_group or 'any resource group'}"
             missing = _missing(identity or resource_group, owner, reason, expires)
@@ -70,7 +73,18 @@ class Exclusions:
                 continue
             called = f"{called} ({owner}: {reason})"
             active.append(Exclusion(fold(identity), fold(resource_group), end, called))
-        return cls(tuple(active), tuple(expired), tuple(invalid))
+        return cls(tuple(active), tuple(expired), tuple(invalid), blank)
+
+    @property
+    def problem(self) -> str:
+        """A sentence on why the watchlist is of no use though it has items; "" if it is of use."""
+        if not self.blank or self.active or self.expired or self.invalid:
+            return ""
+        columns = ", ".join(EXCLUSIONS_TABLE.columns)
+        return (
+            f"{self.blank} items of {EXCLUSIONS_TABLE.name} have none of the columns {columns}: no "
+            "finding is left out; the columns' names are case-sensitive"
+        )
 
     def split(self, groups: Iterable[Group]) -> tuple[list[Group], dict[str, int]]:
         """Return the groups that are not left out, and how many each exclusion left out.

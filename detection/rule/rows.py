@@ -67,7 +67,8 @@ SIGN_IN_TABLE = TableShape(
     ),
     required=4,
     shared=6,
-    remedy="enable the category ManagedIdentitySignInLogs in Entra ID's diagnostic settings",
+    remedy="enable the category ManagedIdentitySignInLogs in Entra ID's diagnostic settings "
+    "(and check that the table's plan is Analytics)",
 )
 OPERATION_TABLE = TableShape(
     name="AzureActivity",
@@ -86,13 +87,13 @@ OPERATION_TABLE = TableShape(
     ),
     required=4,
     shared=7,
-    remedy="send each subscription's activity log to the workspace (diagnostic setting or the "
-    "Azure Activity connector)",
+    remedy="send each subscription's activity log to the workspace with a diagnostic setting or "
+    "the Azure Activity connector (and check that the table's plan is Analytics)",
 )
 ALLOWLIST_TABLE = TableShape(
     name="NetworkAllowlist",
     columns=("IPOrRange",),
-    required=1,
+    required=0,  # without it there is no entry, which Allowlist.problem says
     shared=0,
     remedy="create the watchlist if sign-ins from known addresses are to be left out",
     timed=False,

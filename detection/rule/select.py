@@ -37,6 +37,7 @@ TARGET_SERVICES = ("Key Vault", "Storage", "Blob")
 CHANGE_TERMS = ("WRITE", "DELETE")
 READ_TERMS = ("READ", "LIST", "GET")
 OTHER_SUCCESS = "Succeeded"  # D8: the spelling of older rows, counted where it is not accepted
+NO_ID = "00000000:"  # greater than all that consists of zeros and dashes, less than nearly all ids
 
 Row = TypeVar("Row", SignIn, Operation)
 Candidates = Mapping[str, Callable[[str], bool]]  # a column's name, and which texts it may hold
@@ -89,7 +90,8 @@ class Chosen(Generic[Row]):
 
     `matched` counts the rows of the window that meet clause 2 or 3; of sign-ins, `excluded` were
     left out by the allowlist and `without_address` had no address to look up. Of operations,
-    `other_success` would match if "Succeeded" were an accepted status (D8).
+    `without_caller` name nobody who made them (D2), and besides `other_success` would match if
+    "Succeeded" were an accepted status (D8).
     """
 
     by_identity: dict[str, list[Row]]
@@ -97,6 +99,7 @@ class Chosen(Generic[Row]):
     excluded: int = 0
     without_address: int = 0
     other_success: int = 0
+    without_caller: int = 0
 
 
 def choose_sign_ins(
@@ -138,10 +141,12 @@ def choose_operations(
         ]
 
     changes = with_status(succeeded)
+    by_identity = _by_identity(changes)
     return Chosen(
-        by_identity=_by_identity(changes),
+        by_identity=by_identity,
         matched=len(changes),
         other_success=len(with_status(other)) if other else 0,
+        without_caller=len(changes) - sum(map(len, by_identity.values())),
     )
 
 
@@ -154,6 +159,11 @@ def resource_id(row: Operation) -> str:
     """Return one operation's resource, likewise."""
     given = row[RESOURCE_ID]
     return row[OWN_RESOURCE_ID] if is_blank(given) else given
+
+
+def is_no_id(event_id: str) -> bool:
+    """Tell an id that names no event: it is blank, or all zeros as the nil UUID is."""
+    return not event_id.strip().strip("0-")
 
 
 def operation_keys(rows: Sequence[Operation]) -> list[str]:
@@ -169,8 +179,8 @@ def sign_in_keys(rows: Sequence[SignIn]) -> list[str]:
 
 
 def _are_keys(ids: list[str]) -> bool:
-    """Whether no id can be blank or begin with "~": nearly all begin with a letter or digit."""
-    return not ids or (min(ids) >= "0" and max(ids) < "~")
+    """Whether no id can be none, or begin with "~": nearly all begin with a letter or digit."""
+    return not ids or (min(ids) > NO_ID and max(ids) < "~")
 
 
 def _operation_key(row: Operation) -> str:
@@ -197,12 +207,12 @@ def _sign_in_key(row: SignIn) -> str:
 
 
 def _key(event_id: str, *known: int | str) -> str:
-    """Return an event's id, or "~" and what is known of the event where the id is blank.
+    """Return an event's id, or "~" and what is known of the event where it has none.
 
     An id that itself begins with "~" gets another before it, so that no two kinds are equal.
     queries/functions.kql names events in the same way.
     """
-    if is_blank(event_id):
+    if is_no_id(event_id):
         return "~" + "|".join(str(part).replace("~", "~0").replace("|", "~1") for part in known)
     return "~" + event_id if event_id.startswith("~") else event_id
 

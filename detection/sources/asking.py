@@ -19,18 +19,21 @@ class Asking:
     now: int
     rule: RuleSettings
 
-    def count(self, shape: TableShape) -> Query:
-        """Ask how many rows each bucket has."""
-        sign_ins = self._sign_ins()
+    def count(self, shape: TableShape, *, signed_in: bool = True) -> Query:
+        """Ask how many rows each bucket has; operations as if nobody had signed in, if need be."""
         if shape is SIGN_IN_TABLE:
-            return query("count_sign_ins", sign_ins=sign_ins)
+            return query("count_sign_ins", sign_ins=self._sign_ins())
         return query(
             "count_operations",
             functions=query("functions"),
-            sign_ins=sign_ins,
+            sign_ins=self._sign_ins() if signed_in else query("nobody"),
             operations=self._operations(self.window.start, self.window.end),
             folded_statuses=self._statuses(),
         )
+
+    def latest(self, shape: TableShape) -> Query:
+        """Ask for the time of a table's newest row."""
+        return query("latest", table=shape, now=self.now)
 
     def rows(self, shape: TableShape, buckets: range, start: int, end: int) -> Query:
         """Ask for the rows of some buckets with start < TimeGenerated <= end."""
@@ -38,6 +41,7 @@ class Asking:
             return query("read_sign_ins", sign_ins=self._sign_ins(start, end), buckets=buckets)
         return query(
             "read_operations",
+            functions=query("functions"),
             sign_ins=self._sign_ins(),
             operations=self._operations(start, end),
             buckets=buckets,

@@ -4,13 +4,12 @@ The allowlist is looked up here, address by address, so that its every form mean
 engines: the cluster tells which addresses there are, and leaves out those that it is told to.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from detection.errors import SourceError
-from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import (
     ADDRESSES_SHOWN,
     AFFECTED_SHOWN,
@@ -28,11 +27,17 @@ from detection.rule.terms import fold
 from detection.rule.ticks import parse
 from detection.rule.traces import Traces
 from detection.sources.asking import Asking
+from detection.sources.faults import CutShort
 from detection.sources.loganalytics import LogAnalytics
+from detection.sources.reading import complete
+from detection.sources.survey import Survey
 from detection.sources.tracing import COLUMNS as TRACED
 from detection.sources.tracing import Rows, Tracing
 
-ADDRESSES_NAMED: Final = 10_000  # in one query
+# In one query. How long a query's text may be is not documented; 1.69 million characters were too
+# many (github.com/Azure/Azure-Sentinel/issues/8376). 2,000 addresses make it 95,000 at the most.
+ADDRESSES_NAMED: Final = 2_000
+ADDRESSES: Final = ("Address", "Matched")
 COLUMNS: Final = (
     "ServicePrincipalName",
     "ServicePrincipalId",
@@ -56,29 +61,43 @@ NAMES: Final = 3  # of them are the same in all rows of a group, and in no other
 TracesOf = Callable[[GroupKey], Traces]
 
 
+class Addresses(NamedTuple):
+    """From which addresses how many sign-ins came, and the size of the answer that says so."""
+
+    counts: list[tuple[str, int]]
+    size: int
+
+    def sign_ins(self) -> int:
+        """Return how many there are from all."""
+        return sum(count for _, count in self.counts)
+
+
 def correlated(
-    workspace: LogAnalytics,
-    asking: Asking,
-    buckets: range,
-    allowlist: Allowlist,
-    counts: Mapping[int, int],
+    workspace: LogAnalytics, asking: Asking, buckets: range, known: Survey
 ) -> tuple[list[Group], Chosen[SignIn], int]:
     """Return the groups of some buckets, how many sign-ins took part, and the answers' size.
 
-    `counts` are the rows that each bucket holds. The groups' traces are asked for when needed.
+    The groups' traces are asked for when needed.
 
-    Raises CutShort where the groups are more than an answer holds.
+    Raises CutShort where the groups are more than an answer holds, the query is more than the
+    cluster can do, or the addresses to leave out are more than it can name.
     """
-    asked = workspace.table(asking.addresses(buckets), SIGN_IN_TABLE, "Address", "Matched")
-    try:
-        addresses = [(address, int(count)) for address, count in asked.table.rows]
-    except ValueError:
-        raise _unreadable(workspace) from None
-    covered = {address for address, _ in addresses if allowlist.covers(address)}
+
+    def ask() -> Addresses:
+        asked = workspace.table(asking.addresses(buckets), SIGN_IN_TABLE, *ADDRESSES)
+        try:
+            return Addresses([(name, int(count)) for name, count in asked.table.rows], asked.size)
+        except ValueError:
+            raise _unreadable(workspace) from None
+
+    counted = known.sign_ins_in(buckets)
+    asked = complete(workspace, SIGN_IN_TABLE, counted, ask, Addresses.sign_ins)
+    addresses = asked.counts
+    covered = {address for address, _ in addresses if known.allowlist.covers(address)}
     if len(covered) > ADDRESSES_NAMED:
-        raise SourceError(
-            f"{workspace.where(SIGN_IN_TABLE)}: sign-ins came from {len(covered)} addresses in the "
-            "allowlist, more than a query can name: set CORRELATE_IN to python"
+        raise CutShort(
+            f"sign-ins came from {len(covered)} addresses in the allowlist, and a query names "
+            f"{ADDRESSES_NAMED}"
         )
     excluded = tuple(sorted(covered))
     answer = workspace.table(asking.correlate(buckets, excluded), SIGN_IN_TABLE, *COLUMNS)
@@ -87,12 +106,12 @@ def correlated(
         return workspace.table(asking.traces(some, excluded), SIGN_IN_TABLE, *TRACED).table.rows
 
     try:
-        groups = groups_of(answer.table.rows, Tracing(traced, buckets, counts).of)
+        groups = groups_of(answer.table.rows, Tracing(traced, buckets, known.rows()).of)
     except (ValueError, TypeError, KeyError):
         raise _unreadable(workspace) from None
     sign_ins: Chosen[SignIn] = Chosen(
         {},
-        matched=sum(count for _, count in addresses),
+        matched=asked.sign_ins(),
         excluded=sum(count for address, count in addresses if address in covered),
         without_address=sum(count for address, count in addresses if not address),
     )

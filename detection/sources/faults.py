@@ -1,36 +1,37 @@
-"""What Log Analytics means when it does not give the rows, in words that say what to do.
+"""Answers of Log Analytics that give no rows, told in words that say what to do."""
 
-Its errors lie inside one another; the innermost is the one that tells.
-"""
-
-import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, NoReturn
-
-import orjson
+from typing import Final, NoReturn
 
 from detection.errors import SourceError
-from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.rows import ALLOWLIST_TABLE, TableShape
-from detection.sources.batches import find_frame
+from detection.rule.rows import TableShape
+from detection.sources.said import Said, document_of
 
 PAUSE: Final = 1.0  # seconds before a second try, where the service names no time
 BUSY_PAUSE: Final = 10.0  # and where it says that it is asked too often
-MESSAGE_LENGTH: Final = 300
+OTHERWISE: Final = {401, 403, 404, 408, 429, 504}  # statuses that say more than their words
 EMPTY: Final = (
     "the answer is empty, as that of a workspace is which never took in a row: check WORKSPACE_IDS"
 )
 
 
 class NotThere(Exception):
-    """The workspace has no such table, or no watchlists at all."""
+    """The workspace has no such table, or no watchlists at all; `table` is the one it lacks."""
+
+    def __init__(self, message: str, table: str) -> None:
+        super().__init__(message)
+        self.table = table
+
+
+class OtherPlan(SourceError):
+    """A table is on a plan whose tables are not queried so; of several it is not known which."""
 
 
 class CutShort(Exception):
-    """The service gave only part of the rows; the message says why."""
+    """The service gave only part of the rows, or none as they were too much; it says why."""
 
 
 class MayPass(Exception):
@@ -43,25 +44,62 @@ class MayPass(Exception):
 
 
 def refuse(
-    status: int, headers: Mapping[str, str], body: bytes, shape: TableShape, where: str
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    shape: TableShape,
+    query: str,
+    called: Callable[[str], str],
 ) -> NoReturn:
-    """Raise what a status other than 200 means."""
+    """Raise what a status other than 200 means for a query about a table.
+
+    `called` gives the words for a table of the workspace, which may be another one of the query.
+    """
     document = document_of(body)
-    said = document.get("error") if isinstance(document, dict) else None
-    message = innermost(said) if said else "no reason given"
-    text = f"HTTP {status}: {message}"
-    if status == 400 and _is_missing(said, shape):
-        raise NotThere(message)
+    said = Said.by(document.get("error") if isinstance(document, dict) else None)
+    text = f"HTTP {status}: {said}"
+    where = called(said.blames(shape, query))
+    if status == 400 and (missing := said.missing(shape, query)):
+        raise NotThere(str(said), missing)
+    if status == 400 and said.is_about_a_plan:
+        raise OtherPlan(
+            f"{where}: is on a plan that this API cannot query (HTTP 400 {said.code}): set "
+            "the table's plan to Analytics"
+        )
+    if status >= 400 and status not in OTHERWISE and said.is_too_much:
+        raise CutShort(text)
     if status in {401, 403}:
+        raise SourceError(f"{where}: may not be read ({text}): {_remedy(status, said)}")
+    if 300 <= status < 400:
         raise SourceError(
-            f"{where}: may not be read ({text}): give the identity the role Log Analytics "
-            "Data Reader or Reader on that workspace; a new role takes up to 30 minutes to work"
+            f"{where}: the answer is a redirect (HTTP {status}), which is not followed: check "
+            "LOGS_QUERY_ENDPOINT, and for a proxy or sign-in page on the way"
         )
     if status == 404:
         raise SourceError(
             f"{where}: there is no such workspace ({text}): check WORKSPACE_IDS, which takes "
             "the Workspace ID that the portal's overview shows, and the endpoint's cloud"
         )
+    _try_again(status, headers, text)
+    raise SourceError(f"{where}: the query was refused ({text})")
+
+
+def _remedy(status: int, said: Said) -> str:
+    """Return what to do where reading is not allowed."""
+    if said.is_about_the_token or (status == 401 and not said.codes):
+        return (
+            "the token is of another tenant or cloud than the workspace, or has expired: check "
+            "with `az account show`, and AZURE_CLOUD or LOGS_QUERY_ENDPOINT"
+        )
+    return (
+        "give the identity the role Log Analytics Data Reader or Reader on that workspace; a new "
+        "role takes up to 30 minutes to work"
+    )
+
+
+def _try_again(status: int, headers: Mapping[str, str], text: str) -> None:
+    """Raise MayPass for what may be over soon."""
     if status == 429:
         pause = _retry_after(headers) or BUSY_PAUSE
         raise MayPass(
@@ -78,59 +116,6 @@ def refuse(
         raise MayPass(f"Log Analytics failed ({text})", pause=_retry_after(headers) or PAUSE)
     if status == 204:
         raise MayPass(EMPTY)
-    raise SourceError(f"{where}: the query was refused ({text})")
-
-
-def document_of(body: bytes) -> Any:
-    """Return the parsed body, without its rows if they can be told; None for what is not JSON."""
-    try:
-        frame = find_frame(io.BytesIO(body))
-        return orjson.loads(body) if frame is None else frame.document
-    except ValueError:
-        return None
-
-
-def _inner(error: Any) -> Any:
-    """Return the error that caused another, None for the first cause."""
-    details = error.get("details")
-    first = details[0] if isinstance(details, list) and details else None
-    return error.get("innererror") or first
-
-
-def _cause(error: Any) -> dict[str, Any]:
-    """Return the innermost of errors inside one another."""
-    found: dict[str, Any] = {}
-    while isinstance(error, dict):
-        found = error if error.get("message") or error.get("code") else found
-        error = _inner(error)
-    return found
-
-
-def innermost(error: Any) -> str:
-    """Return what the innermost error says, in one line."""
-    cause = _cause(error)
-    parts = (cause.get("code"), cause.get("message"))
-    return one_line(": ".join(str(part) for part in parts if part)) or "no reason given"
-
-
-def _is_missing(error: Any, shape: TableShape) -> bool:
-    """Whether an error says that the table is not there, or for a watchlist that none are.
-
-    SEM0100 is the code for a missing column too.
-    """
-    cause = _cause(error)
-    code, message = cause.get("code"), str(cause.get("message"))
-    if shape.name not in {ALLOWLIST_TABLE.name, EXCLUSIONS_TABLE.name}:
-        table = re.compile(rf"Failed to resolve table\b.*['\"`]{re.escape(shape.name)}['\"`]")
-        return code == "SEM0100" and table.search(message) is not None
-    unknown = re.compile(r"Unknown function\b.*\b_GetWatchlist\b")
-    return code == "SEM0260" and unknown.search(message) is not None
-
-
-def one_line(text: str) -> str:
-    """Return a text as one short line."""
-    visible = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(visible.split())[:MESSAGE_LENGTH]
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -6,6 +6,7 @@ that the SDK does not look at is looked at here: status, empty bodies, pages of 
 short, and answers that hold only part of the rows.
 """
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -14,40 +15,27 @@ from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    ServiceRequestError,
-    ServiceResponseTimeoutError,
-)
 from azure.core.rest import HttpRequest
 
 from detection.errors import SourceError
 from detection.rule.rows import TableShape
 from detection.sources.decoding import decode_table
-from detection.sources.faults import (
-    EMPTY,
-    CutShort,
-    MayPass,
-    document_of,
-    innermost,
-    one_line,
-    refuse,
-)
+from detection.sources.exchange import Exchanged, exchange
+from detection.sources.faults import EMPTY, PAUSE, CutShort, MayPass, refuse
+from detection.sources.said import Said, document_of, is_whole
 from detection.sources.table import ROW_LIMIT, Table
-from detection.tokens import no_token
 
 if TYPE_CHECKING:
-    from azure.core.rest import HttpResponse
     from azure.monitor.query import LogsQueryClient
 
 WAIT: Final = 600  # seconds that the service may take for a query, which is its own limit
-READ_TIMEOUT: Final = WAIT + 30
+READ_TIMEOUT: Final = WAIT + 60  # which leaves a minute for the largest answer, of 100 MB
 PATIENCE: Final = 120  # seconds spent between the tries of one query, all in all
 QUERIES: Final = 5  # at once; the service lets one identity's others wait
 TOGETHER: Final = 50_000  # rows of both tables, in some 15 MB of JSON
 LEAST_TOGETHER: Final = 20_000
 HERE: Final = 4_000_000  # rows of both tables
+BROKEN: Final = "the answer ends early or is not JSON"
 
 Sleep = Callable[[float], None]
 
@@ -55,10 +43,10 @@ Sleep = Callable[[float], None]
 class Limits(NamedTuple):
     """What one workspace may take while it is read.
 
-    `rows` are the most that an answer has, `silence` the seconds that the service may keep silent,
-    `until` the moment (of time.monotonic) from which nothing is asked any more. `queries` run at
-    once, `together` rows are in memory at once where identities can be told apart, and a window
-    of more than `here` rows is correlated in the workspace.
+    `rows` are the most that an answer has, `silence` the seconds that the service may take until
+    an answer is whole, `until` the moment (of time.monotonic) from which nothing is asked or read
+    any more. `queries` run at once, `together` rows are in memory at once where identities can be
+    told apart, and a window of more than `here` rows is correlated in the workspace.
     """
 
     rows: int = ROW_LIMIT
@@ -102,15 +90,22 @@ class LogAnalytics:
 
     def where(self, shape: TableShape) -> str:
         """Return what errors call a table of this workspace."""
-        return f"{shape.name} in workspace {self._workspace_id}"
+        return self.called(shape.name)
+
+    def called(self, table: str) -> str:
+        """Return what errors call the table of this name."""
+        return f"{table} in workspace {self._workspace_id}"
+
+    def rest(self, shape: TableShape) -> None:
+        """Wait a moment before something is asked again that was answered oddly."""
+        self._sleep(min(PAUSE, self._time_left(self.where(shape))))
 
     def table(self, query: str, shape: TableShape, *columns: str) -> Answer:
         """Return what a query gives that sums a table up in these columns, all as text.
 
         Raises what ask() raises.
         """
-        summary = shape._replace(columns=columns, required=len(columns), shared=0, timed=False)
-        return self.ask(query, summary)
+        return self.ask(query, summary(shape, *columns))
 
     def ask(self, query: str, shape: TableShape, arrival: str = "") -> Answer:
         """Return what a query gives; `shape` names the table asked, and its columns.
@@ -137,9 +132,9 @@ class LogAnalytics:
 
     def _try(self, query: str, shape: TableShape, arrival: str, where: str) -> Answer:
         """Ask once."""
-        response, body = self._exchange(query, where)
-        if response.status_code != 200:
-            refuse(response.status_code, response.headers, body, shape, where)
+        status, headers, body = self._exchange(query, where)
+        if status != 200:
+            refuse(status, headers, body, shape=shape, query=query, called=self.called)
         return self._answer(body, shape, arrival, where)
 
     def _time_left(self, where: str) -> float:
@@ -149,42 +144,16 @@ class LogAnalytics:
             raise SourceError(f"{where}: no time was left to ask; the next run asks")
         return left
 
-    def _exchange(self, query: str, where: str) -> tuple["HttpResponse", bytes]:
+    def _exchange(self, query: str, where: str) -> Exchanged:
         """Send the request and read the whole body."""
-        silence = min(self._limits.silence, self._time_left(where))
         request = HttpRequest(
             "POST",
             f"/workspaces/{quote(self._workspace_id, safe='')}/query",
             json={"query": query},
             headers={"Prefer": f"wait={WAIT},include-statistics=true"},
         )
-        try:
-            response = self._client.send_request(
-                request,
-                stream=True,  # else the SDK decodes the body as well
-                read_timeout=silence,
-                retry_total=0,  # or a query that takes ten minutes takes them four times
-                logging_enable=False,  # or the log would hold the token and the query
-            )
-            return response, response.read()
-        except ClientAuthenticationError as error:
-            raise SourceError(f"{where}: {no_token(error)}") from None
-        except ServiceResponseTimeoutError:
-            raise MayPass(
-                f"no answer within {silence:.0f} s: query a shorter time (LOOKBACK, MAX_CATCH_UP)"
-            ) from None
-        except ServiceRequestError as error:
-            raise MayPass(
-                f"Log Analytics cannot be reached ({one_line(str(error))}): check network, DNS and "
-                "proxy"
-            ) from None
-        except AttributeError:
-            # The SDK forgets its token when one query is refused, while others are about to use it.
-            raise MayPass("the token was refused to another query at the same time") from None
-        except AzureError as error:
-            raise MayPass(
-                f"the connection broke before the whole answer was there ({type(error).__name__})"
-            ) from None
+        seconds = min(self._limits.silence, self._time_left(where))
+        return exchange(self._client, request, seconds, where)
 
     def _answer(self, body: bytes, shape: TableShape, arrival: str, where: str) -> Answer:
         """Decode the body of an answer that says that it is one."""
@@ -200,11 +169,28 @@ class LogAnalytics:
         except SourceError as error:
             document = document_of(body)
             if document is None:
-                raise MayPass("the answer ends early or is not JSON") from None
+                raise MayPass(BROKEN) from None
             if isinstance(document, dict) and document.get("error"):
-                raise CutShort(innermost(document["error"])) from None
+                if not is_whole(document["error"]):
+                    raise CutShort(str(Said.by(document["error"]))) from None
+                return self._answer(_without_error(body), shape, arrival, where)
             # What follows is a value from a row.
             raise SourceError(re.sub(r"(unreadable|no array)\b.*", r"\1", str(error))) from None
         if len(table.rows) >= self._limits.rows:
             raise CutShort(f"the answer has {len(table.rows)} rows, the most there can be")
         return Answer(table, len(body))
+
+
+def summary(shape: TableShape, *columns: str) -> TableShape:
+    """Return the shape of an answer that sums a table up in these columns, all as text."""
+    return shape._replace(columns=columns, required=len(columns), shared=0, timed=False)
+
+
+def _without_error(body: bytes) -> bytes:
+    """Return an answer without the warnings beside its rows; they may show to be no JSON."""
+    try:
+        document = json.loads(body.decode("utf-8-sig"))
+    except ValueError:
+        raise MayPass(BROKEN) from None
+    del document["error"]
+    return json.dumps(document).encode()

@@ -20,7 +20,7 @@ from detection.rule.allowlist import Span, parse_address, parse_entry
 from detection.rule.memo import Memo
 from detection.rule.rows import TableShape
 from detection.rule.score import is_public
-from detection.rule.select import CHANGE_TERMS, READ_TERMS, TARGET_SERVICES
+from detection.rule.select import CHANGE_TERMS, READ_TERMS, TARGET_SERVICES, is_no_id
 from detection.rule.terms import fold, has, is_blank
 from detection.rule.ticks import parse
 from detection.sources.operation_words import WORDS
@@ -104,8 +104,8 @@ class Pseudonyms:
         return _in_case(token, self._spelling(text))
 
     def _event(self, text: str) -> str:
-        """Replace the id of an event, which is compared with case."""
-        if is_blank(text):
+        """Replace the id of an event, which is compared with case; what is no id stays."""
+        if is_no_id(text):
             return text
         return str(uuid.UUID(bytes=self._digest(f"event {text}")[:16], version=4))
 

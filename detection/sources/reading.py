@@ -1,7 +1,7 @@
 """The rows of some buckets of one table, whole or not at all."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from detection.errors import SourceError
 from detection.rule.rows import TableShape
@@ -13,6 +13,8 @@ from detection.sources.table import INGESTION_TIME, Table
 
 NARROWEST: Final = SECOND  # a time as short as this is not halved any more
 
+T = TypeVar("T")
+
 
 class Read(NamedTuple):
     """The rows of a table, and the size of the answers they came in."""
@@ -21,26 +23,64 @@ class Read(NamedTuple):
     size: int = 0
 
 
-def rows_of(workspace: LogAnalytics, asking: Asking, shape: TableShape, buckets: range) -> Read:
+def rows_of(
+    workspace: LogAnalytics, asking: Asking, shape: TableShape, buckets: range, counted: int
+) -> Read:
     """Read what the rule takes of some buckets of a table that was there when it was counted.
 
-    Raises CutShort where several buckets are more than an answer holds. A single bucket, which may
-    be a single identity, is read in halves by time then.
+    Raises CutShort where several buckets are more than an answer holds, and SourceError where
+    fewer rows come than were `counted`. A single bucket, which may be a single identity, is read
+    in halves by time where it is more than an answer holds.
     """
-    rows: list[Any] = []
-    size = 0
 
     def ask(start: int, end: int) -> Answer:
         return workspace.ask(asking.rows(shape, buckets, start, end), shape)
 
-    try:
+    def read() -> Read:
+        rows: list[Any] = []
+        size = 0
         for answer in _in_time(workspace, asking, shape, ask, halving=len(buckets) == 1):
             rows += answer.table.rows
             size += answer.size
+        return Read(rows, size)
+
+    try:
+        return complete(workspace, shape, counted, read, lambda found: len(found.rows))
     except NotThere as error:
-        problem = f"went missing while it was read ({error}): check the workspace"
-        raise SourceError(f"{workspace.where(shape)}: {problem}") from None
-    return Read(rows, size)
+        raise went_missing(workspace, error) from None
+
+
+def complete(
+    workspace: LogAnalytics,
+    shape: TableShape,
+    counted: int,
+    read: Callable[[], T],
+    number: Callable[[T], int],
+) -> T:
+    """Read as many rows as were counted, or more, that came since; once again if they are fewer.
+
+    A replica that lags gives fewer, and a table that may not be read any more gives none, without
+    an error. Raises SourceError where they are fewer again.
+    """
+    found = read()
+    if number(found) < counted:
+        workspace.rest(shape)
+        found = read()
+    if number(found) < counted:
+        raise SourceError(
+            f"{workspace.where(shape)}: gave {number(found)} rows twice, of {counted} that it had "
+            "counted just before: check that the identity may still read the table; the window "
+            "stays due"
+        )
+    return found
+
+
+def went_missing(workspace: LogAnalytics, error: NotThere) -> SourceError:
+    """Return what to raise for a table that was there when it was counted."""
+    return SourceError(
+        f"{workspace.called(error.table)}: went missing while it was read ({error}): check the "
+        "workspace"
+    )
 
 
 def whole(workspace: LogAnalytics, asking: Asking, shape: TableShape) -> Iterator[Table]:

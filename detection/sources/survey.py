@@ -4,7 +4,7 @@ Each answer is a table summed up, so it is small however much the workspace hold
 """
 
 from collections.abc import Mapping, Sized
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -20,27 +20,42 @@ from detection.rule.rows import (
     TableShape,
 )
 from detection.rule.select import Chosen
-from detection.rule.ticks import parse
+from detection.rule.ticks import DAY, parse
 from detection.sources import Arrivals, Correlated
 from detection.sources.asking import Asking
-from detection.sources.faults import CutShort, NotThere
+from detection.sources.faults import CutShort, NotThere, OtherPlan
 from detection.sources.loganalytics import LogAnalytics
 from detection.sources.queries import Query, query
+from detection.sources.reading import went_missing
 
 TIMED: Final = (SIGN_IN_TABLE, OPERATION_TABLE)
 # Not a table, but asked like one.
 CLOCK: Final = TableShape("clock", ("Now",), required=1, shared=0, remedy="", timed=False)
-COLUMNS: Final = ("Matched", "Succeeded", "StrangersMatched", "StrangersSucceeded")
+COLUMNS: Final = (
+    "Matched",
+    "Succeeded",
+    "StrangersMatched",
+    "StrangersSucceeded",
+    "WithoutCaller",
+)
+ARRIVED: Final = ("Earliest", "Late", "TooLate")
+# A row that comes in more than two days after its time is given the time when it came; a third day
+# is for good measure: learn.microsoft.com/azure/azure-monitor/logs/log-standard-columns.
+RESTAMPED: Final = 3 * DAY
 Counted = tuple[dict[int, tuple[int, ...]] | None, int]
 
 
 class Operations(NamedTuple):
-    """Operations by whether their identity signed in, and by their status (D8)."""
+    """Operations by whether their identity signed in, and by their status (D8).
+
+    Of the strangers' accepted ones some have no caller.
+    """
 
     matched: int = 0
     succeeded: int = 0
     strangers_matched: int = 0
     strangers_succeeded: int = 0
+    without_caller: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +78,19 @@ class Survey:
         """Return the part of the operations that pair with nothing: they are only counted."""
         matched = sum(there.strangers_matched for there in self.operations.values())
         succeeded = sum(there.strangers_succeeded for there in self.operations.values())
-        operations: Chosen[Any] = Chosen({}, matched=matched, other_success=succeeded)
+        operations: Chosen[Any] = Chosen(
+            {},
+            matched=matched,
+            other_success=succeeded,
+            without_caller=sum(there.without_caller for there in self.operations.values()),
+        )
         return Correlated(
             self.about, Detection([], Chosen({}, matched=0), operations, self.allowlist)
         )
+
+    def sign_ins_in(self, buckets: range) -> int:
+        """Count the sign-ins of some buckets."""
+        return sum(self.sign_ins.get(bucket, 0) for bucket in buckets)
 
     def operations_in(self, buckets: range) -> tuple[int, int]:
         """Count the operations of some buckets whose identities signed in, by status (D8)."""
@@ -81,11 +105,10 @@ def survey(workspace: LogAnalytics, asking: Asking, alias: str, threads: Executo
     window's start either.
     """
     listing = threads.submit(listed, workspace, alias)
-    counting = {
-        shape: threads.submit(_counts, workspace, asking.count(shape), shape) for shape in TIMED
-    }
-    newest = {shape: threads.submit(_latest, workspace, shape, asking.now) for shape in TIMED}
-    counts = {shape: future.result() for shape, future in counting.items()}
+    counting = [threads.submit(_counts, workspace, asking.count(SIGN_IN_TABLE), SIGN_IN_TABLE)]
+    counting.append(threads.submit(_operation_counts, workspace, asking, counting[0]))
+    newest = {shape: threads.submit(_latest, workspace, asking, shape) for shape in TIMED}
+    counts = dict(zip(TIMED, (future.result() for future in counting), strict=True))
     allowlist, size = listing.result()
     latest = {shape.name: future.result() for shape, future in newest.items()}
     states = {ALLOWLIST_TABLE.name: _state(allowlist)}
@@ -110,8 +133,7 @@ def survey(workspace: LogAnalytics, asking: Asking, alias: str, threads: Executo
 
 def arrived(workspace: LogAnalytics, shape: TableShape, moments: Mapping[str, int]) -> Arrivals:
     """Return what one table took in; a missing one takes in nothing."""
-    text = query("arrivals", table=shape, **moments)
-    rows, _ = _summed(workspace, text, shape, "Earliest", "Late", "TooLate")
+    rows, _ = _summed(workspace, arrivals_query(shape, moments), shape, *ARRIVED)
     if rows is None:
         return Arrivals(missing=frozenset({shape.name}))
     earliest, late, too_late = _only(workspace, shape, rows)
@@ -119,6 +141,12 @@ def arrived(workspace: LogAnalytics, shape: TableShape, moments: Mapping[str, in
         return Arrivals(parse(earliest) if earliest else None, int(late), int(too_late))
     except ValueError:
         raise _failed(workspace, shape, "what arrived in it cannot be read") from None
+
+
+def arrivals_query(shape: TableShape, moments: Mapping[str, int]) -> Query:
+    """Ask what came into one table."""
+    oldest = moments["too_late"] - RESTAMPED
+    return query("arrivals", table=shape, oldest=oldest, **moments)
 
 
 def clock(workspace: LogAnalytics) -> int:
@@ -135,8 +163,9 @@ def probed(
     workspace: LogAnalytics, asking: Asking, shape: TableShape
 ) -> tuple[SourceState, int | None]:
     """Return the state of one table, and the time of its newest row of a day."""
-    rows, _ = _counts(workspace, asking.count(shape), shape)
-    latest = _latest(workspace, shape, asking.now)
+    # Of this table alone, or what is wrong with the other would seem to be wrong with this one.
+    rows, _ = _counts(workspace, asking.count(shape, signed_in=False), shape)
+    latest = _latest(workspace, asking, shape)
     return _state(rows, alive=latest is not None), latest
 
 
@@ -152,6 +181,22 @@ def _counts(workspace: LogAnalytics, text: Query, shape: TableShape) -> Counted:
         raise _failed(workspace, shape, "how many rows it has cannot be read") from None
 
 
+def _operation_counts(
+    workspace: LogAnalytics, asking: Asking, sign_ins: "Future[Counted]"
+) -> Counted:
+    """Return the same for operations; where there is no table of sign-ins, nobody signed in."""
+    alone = asking.count(OPERATION_TABLE, signed_in=False)
+    try:
+        return _counts(workspace, asking.count(OPERATION_TABLE), OPERATION_TABLE)
+    except NotThere as missing:
+        if sign_ins.result()[0] is not None:
+            raise went_missing(workspace, missing) from None
+        return _counts(workspace, alone, OPERATION_TABLE)
+    except OtherPlan:
+        _counts(workspace, alone, OPERATION_TABLE)  # which fails if it is this table
+        raise
+
+
 def listed(workspace: LogAnalytics, alias: str) -> tuple[list[str] | None, int]:
     """Return the watchlist's entries, None where no watchlist is, and the size of the answer."""
     rows, size = _summed(
@@ -160,9 +205,9 @@ def listed(workspace: LogAnalytics, alias: str) -> tuple[list[str] | None, int]:
     return None if rows is None else [entry for (entry,) in rows], size
 
 
-def _latest(workspace: LogAnalytics, shape: TableShape, now: int) -> int | None:
+def _latest(workspace: LogAnalytics, asking: Asking, shape: TableShape) -> int | None:
     """Return the time of the table's newest row."""
-    rows, _ = _summed(workspace, query("latest", table=shape, now=now), shape, "Latest")
+    rows, _ = _summed(workspace, asking.latest(shape), shape, "Latest")
     if rows is None:
         return None
     (latest,) = _only(workspace, shape, rows)
@@ -175,10 +220,15 @@ def _latest(workspace: LogAnalytics, shape: TableShape, now: int) -> int | None:
 def _summed(
     workspace: LogAnalytics, text: Query, shape: TableShape, *columns: str
 ) -> tuple[list[Any] | None, int]:
-    """Return the rows that a query sums a table up in, None for a missing one, and their size."""
+    """Return the rows that a query sums a table up in, None for a missing one, and their size.
+
+    Raises NotThere where another table is missing that the query asks too.
+    """
     try:
         answer = workspace.table(text, shape, *columns)
-    except NotThere:
+    except NotThere as missing:
+        if missing.table != shape.name:
+            raise
         return None, 0
     except CutShort as error:
         raise _failed(workspace, shape, f"cannot be summed up whole ({error})") from None

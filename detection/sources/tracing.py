@@ -76,7 +76,7 @@ class Tracing:
             if self._cuts < CUTS and len(buckets) > 1:
                 self._waiting.extendleft(reversed(halves(buckets, self._counts)))
                 return
-            self._problem = f"it is more than an answer holds ({error})"
+            self._problem = f"it is more than an answer holds, or the cluster can do ({error})"
             if self._cuts == CUTS:
                 self._waiting.clear()
         except (SourceError, NotThere) as error:

@@ -36,9 +36,10 @@ from detection.sources.cluster import correlated
 from detection.sources.faults import CutShort, NotThere
 from detection.sources.loganalytics import Limits, LogAnalytics, Sleep
 from detection.sources.queries import query
-from detection.sources.reading import Read, rows_of, whole
+from detection.sources.reading import Read, rows_of, went_missing, whole
 from detection.sources.survey import TIMED, Survey, arrived, clock, listed, probed, survey
 from detection.sources.table import Table
+from detection.sources.trial import Tried, trials, tried
 from detection.sources.workspace_background import WorkspaceBackground
 from detection.threads import Threads
 from detection.window import Mode, Window
@@ -74,7 +75,7 @@ class WorkspaceSource:
         )
         self._rule = rule
         self._limits = limits
-        self._alias = alias
+        self._alias, self._exclusions_alias = alias, exclusions_alias
         query("allowlist", alias=alias)
         Asking(Window(0, 0, Mode.SCHEDULED), 0, rule).count(OPERATION_TABLE)
         self.background = WorkspaceBackground(
@@ -128,6 +129,13 @@ class WorkspaceSource:
         asking = Asking(Window(now - MINUTE, now, Mode.SCHEDULED), now, self._rule)
         return probed(self._workspace, asking, shape)
 
+    def try_queries(self, now: int) -> list[Tried]:
+        """Ask every query about a time without rows; return how each went."""
+        asking = Asking(Window(now, now, Mode.SCHEDULED), now, self._rule)
+        with self._threads(self._limits.queries) as threads:
+            every = trials(asking, self._alias, self._exclusions_alias)
+            return tried(self._workspace, every, threads)
+
     def allowlist(self) -> list[str] | None:
         """Return the watchlist's entries, None where it is missing."""
         return listed(self._workspace, self._alias)[0]
@@ -141,10 +149,13 @@ class WorkspaceSource:
 
     def _read(self, asking: Asking, buckets: range, known: Survey, *, hot: bool) -> Logs:
         """Read both tables' rows of some buckets, at the same time unless they are very many."""
-        shapes = TIMED if any(known.operations_in(buckets)) else TIMED[:1]
+        operations_there = sum(known.operations_in(buckets))
+        counted = {SIGN_IN_TABLE: known.sign_ins_in(buckets)}
+        counted |= {OPERATION_TABLE: operations_there} if operations_there else {}
         with self._threads(1 if hot else self._limits.queries) as threads:
             reads = [
-                threads.submit(rows_of, self._workspace, asking, shape, buckets) for shape in shapes
+                threads.submit(rows_of, self._workspace, asking, shape, buckets, number)
+                for shape, number in counted.items()
             ]
             sign_ins, operations = ([*(read.result() for read in reads), Read([])])[:2]
         return replace(
@@ -157,20 +168,15 @@ class WorkspaceSource:
     def _correlated(self, asking: Asking, buckets: range, known: Survey) -> Correlated:
         """Let the cluster correlate some buckets."""
         try:
-            groups, sign_ins, size = correlated(
-                self._workspace, asking, buckets, known.allowlist, known.rows()
-            )
+            groups, sign_ins, size = correlated(self._workspace, asking, buckets, known)
         except NotThere as error:
-            raise SourceError(
-                f"{self._workspace.where(SIGN_IN_TABLE)}: a table went missing while it was read "
-                f"({error}): check the workspace"
-            ) from None
+            raise went_missing(self._workspace, error) from None
         except CutShort as error:
             if len(buckets) > 1:
                 raise
             raise SourceError(
-                f"{self._workspace.where(SIGN_IN_TABLE)}: the operations of one identity are more "
-                f"than one answer of the cluster can name ({error}): set CORRELATE_IN to python"
+                f"{self._workspace.where(SIGN_IN_TABLE)}: one identity is more than the cluster "
+                f"can correlate in one query ({error}): set CORRELATE_IN to python"
             ) from None
         matched, succeeded = known.operations_in(buckets)
         operations: Chosen[Operation] = Chosen({}, matched=matched, other_success=succeeded)

@@ -10,7 +10,7 @@ from detection.rule.rows import OPERATION_TABLE, Operation
 from detection.rule.select import RuleSettings
 from detection.sources.background import telling_actions
 from detection.sources.faults import CutShort, NotThere
-from detection.sources.queries import query
+from detection.sources.queries import Query, query
 from detection.sources.table import INGESTION_TIME
 from detection.window import Window
 
@@ -46,13 +46,8 @@ class WorkspaceBackground:
         found: list[Operation] = []
         asked = sorted(filter(str.isprintable, identities))  # no other name fits into a query
         for start in range(0, len(asked), ASKED_AT_ONCE):
-            text = query(
-                "actions",
-                start=window.start,
-                end=window.end,
-                statuses=self._statuses,
-                identities=tuple(asked[start : start + ASKED_AT_ONCE]),
-            )
+            some = tuple(asked[start : start + ASKED_AT_ONCE])
+            text = actions_query(window, self._statuses, some)
             try:
                 table = self._workspace.ask(text, OPERATION_TABLE, INGESTION_TIME).table
             except NotThere:
@@ -66,7 +61,7 @@ class WorkspaceBackground:
 
     def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
         """Ask for the days of each identity, operation name and resource group."""
-        text = query("history", start=start, end=end, statuses=settings.success_statuses)
+        text = history_query(start, end, settings.success_statuses)
         try:
             return self._workspace.ask(text, HISTORY_TABLE).table.rows
         except NotThere:
@@ -77,3 +72,19 @@ class WorkspaceBackground:
     @staticmethod
     def _failed(what: str, error: CutShort) -> SourceError:
         return SourceError(f"{what} cannot be read whole ({error})")
+
+
+def actions_query(window: Window, statuses: tuple[str, ...], identities: tuple[str, ...]) -> Query:
+    """Ask what these identities did in a window besides writing and deleting."""
+    return query(
+        "actions",
+        start=window.start,
+        end=window.end,
+        statuses=statuses,
+        identities=identities,
+    )
+
+
+def history_query(start: int, end: int, statuses: tuple[str, ...]) -> Query:
+    """Ask on which days of (start, end] which changes were made."""
+    return query("history", start=start, end=end, statuses=statuses)

@@ -110,6 +110,22 @@ def test_the_three_forms_of_an_entry(entry: str, inside: list[str], outside: lis
     assert not any(allowlist.covers(address) for address in outside)
 
 
+@pytest.mark.parametrize(
+    ("items", "problem"),
+    [
+        ([], False),
+        (["", " "], True),
+        (["", "10.0.0.1"], False),
+        (["", "x"], False),
+    ],
+)
+def test_items_of_which_none_has_an_entry_are_a_problem(items: list[str], problem: bool) -> None:
+    """Blank items alone mean that the column has another name; among entries they mean nothing."""
+    allowlist = Allowlist.of(items)
+    assert bool(allowlist.problem) == problem
+    assert allowlist.blank == len([item for item in items if not item.strip()])
+
+
 def test_the_address_between_two_entries_is_not_covered() -> None:
     """Two entries with a single address between them do not become one."""
     allowlist = Allowlist.of(["10.0.0.1", "10.0.0.3"])

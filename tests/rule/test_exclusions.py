@@ -72,8 +72,11 @@ def test_an_incomplete_exclusion_is_named_and_excludes_nothing(row: Row, problem
 
 
 def test_blank_rows_are_no_entries() -> None:
-    """A row with nothing in it is neither an exclusion nor a mistake."""
-    assert Exclusions.of([("", " ", "", "", "")], NOW) == Exclusions()
+    """A row with nothing in it is neither an exclusion nor a mistake, but counted."""
+    found = Exclusions.of([("", " ", "", "", "")], NOW)
+    assert found == Exclusions(blank=1)
+    assert "none of the columns ServicePrincipalId" in found.problem
+    assert Exclusions.of([("", "", "", "", ""), ("", "rg", "", "", "")], NOW).problem == ""
 
 
 def test_each_group_counts_once() -> None:

@@ -8,7 +8,13 @@ from hypothesis import given
 from detection.rule.allowlist import Allowlist
 from detection.rule.memo import Memo
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
-from detection.rule.select import RuleSettings, choose_operations, choose_sign_ins
+from detection.rule.select import (
+    RuleSettings,
+    choose_operations,
+    choose_sign_ins,
+    operation_keys,
+    sign_in_keys,
+)
 from tests import naive
 from tests.strategies import (
     END,
@@ -118,6 +124,41 @@ def test_a_blank_address_is_none(address: str | None) -> None:
     logs = as_logs([sign_in(IPAddress=address), sign_in(IPAddress="x")], [])
     chosen = choose_sign_ins(logs.sign_ins, START, END, Allowlist.of(["0.0.0.0/0", "::/0"]))
     assert (chosen.matched, chosen.excluded, chosen.without_address) == (2, 0, 1)
+
+
+NIL = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize("none", ["", " ", "\t\u00a0", "0", "-", NIL, f" {NIL} ", "0" * 99, "--0"])
+def test_what_is_no_id_tells_no_events_apart(none: str) -> None:
+    """An id that is blank or all zeros is none: what else is known names the event."""
+    ids = [none, none, "e1"]
+    rows = as_logs(
+        [sign_in(Id=name, CorrelationId=f"c{n}") for n, name in enumerate(ids)],
+        [operation(EventDataId=name, CorrelationId=f"c{n}") for n, name in enumerate(ids)],
+    )
+    for keys in (sign_in_keys(rows.sign_ins), operation_keys(rows.operations)):
+        assert len(set(keys)) == 3
+        assert all(key.startswith("~") for key in keys[:2])
+        assert keys[2] == "e1"
+
+
+@pytest.mark.parametrize("name", [f"{NIL[:-1]}1", "00000001" + NIL[8:], "0a", "a0", "0x", "\u0660"])
+def test_an_id_with_zeros_is_one(name: str) -> None:
+    """One other letter or digit makes it an id, alone as among others."""
+    rows = [
+        operation(EventDataId=name, CorrelationId=correlation) for correlation in ("c1", "c2")
+    ] + [operation(EventDataId="e1")]
+    assert operation_keys(as_logs([], rows).operations) == [name, name, "e1"]
+    assert operation_keys(as_logs([], rows[:2]).operations) == [name, name]
+
+
+def test_changes_without_a_caller_are_counted() -> None:
+    """Of accepted changes those with a blank caller are counted, as no identity has them."""
+    rows = [operation(Caller=who) for who in ("", None, " ", "a")]
+    rows.append(operation(Caller="", ActivityStatusValue="Succeeded"))
+    chosen = choose_operations(as_logs([], rows).operations, START, END, RuleSettings())
+    assert (chosen.matched, chosen.without_caller, chosen.other_success) == (4, 3, 1)
 
 
 def test_columns_stand_in_the_order_that_breaks_ties() -> None:

@@ -20,7 +20,7 @@ from detection.rule.terms import fold
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.sources import Correlated
 from detection.sources.buckets import BUCKETS, cut, halves
-from detection.sources.cluster import COLUMNS
+from detection.sources.cluster import ADDRESSES_NAMED, COLUMNS
 from detection.sources.loganalytics import Limits
 from detection.sources.tracing import COLUMNS as TRACED
 from detection.sources.workspace import WorkspaceSource
@@ -29,12 +29,16 @@ from detection.state.folder import FolderStore
 from detection.window import Mode, Window
 from tests.kusto import bucket_of
 from tests.standins.log_analytics import (
+    LOW_MEMORY,
+    RUNAWAY,
+    TOO_COMPLEX,
     TOO_MANY,
     WORKSPACE,
     LogAnalyticsService,
     Reply,
     Rows,
     client_for,
+    failure,
     semantic,
 )
 from tests.support import ALLOWLIST, NOW, OPERATIONS, SIGN_INS, Collected, response
@@ -193,6 +197,7 @@ def test_strangers_and_blanks_are_counted_and_not_read(service: LogAnalyticsServ
     _, record = job(service, WHOLE)
     assert record["OperationsMatched"] == 60 * 6 + 10 + 3
     assert record["OperationsSucceededSpelling"] == 20
+    assert record["OperationsWithoutCaller"] == 3
     assert record["SignInsMatched"] == 60 * 6 + 3
     assert record["SignInsExcluded"] == 60
 
@@ -358,16 +363,64 @@ def test_a_window_is_correlated_where_it_fits(here: float, where: set[str]) -> N
     assert {name for name, was in asked.items() if was} == where
 
 
-def test_more_addresses_than_a_query_can_name_are_an_error() -> None:
-    """Sign-ins from very many allowlisted addresses are never half left out."""
-    tables = logs_of(1, 1)
+def many_addresses(identities: int, each: int) -> dict[str, Rows]:
+    """Return sign-ins of some identities, each from so many addresses, which are allowed."""
+    tables = logs_of(3, 2)
     tables[ALLOWLIST] = [{"IPOrRange": "10.0.0.0/8"}]
-    tables[SIGN_INS] += [
-        sign_in("i", TEN, f"s{n}", f"10.0.{n // 256}.{n % 256}") for n in range(10_001)
-    ]
-    with LogAnalyticsService(tables) as service:
+    for number in range(identities):
+        for n in range(each):
+            address = f"10.{number}.{n // 256}.{n % 256}"
+            tables[SIGN_INS].append(sign_in(f"many-{number}", TEN, f"s{number}.{n}", address))
+    return tables
+
+
+def test_more_addresses_than_a_query_can_name_are_an_error() -> None:
+    """Sign-ins of one identity from very many allowlisted addresses are never half left out."""
+    with LogAnalyticsService(many_addresses(1, ADDRESSES_NAMED + 1)) as service:
         outcome, _ = job(service, Limits(here=THERE))
-    assert "10001 addresses" in outcome.failures[0]
+    assert f"{ADDRESSES_NAMED + 1} addresses" in outcome.failures[0]
+    assert "set CORRELATE_IN to python" in outcome.failures[0]
+
+
+def test_addresses_of_several_identities_are_named_in_several_queries() -> None:
+    """What one query cannot name all of is halved, and no query is longer than it may be."""
+    with LogAnalyticsService(many_addresses(3, ADDRESSES_NAMED - 1)) as service:
+        whole, record = job(service, WHOLE)
+        there, same = job(service, Limits(here=THERE))
+        asked = [call.query for call in service.called("correlate")]
+    assert there.findings == whole.findings
+    assert same == record
+    assert record["SignInsExcluded"] == 3 * (ADDRESSES_NAMED - 1)
+    assert len(asked) >= 3
+    assert max(map(len, asked)) < 100_000
+
+
+TOO_MUCH = [TOO_COMPLEX, LOW_MEMORY, RUNAWAY]
+
+
+@pytest.mark.parametrize("words", TOO_MUCH, ids=lambda words: str(words[0]))
+@pytest.mark.parametrize("kind", ["correlate", "traces"])
+def test_what_is_too_much_for_the_cluster_is_asked_for_in_halves(
+    kind: str, words: tuple[str, str], service: LogAnalyticsService
+) -> None:
+    """A query that the cluster cannot do for many identities is asked for fewer of them."""
+    whole, record = job(service, WHOLE)
+    service.script(kind, *[Reply(400, json.dumps(failure("BadArgumentError", words)).encode())] * 2)
+    there, same = job(service, Limits(here=THERE))
+    assert there.findings == whole.findings
+    assert same == record
+    assert len(service.called(kind)) >= 5
+
+
+def test_the_cluster_says_when_one_identity_is_too_complex() -> None:
+    """What it cannot do even for one bucket is an error that says what to set."""
+    body = json.dumps(failure("BadArgumentError", TOO_COMPLEX)).encode()
+    with LogAnalyticsService(logs_of(1, 1)) as service:
+        service.script("correlate", *[Reply(400, body)] * 30)
+        outcome, record = job(service, Limits(here=THERE))
+    assert record["Status"] == "Failure"
+    assert "CRT0015" in outcome.failures[0]
+    assert outcome.failures[0].endswith("set CORRELATE_IN to python")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,13 @@ MOMENTS: dict[str, Value] = {"start": NOW - 1, "end": NOW, "now": NOW}
 WINDOW = Window(NOW - 1, NOW, Mode.SCHEDULED)
 IDENTITY = "e1525895-2305-453d-b6ab-6a524251f7d9"
 SPAN: dict[str, Value] = {"start": NOW - 1, "end": NOW}
-ARRIVALS: dict[str, Value] = {"since": NOW - 2, "now": NOW, "examined": NOW - 1, "too_late": 0}
+ARRIVALS: dict[str, Value] = {
+    "since": NOW - 2,
+    "now": NOW,
+    "examined": NOW - 1,
+    "too_late": 1,
+    "oldest": 0,
+}
 SAMPLES: list[tuple[str, dict[str, Value]]] = [
     ("sign_ins", MOMENTS),
     ("operations", {**MOMENTS, "statuses": ("Success",)}),
@@ -97,6 +103,7 @@ COUNTS = [column(name, "long") for name in ("Bucket", *survey.COLUMNS)]
 ASKED: dict[str, tuple[Query, list[Column]]] = {
     "count_sign_ins": (ASKING.count(SIGN_IN_TABLE), COUNTS[:2]),
     "count_operations": (ASKING.count(OPERATION_TABLE), COUNTS),
+    "count_operations ": (ASKING.count(OPERATION_TABLE, signed_in=False), COUNTS),
     "read_sign_ins": (ASKING.rows(SIGN_IN_TABLE, BOTH, NOW - 1, NOW), timed(SIGN_IN_TABLE)),
     "read_operations": (ASKING.rows(OPERATION_TABLE, BOTH, NOW - 1, NOW), timed(OPERATION_TABLE)),
     "recording": (
@@ -185,7 +192,7 @@ def expected() -> list[dict[str, Any]]:
 
 def test_every_query_has_a_sample() -> None:
     """No query file is left out of these tests."""
-    fragments = {"functions", "sweep"}  # which others hold
+    fragments = {"functions", "sweep", "nobody"}  # which others hold
     named = {name for name, _ in SAMPLES} | set(map(str.strip, ASKED)) | fragments
     assert {path.stem for path in FOLDER.glob("*.kql")} == named
 

@@ -8,6 +8,7 @@ The filters stay as they are. (One thing differs: DuckDB ignores case beyond ASC
 an S there. That only matters inside the words that the filters name, where no test puts one.)
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,10 @@ from detection.rule.rows import (
 )
 from detection.rule.select import Chosen, RuleSettings, choose_operations, choose_sign_ins
 from detection.sources import Arrivals
+from detection.sources.asking import Asking
+from detection.sources.buckets import BUCKETS
 from detection.sources.queries import query
+from detection.window import Mode, Window
 from tests import kusto
 from tests.strategies import (
     END,
@@ -42,6 +46,7 @@ from tests.strategies import (
 )
 
 EXAMPLES = settings().max_examples
+EVERYBODY = range(BUCKETS)
 
 # Names around the words that the filters look for, with what bounds a term and what does not.
 BESIDE = (
@@ -208,7 +213,44 @@ def test_rows_are_really_filtered(database: Any) -> None:
     assert found == [logs.operations[4:6]]
 
 
+@settings(max_examples=EXAMPLES // 5)
+@given(scenarios())
+def test_as_many_rows_are_read_as_were_counted(database: Any, drawn: Scenario) -> None:
+    """Counts and readings are of the same rows, and the rule counts what is not read alike."""
+    rule = RuleSettings(drawn.span, drawn.statuses or ("Success",))
+    asking, logs = Asking(Window(START, END, Mode.SCHEDULED), END, rule), drawn.logs()
+    for shape, rows in ((SIGN_IN_TABLE, logs.sign_ins), (OPERATION_TABLE, logs.operations)):
+        kusto.fill(database, shape.name, [[*row, None] for row in rows])
+    accepted = choose_operations(logs.operations, START, END, rule)
+    for signed_in in (True, False):
+        found = kusto.ask(database, asking.count(OPERATION_TABLE, signed_in=signed_in))
+        counts = Counter[str]()
+        for row in found:
+            counts.update(row)
+        assert counts["Matched"] + counts["StrangersMatched"] == accepted.matched
+        assert counts["Succeeded"] + counts["StrangersSucceeded"] == accepted.other_success
+        assert counts["WithoutCaller"] == accepted.without_caller
+        if signed_in:
+            read = kusto.ask(database, asking.rows(OPERATION_TABLE, EVERYBODY, START, END))
+            assert len(read) == counts["Matched"] + counts["Succeeded"]
+        else:
+            assert counts["Matched"] == counts["Succeeded"] == 0
+    counted = kusto.ask(database, asking.count(SIGN_IN_TABLE))
+    read = kusto.ask(database, asking.rows(SIGN_IN_TABLE, EVERYBODY, START, END))
+    assert sum(row["Matched"] for row in counted) == len(read)
+
+
 TICK = st.integers(START, START + 6)
+
+
+def test_arrivals_of_times_too_long_ago_are_not_looked_at(database: Any) -> None:
+    """A row of the oldest time that is asked about, or of one before it, is passed over."""
+    shape = SIGN_IN_TABLE
+    blank = ("",) * (len(shape.columns) - 1)
+    table = [[START + n, *blank, START + 9] for n in (-1, 0, 1)]
+    moments = {"since": START, "now": END, "examined": START, "too_late": START}
+    text = query("arrivals", table=shape, oldest=START, **moments)
+    assert run(database, shape.name, table, text) == [(START + 1, 0, 0)]
 
 
 @pytest.mark.parametrize(("examined", "too_late"), [(4, 2), (2, 4), (3, 3)])
@@ -219,7 +261,7 @@ def test_arrivals(database: Any, examined: int, too_late: int, rows: list[tuple[
     table = [[time, *("",) * (len(shape.columns) - 1), ingested] for time, ingested in rows]
     since, now, examined, too_late = START + 1, START + 5, START + examined, START + too_late
     moments = {"since": since, "now": now, "examined": examined, "too_late": too_late}
-    text = query("arrivals", table=shape, **moments)
+    text = query("arrivals", table=shape, oldest=START - 1, **moments)
     ((earliest, late, missed),) = run(database, shape.name, table, text)
     arrived = [time for time, ingested in rows if since < ingested <= now]
     reachable = [time for time in arrived if time > too_late]

@@ -1,7 +1,8 @@
 """A Log Analytics service on loopback: real sockets, recorded rows, and every failure on demand.
 
 It reads our own queries well enough to answer them: which tables, times, statuses and buckets.
-What the cluster is to correlate is run as it is, in DuckDB.
+What the cluster is to correlate is run as it is, in DuckDB. It answers as the service was seen to
+answer, no more kindly: beside each answer stands the page or public thread that shows it.
 """
 
 import json
@@ -9,7 +10,7 @@ import re
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -22,10 +23,11 @@ from azure.monitor.query import LogsQueryClient
 
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
-from detection.rule.terms import equals_ignoring_case, has_any
+from detection.rule.terms import equals_ignoring_case, has_any, is_blank
 from detection.rule.ticks import DAY, from_datetime, parse, text_of
 from detection.sources.buckets import BUCKETS
 from detection.sources.queries import FOLDER
+from detection.sources.survey import COLUMNS as COUNTED
 from tests import kusto
 from tests.kusto import bucket_of
 from tests.standins.client import TOKEN, FakeCredential, loopback
@@ -39,6 +41,50 @@ KINDS = {  # of our queries, by file
     "read_sign_ins": "sign_ins",
     "read_operations": "operations",
 }
+# A workspace without Microsoft Sentinel has no function for watchlists. Kusto's own words, which
+# learn.microsoft.com/kusto shows, and those in which Log Analytics names another unknown function
+# (in the warnings of a fuzzy union, as in github.com/Azure/Azure-Sentinel/issues/13874; under which
+# code it says so of the function in a query of its own is not known).
+NO_WATCHLISTS = (
+    ("SEM0260", "Unknown function: '_GetWatchlist'."),
+    ("SEM0100", "'project' operator: Failed to resolve tabular function named '_GetWatchlist'"),
+)
+# github.com/grafana/grafana/issues/89818, github.com/Azure/azure-sdk-for-go/issues/24606
+OTHER_PLAN = (
+    "UnsupportedApiQueryValidationError",
+    (
+        "Query of Basic Logs table is not supported with the API "
+        "'https://api.loganalytics.io/v1/workspaces/{workspaceId}/query'.\nYou can use "
+        "'https://api.loganalytics.io/v1/workspaces/{workspaceId}/search' instead.\nTo learn more "
+        "on queries on Basic Logs table, read here: https://aka.ms/basicLogsQueryAPI."
+    ),
+)
+# github.com/Bert-JanP/Sentinel-Automation/issues/2
+TOO_COMPLEX = (
+    "SyntaxError",
+    (
+        "Request is invalid and cannot be processed: Semantic error: CRT0015: Query complexity "
+        "exceeded: the relational operators tree exceeded the limits."
+    ),
+)
+# github.com/microsoft/fabric-toolbox/issues/31
+LOW_MEMORY = (
+    "EngineError",
+    (
+        "Query execution lacks memory resources to complete (80DA0007): Partial query failure: Low "
+        "memory condition (E_LOW_MEMORY_CONDITION). (message: 'bad allocation "
+        "(E_LOW_MEMORY_CONDITION)', details: '')."
+    ),
+)
+# learn.microsoft.com/kusto/concepts/query-limits (the message),
+# github.com/microsoft/Kusto-Query-Language/issues/140 (the code)
+RUNAWAY = (
+    "-2133196799",
+    (
+        "Partial query failure: Runaway query (E_RUNAWAY_QUERY). (message: The ClusterBy operator "
+        "has exceeded the memory budget during evaluation. Results may be incorrect or incomplete)"
+    ),
+)
 LIMITED = {
     "sign_ins",
     "operations",
@@ -70,15 +116,50 @@ TOO_MANY = {
 Rows = list[dict[str, Any]]
 
 
+def warned(*messages: str, severity: object = 3) -> dict[str, Any]:
+    """Return what stands beside the rows where a fuzzy union did without something.
+
+    github.com/Azure/azure-sdk-for-python/issues/25137 shows the whole body; 3 is "Warning", 2 and
+    1 are failures (learn.microsoft.com/kusto/concepts/partial-query-failures).
+    """
+    details = [
+        {
+            "code": "EngineError",
+            "message": "Something went wrong processing your query on the server.",
+            "innererror": {
+                "code": "-2133196790",
+                "message": message,
+                "severity": severity,
+                "severityName": "Warning",
+            },
+        }
+        for message in messages
+    ]
+    return TOO_MANY | {"details": details}
+
+
+def unresolved(table: str) -> str:
+    """Return what the service says of a table that is not there.
+
+    github.com/Azure/Azure-Sentinel/issues/2138 shows the words, azure-sdk-for-python/issues/25137
+    too.
+    """
+    return f"'where' operator: Failed to resolve table or column expression named '{table}'"
+
+
 @dataclass(frozen=True)
 class Reply:
-    """What to answer instead of the rows; `cut` bytes of the body are sent of all announced."""
+    """What to answer instead of the rows; `cut` bytes of the body are sent of all announced.
+
+    `drip` seconds pass before each byte of the body.
+    """
 
     status: int = 200
     body: bytes | None = None  # None: the rows all the same
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
     delay: float = 0.0
+    drip: float = 0.0
     after: threading.Event | None = None  # what the answer waits for
     error: object = None  # beside the rows
 
@@ -106,6 +187,8 @@ class LogAnalyticsService:
         self.always: dict[str, Reply] = {}  # what a workspace answers to every call
         self.present: int | None = None  # rows seen, or else ingested, later are not there yet
         self.pace = 0.0  # seconds before each answer
+        self.other_plan: set[str] = set()  # tables that are not on the Analytics plan
+        self.no_watchlists = NO_WATCHLISTS[0]  # how it says that it has none
         self.row_limit: int | None = None
         self.says_when_cut = True
         self.gate: threading.Barrier | None = None  # which queries of some kinds reach together
@@ -149,7 +232,7 @@ class LogAnalyticsService:
     def next_reply(self, call: Call) -> Reply:
         """Take the reply that was scripted for this call."""
         with self._lock:
-            named = needed(call.kind, call.query)[-1:]
+            named = needed(call.query)[-1:]
             for kind in (call.kind, *(f"{call.kind} of {table}" for table in named)):
                 if waiting := self._script.get(kind):
                     return waiting.popleft()
@@ -163,20 +246,18 @@ class LogAnalyticsService:
         return self._answer(kind, query)
 
     def _answer(self, kind: str, query: str) -> tuple[int, dict[str, Any]]:
-        if kind == "exclusions":
-            if EXCLUSIONS not in self.tables:
-                return 400, semantic("SEM0260", "Unknown function: '_GetWatchlist'.")
-            names = EXCLUSIONS_TABLE.columns
-            items = self.tables[EXCLUSIONS]
-            return 200, response(names, [[item.get(name) for name in names] for item in items])
-        if kind == "allowlist":
-            if ALLOWLIST not in self.tables:
-                return 400, semantic("SEM0260", "Unknown function: '_GetWatchlist'.")
-            return 200, self._allowlist()
-        for table in needed(kind, query) if kind != "history" else (OPERATIONS,):
-            if table not in self.tables:
-                problem = f"Failed to resolve table or column expression named '{table}'"
-                return 400, semantic("SEM0100", f"'where' operator: {problem}")
+        if kind in {"allowlist", "exclusions"}:
+            # Where there are watchlists, an alias that none has gives no row and no error.
+            if not {ALLOWLIST, EXCLUSIONS} & self.tables.keys():
+                return 400, semantic(*self.no_watchlists)
+            return 200, self._allowlist() if kind == "allowlist" else self._exclusions()
+        named = needed(query)
+        if self.other_plan & set(named):
+            return 400, failure("BadArgumentError", OTHER_PLAN)
+        missing = [table for table in named if table not in self.tables]
+        if missing and "isfuzzy=true" not in query:
+            return 400, semantic("SEM0100", unresolved(missing[0]))
+        extra = {"error": warned(*map(unresolved, missing))} if missing else {}
         there = {name: self._there(name) for name in (SIGN_INS, OPERATIONS)}
         answers: dict[str, Callable[[str, Mapping[str, Rows]], dict[str, Any]]] = {
             "latest": _latest,
@@ -190,7 +271,7 @@ class LogAnalyticsService:
             "actions": _actions,
         }
         document = answers.get(kind, _rows)(query, there)
-        return 200, self._cut(document) if kind in LIMITED else document
+        return 200, (self._cut(document) if kind in LIMITED else document) | extra
 
     def _there(self, table: str) -> Rows:
         return [row for row in self.tables.get(table, []) if self._is_there(row)]
@@ -209,12 +290,17 @@ class LogAnalyticsService:
 
     def _allowlist(self) -> dict[str, Any]:
         items: dict[str, tuple[str, Any]] = {}
-        for row in self.tables[ALLOWLIST]:
-            entry, updated = row.get("IPOrRange"), str(row.get("LastUpdatedTimeUTC") or "")
+        for row in self.tables.get(ALLOWLIST, []):
+            entry, updated = row.get("IPOrRange") or "", str(row.get("LastUpdatedTimeUTC") or "")
             item = str(row.get("_DTItemId") or entry)
             if item not in items or items[item][0] <= updated:
                 items[item] = (updated, entry)
         return response(["IPOrRange"], [[entry] for _, entry in items.values()])
+
+    def _exclusions(self) -> dict[str, Any]:
+        names = EXCLUSIONS_TABLE.columns
+        items = self.tables.get(EXCLUSIONS, [])
+        return response(names, [[item.get(name) or "" for name in names] for item in items])
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -250,7 +336,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, document = self._service.answer(call.kind, query)
             extra = {"error": reply.error} if reply.error else {}
             content = json.dumps(document | extra).encode()
-            reply = Reply(status, headers=reply.headers, cut=reply.cut)
+            reply = Reply(status, headers=reply.headers, cut=reply.cut, drip=reply.drip)
         call.status, call.ended = reply.status, time.monotonic()
         self._send(reply, content)
 
@@ -278,11 +364,19 @@ class _Handler(BaseHTTPRequestHandler):
             if reply.status != 204:
                 self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content[: reply.cut])
+            for piece in _pieces(content[: reply.cut], reply.drip):
+                self.wfile.write(piece)
+                time.sleep(reply.drip)
         except OSError:  # the client gave up waiting
             self.close_connection = True
         if reply.cut is not None:
             self.close_connection = True
+
+
+def _pieces(content: bytes, drip: float) -> Iterator[bytes]:
+    """Yield a body whole, or byte by byte."""
+    step = 1 if drip else len(content) or 1
+    yield from (content[at : at + step] for at in range(0, len(content), step))
 
 
 def client_for(endpoint: str, credential: TokenCredential | None = None) -> LogsQueryClient:
@@ -317,10 +411,9 @@ def kind_of(query: str) -> str:
     return KINDS[name]
 
 
-def needed(kind: str, query: str) -> list[str]:
-    """Return the tables that must be there for a query; counting does without sign-ins."""
-    named = re.findall(rf"^ *({SIGN_INS}|{OPERATIONS})$", query, re.MULTILINE)
-    return named[-1:] if kind == "count_operations" else named
+def needed(query: str) -> list[str]:
+    """Return the tables that a query asks, in the order in which it names them."""
+    return re.findall(rf"^ *({SIGN_INS}|{OPERATIONS})$", query, re.MULTILINE)
 
 
 def part_of(query: str, table: str) -> str:
@@ -374,8 +467,11 @@ def identity_of(row: Mapping[str, Any]) -> str:
 
 
 def _signed_in(query: str, there: Mapping[str, Rows]) -> set[str]:
+    """Return who signed in; a query may ask nothing about that."""
+    if SIGN_INS not in query:
+        return set()
     names = {identity_of(row).lower() for row in _chosen(query, SIGN_INS, there)}
-    return names - {""}
+    return {name for name in names if not is_blank(name)}
 
 
 def _rows(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
@@ -404,10 +500,11 @@ def _count_operations(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     accepted = json.loads(f"[{listed[1]}]")
     counts: dict[int, list[int]] = {}
     for row in _chosen(query, OPERATIONS, there):
-        place = (identity_of(row).lower() not in known) * 2 + (not _status_in(row, accepted))
-        counts.setdefault(bucket_of(identity_of(row)), [0] * 4)[place] += 1
-    columns = ["Bucket", "Matched", "Succeeded", "StrangersMatched", "StrangersSucceeded"]
-    return response(columns, [[bucket, *counted] for bucket, counted in counts.items()])
+        who, fits = identity_of(row), _status_in(row, accepted)
+        counted = counts.setdefault(bucket_of(who), [0] * len(COUNTED))
+        counted[(who.lower() not in known) * 2 + (not fits)] += 1
+        counted[-1] += fits and is_blank(who)
+    return response(["Bucket", *COUNTED], [[bucket, *n] for bucket, n in counts.items()])
 
 
 def _addresses(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
@@ -478,7 +575,7 @@ def _history(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
 
 
 def _latest(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    rows = there[needed("latest", query)[0]]
+    rows = there[needed(query)[0]]
     now = moment(r"TimeGenerated <= \{}", query)
     times = [parse(row["TimeGenerated"]) for row in rows]
     newest = max((time for time in times if now - DAY < time <= now), default=None)
@@ -486,12 +583,14 @@ def _latest(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
 
 
 def _arrivals(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    rows = there[needed("arrivals", query)[0]]
+    rows = there[needed(query)[0]]
     since = moment(r"ingestion_time\(\) > \{}", query)
     now = moment(r"ingestion_time\(\) <= \{}", query)
     too_late = moment(r"TooLate = countif\(TimeGenerated <= \{}", query)
     examined = moment(r" Late = .* TimeGenerated <= \{}", query)
+    oldest = moment(r"where TimeGenerated > \{}", query)
     came = [row for row in rows if row.get("IngestionTime")]
+    came = [row for row in came if parse(row["TimeGenerated"]) > oldest]
     came = [row for row in came if since < parse(row["IngestionTime"]) <= now]
     times = [parse(row["TimeGenerated"]) for row in came]
     reachable = [time for time in times if time > too_late]

@@ -1,0 +1,86 @@
+"""One request to Log Analytics and its whole answer, in a time that no slow answer can stretch.
+
+A socket's timeout begins anew with every byte. So a request runs in a thread of its own, and who
+asked waits for it no longer than he may.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    ServiceRequestError,
+    ServiceResponseTimeoutError,
+)
+
+from detection.errors import SourceError
+from detection.printable import shortened
+from detection.sources.faults import MayPass
+from detection.sources.said import MESSAGE_LENGTH
+from detection.threads import within
+from detection.tokens import no_token
+
+if TYPE_CHECKING:
+    from azure.core.rest import HttpRequest
+    from azure.monitor.query import LogsQueryClient
+
+
+class Exchanged(NamedTuple):
+    """An answer of any status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def exchange(
+    client: "LogsQueryClient", request: "HttpRequest", seconds: float, where: str
+) -> Exchanged:
+    """Send a request and read the whole answer, both within so many seconds.
+
+    Raises MayPass for an answer that is late or breaks off, and SourceError for want of a token,
+    about what is asked: `where`.
+    """
+    begun: list[Any] = []  # the answer, once its headers are there
+
+    def whole() -> Exchanged:
+        response = client.send_request(
+            request,
+            stream=True,  # else the SDK decodes the body as well
+            read_timeout=seconds,
+            retry_total=0,  # or a query that takes ten minutes takes them four times
+            permit_redirects=False,  # whoever answers elsewhere is not the workspace
+            logging_enable=False,  # or the log would hold the token and the query
+            hooks={"response": lambda answer, *_, **__: begun.append(answer.raw)},
+        )
+        return Exchanged(response.status_code, response.headers, response.read())
+
+    late = MayPass(
+        f"no whole answer within {seconds:.0f} s: query a shorter time (LOOKBACK, MAX_CATCH_UP)"
+    )
+    try:
+        return within(seconds, whole)
+    except TimeoutError:
+        for answer in begun:
+            # It may have ended this very moment.
+            with contextlib.suppress(OSError, RuntimeError, ValueError):
+                answer.shutdown()
+        raise late from None
+    except ServiceResponseTimeoutError:
+        raise late from None
+    except ClientAuthenticationError as error:
+        raise SourceError(f"{where}: {no_token(error)}") from None
+    except ServiceRequestError as error:
+        raise MayPass(
+            f"Log Analytics cannot be reached ({shortened(str(error), MESSAGE_LENGTH)}): check "
+            "network, DNS and proxy"
+        ) from None
+    except AttributeError:
+        # The SDK forgets its token when one query is refused, while others are about to use it.
+        raise MayPass("the token was refused to another query at the same time") from None
+    except AzureError as error:
+        raise MayPass(
+            f"the connection broke before the whole answer was there ({type(error).__name__})"
+        ) from None

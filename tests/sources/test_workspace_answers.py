@@ -1,0 +1,491 @@
+"""A workspace that answers oddly: whole results all the same, or an error about the right thing."""
+
+import contextlib
+import json
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.core.rest import HttpRequest
+
+from detection.errors import SourceError
+from detection.job import Invocation, Outcome, run
+from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
+from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
+from detection.sources import LogSource
+from detection.sources.exchange import exchange
+from detection.sources.faults import MayPass
+from detection.sources.loganalytics import Limits
+from detection.sources.queries import FOLDER
+from detection.sources.recorded import RecordedSource
+from detection.sources.workspace import WorkspaceSource
+from detection.state import Unsaved
+from detection.state.folder import FolderStore
+from tests.sources.test_workspace import WINDOW, ids, operation, read, sign_in
+from tests.standins.log_analytics import (
+    NO_WATCHLISTS,
+    WORKSPACE,
+    LogAnalyticsService,
+    Reply,
+    client_for,
+    failure,
+    semantic,
+    unresolved,
+    warned,
+)
+from tests.support import (
+    ALLOWLIST,
+    EXCLUSIONS,
+    NOW,
+    OPERATIONS,
+    SIGN_INS,
+    Collected,
+    response,
+    response_of,
+    write_table,
+)
+
+TEN = parse(NOW)
+KINDS = ("sign_ins", "operations", "allowlist", "latest", "count_sign_ins", "count_operations")
+LIVE = {"python": Limits(here=math.inf), "workspace": Limits(here=-1)}
+
+Connect = Callable[..., WorkspaceSource]
+
+
+@pytest.fixture
+def service() -> Iterator[LogAnalyticsService]:
+    """Serve eight sign-ins and operations of one identity, and an allowlist."""
+    tables = {
+        SIGN_INS: [sign_in(TEN - n * MINUTE, Id=f"s{n}") for n in range(8)],
+        OPERATIONS: [operation(TEN - n * MINUTE, EventDataId=f"o{n}") for n in range(8)],
+        ALLOWLIST: [{"IPOrRange": "192.0.2.0/24"}],
+    }
+    with LogAnalyticsService(tables) as running:
+        yield running
+    assert running.complaints == []
+
+
+@pytest.fixture
+def connect(service: LogAnalyticsService) -> Iterator[Connect]:
+    """Connect sources to the service, and close what they leave open."""
+    with ExitStack() as stack:
+
+        def to_service(**more: Any) -> WorkspaceSource:
+            client = stack.enter_context(client_for(service.endpoint))
+            options: dict[str, Any] = {"workspace_id": WORKSPACE, "sleep": lambda _: None} | more
+            return WorkspaceSource(client=client, **options)
+
+        yield to_service
+
+
+def job(source: LogSource) -> tuple[Outcome, dict[str, Any]]:
+    """Run once; return the outcome and its record."""
+    outcome = run(source, Collected(), Unsaved(), Invocation(WORKSPACE, TEN))
+    (record,) = outcome.records
+    return outcome, dict(record)
+
+
+def refused(status: int, *codes: str | tuple[str, str]) -> Reply:
+    """Return a reply with an error document."""
+    return Reply(status, json.dumps(failure(*codes)).encode())
+
+
+def nothing(*columns: str) -> Reply:
+    """Return an answer without rows."""
+    return Reply(200, json.dumps(response(columns, [])).encode())
+
+
+# What is only warned of
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("severity", [3, 4])
+def test_rows_with_a_warning_beside_them_are_whole(
+    severity: int, kind: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Where the service only warns, as of a part of a union, the rows are taken, once asked."""
+    service.tables[SIGN_INS][0]["ServicePrincipalName"] = "half a pair \udc00"
+    whole = read(connect())
+    service.calls.clear()
+    error = warned(unresolved("SomeTable_CL"), "another warning", severity=severity)
+    service.script(kind, Reply(error=error))
+    logs = read(connect())
+    assert (logs.sign_ins, logs.operations) == (whole.sign_ins, whole.operations)
+    assert (logs.states, logs.allowlist) == (whole.states, whole.allowlist)
+    assert max(len(service.called(kind)) for kind in (*KINDS[:3], *KINDS[4:])) == 1
+
+
+WARNED = warned("w")["details"]
+GRAVER: dict[str, dict[str, Any]] = {
+    "error": warned("graver", severity=2),
+    "failure": warned("graver", severity=1),
+    "no number": warned("graver", severity="3"),
+    "no severity": warned("graver", severity=None),
+    "one of two": warned("graver") | {"details": WARNED + warned("graver", severity=2)["details"]},
+    "no details": warned("graver") | {"details": [], "message": "graver"},
+    "other details": warned("graver") | {"details": ["x"], "message": "graver"},
+    "another code": {"code": "Strange", "message": "graver", "details": WARNED},
+}
+
+
+@pytest.mark.parametrize("case", GRAVER)
+def test_rows_with_anything_graver_beside_them_are_not(
+    case: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """An error of any other kind means that rows may be missing, and its words are told."""
+    service.script("latest", *[Reply(error=GRAVER[case])] * 2)
+    with pytest.raises(SourceError, match="cannot be summed up whole") as caught:
+        read(connect())
+    assert ("graver" in str(caught.value)) == (case != "another code")
+
+
+# Which table is meant
+
+
+def test_without_the_sign_in_table_every_hour_is_a_warning(
+    connect: Connect, service: LogAnalyticsService, tmp_path: Path
+) -> None:
+    """The hours pass, changes are counted, and the category to enable is named; nothing else is."""
+    del service.tables[SIGN_INS]
+    source, store = connect(), FolderStore(tmp_path)
+    for hour, matched in enumerate((9, 10, 2)):
+        service.tables[OPERATIONS].append(operation(TEN + hour * HOUR - 1, EventDataId=f"h{hour}"))
+        asked = Invocation(WORKSPACE, TEN + hour * HOUR)
+        outcome = run(source, Collected(), store, asked)
+        (record,) = outcome.records
+        assert outcome.failures == []
+        assert (record["Status"], record["SignInsState"]) == ("Warning", "Missing")
+        assert "ManagedIdentitySignInLogs in Entra ID" in record["Reason"]
+        assert "plan is Analytics" in record["Reason"]
+        assert record["OperationsState"] == "Ok"
+        assert record["OperationsMatched"] == matched
+    assert source.probe(OPERATION_TABLE, TEN)[0] is SourceState.OK
+    assert source.probe(SIGN_IN_TABLE, TEN)[0] is SourceState.MISSING
+
+
+def test_no_query_of_a_run_is_a_fuzzy_union() -> None:
+    """The service answers one with an error beside the rows, which would hide another."""
+    texts = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.kql")}
+    assert {name for name, text in texts.items() if "isfuzzy" in text} == {
+        "investigate_data_plane.kql"
+    }
+
+
+@pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS])
+def test_a_table_on_another_plan_is_named(
+    table: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """The table is named that is on the plan, what to do about it, and not the other table."""
+    (other,) = {SIGN_INS, OPERATIONS} - {table}
+    service.other_plan = {table}
+    source = connect()
+    outcome, record = job(source)
+    assert record["Status"] == "Failure"
+    (told,) = outcome.failures
+    assert told.startswith(f"{table} in workspace {WORKSPACE}: is on a plan")
+    assert told.endswith("set the table's plan to Analytics")
+    assert other not in told
+    assert "/search" not in told
+    shapes = {shape.name: shape for shape in (SIGN_IN_TABLE, OPERATION_TABLE)}
+    assert source.probe(shapes[other], TEN)[0] is SourceState.OK
+    with pytest.raises(SourceError, match=f"{table} .* plan to Analytics"):
+        source.probe(shapes[table], TEN)
+
+
+def test_a_mixture_of_plans_is_told_of_all_tables(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Where the service says that one of several tables is on another plan, all are named."""
+    words = "The query should contain a single Basic or Auxiliary Logs table."
+    service.script("operations", refused(400, "BadArgumentError", ("Some", words)))
+    with pytest.raises(SourceError, match=f"^{SIGN_INS} or {OPERATIONS} in .* plan to Analytics"):
+        read(connect())
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"), [(403, "InsufficientAccessError", "role"), (400, "SEM0", "refused")]
+)
+def test_trouble_with_the_second_table_of_a_query_is_its_own(
+    status: int, code: str, said: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """An error that names a table is about that one, though the query is about another."""
+    service.script("operations", refused(status, (code, f"No access to '{SIGN_INS}'.")))
+    with pytest.raises(SourceError, match=f"^{SIGN_INS} in workspace .*{said}"):
+        read(connect())
+
+
+@pytest.mark.parametrize("kind", ["operations", "count_operations"])
+def test_sign_ins_that_go_missing_are_told_as_such(
+    kind: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Sign-ins that were there a moment ago are not passed over, and operations not blamed."""
+    gone = Reply(400, json.dumps(semantic("SEM0100", unresolved(SIGN_INS))).encode())
+    service.script(kind, gone)
+    with pytest.raises(SourceError, match=f"^{SIGN_INS} in .* went missing while it was read"):
+        read(connect())
+
+
+# Watchlists
+
+
+@pytest.mark.parametrize("words", NO_WATCHLISTS)
+@pytest.mark.parametrize("code", ["", "SEM0260", "SEM0999"])
+def test_a_workspace_without_watchlists_has_none_in_any_words(
+    code: str, words: tuple[str, str], connect: Connect, service: LogAnalyticsService
+) -> None:
+    """However the service says that it knows no watchlists, there is none, and nothing fails."""
+    del service.tables[ALLOWLIST]
+    service.no_watchlists = (code or words[0], words[1])
+    _, record = job(connect())
+    assert (record["Status"], record["AllowlistState"]) == ("Success", "Missing")
+    assert record["FindingsNew"] == 1
+    assert "Watchlist NetworkAllowlist is missing" in record["Reason"]
+
+
+def test_what_else_is_wrong_with_a_watchlist_is_an_error(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Not every refusal means that there is no watchlist."""
+    wrong = ("SEM0100", "'project' operator: Failed to resolve scalar expression named 'Item'")
+    service.script("allowlist", refused(400, "BadArgumentError", "SemanticError", wrong))
+    with pytest.raises(SourceError, match=r"NetworkAllowlist .* refused .* 'Item'"):
+        read(connect())
+
+
+ITEMS = [{"_DTItemId": str(n), "IPorRange": f"192.0.2.{n}"} for n in range(3)]
+ANSWERS = [{"_DTItemId": str(n), "owner": "ops"} for n in range(2)]
+
+
+@pytest.fixture(params=["python", "workspace", "recorded"])
+def source(
+    request: pytest.FixtureRequest, connect: Connect, service: LogAnalyticsService, tmp_path: Path
+) -> Callable[[], LogSource]:
+    """Return what connects to the service, or to a recording of its tables."""
+
+    def made() -> LogSource:
+        if request.param != "recorded":
+            return connect(limits=LIVE[request.param])
+        for name, rows in service.tables.items():
+            write_table(tmp_path, name, response_of(rows))
+        return RecordedSource(tmp_path)
+
+    return made
+
+
+def test_an_allowlist_without_its_column_is_a_warning(
+    source: Callable[[], LogSource], service: LogAnalyticsService
+) -> None:
+    """Live or recorded, items without IPOrRange are told of: they leave out no sign-in."""
+    service.tables[ALLOWLIST] = ITEMS
+    _, record = job(source())
+    assert record["Status"] == "Warning"
+    assert record["Reason"].startswith(
+        "3 items of NetworkAllowlist have no IPOrRange: no sign-in is left out; the column's name "
+        "is case-sensitive"
+    )
+    assert (record["AllowlistState"], record["AllowlistEntries"]) == ("Ok", 0)
+
+
+def test_exclusions_without_their_columns_are_a_warning(
+    source: Callable[[], LogSource], service: LogAnalyticsService
+) -> None:
+    """Live or recorded, items with none of the columns are told of: they leave out no finding."""
+    service.tables[EXCLUSIONS] = ANSWERS
+    _, record = job(source())
+    assert record["Status"] == "Warning"
+    assert "2 items of ManagedIdentityExclusions have none of the columns" in record["Reason"]
+
+
+@pytest.mark.parametrize("table", [ALLOWLIST, EXCLUSIONS])
+def test_a_blank_item_among_others_is_nothing_to_tell(
+    table: str, source: Callable[[], LogSource], service: LogAnalyticsService
+) -> None:
+    """An empty line of a watchlist that has entries is no warning."""
+    item = {"IPOrRange": "192.0.2.7", "ServicePrincipalId": "x", "Owner": "o", "Reason": "r"}
+    service.tables[table] = [{"_DTItemId": "1"}, item | {"Expires": "2099-01-01", "_DTItemId": "2"}]
+    assert job(source())[1]["Status"] == "Success"
+
+
+def test_changes_without_a_caller_are_counted(
+    source: Callable[[], LogSource], service: LogAnalyticsService
+) -> None:
+    """Live or recorded, accepted changes whose caller is blank are counted and told of."""
+    service.tables[SIGN_INS] += [sign_in(TEN, ServicePrincipalId=who) for who in ("", " ", "\t")]
+    service.tables[OPERATIONS] += [
+        *(operation(TEN - n, Caller=who) for n, who in enumerate(("", None, " ", "\t\u00a0"))),
+        operation(TEN, Caller="", ActivityStatusValue="Succeeded"),
+        operation(TEN, Caller="", ActivityStatusValue="Failure"),
+        operation(TEN - 5 * HOUR, Caller=""),
+    ]
+    _, record = job(source())
+    assert record["OperationsWithoutCaller"] == 4
+    assert record["OperationsMatched"] == 12
+    assert record["Status"] == "Success"
+    assert "4 changes have no caller: they pair with no identity" in record["Reason"]
+
+
+def test_where_all_changes_have_a_caller_nothing_is_told(source: Callable[[], LogSource]) -> None:
+    """A count of none is not worth a sentence."""
+    _, record = job(source())
+    assert record["OperationsWithoutCaller"] == 0
+    assert "no caller" not in record["Reason"]
+
+
+def test_nil_ids_tell_no_events_apart(
+    source: Callable[[], LogSource], service: LogAnalyticsService
+) -> None:
+    """Operations and sign-ins whose ids are all zeros are told apart by all else about them."""
+    nil = "00000000-0000-0000-0000-000000000000"
+    for rows, column in (
+        (service.tables[SIGN_INS], "Id"),
+        (service.tables[OPERATIONS], "EventDataId"),
+    ):
+        for number, row in enumerate(rows):
+            row[column] = nil
+            row["CorrelationId"] = f"c{number % 4}"
+            row["TimeGenerated"] = text_of(TEN - MINUTE)
+    outcome, _ = job(source())
+    (finding,) = outcome.findings
+    assert (finding["DistinctSignIns"], finding["DistinctOperations"]) == (4, 4)
+    assert finding["DataPlaneAccesses"] == 64
+
+
+# Times that are asked about
+
+
+def test_arrivals_are_looked_for_in_the_last_days_only(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """The query names the oldest time that can have come in, and finds all that came since."""
+    since, too_late = TEN - HOUR, TEN - HOUR - DAY
+    late = {"IngestionTime": text_of(TEN - MINUTE)}
+    service.tables[SIGN_INS] = [
+        sign_in(since - 2 * DAY + 1, **late),
+        sign_in(TEN - 9 * DAY, **late),
+    ]
+    moments = {"since": since, "now": TEN, "examined": TEN - HOUR, "too_late": too_late}
+    assert connect().arrivals(**moments).too_late == 1
+    for call in service.called("arrivals"):
+        assert f"| where TimeGenerated > datetime({text_of(too_late - 3 * DAY)})" in call.query
+
+
+# Rows that were counted
+
+
+@pytest.mark.parametrize(("kind", "table"), [("sign_ins", SIGN_INS), ("operations", OPERATIONS)])
+def test_rows_that_were_counted_and_do_not_come_are_read_again(
+    kind: str, table: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """A second reading may have them; one that has not is an error, never an empty result."""
+    waits: list[float] = []
+    columns = {SIGN_INS: SIGN_IN_TABLE, OPERATIONS: OPERATION_TABLE}[table].columns
+    service.script(kind, nothing(*columns))
+    logs = read(connect(sleep=waits.append))
+    assert ids(logs) == ([f"s{n}" for n in range(8)], [f"o{n}" for n in range(8)])
+    assert waits == [1.0]
+    service.script(kind, *[nothing(*columns)] * 2)
+    outcome, record = job(connect())
+    assert record["Status"] == "Failure"
+    assert outcome.failures[0].startswith(
+        f"{table} in workspace {WORKSPACE}: gave 0 rows twice, of 8 that it had counted"
+    )
+
+
+def test_sign_ins_that_the_cluster_counted_are_asked_for_again(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """The same holds where no rows travel."""
+    empty = nothing("Address", "Matched")
+    service.script("addresses", empty)
+    outcome, _ = job(connect(limits=LIVE["workspace"]))
+    assert len(outcome.findings) == 1
+    service.script("addresses", empty, empty)
+    outcome, record = job(connect(limits=LIVE["workspace"]))
+    assert record["Status"] == "Failure"
+    assert "gave 0 rows twice, of 8 that it had counted" in outcome.failures[0]
+
+
+def test_more_rows_than_were_counted_are_welcome(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """What came in after the counting is read once and without a word."""
+    counted = response(["Bucket", "Matched"], [[n, 1] for n in range(1024)])
+    few = json.dumps(counted).encode()
+    service.tables[SIGN_INS] = service.tables[SIGN_INS] * 200
+    service.script("count_sign_ins", Reply(200, few))
+    assert len(read(connect()).sign_ins) == 1600
+    assert len(service.called("sign_ins")) == 1
+
+
+# The way there
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(
+    status: int, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Whoever answers elsewhere is not asked, and the redirect is an error that names it."""
+    with LogAnalyticsService({SIGN_INS: [], OPERATIONS: []}) as other:
+        there = f"{other.endpoint}/v1/workspaces/{WORKSPACE}/query"
+        service.script("sign_ins", *[Reply(status, b"", {"Location": there})] * 2)
+        with pytest.raises(SourceError, match=rf"redirect \(HTTP {status}\), which is not follow"):
+            read(connect())
+        assert not other.calls
+        assert not other.complaints
+
+
+def test_an_answer_that_drips_is_waited_for_no_longer_than_one_that_does_not_come(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """An answer that comes byte by byte is late as a whole, however short the pauses."""
+    service.script("sign_ins", *[Reply(drip=0.02)] * 2)
+    began = time.monotonic()
+    with pytest.raises(SourceError, match=r"no whole answer within .* asked 2 times"):
+        read(connect(limits=Limits(silence=0.5)))
+    assert time.monotonic() - began < 4
+
+
+def test_headers_that_drip_are_waited_for_no_longer_either() -> None:
+    """The time is up before the answer has even begun."""
+    gone = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            while not gone.wait(0.02):
+                connection.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with client_for(endpoint) as client, pytest.raises(MayPass, match="no whole answer within"):
+            exchange(client, HttpRequest("POST", "/workspaces/x/query"), 0.5, "here")
+        gone.set()
+        thread.join()
+
+
+def test_nothing_is_read_beyond_the_time_there_is(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """When the time is up in the middle of an answer, that is the end of it."""
+    service.script("latest", *[Reply(drip=0.5)] * 2)
+    began = time.monotonic()
+    with pytest.raises(SourceError, match=r"no time was left|no whole answer within"):
+        read(connect(limits=Limits(until=began + 1)))
+    assert time.monotonic() - began < 4
+
+
+def test_an_answer_that_drips_and_is_in_time_is_taken(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Slow is not wrong."""
+    service.script("latest", Reply(drip=0.001))
+    assert read(connect(limits=Limits(silence=30))).latest[SIGN_INS] == TEN
+    assert WINDOW.end == TEN
