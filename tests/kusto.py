@@ -2,9 +2,9 @@
 
 What it lacks is made up for, so that a query's text stays as it is sent:
 
-- six functions are added to its tables: three window functions that read rows in their order,
-  `translate`, `hash` (any spread over the buckets does, so one that bucket_of() can repeat) and
-  `make_list_if`;
+- seven functions are added to its tables: three window functions that read rows in their order,
+  `translate`, `hash` (any spread over the buckets does, so one that bucket_of() can repeat),
+  `make_list_if` and `make_set_if`;
 - `ingestion_time()` becomes a column of that name, `column_ifexists("X", "")` becomes X, as every
   column is there;
 - moments and days become whole ticks, in the literals as in the tables, because DuckDB compares
@@ -85,6 +85,9 @@ SCALAR_FUNCTIONS["joined"] = FunctionSpec("joined", "template", "concat({})")
 AGGREGATE_FUNCTIONS["make_list_if"] = AggregateSpec(
     "make_list_if", "coalesce(list({0}) FILTER (WHERE {1}), [])", (2, 3)
 )
+AGGREGATE_FUNCTIONS["make_set_if"] = AggregateSpec(
+    "make_set_if", "coalesce(list(DISTINCT {0}) FILTER (WHERE {1}), [])", (2, 3)
+)
 
 
 def bucket_of(identity: str, buckets: int = BUCKETS) -> int:
@@ -92,9 +95,14 @@ def bucket_of(identity: str, buckets: int = BUCKETS) -> int:
     return int(hashlib.md5(identity.lower().encode()).hexdigest()[:8], 16) % buckets  # noqa: S324
 
 
+def connect() -> Any:
+    """Open an empty database, for queries that may call what is added here."""
+    return duckdb_kql.connect()
+
+
 def database(tables: Mapping[str, Mapping[str, str]] = TABLES) -> Any:
     """Return a database with these tables, empty, that keeps rows in order."""
-    connection = duckdb_kql.connect()
+    connection = connect()
     connection.execute("SET threads = 1")
     for table, kinds in tables.items():
         listed = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
