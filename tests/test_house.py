@@ -15,6 +15,7 @@ BELOW = {
     "errors": set[str](),
     "schema": set[str](),
     "printable": set[str](),
+    "bounded": {"printable"},
     "window": {"rule"},
     "sources": {"sources", "rule", "errors", "printable", "window"},
     "sinks": {"sinks", "rule", "errors", "printable"},
@@ -25,9 +26,10 @@ BELOW = {
     "found": {"packed", "rule", "schema"},
     "dossier": {"rule", "sources"},
     "analysis": {"dossier", "errors", "rule", "sources", "window"},
-    "remarks": {"analysis", "printable", "rule", "sources", "tally"},
+    "remarks": {"analysis", "bounded", "printable", "rule", "sources", "tally"},
     "records": {
         *("analysis", "dossier", "remarks", "rule", "schema", "sources", "tally", "window"),
+        "bounded",
     },
     "report": {"errors", "printable", "report", "rule", "schema", "sinks"},
     "examination": {
