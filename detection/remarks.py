@@ -33,6 +33,11 @@ def remarks(tally: Tally, analysis: Analysis, arrivals: Arrivals) -> tuple[list[
     ):
         if listed:
             warnings.append(f"{len(listed)} exclusions {problem}: {_named(listed)}")
+    if tally.nameless:
+        warnings.append(
+            f"{len(tally.nameless)} identities signed in under too many names to tell their "
+            f"findings apart by name: {_named(tally.nameless)}"
+        )
     if arrivals.too_late:
         warnings.append(
             f"{arrivals.too_late} rows arrived later than MAX_LATENESS and were not examined"
