@@ -13,7 +13,7 @@ from detection.printable import one_line
 
 ENTRIES: Final = 100  # of a list
 ENTRY: Final = 200  # characters of each
-SENTENCE: Final = 1_000  # characters of one sentence
+SENTENCE: Final = 2_000  # characters of one sentence, which may hold a command to run
 TEXT: Final = 4_000  # characters of all sentences together
 LEFT_OUT: Final = "..."
 
