@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from detection.analysis import Analysis
+from detection.bounded import entries, numbered, sentences
 from detection.dossier import Dossier
 from detection.remarks import remarks
 from detection.rule.classes import DIFFERENT
@@ -119,7 +120,7 @@ def run_record(
     record = empty_record(header, WARNING if warnings else SUCCESS)
     record.update(
         {
-            "Reason": ". ".join(warnings + notes),
+            "Reason": sentences(warnings + notes),
             "LateRows": arrivals.late,
             "TooLateRows": arrivals.too_late,
             "SignInsState": tally.states[SIGN_IN_TABLE.name],
@@ -134,7 +135,7 @@ def run_record(
             "OperationsSucceededSpelling": tally.operations_succeeded,
             "OperationsWithoutCaller": tally.operations_without_caller,
             "AllowlistEntries": tally.allowlist_entries,
-            "AllowlistInvalid": list(tally.allowlist_invalid),
+            "AllowlistInvalid": entries(tally.allowlist_invalid),
             "LatestSignIn": _text_of(tally.latest.get(SIGN_IN_TABLE.name)),
             "LatestOperation": _text_of(tally.latest.get(OPERATION_TABLE.name)),
             "Pairs": tally.pairs,
@@ -143,9 +144,9 @@ def run_record(
             "FindingsUpdated": tally.emitted - tally.opened,
             "FindingsUnchanged": tally.groups - tally.emitted - excluded,
             "FindingsExcluded": excluded,
-            "ExclusionsUsed": [f"{called}: {n}" for called, n in analysis.excluded.items()],
-            "ExclusionsExpired": list(analysis.exclusions.expired),
-            "ExclusionsInvalid": list(analysis.exclusions.invalid),
+            "ExclusionsUsed": numbered(analysis.excluded.most_common()),
+            "ExclusionsExpired": entries(analysis.exclusions.expired),
+            "ExclusionsInvalid": entries(analysis.exclusions.invalid),
             "DurationMs": duration_ms,
             "BytesRead": tally.bytes_read,
         }
@@ -162,7 +163,7 @@ def failure_record(header: Header, error: str, duration_ms: int) -> RunRecord:
         {
             "RunId": str(uuid.uuid5(_RUNS, name)),
             "Reason": "The window could not be read; the next run tries it again",
-            "Error": error,
+            "Error": sentences([error]),
             "DurationMs": duration_ms,
         }
     )

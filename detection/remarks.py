@@ -1,18 +1,26 @@
 """What a run record says in plain sentences."""
 
+from collections.abc import Iterable
+from typing import Final
+
 from detection.analysis import Analysis
+from detection.bounded import entries
+from detection.printable import shortened
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.select import OTHER_SUCCESS
 from detection.sources import Arrivals
 from detection.tally import Tally
+
+NAMED: Final = 300  # characters of the entries that a sentence names
 
 
 def remarks(tally: Tally, analysis: Analysis, arrivals: Arrivals) -> tuple[list[str], list[str]]:
     """Return what may have hidden a finding, and what is merely worth knowing, as sentences."""
     notes: list[str] = []
     if analysis.excluded:
-        number, names = sum(analysis.excluded.values()), ", ".join(analysis.excluded)
-        notes.append(f"{number} findings were left out by exclusions: {names:.300}")
+        number, used = sum(analysis.excluded.values()), analysis.excluded.most_common()
+        names = _named(called for called, _ in used)
+        notes.append(f"{number} findings were left out by exclusions: {names}")
     warnings = [
         f"Table {shape.name} is missing: {tally.remedies.get(shape.name, shape.remedy)}"
         for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
@@ -26,16 +34,21 @@ def remarks(tally: Tally, analysis: Analysis, arrivals: Arrivals) -> tuple[list[
         (analysis.exclusions.invalid, "are incomplete and leave nothing out"),
     ):
         if listed:
-            warnings.append(f"{len(listed)} exclusions {problem}: {'; '.join(listed):.300}")
+            warnings.append(f"{len(listed)} exclusions {problem}: {_named(listed)}")
+    if tally.nameless:
+        warnings.append(
+            f"{len(tally.nameless)} identities signed in under too many names to tell their "
+            f"findings apart by name: {_named(tally.nameless)}"
+        )
     if arrivals.too_late:
         warnings.append(
             f"{arrivals.too_late} rows arrived later than MAX_LATENESS and were not examined"
         )
     if tally.allowlist_invalid:
-        entries = ", ".join(map(repr, tally.allowlist_invalid[:10]))
+        names = _named(map(repr, entries(tally.allowlist_invalid)))
         warnings.append(
             f"{len(tally.allowlist_invalid)} allowlist entries cannot be read and exclude "
-            f"nothing: {entries:.300}"
+            f"nothing: {names}"
         )
     if tally.operations_succeeded:
         remark = (
@@ -51,3 +64,8 @@ def remarks(tally: Tally, analysis: Analysis, arrivals: Arrivals) -> tuple[list[
         remedy = tally.remedies.get(ALLOWLIST_TABLE.name, ALLOWLIST_TABLE.remedy)
         notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {remedy}")
     return warnings, notes
+
+
+def _named(texts: Iterable[str]) -> str:
+    """Return the first of some entries as a list."""
+    return shortened("; ".join(entries(texts)), NAMED)

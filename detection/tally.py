@@ -31,6 +31,7 @@ class Tally:
     emitted: int = 0
     opened: int = 0
     bytes_read: int = 0
+    nameless: dict[str, None] = field(default_factory=dict)
     warnings: dict[str, None] = field(default_factory=dict)  # each once, in order
 
     def add(self, logs: Logs, detection: Detection, emissions: list[Emission]) -> None:
@@ -52,4 +53,5 @@ class Tally:
         self.emitted += len(emissions)
         self.opened += sum(emission.revision == 1 for emission in emissions)
         self.bytes_read += logs.bytes_read
+        self.nameless.update(dict.fromkeys(detection.nameless))
         self.warnings.update(dict.fromkeys(logs.warnings))

@@ -2,13 +2,13 @@
 
 What it lacks is made up for, so that a query's text stays as it is sent:
 
-- six functions are added to its tables: three window functions that read rows in their order,
-  `translate`, `hash` (any spread over the buckets does, so one that bucket_of() can repeat) and
-  `make_list_if`;
+- seven functions are added to its tables: three window functions that read rows in their order,
+  `translate`, `hash` (any spread over the buckets does, so one that bucket_of() can repeat),
+  `make_list_if` and `make_set_if`;
 - `ingestion_time()` becomes a column of that name, `column_ifexists("X", "")` becomes X, as every
   column is there;
-- moments become whole ticks, in the literals as in the tables, because DuckDB compares them by
-  the microsecond, ten ticks;
+- moments and days become whole ticks, in the literals as in the tables, because DuckDB compares
+  moments by the microsecond, ten ticks;
 - `tolong()` becomes nothing, as it is given ticks, and `strcat()` DuckDB's own, as it is given
   texts and ticks: what duckdb-kql writes for values of any type takes twice as long to plan.
 
@@ -34,11 +34,13 @@ from duckdb_kql.translate.functions import (
 
 from detection.rule.correlate import Group
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, Logs
-from detection.rule.ticks import parse, text_of
+from detection.rule.ticks import DAY, parse, text_of
+from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources import cluster, tracing
 from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
 from detection.sources.decoding import decode_table
+from tests.language_service import KQL
 from tests.support import response
 
 INGESTED = "IngestionTimeOfRow"
@@ -64,12 +66,27 @@ TABLES[ALLOWLIST_TABLE.name] = {
     "LastUpdatedTimeUTC": "BIGINT",
     "IPOrRange": "VARCHAR",
 }
+# The logs of other services that an analyst is sent to.
+KINDS = {"datetime": "BIGINT", "string": "VARCHAR", "dynamic": "VARCHAR"}
+SERVICES: dict[str, dict[str, str]] = {
+    table: {column["name"]: KINDS[column["type"]] for column in columns}
+    for table, columns in json.loads((KQL / "services.json").read_text("utf-8")).items()
+}
+FINDINGS = {
+    FINDINGS_TABLE: {
+        name: {"datetime": "BIGINT", "long": "BIGINT", "int": "BIGINT"}.get(kind, "VARCHAR")
+        for name, kind in columns(Finding)
+    }
+}
 
 for name, template in ADDED.items():
     SCALAR_FUNCTIONS[name] = FunctionSpec(name, "template", template, (template.count("{") or 0,))
 SCALAR_FUNCTIONS["joined"] = FunctionSpec("joined", "template", "concat({})")
 AGGREGATE_FUNCTIONS["make_list_if"] = AggregateSpec(
     "make_list_if", "coalesce(list({0}) FILTER (WHERE {1}), [])", (2, 3)
+)
+AGGREGATE_FUNCTIONS["make_set_if"] = AggregateSpec(
+    "make_set_if", "coalesce(list(DISTINCT {0}) FILTER (WHERE {1}), [])", (2, 3)
 )
 
 
@@ -78,12 +95,17 @@ def bucket_of(identity: str, buckets: int = BUCKETS) -> int:
     return int(hashlib.md5(identity.lower().encode()).hexdigest()[:8], 16) % buckets  # noqa: S324
 
 
-def database() -> Any:
-    """Return a database with both tables and the watchlist, empty, that keeps rows in order."""
-    connection = duckdb_kql.connect()
+def connect() -> Any:
+    """Open an empty database, for queries that may call what is added here."""
+    return duckdb_kql.connect()
+
+
+def database(tables: Mapping[str, Mapping[str, str]] = TABLES) -> Any:
+    """Return a database with these tables, empty, that keeps rows in order."""
+    connection = connect()
     connection.execute("SET threads = 1")
-    for table, columns in TABLES.items():
-        listed = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+    for table, kinds in tables.items():
+        listed = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
         connection.execute(f"CREATE TABLE {table} ({listed})")
     return connection
 
@@ -91,12 +113,13 @@ def database() -> Any:
 def to_sql(text: str) -> str:
     """Prepare and translate a query; those that differ in numbers only are translated once."""
     text = text.replace("ingestion_time()", INGESTED)
-    text = re.sub(r'column_ifexists\("(\w+)", (""|datetime\(null\))\)', r"\1", text)
+    text = re.sub(r'column_ifexists\(\s*"(\w+)", (""|\w+\(null\))\)', r"\1", text)
     text = re.sub(r"datetime\((\d[^)]+)\)", lambda match: f"long({parse(match[1])})", text)
     text = re.sub(r"\b(\d+)tick\b", r"long(\1)", text)
+    text = re.sub(r"(?<=[-+] )(\d+)d\b", lambda match: f"long({int(match[1]) * DAY})", text)
     text = re.sub(r"\((\d+) \.\. (\d+)\)", r"(long(\1) .. long(\2))", text)
     text = re.sub(r'_GetWatchlist\("(\w+)"\)', r"\1", text)
-    text = text.replace("datetime(null)", "long(null)").replace(": datetime)", ": long)")
+    text = text.replace("datetime(null)", "long(null)").replace(": datetime", ": long")
     text = text.replace("tolong(", "(").replace("strcat(", "joined(")
     assert "datetime" not in text
     numbers = re.findall(r"\blong\((\d+)\)", text)
@@ -109,7 +132,7 @@ def to_sql(text: str) -> str:
 
 @cache
 def _translated(text: str) -> str:
-    schema = {table: list(columns) for table, columns in TABLES.items()}
+    schema = {table: list(columns) for table, columns in (TABLES | SERVICES | FINDINGS).items()}
     return str(duckdb_kql.to_sql(text, schema=schema))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from detection.bounded import ENTRIES, ENTRY, TEXT
 from detection.dossier import QUESTIONS
 from detection.rule.classes import KINDS
 from detection.rule.exclusions import EXCLUSIONS_TABLE
@@ -51,6 +52,13 @@ def test_schemas(table: type, title: str) -> None:
     """Each table's columns are documented with their types, in order."""
     rows = re.findall(r"\n\| `(\w+)` \| (\w+) \| \S", section("schemas.md", title))
     assert rows == columns(table)
+
+
+def test_bounds_of_a_record() -> None:
+    """How long lists and texts of a run record get is told as it is."""
+    text = " ".join(section("schemas.md", "ManagedIdentityImpactRuns_CL").split())
+    assert f"at most {ENTRIES}, each of at most {ENTRY} characters, texts" in text
+    assert f"have at most {TEXT:,}" in text
 
 
 def test_queries_in_documents_bind(language_service: LanguageService) -> None:

@@ -19,6 +19,7 @@ BELOW = {
     "threads": set[str](),
     "clouds": set[str](),
     "tokens": {"printable"},
+    "bounded": {"printable"},
     "window": {"rule"},
     "clocks": {"errors", "rule"},
     "memory": {"errors", "outbox", "state"},
@@ -35,9 +36,10 @@ BELOW = {
     "found": {"packed", "rule", "schema"},
     "dossier": {"rule", "sources"},
     "analysis": {"dossier", "errors", "rule", "sources", "window"},
-    "remarks": {"analysis", "printable", "rule", "sources", "tally"},
+    "remarks": {"analysis", "bounded", "printable", "rule", "sources", "tally"},
     "records": {
         *("analysis", "dossier", "remarks", "rule", "schema", "sources", "tally", "window"),
+        "bounded",
     },
     "report": {"files", "outbox", "printable", "report", "rule", "schema", "sinks"},
     "examination": {

@@ -12,6 +12,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from pathspec import GitIgnoreSpec
 
 from scripts.once import made_once
 from scripts.package import APP, NotTheApp, package
@@ -36,6 +37,19 @@ LITTER = [
     *("tests/test_x.py", "bench/data/x.json", "scripts/x.py", ".mypy_cache/x", "pyproject.toml"),
     *("__pycache__/function_app.pyc", "detection/__pycache__/x.pyc", ".python_packages/lib/x.py"),
     *("detection/rule/__pycache__/x.pyc", "detection/report/page.html", "requirements-dev.txt"),
+]
+
+# What .funcignore does not name, as nobody can name it all, and no app consists of.
+FOREIGN = [
+    *("detection/.hidden.py", "detection/.vscode/launch.py"),
+    *("detection/settings.json", "detection/rule/notes.txt", "detection/state/backup.zip"),
+    *("detection/sources/key", "detection/sources/id_rsa", "detection/sinks/cert.p12"),
+    *("detection/rule/logs.jsonl", "detection/rule/select.py.orig", "detection/a.PEM"),
+]
+SECRET = [
+    "detection/.git/config",
+    *("detection/.env", "detection/rule/.env.production", "detection/local.settings.json"),
+    *("detection/sinks/tls.pem", "detection/sinks/tls.key", "detection/tls.pfx"),
 ]
 
 # Imports the modules that it is given, and says which packages are installed.
@@ -119,14 +133,69 @@ def test_the_zip_holds_what_the_app_reads(zipped: ZipFile) -> None:
         assert zipped.read(name) == (ROOT / name).read_bytes()
 
 
-def test_what_a_working_tree_collects_is_left_out(tree: Path) -> None:
-    """Secrets, local settings, caches, tests and tools beside the app do not change the zip."""
-    clean = package(tree)
-    for name in LITTER:
+def put(tree: Path, *names: str) -> None:
+    """Add files with a secret to a tree."""
+    for name in names:
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("AccountKey=secret")
+
+
+def test_what_a_working_tree_collects_is_left_out(tree: Path) -> None:
+    """Secrets, local settings, caches, tests and tools beside the app do not change the zip."""
+    clean = package(tree)
+    put(tree, *LITTER)
     assert package(tree) == clean
+
+
+@pytest.mark.parametrize("name", [*FOREIGN, *SECRET])
+def test_what_lies_among_the_code_is_left_out(tree: Path, name: str) -> None:
+    """A file below a folder of the app that is neither code nor data does not change the zip."""
+    clean = package(tree)
+    put(tree, name)
+    assert package(tree) == clean
+
+
+@pytest.mark.parametrize("name", SECRET)
+def test_secrets_are_ignored_by_other_tools_too(name: str) -> None:
+    """Tools that read .funcignore themselves leave secrets out wherever these lie."""
+    lines = (ROOT / ".funcignore").read_text("utf-8").splitlines()
+    assert GitIgnoreSpec.from_lines(lines).match_file(name)
+
+
+@pytest.mark.parametrize("name", ["detection/rule/words.csv", "detection/new.kql"])
+def test_new_data_of_the_app_is_deployed(tree: Path, name: str) -> None:
+    """A new file of a kind that the app reads is in the zip."""
+    put(tree, name)
+    assert name in ZipFile(io.BytesIO(package(tree))).namelist()
+
+
+@pytest.mark.parametrize("name", ["detection/linked.py", "detection/rule/linked", "host.json"])
+@pytest.mark.parametrize("target", ["secret.py", "secrets", "tree/function_app.py", "nowhere"])
+def test_a_symbolic_link_is_refused(tree: Path, name: str, target: str) -> None:
+    """A link among the app's files is named and nothing built, wherever it leads."""
+    outside = tree.parent
+    put(outside, "secret.py", "secrets/secret.py")
+    (tree / name).unlink(missing_ok=True)
+    (tree / name).symlink_to(outside / target)
+    with pytest.raises(NotTheApp, match=f"symbolic links.*{re.escape(name)}"):
+        package(tree)
+
+
+def test_the_command_says_what_it_left_out(tree: Path, tmp_path: Path) -> None:
+    """Each file that does not belong to the app is named on stderr."""
+    put(tree, *FOREIGN)
+    shutil.copytree(ROOT / "scripts", tree / "scripts")
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.package", str(tmp_path / "app.zip")],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = [line.rpartition(": ")[2].strip("'") for line in done.stderr.splitlines()]
+    assert said == sorted(FOREIGN)
+    assert (tmp_path / "app.zip").read_bytes() == package(ROOT)
 
 
 def test_the_same_files_give_the_same_bytes(tree: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from detection.rule.accesses import Accesses, merge_ranges
 from detection.rule.allowlist import Allowlist
 from detection.rule.memo import Memo
+from detection.rule.names import ByName, Named, by_name, crowded
 from detection.rule.rows import (
     CALLER_ADDRESS,
     IDENTITY,
@@ -90,12 +91,16 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What one window's logs come to: the groups, earliest first, and what was counted."""
+    """What one window's logs come to: the groups, earliest first, and what was counted.
+
+    `nameless` are the identities with too many names: their groups are not told apart by name.
+    """
 
     groups: list[Group]
     sign_ins: Chosen[SignIn]
     operations: Chosen[Operation]
     allowlist: Allowlist
+    nameless: tuple[str, ...] = ()
 
 
 def detect(logs: Logs, start: int, end: int, settings: RuleSettings) -> Detection:
@@ -104,34 +109,37 @@ def detect(logs: Logs, start: int, end: int, settings: RuleSettings) -> Detectio
     sign_ins = choose_sign_ins(logs.sign_ins, start, end, allowlist)
     operations = choose_operations(logs.operations, start, end, settings)
     folded = Memo[str, str](fold)
+    identities: dict[str, Named] = {}
+    for identity, signed_in in sign_ins.by_identity.items():
+        if operated := operations.by_identity.get(identity):
+            _sort(signed_in)
+            _sort(operated)
+            identities[identity] = Named(by_name(signed_in, folded), operated)
+    nameless = crowded(identities.items(), folded)
+    for identity in nameless:
+        everything = {"": sign_ins.by_identity[identity]}
+        identities[identity] = identities[identity]._replace(sign_ins=everything)
     groups = [
         group
-        for identity, signed_in in sign_ins.by_identity.items()
-        if (operated := operations.by_identity.get(identity))
-        for group in _groups(identity, signed_in, operated, settings.span, folded)
+        for identity, (named, operated) in identities.items()
+        for group in _groups(identity, named, operated, settings.span, folded)
     ]
     groups.sort(key=lambda group: (group.first_event, group.key))
-    return Detection(groups, sign_ins, operations, allowlist)
+    return Detection(groups, sign_ins, operations, allowlist, tuple(sorted(nameless)))
 
 
 def _groups(
     identity: str,
-    sign_ins: list[SignIn],
+    sign_ins: ByName,
     operations: list[Operation],
     span: int,
     folded: Memo[str, str],
 ) -> Iterator[Group]:
-    """Yield an identity's groups: its names times the resource groups that each reached.
-
-    Rows sort by time, and at one time by what they hold, so their order in a file is nothing.
-    """
-    _sort(sign_ins)
-    _sort(operations)
-    by_name = _by_name(sign_ins, folded)
-    for name, mine in by_name.items():
+    """Yield an identity's groups: its names times the resource groups that each reached."""
+    for name, mine in sign_ins.items():
         signed_in = Accesses(mine)
         near = operations
-        if len(by_name) > 1:  # many names must not each look at all of the identity's operations
+        if len(sign_ins) > 1:  # many names must not each look at all of the identity's operations
             times = [row[TIME] for row in operations]
             near = [operations[place] for place in signed_in.followers(times, span)]
         if near:
@@ -209,18 +217,7 @@ def first_spellings(values: Iterable[str], limit: int) -> list[str]:
 
 
 def _sort(rows: list[SignIn] | list[Operation]) -> None:
-    """Sort rows by time, and only where times are equal compare all that they hold."""
+    """Sort rows by time, and at one time by what they hold: their order in a file is nothing."""
     rows.sort(key=TIME_OF)
     if len(set(map(TIME_OF, rows))) < len(rows):
         rows.sort()
-
-
-def _by_name(sign_ins: list[SignIn], folded: Memo[str, str]) -> dict[str, list[SignIn]]:
-    """Split an identity's sign-ins by name, in order."""
-    names = {row[NAME] for row in sign_ins}
-    if len(names) == 1:
-        return {folded[names.pop()]: sign_ins}
-    found: defaultdict[str, list[SignIn]] = defaultdict(list)
-    for row in sign_ins:
-        found[folded[row[NAME]]].append(row)
-    return found

@@ -6,6 +6,8 @@ and until when. One that lacks any of that, or whose time has come, excludes not
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from typing import NamedTuple
 
 from detection.rule.correlate import Group
@@ -33,15 +35,8 @@ class Exclusion(NamedTuple):
     expires: int
     called: str
 
-    def covers(self, group: Group) -> bool:
-        """Whether a group's findings are left out."""
-        return self.identity in ("", group.key.identity) and self.resource_group in (
-            "",
-            group.key.resource_group,
-        )
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Exclusions:
     """The exclusions in force, the names of those that are not, and how many items say nothing."""
 
@@ -94,12 +89,26 @@ class Exclusions:
         kept: list[Group] = []
         used: dict[str, int] = {}
         for group in groups:
-            covering = next((one for one in self.active if one.covers(group)), None)
+            covering = self._covering(group)
             if covering is None:
                 kept.append(group)
             else:
                 used[covering.called] = used.get(covering.called, 0) + 1
         return kept, used
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str], int]:
+        """Where the first exclusion of each identity and resource group is; blank means any."""
+        places: dict[tuple[str, str], int] = {}
+        for place, one in enumerate(self.active):
+            places.setdefault((one.identity, one.resource_group), place)
+        return places
+
+    def _covering(self, group: Group) -> Exclusion | None:
+        """Return the first exclusion that leaves a group out."""
+        named = product(("", group.key.identity), ("", group.key.resource_group))
+        places = [self._places[each] for each in named if each in self._places]
+        return self.active[min(places)] if places else None
 
 
 def _missing(subject: str, owner: str, reason: str, expires: str) -> str:

@@ -57,6 +57,13 @@ def test_d3_ascii_case_is_ignored_and_the_first_spelling_shown() -> None:
     assert group.subscription_ids == ["A"]
 
 
+@pytest.mark.parametrize(("other", "findings"), [("App", 1), ("APP", 1), ("app2", 2)])
+def test_d3_names_that_differ_in_case_are_one(other: str, findings: int) -> None:
+    """Sign-ins under two spellings of a name make one finding, under two names two."""
+    sign_ins = [sign_in(ServicePrincipalName="app"), sign_in(ServicePrincipalName=other)]
+    assert len(detection(sign_ins, [operation()]).groups) == findings
+
+
 @pytest.mark.parametrize(("left", "right"), [("mi-k", "mi-\u212a"), ("mi-\u00e9", "mi-\u00c9")])
 def test_d3_only_ascii_case_is_ignored(left: str, right: str) -> None:
     """Identities that only a wider folding would join stay apart."""

@@ -1,0 +1,83 @@
+"""No name that a query gives by `let` is hidden by a column.
+
+Where a row is at hand a column's name comes before a let's: the condition then compares the column
+with itself, for every row, and neither the service nor its language service says a word.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
+from tests.language_service import KQL
+from tests.sources.test_queries import SCHEMA, SHARED, filled
+from tests.support import ROOT
+
+RUNS_TABLE = "ManagedIdentityImpactRuns_CL"
+COLUMNS: dict[str, set[str]] = {
+    **{name: set(each) for name, each in json.loads((KQL / "columns.json").read_text()).items()},
+    FINDINGS_TABLE: {name for name, _ in columns(Finding)},
+    RUNS_TABLE: {name for name, _ in columns(RunRecord)},
+}
+COLUMNS["ManagedIdentityImpact"] = COLUMNS[FINDINGS_TABLE]  # the function has the table's columns
+HIDDEN = 'let Identity = "a"; AZKVAuditLogs | where tostring(Identity) has Identity'
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """Yield every query of the product, put together and with sample values, and its place."""
+    for number, text in enumerate(filled()):
+        yield f"query {number}", text
+    for path in sorted((ROOT / "infra" / "queries").glob("*.kql")):
+        yield path.name, path.read_text("utf-8")
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for text in re.findall(r"```kusto\n(.*?)```", path.read_text("utf-8"), re.DOTALL):
+            yield path.name, text
+    for item in json.loads((ROOT / "infra" / "workbook.json").read_bytes())["items"]:
+        if item["type"] == 3:
+            yield str(item["name"]), item["content"]["query"]
+
+
+def hidden(query: str) -> set[str]:
+    """Return the names given by `let` that a column of the query hides, or may.
+
+    That is any column of a table that the query names; and of the columns that it makes itself,
+    those named as a value is. A let that is a table is not looked for among columns.
+    """
+    query = re.sub(r"//.*", "", query)
+    given = dict(re.findall(r"\blet (\w+) =([^;]*)", query))
+    values = {name for name, meaning in given.items() if "|" not in meaning}
+    made = set(re.findall(r"\b(\w+) =[^=~]", re.sub(r"\blet \w+ =", "", query)))
+    tables = set(re.findall(r"\b\w+\b", query)) & COLUMNS.keys()
+    return {name for table in tables for name in COLUMNS[table] & given.keys()} | (values & made)
+
+
+@pytest.mark.parametrize(("place", "query"), list(queries()))
+def test_no_column_hides_a_name(place: str, query: str) -> None:
+    """What a query names by `let` is named like no column that it could meet."""
+    assert hidden(query) == set(), place
+
+
+def test_a_hidden_name_is_noticed() -> None:
+    """A let that is named like a column, published or made, is found: the test above can fail."""
+    assert hidden(HIDDEN) == {"Identity"}
+    assert hidden('let Found = "a"; AzureActivity | extend Found = 1') == {"Found"}
+    assert hidden('let Found = "a"; AzureActivity | where Caller == Found') == set()
+
+
+def test_columns_are_those_that_queries_are_bound_to() -> None:
+    """Of every table that queries are bound to, all columns are among the published names."""
+    services = json.loads((KQL / "services.json").read_text("utf-8"))
+    for table, bound in {**SCHEMA, **services}.items():
+        known = COLUMNS[table]
+        assert {column["name"] for column in bound} <= known | {"_ResourceId", "IngestionTime"}
+
+
+@pytest.mark.parametrize("table", SCHEMA)
+def test_columns_are_the_published_ones(table: str) -> None:
+    """The names of the rule's tables are all that are published."""
+    if not SHARED.is_dir():
+        pytest.skip("the published schemas are not at hand")
+    published = json.loads((SHARED / f"{table}.json").read_text("utf-8"))["columns"]
+    assert {column["name"] for column in published} == COLUMNS[table]

@@ -1,0 +1,169 @@
+"""A run record stays small, whatever is in logs, watchlists and messages."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.bounded import ENTRIES, ENTRY, SENTENCE, TEXT, cut, entries, numbered, sentences
+from detection.errors import SourceError
+from detection.job import Invocation, run
+from detection.rule.rows import Logs
+from detection.rule.ticks import parse
+from detection.sources import Arrivals, Correlated
+from detection.sources.background import NoBackground
+from detection.sources.recorded import RecordedSource
+from detection.state import Unsaved
+from detection.window import Window
+from tests.support import (
+    ALLOWLIST,
+    EXCLUSIONS,
+    NOW,
+    OPERATIONS,
+    SIGN_INS,
+    Collected,
+    write_table,
+)
+
+AN_HOUR_BEFORE = "2026-03-14T09:00:00Z"
+RECORD_SIZE = 100_000  # bytes of JSON: four lists and two texts, at their longest
+
+
+class Refusing:
+    """A source that answers nothing but an error."""
+
+    background = NoBackground()
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def clock(self) -> None:
+        """Have none."""
+
+    def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
+        """Nothing arrived."""
+        del since, now, examined, too_late
+        return Arrivals()
+
+    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+        """Fail."""
+        del window, now
+        raise SourceError(self._message)
+
+
+def folder(
+    path: Path, allowlist: list[str], exclusions: list[dict[str, str]], groups: int = 1
+) -> RecordedSource:
+    """Record one identity that changed some resource groups, and both watchlists."""
+    about = {"ServicePrincipalId": "id", "ResultType": "0", "ResourceDisplayName": "Storage"}
+    write_table(path, SIGN_INS, [{"TimeGenerated": AN_HOUR_BEFORE, **about}])
+    changed = {"Caller": "id", "OperationNameValue": "A/WRITE", "ActivityStatusValue": "Success"}
+    rows = [
+        {"TimeGenerated": AN_HOUR_BEFORE, **changed, "ResourceGroup": f"rg{n}"}
+        for n in range(groups)
+    ]
+    write_table(path, OPERATIONS, rows)
+    write_table(path, ALLOWLIST, [{"IPOrRange": entry} for entry in allowlist])
+    write_table(path, EXCLUSIONS, exclusions)
+    return RecordedSource(path)
+
+
+def record_of(source: RecordedSource | Refusing) -> Any:
+    """Return the record of the one window of a run."""
+    (record,) = run(source, Collected(), Unsaved(), Invocation("w", parse(NOW))).records
+    return record
+
+
+def test_a_long_allowlist_makes_no_long_record(tmp_path: Path) -> None:
+    """Of ten megabytes of unreadable entries a record takes some, and says how many there are."""
+    count = 200_000
+    unreadable = [f"{number} is no address: {'x' * 30}" for number in range(count)]
+    source = folder(tmp_path, [*unreadable, "198.51.100.0/24"], [])
+    began = time.process_time()
+    record = record_of(source)
+    took = time.process_time() - began
+    assert len(orjson.dumps(record)) < 20_000
+    assert record["AllowlistEntries"] == count + 1
+    assert record["AllowlistInvalid"] == unreadable[:ENTRIES]
+    assert f"{count} allowlist entries cannot be read" in record["Reason"]
+    assert took < 10  # seconds; two on a quiet machine
+
+
+@pytest.mark.parametrize("kind", ["expired", "invalid"])
+def test_long_exclusions_make_no_long_record(tmp_path: Path, kind: str) -> None:
+    """Exclusions that leave nothing out are named as far as there is room, and counted."""
+    count = 3_000
+    expires = {"expired": "2020-01-01", "invalid": "when we say so"}[kind]
+    rows = [
+        {
+            "ServicePrincipalId": f"id-{number}",
+            "ResourceGroup": "g" * 500,
+            "Owner": "o" * 500,
+            "Reason": "\u202e\x1b[2J" * 500,
+            "Expires": expires,
+        }
+        for number in range(count)
+    ]
+    record = record_of(folder(tmp_path, [], rows))
+    listed = record[f"Exclusions{kind.title()}"]
+    assert len(listed) == ENTRIES
+    assert [text.partition(" ")[0] for text in listed] == [f"id-{n}" for n in range(ENTRIES)]
+    assert max(map(len, listed)) <= ENTRY
+    assert f"{count} exclusions " in record["Reason"]
+    assert record["Reason"].isprintable()
+    assert len(orjson.dumps(record)) < RECORD_SIZE
+
+
+def test_the_exclusions_used_most_are_named(tmp_path: Path) -> None:
+    """Of many exclusions those that left out most are named, each with its number."""
+    names = [f"rg{number}" for number in range(150)]
+    rows = [
+        {
+            "ServicePrincipalId": "",
+            "ResourceGroup": name,
+            "Owner": "o" * 500,
+            "Reason": "r",
+            "Expires": "2030-01-01",
+        }
+        for name in names
+    ]
+    record = record_of(folder(tmp_path, [], rows, groups=150))
+    assert record["FindingsExcluded"] == 150
+    assert len(record["ExclusionsUsed"]) == ENTRIES
+    assert all(text.endswith(": 1") for text in record["ExclusionsUsed"])
+    assert numbered([("a", 3), ("b" * 500, 12)])[1].endswith("b: 12")
+
+
+def test_an_error_is_one_printable_line_of_bounded_length() -> None:
+    """Of a long message with control characters both ends are kept, on one line."""
+    message = f"the beginning\n\x1b[2J{'x' * 10_000_000}\u202e: and what to do"
+    record = record_of(Refusing(message))
+    assert record["Error"].startswith("the beginning")
+    assert record["Error"].endswith("and what to do")
+    assert record["Error"].isprintable()
+    assert len(record["Error"]) <= SENTENCE
+    assert record["Status"] == "Failure"
+
+
+@given(st.lists(st.text(max_size=300), max_size=150))
+def test_what_fits_stays_as_it_is(texts: list[str]) -> None:
+    """Entries and sentences are bounded, and within the bounds they are untouched."""
+    kept = entries(texts)
+    assert len(kept) == min(len(texts), ENTRIES)
+    for text, entry in zip(texts, kept, strict=False):
+        assert len(entry) <= ENTRY
+        assert entry == text or len(text) > ENTRY
+    told = sentences(texts)
+    assert len(told) <= TEXT
+    assert told.isprintable()
+
+
+def test_a_cut_text_keeps_both_ends() -> None:
+    """A text that is too long shows its beginning, its end and that there was more."""
+    assert cut("a" * 50 + "b" * 50, 100) == "a" * 50 + "b" * 50
+    assert cut("a" * 100 + "b" * 100, 100) == "a" * 47 + "..." + "b" * 50
