@@ -1,8 +1,10 @@
 """Files that appear whole or not at all: what a kill leaves of them goes, what is written stays."""
 
+import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,8 +29,9 @@ replace(Path(sys.argv[1]), parts())
 """
 
 
-def half_written(path: Path) -> subprocess.Popen[str]:
-    """Start a process that has written half of a file."""
+@contextlib.contextmanager
+def half_written(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a process that has written half of a file, and let nothing remain of it."""
     process = subprocess.Popen(
         [sys.executable, "-c", HALF, str(path)],
         env=environment(),
@@ -36,9 +39,13 @@ def half_written(path: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         encoding="utf-8",
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "half\n"
-    return process
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half\n"
+        yield process
+    finally:
+        process.kill()  # which ends a stopped one too
+        process.communicate()
 
 
 def names(folder: Path) -> list[str]:
@@ -50,9 +57,8 @@ def names(folder: Path) -> list[str]:
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     """The next run that is to write the file removes its unfinished version."""
     path = tmp_path / "page.html"
-    process = half_written(path)
-    process.kill()
-    process.communicate()
+    with half_written(path):
+        pass
     assert len(names(tmp_path)) == 1
     writable(path)
     assert names(tmp_path) == []
@@ -62,16 +68,16 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
 def test_what_a_process_is_writing_is_left_alone(tmp_path: Path, *, stopped: bool) -> None:
     """A run that is writing right now, or stopped amid it, ends with its file whole."""
     path = tmp_path / "page.html"
-    process = half_written(path)
-    if stopped:
-        process.send_signal(signal.SIGSTOP)
-    for _ in range(3):
-        writable(path)
-    assert len(names(tmp_path)) == 1
-    if stopped:
-        process.send_signal(signal.SIGCONT)
-    process.communicate("go on\n")
-    assert process.returncode == 0
+    with half_written(path) as process:
+        if stopped:
+            process.send_signal(signal.SIGSTOP)
+        for _ in range(3):
+            writable(path)
+        assert len(names(tmp_path)) == 1
+        if stopped:
+            process.send_signal(signal.SIGCONT)
+        process.communicate("go on\n")
+        assert process.returncode == 0
     assert path.read_bytes() == b"first\nsecond\n"
     assert names(tmp_path) == ["page.html"]
 

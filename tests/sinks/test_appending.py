@@ -1,5 +1,6 @@
 """Lines added to a file by several processes: none is lost, none is torn, none is written twice."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -69,6 +70,17 @@ def wait_for(what: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@contextlib.contextmanager
+def running(asked: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process, and let nothing remain of it."""
+    process = subprocess.Popen(asked, env=environment())
+    try:
+        yield process
+    finally:
+        process.kill()  # which ends a stopped one too
+        process.wait()
+
+
 def is_stopped(process: subprocess.Popen[bytes]) -> bool:
     """Whether a process has been stopped by a signal."""
     return Path(f"/proc/{process.pid}/stat").read_text("utf-8").rsplit(") ", 1)[1][0] == "T"
@@ -89,11 +101,11 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     """Rows of four processes are all there, those of a delivery together and in order."""
     path = tmp_path / "findings.jsonl"
     names = ("a", "b", "c", "d")
-    running = [
+    writers = [
         subprocess.Popen(writer(path, name, deliveries=12, rows=40), env=environment())
         for name in names
     ]
-    assert [process.wait(60) for process in running] == [0] * len(names)
+    assert [process.wait(60) for process in writers] == [0] * len(names)
     rows = written(path)
     for name in names:
         assert [row for row in rows if row[0] == name] == expected(name, 12, 40)
@@ -107,10 +119,10 @@ def test_a_writer_that_is_stopped_amid_a_delivery_loses_nothing(tmp_path: Path) 
     path = tmp_path / "findings.jsonl"
     first = writer(path, "first", deliveries=3, rows=2_500, pauses="pauses")
     second = writer(path, "second", deliveries=2, rows=10)
-    with subprocess.Popen(first, env=environment()) as stopped:
+    with running(first) as stopped:
         wait_for(lambda: is_stopped(stopped))
         assert path.stat().st_size > 2_500 * 900  # of its second delivery a part is written
-        with subprocess.Popen(second, env=environment()) as waiting:
+        with running(second) as waiting:
             time.sleep(0.5)
             assert waiting.poll() is None
             stopped.send_signal(signal.SIGCONT)
@@ -124,9 +136,8 @@ def test_a_writer_that_is_killed_amid_a_delivery_leaves_no_torn_row(tmp_path: Pa
     """What it left of a row is cut off by the next, and every line is a whole row."""
     path = tmp_path / "findings.jsonl"
     first = writer(path, "first", deliveries=3, rows=2_500, pauses="pauses")
-    with subprocess.Popen(first, env=environment()) as killed:
+    with running(first) as killed:
         wait_for(lambda: is_stopped(killed))
-        killed.kill()
     whole = written(path)
     assert 2_500 < len(whole) < 5_000
     with path.open("ab") as file:
@@ -234,7 +245,7 @@ def test_a_file_that_was_replaced_while_one_waited_is_opened_anew(tmp_path: Path
 def test_runs_at_once_lose_no_finding(tmp_path: Path) -> None:
     """Commands that overlap, each with its own memory, all add their findings to one file."""
     path = tmp_path / "findings.jsonl"
-    running = [
+    runs = [
         subprocess.Popen(
             command(
                 *("run", "--recorded", DEMO, "--now", NOW, "--output", path),
@@ -245,7 +256,7 @@ def test_runs_at_once_lose_no_finding(tmp_path: Path) -> None:
         )
         for number in range(3)
     ]
-    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert [process.wait(60) for process in runs] == [0, 0, 0]
     found = [orjson.loads(line)["FindingId"] for line in path.read_bytes().splitlines()]
     assert len(found) == 6
     assert len(set(found)) == 2
