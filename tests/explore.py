@@ -40,10 +40,10 @@ class Report(NamedTuple):
 
 
 class Round(NamedTuple):
-    """The reports of a round, and if pytest could not do its work, its output."""
+    """The reports of a round, why it is the last, and pytest's output if that could not work."""
 
     reports: list[Report]
-    interrupted: bool
+    ended: str
     trouble: str
 
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seeds = random.SystemRandom()
     found: list[str] = []
     rounds = done = 0
-    ended = False
+    ended = ""
     while not ended and (time.time() < until or not rounds):
         seed = seeds.choice(SEEDS)
         began = time.monotonic()
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _tell(report, seed)
         found += failed
     said = f"{len(found)} found: {', '.join(found)}" if found else "nothing was found"
-    _say(f"{'interrupted; ' if ended else ''}{rounds} rounds, {done} tests: {said}")
+    _say(f"{ended}{rounds} rounds, {done} tests: {said}")
     return 1 if found else 0
 
 
@@ -107,9 +107,10 @@ def _round(tests: Sequence[str], seed: int, until: float, found: Sequence[str]) 
         path.touch()
         options = ["-p", "tests.explore", "-m", SELECTED, "-n", "auto", "--dist", "worksteal"]
         options += [f"--deselect={test}" for test in found]
+        ended = ""
         with subprocess.Popen(
             [*_pytest(sys.executable, seed), *options, *tests],
-            env=os.environ | _hashes(seed) | {UNTIL: str(until), REPORTS: str(path)},
+            env=os.environ | _settings(seed) | {UNTIL: str(until), REPORTS: str(path)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -120,23 +121,23 @@ def _round(tests: Sequence[str], seed: int, until: float, found: Sequence[str]) 
             try:
                 said, _ = process.communicate()
             except KeyboardInterrupt:
+                ended = "interrupted; "
                 process.send_signal(signal.SIGINT)
                 said, _ = process.communicate()
         reports = [Report(*json.loads(line)) for line in path.read_text("utf-8").splitlines()]
-    status = process.returncode
-    well = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED}
-    if found:
-        well.add(pytest.ExitCode.NO_TESTS_COLLECTED)  # all that there are
-    return Round(reports, status == pytest.ExitCode.INTERRUPTED, "" if status in well else said)
+    if found and process.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
+        ended = "no test is left; "
+    well = ended or process.returncode in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
+    return Round(reports, ended, "" if well else said)
 
 
 def _pytest(python: str, seed: int) -> list[str]:
     return [python, "-m", "pytest", "--hypothesis-profile=explore", f"--hypothesis-seed={seed}"]
 
 
-def _hashes(seed: int) -> Mapping[str, str]:
-    """Return the setting by which sets have their order."""
-    return {"PYTHONHASHSEED": str(seed)}
+def _settings(seed: int) -> Mapping[str, str]:
+    """Return the settings by which sets have their order, and by which there are more tests."""
+    return {"PYTHONHASHSEED": str(seed)} | {k: v for k, v in os.environ.items() if k == "CI"}
 
 
 def _tell(report: Report, seed: int) -> None:
@@ -144,7 +145,7 @@ def _tell(report: Report, seed: int) -> None:
     python = Path(sys.executable)
     if python.is_relative_to(Path.cwd()):
         python = python.relative_to(Path.cwd())
-    words = [f"{name}={value}" for name, value in _hashes(seed).items()]
+    words = [f"{name}={value}" for name, value in _settings(seed).items()]
     command = shlex.join([*words, *_pytest(str(python), seed), report.test])
     said = report.failure.splitlines()[-LINES:]
     _say("\n".join([f"FOUND {report.test}", *said, "To repeat it:", f"  {command}"]))

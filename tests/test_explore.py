@@ -30,7 +30,8 @@ def test_history(first_seed):
 def test_nothing_is_drawn():
     raise AssertionError
 """
-FALSE = ["test_made_up.py::test_property[some limit]", "test_made_up.py::test_history"]
+HISTORY = "test_history"
+FALSE = ["test_made_up.py::test_property[some limit]", f"test_made_up.py::{HISTORY}"]
 DRAWN = """\
 import {module}
 from hypothesis import given
@@ -55,9 +56,11 @@ def run(folder: Path, command: Sequence[str], **variables: str) -> subprocess.Co
     )
 
 
-def explore(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Explore for one round, in one process of tests."""
-    command = [sys.executable, "-m", "tests.explore", "--minutes", "0.001", *arguments]
+def explore(
+    folder: Path, *arguments: str, minutes: float = 0.001
+) -> subprocess.CompletedProcess[str]:
+    """Explore for one round at least, in one process of tests."""
+    command = [sys.executable, "-m", "tests.explore", f"--minutes={minutes}", *arguments]
     return run(folder, command, PYTEST_XDIST_AUTO_NUM_WORKERS="1")
 
 
@@ -84,6 +87,15 @@ def test_a_false_property_is_found_and_repeated(tmp_path: Path) -> None:
         assert again.returncode == pytest.ExitCode.TESTS_FAILED
         assert "1 failed" in again.stdout
         assert "number=1000," in again.stdout or f"history({seed}) went wrong" in again.stdout
+
+
+def test_where_all_is_found_no_more_is_looked_for(tmp_path: Path) -> None:
+    """A test that was found to fail is left out, and where none is left that is the end."""
+    explored = explore(made_up(tmp_path, PROPERTIES), f"test_made_up.py::{HISTORY}", minutes=60)
+    assert explored.returncode == 1, explored.stderr
+    assert f"no test is left; 2 rounds, 1 tests: 1 found: test_made_up.py::{HISTORY}" in (
+        explored.stdout
+    )
 
 
 def test_where_all_is_true_nothing_is_found(tmp_path: Path) -> None:
