@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit:  # only raised where nobody reads what is written any more
         return READER_GONE
     except (KeyboardInterrupt, click.Abort):
-        complain("interrupted; nothing that was found is lost", verbose=verbose)
+        complain("interrupted: the next run goes on from the last window examined", verbose=verbose)
     except Exception as error:  # noqa: BLE001 - a mistake is told in one line like the others
         complain(told_of(error), verbose=verbose)
     return 1
