@@ -644,6 +644,6 @@ def test_the_demo_writes_a_report(tmp_path: Path) -> None:
     assert run_cli("demo", "--report", page).returncode == 0
     assert page.is_file()
     told = run_cli("demo", settings={"TMPDIR": str(tmp_path)}).stderr
-    (named,) = re.findall(r"The report is in (\S+/report\.html):", told)
+    (named,) = re.findall(r"The report is in (.+/report\.html):", told)
     assert Path(named).is_file()
     assert Path(named).parent.parent == tmp_path
