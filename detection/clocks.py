@@ -16,8 +16,22 @@ def check_clock(now: int, clock: int) -> None:
         raise ClockError(
             f"this run takes {_text(now)} for the present, and the workspace's clock says "
             f"{_text(clock)}: set this machine's clock right; nothing was examined, and the next "
-            "run that is not ahead examines it"
+            "run that is not ahead examines it",
+            clock,
         )
+
+
+def behind(now: int, clock: int) -> str:
+    """Return what to warn of where this machine's time is behind the workspace's; "" if it is not.
+
+    Findings only come that much later.
+    """
+    if now + TOLERANCE >= clock:
+        return ""
+    return (
+        f"This run takes {_text(now)} for the present, and the workspace's clock says "
+        f"{_text(clock)}: findings come that late; set this machine's clock right"
+    )
 
 
 def check_watermark(watermark: int, now: int) -> None:

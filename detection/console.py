@@ -14,7 +14,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from detection.job import Outcome
+from detection.invocation import Outcome
 from detection.outbox import Outbox, Row
 from detection.printable import one_line, printable
 from detection.schema import RunRecord

@@ -30,7 +30,14 @@ class SourceError(DetectionError):
 
 
 class ClockError(DetectionError):
-    """This machine's clock is wrong, or the watermark was written by one that was."""
+    """This machine's clock is wrong, or the watermark was written by one that was.
+
+    `present` is what the right clock says (ticks), if there is one to ask.
+    """
+
+    def __init__(self, message: str, present: int | None = None) -> None:
+        super().__init__(message)
+        self.present = present
 
 
 class DeliveryError(DetectionError):

@@ -10,62 +10,26 @@ left alone because the other run has examined it.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 from detection import records
 from detection.analysis import Analysis
 from detection.errors import ClockError, DeliveryError, DetectionError, SourceError, StateConflict
 from detection.examination import examine
+from detection.invocation import Invocation, Outcome
 from detection.memory import Change, Memory, Overtaken
 from detection.outbox import Outbox
 from detection.packed import Rows
 from detection.records import Header
 from detection.rule.ledger import Review
-from detection.rule.select import RuleSettings
 from detection.schedule import Schedule, set_back
 from detection.schema import RULE_NAME, Finding, RunRecord
 from detection.sinks import FindingSink
 from detection.sources import Arrivals, LogSource
 from detection.state import State, StateStore
-from detection.window import Mode, Timing, Window, backfill_windows
+from detection.window import Mode, Window, backfill_windows
 
-OUTBOX_LIMIT = 100_000
 TIMES_OVERTAKEN = 5  # by other runs, for one window
-
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """What is asked for: the windows due at `now` (ticks), or those of `backfill` (from, to).
-
-    `outbox_limit` is how many rows may wait before detection stops until they are delivered.
-    `watermark` sets the state's back first, where a wrong clock has set it too far.
-    """
-
-    workspace_id: str
-    now: int
-    timing: Timing = field(default_factory=Timing)
-    rule: RuleSettings = field(default_factory=RuleSettings)
-    backfill: tuple[int, int] | None = None
-    outbox_limit: int = OUTBOX_LIMIT
-    watermark: int | None = None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of an invocation: its run records, its findings, and what failed."""
-
-    records: list[RunRecord] = field(default_factory=list)
-    found: list[Sequence[Finding]] = field(default_factory=list)  # in each window
-    failures: list[str] = field(default_factory=list)
-    due: int = 0
-    left: int = 0  # of the windows due, those for which there was no time
-
-    @property
-    def findings(self) -> list[Finding]:
-        """All findings of all windows."""
-        return [finding for window in self.found for finding in window]
-
 
 Progress = Callable[[Sequence[Window]], Iterable[Window]]
 
@@ -83,23 +47,23 @@ def run(
 
     Once `has_time` says no, no further window is begun; what is left is due next time.
 
-    Raises StateError if the state cannot be used or other runs keep writing it, UsageError for a
-    watermark that it cannot be set back to. Reading and delivering do not raise: what failed is in
-    the outcome, and is tried again next time.
+    Raises StateError if the state cannot be used, other runs keep writing it, or its watermark
+    cannot be set back. Reading and delivering do not raise: what failed is in the outcome, and is
+    tried again next time.
     """
     memory = Memory(store)
     if asked.watermark is not None:
-        memory.write(partial(set_back, watermark=asked.watermark))
+        memory.write(partial(set_back, watermark=asked.watermark, span=asked.timing.span))
     job = _Job(source, sink, memory, asked)
     job.deliver()
     windows = job.due()
     job.outcome.due = len(windows)
     for examined, window in enumerate(progress(windows)):
-        # The first alone reaches back, and is examined however little time there is.
+        # The first is examined however little time there is.
         if examined and not has_time():
             job.outcome.left = len(windows) - examined
             break
-        if not job.has_room() or not job.examine(window, reach=not examined):
+        if not job.has_room() or not job.examine(window):
             break
         job.deliver()
     return job.outcome
@@ -115,7 +79,9 @@ class _Job:
         self._sink = sink
         self._memory = memory
         self._asked = asked
-        self._schedule = Schedule(asked.timing, asked.now)
+        self._schedule = Schedule(asked.timing, asked.now, by_clock=asked.by_clock)
+        self._planned_from: int | None = None  # the watermark that the next window goes on from
+        self._has_reached_back = False
         self.outcome = Outcome()
 
     def due(self) -> list[Window]:
@@ -134,6 +100,7 @@ class _Job:
             return []
         if plan.gap is not None:
             self._give_up(*plan.gap)
+        self._planned_from = self._memory.state.watermark
         return plan.windows
 
     def deliver(self) -> None:
@@ -160,14 +127,18 @@ class _Job:
         )
         return False
 
-    def examine(self, window: Window, *, reach: bool) -> bool:
-        """Read a window, decide what is new and write it down; False if it could not be read."""
+    def examine(self, window: Window) -> bool:
+        """Read a window, decide what is new and write it down; False ends the invocation."""
         for attempt in range(TIMES_OVERTAKEN):
+            watermark = self._memory.state.watermark
             if self._schedule.is_past(window, self._memory.state):
                 return True  # another run has examined it meanwhile
+            if self._planned_from and (watermark or 0) < self._planned_from:
+                self._fail("the watermark was set back meanwhile: the next run goes on from there")
+                return False
             began = time.monotonic()
             try:
-                self._examine(window, attempt, began, reach=reach)
+                self._examine(window, attempt, began)
             except SourceError as error:
                 self._could_not_examine(window, error, _since(began))
                 return False
@@ -175,26 +146,36 @@ class _Job:
                 continue
             return True
         raise StateConflict(
-            "other runs kept writing the state while this one worked, so it gave up; it delivered "
-            "nothing more, and the next run examines the window again"
+            "other runs kept writing the state while this one worked, so it gave up and delivered "
+            f"nothing more: {records.owed(window)}"
         )
 
-    def _examine(self, window: Window, attempt: int, began: float, *, reach: bool) -> None:
+    def _examine(self, window: Window, attempt: int, began: float) -> None:
         asked, based_on = self._asked, self._memory.state
         arrivals = Arrivals()
-        if reach:
+        if not self._has_reached_back:
             window, arrivals = self._schedule.reach_back(window, based_on, self._source)
-        header = Header.of(asked.workspace_id, window, asked.now, attempt)
+        again = f"|{attempt}|{asked.watermark}" if attempt or asked.watermark else ""
+        header = Header.of(asked.workspace_id, window, asked.now, again)
         scope = f"{RULE_NAME}\n{asked.workspace_id}"
-        review = Review(based_on.ledger, scope, window.start, window.end, asked.now)
-        analysis = Analysis(self._source.background, asked.rule, asked.now, based_on.history)
+        known_from = based_on.known_from
+        review = Review(based_on.ledger, scope, window.start, window.end, asked.now, known_from)
+        analysis = Analysis(
+            self._source.background,
+            asked.rule,
+            asked.now,
+            based_on.history,
+            warnings=[*self._schedule.warnings],
+        )
         tally, found = examine(self._source, window, header, review, analysis)
         record = records.run_record(header, tally, analysis, arrivals, _since(began))
         moments = based_on.moments
 
         def accept(state: State) -> None:
             scheduled = window.mode is not Mode.BACKFILL
-            if not review.stands(state.ledger) or (scheduled and state.moments != moments):
+            if not review.stands(state.ledger, state.known_from) or (
+                scheduled and state.moments != moments
+            ):
                 raise Overtaken
             review.accept(state.ledger)
             if scheduled:
@@ -202,6 +183,9 @@ class _Job:
                 self._schedule.advance(state, window, tally.states)
 
         self._remember(record, found, accept)
+        self._has_reached_back = True
+        if window.mode is not Mode.BACKFILL:
+            self._planned_from = window.end
 
     def _give_up(self, start: int, end: int) -> None:
         """Record hours that can no longer be examined, and watch from their end on."""
@@ -211,20 +195,22 @@ class _Job:
             if state.moments == moments:  # else another run has recorded the gap
                 self._schedule.skip(state, end)
 
-        header = self._header(Window(start, end, Mode.CATCH_UP))
-        self._remember(records.gap_record(header), (), skip)
+        record = records.gap_record(self._header(Window(start, end, Mode.CATCH_UP)))
+        self._remember(record, (), skip)
+        self._fail(record["Error"])
+        self.outcome.gaps += 1
         self.deliver()
 
     def _could_not_examine(
         self, window: Window, error: DetectionError, duration_ms: int = 0
     ) -> None:
-        """Record a failure and leave the window due, except for the hours of a wrong clock."""
+        """Record a failure and leave the window due."""
+        present = error.present if isinstance(error, ClockError) else None
 
         def keep_due(state: State) -> None:
-            if not isinstance(error, ClockError):
-                self._schedule.owe(state, window)
+            self._schedule.owe(state, window, present)
 
-        record = records.failure_record(self._header(window), str(error), duration_ms)
+        record = records.failure_record(self._header(window), window, str(error), duration_ms)
         self._remember(record, (), keep_due)
         self._fail(str(error))
         self.deliver()

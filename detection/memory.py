@@ -47,9 +47,13 @@ class Memory:
 
     def delivered(self, place: Place) -> None:
         """Write down that all rows before a place in the outbox were delivered."""
+        begin = self.state.outbox.begin
 
         def leave(state: State) -> None:
-            state.outbox = state.outbox.since(place)
+            # A state that was begun anew meanwhile counts from its own beginning.
+            there = state.outbox.begin
+            if there.findings >= begin.findings and there.runs >= begin.runs:
+                state.outbox = state.outbox.since(place)
 
         self.write(leave)
 

@@ -28,7 +28,7 @@ from detection.schema import (
 )
 from detection.sources import Arrivals
 from detection.tally import Tally
-from detection.window import Window
+from detection.window import Mode, Window
 
 SUCCESS, WARNING, FAILURE = "Success", "Warning", "Failure"
 _RUNS = uuid.UUID("6f3c1f0e-6d5b-5c0a-9a39-0d7f9a4b8a51")  # names the space of run ids
@@ -46,14 +46,13 @@ class Header:
     mode: str
 
     @classmethod
-    def of(cls, workspace_id: str, window: Window, now: int, attempt: int = 0) -> "Header":
+    def of(cls, workspace_id: str, window: Window, now: int, again: str = "") -> "Header":
         """Name a run; the same run on the same logs has the same id, so that results compare.
 
-        A window that is examined again within an invocation, after `attempt` times, may come out
-        otherwise, and is another run.
+        A window that is examined again at the same moment may come out otherwise, and is another
+        run: `again` says why.
         """
-        name = f"{workspace_id}|{window.mode}|{window.start}|{window.end}|{now}"
-        name += f"|{attempt}" if attempt else ""
+        name = f"{workspace_id}|{window.mode}|{window.start}|{window.end}|{now}{again}"
         return cls(
             workspace_id=workspace_id,
             run_id=str(uuid.uuid5(_RUNS, name)),
@@ -154,15 +153,22 @@ def run_record(
     return record
 
 
-def failure_record(header: Header, error: str, duration_ms: int) -> RunRecord:
-    """Return the row for a window that could not be read; it will be tried again."""
+def owed(window: Window) -> str:
+    """Say what becomes of a window that was not examined."""
+    if window.mode is Mode.BACKFILL:
+        return f"the backfill ends before {text_of(window.end)[:19]}Z, so run it again from there"
+    return "the next run tries it again"
+
+
+def failure_record(header: Header, window: Window, error: str, duration_ms: int) -> RunRecord:
+    """Return the row for a window that could not be examined."""
     record = empty_record(header, FAILURE)
     # What is tried again at the same moment is another run, and may end otherwise.
     name = f"{header.run_id}|{duration_ms}|{error!a}"
     record.update(
         {
             "RunId": str(uuid.uuid5(_RUNS, name)),
-            "Reason": "The window could not be read; the next run tries it again",
+            "Reason": f"The window could not be examined; {owed(window)}",
             "Error": sentences([error]),
             "DurationMs": duration_ms,
         }

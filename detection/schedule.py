@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from detection.clocks import check_clock, check_watermark
-from detection.errors import UsageError
+from detection.clocks import behind, check_clock, check_watermark
+from detection.errors import StateError
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.ticks import text_of
 from detection.sources import Arrivals, LogSource
@@ -26,12 +26,14 @@ TABLES: Final = (SIGN_IN_TABLE.name, OPERATION_TABLE.name)
 class Schedule:
     """The windows due at one moment."""
 
-    def __init__(self, timing: Timing, now: int) -> None:
-        """`now` (ticks) is where the last window ends."""
+    def __init__(self, timing: Timing, now: int, *, by_clock: bool) -> None:
+        """`now` (ticks) is where the last window ends, and `by_clock` if this machine says so."""
         self._timing = timing
         self._now = now
+        self._by_clock = by_clock
+        self.warnings: list[str] = []
         self._present = now  # or what the workspace's clock says, if that is earlier
-        self._missing = False  # whether a table was, when its arrivals were asked for
+        self._missing = False  # whether a table was, at any time of the invocation
 
     @property
     def latest(self) -> Window:
@@ -40,7 +42,7 @@ class Schedule:
 
     def plan(self, state: State) -> Plan:
         """Return the windows due, and the gap that no window can make good."""
-        return due_windows(state.watermark, self._now, self._timing, state.known_from)
+        return due_windows(state.watermark, self._now, self._timing, state.earliest_start)
 
     def check(self, state: State, source: LogSource | None) -> None:
         """Compare the clocks, that of `source` too; raises ClockError, or SourceError."""
@@ -52,6 +54,7 @@ class Schedule:
         if clock is not None:
             check_clock(self._now, clock)
             self._present = min(self._now, clock)
+            self.warnings += filter(None, [behind(self._now, clock) if self._by_clock else ""])
 
     def reach_back(
         self, window: Window, state: State, source: LogSource
@@ -72,7 +75,7 @@ class Schedule:
         if arrivals.missing:
             self._missing = True
             return window, Arrivals()
-        return reach_back(window, arrivals.earliest, timing, state.known_from), arrivals
+        return reach_back(window, arrivals.earliest, timing, state.earliest_start), arrivals
 
     def advance(self, state: State, window: Window, states: Mapping[str, SourceState]) -> None:
         """Move the state past an examined window, given the states of the tables in it.
@@ -82,7 +85,9 @@ class Schedule:
         for when both are there. A mark for each table would not do: a sign-in that comes late
         while operations are missing belongs to operations that came before.
         """
-        if self._missing or any(states[table] is SourceState.MISSING for table in TABLES):
+        # A later window of this invocation does not make good what an earlier one lacked.
+        self._missing |= any(states[table] is SourceState.MISSING for table in TABLES)
+        if self._missing:
             unseen = (state.watermark or window.start) - VISIBILITY_MARGIN
             known = unseen if state.arrivals_until is None else state.arrivals_until
             state.arrivals_until = min(known, unseen)
@@ -91,6 +96,8 @@ class Schedule:
         state.watermark = window.end
         if state.watched_from is None:
             state.watched_from = window.start
+        if state.reopened_from is not None and window.start >= state.known_from:
+            state.reopened_from = None
         horizon = self._timing.horizon(window.end, state.arrivals_until, self._now)
         state.ledger.forget(horizon)
 
@@ -104,13 +111,15 @@ class Schedule:
         state.watched_from = end - self._timing.span
         state.arrivals_until = end
 
-    def owe(self, state: State, window: Window) -> None:
+    @staticmethod
+    def owe(state: State, window: Window, present: int | None) -> None:
         """Let the very first window of all stay due where it could not be examined.
 
-        Else a new app whose roles take hours to work would never examine those hours.
+        Else a new app whose roles take hours to work would never examine those hours. `present`
+        is what the workspace's clock says, if this machine's is ahead of it.
         """
         if state.watermark is None and window.mode is not Mode.BACKFILL:
-            state.watermark = window.end - INTERVAL
+            state.watermark = min(window.end, present or window.end) - INTERVAL
 
     @staticmethod
     def is_past(window: Window, state: State) -> bool:
@@ -118,15 +127,20 @@ class Schedule:
         return window.mode is not Mode.BACKFILL and (state.watermark or 0) >= window.end
 
 
-def set_back(state: State, watermark: int) -> None:
-    """Let a state have examined nothing after an earlier watermark (ticks); raises UsageError."""
+def set_back(state: State, watermark: int, span: int) -> None:
+    """Let a state have examined nothing after an earlier watermark (ticks); raises StateError.
+
+    What was reported of the hour before it may be forgotten, and is then reported again: an
+    operation after the watermark may belong to a sign-in before it.
+    """
     if state.watermark is None:
-        raise UsageError("--set-watermark: nothing was examined yet, so there is no watermark")
+        raise StateError("--set-watermark: nothing was examined yet, so there is no watermark")
     if watermark >= state.watermark:
-        raise UsageError(
+        raise StateError(
             f"--set-watermark: {text_of(watermark)} is not before the watermark, "
             f"{text_of(state.watermark)}: hours between would never be examined"
         )
     state.watermark = watermark
+    state.reopened_from = watermark - span
     if state.arrivals_until is not None:
         state.arrivals_until = min(state.arrivals_until, watermark - VISIBILITY_MARGIN)

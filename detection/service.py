@@ -14,7 +14,8 @@ from traceback import format_exception
 from typing import NamedTuple
 
 from detection.errors import DetectionError, StateConflict
-from detection.job import Invocation, Outcome, run
+from detection.invocation import Invocation, Outcome
+from detection.job import run
 from detection.printable import one_line, printable
 from detection.schema import RunRecord
 from detection.settings import Settings
@@ -98,7 +99,9 @@ class _Turns:
                 self._note(running.pop(turn), turn)
 
     def _run(self, workspace_id: str) -> Outcome:
-        asked = Invocation(workspace_id, self.now, self.settings.timing, self.settings.rule)
+        asked = Invocation(
+            workspace_id, self.now, self.settings.timing, self.settings.rule, by_clock=True
+        )
         ends = time.monotonic() + self.turn
         return run(
             *self.connect(workspace_id),
@@ -125,7 +128,7 @@ class _Turns:
 
     def _keep(self, workspace_id: str, outcome: Outcome) -> None:
         """Keep an outcome's records and failures; what it left to do waits for its next turn."""
-        if outcome.left and not outcome.failures:
+        if outcome.left and len(outcome.failures) == outcome.gaps:
             self.waiting.append(workspace_id)
         for failure in outcome.failures:
             self._fail(workspace_id, failure)

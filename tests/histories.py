@@ -13,7 +13,8 @@ from typing import NamedTuple
 import orjson
 
 from detection.errors import DeliveryError, SourceError, StateConflict
-from detection.job import OUTBOX_LIMIT, Invocation, Outcome, run
+from detection.invocation import OUTBOX_LIMIT, Invocation, Outcome
+from detection.job import run
 from detection.outbox import Outbox
 from detection.rule.rows import (
     ALLOWLIST_TABLE,

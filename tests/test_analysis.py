@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from detection.analysis import Analysis
 from detection.dossier import QUESTIONS, Dossiers
 from detection.errors import SourceError
-from detection.job import Invocation, Outcome, run
+from detection.invocation import Invocation, Outcome
+from detection.job import run
 from detection.rule.correlate import Group, detect
 from detection.rule.evidence import corroborating
 from detection.rule.exclusions import Row

@@ -7,8 +7,9 @@ from functools import partial
 import orjson
 import pytest
 
-from detection.errors import UsageError
-from detection.job import Invocation, Outcome, run
+from detection.errors import StateError
+from detection.invocation import Invocation, Outcome
+from detection.job import run
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.state import Unsaved
 from detection.state.codec import decode
@@ -127,7 +128,7 @@ def test_a_watermark_is_never_set_forward(hours: int) -> None:
     simulation = poisoned(8)
     before = simulation.body
     asked = Invocation("workspace", BEGIN + 9 * HOUR, watermark=BEGIN + hours * HOUR)
-    with pytest.raises(UsageError, match="is not before the watermark"):
+    with pytest.raises(StateError, match="is not before the watermark"):
         run(simulation, simulation, simulation, asked)
     assert simulation.body == before
 
@@ -135,7 +136,7 @@ def test_a_watermark_is_never_set_forward(hours: int) -> None:
 def test_without_a_watermark_there_is_none_to_set_back() -> None:
     """A state that no run has written has examined nothing."""
     simulation = Simulation(hourly(1))
-    with pytest.raises(UsageError, match="nothing was examined yet"):
+    with pytest.raises(StateError, match="nothing was examined yet"):
         run(simulation, simulation, simulation, Invocation("w", BEGIN, watermark=BEGIN - HOUR))
 
 

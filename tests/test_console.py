@@ -11,7 +11,7 @@ from rich.console import Console
 
 from detection.commands.options import told_of
 from detection.console import FindingsTable, report_outcome, say
-from detection.job import Outcome
+from detection.invocation import Outcome
 from detection.outbox import Outbox
 from tests.report.test_report import finding
 from tests.strategies import END, operation, sign_in, written

@@ -31,6 +31,7 @@ BELOW = {
         *("errors", "files", "outbox", "packed", "printable", "rule", "state", "tokens", "window"),
     },
     "settings": {"clouds", "rule", "errors", "window"},
+    "invocation": {"rule", "schema", "window"},
     "tally": {"rule"},
     "packed": set[str](),
     "found": {"packed", "rule", "schema"},
@@ -48,12 +49,12 @@ BELOW = {
     },
     "job": {
         *("analysis", "examination", "records", "rule", "schema", "sources", "sinks", "state"),
-        *("errors", "memory", "outbox", "packed", "schedule", "window"),
+        *("errors", "invocation", "memory", "outbox", "packed", "schedule", "window"),
     },
-    "console": {"job", "outbox", "printable", "rule", "schema", "sinks", "window"},
+    "console": {"invocation", "outbox", "printable", "rule", "schema", "sinks", "window"},
     "service": {
         *("job", "errors", "printable", "schema", "settings", "sinks", "sources", "state"),
-        "threads",
+        *("invocation", "threads"),
     },
     "connect": {
         *("errors", "printable", "rule", "service", "settings", "sinks", "sources", "state"),
@@ -61,7 +62,17 @@ BELOW = {
     },
     "commands": {
         *("commands", "console", "connect", "service", "job", "settings", "window"),
-        *("errors", "outbox", "printable", "report", "rule", "sources", "sinks", "state"),
+        *(
+            "errors",
+            "invocation",
+            "outbox",
+            "printable",
+            "report",
+            "rule",
+            "sources",
+            "sinks",
+            "state",
+        ),
         "tokens",
     },
     "cli": {"commands", "errors", "printable", "sinks"},

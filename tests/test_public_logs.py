@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from detection.job import Invocation, run
+from detection.invocation import Invocation
+from detection.job import run
 from detection.rule.ticks import HOUR, SECOND, parse
 from detection.sources.recorded import RecordedSource
 from detection.state import Unsaved

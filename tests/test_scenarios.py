@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from detection.job import Invocation, run
+from detection.invocation import Invocation
+from detection.job import run
 from detection.rule.ticks import parse
 from detection.settings import Settings
 from detection.sources.recorded import RecordedSource

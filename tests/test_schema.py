@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from detection.errors import SourceError
-from detection.job import Invocation, run
+from detection.invocation import Invocation
+from detection.job import run
 from detection.rule.rows import Logs
 from detection.rule.ticks import DAY, parse
 from detection.schema import Finding, RunRecord, columns

@@ -11,7 +11,7 @@ from detection import console as terminal
 from detection.commands.options import path_option, verbose_option
 from detection.commands.run import RECORDED_WORKSPACE, examine, report_sink, stdout
 from detection.errors import UsageError
-from detection.job import Invocation
+from detection.invocation import Invocation
 from detection.rule import ticks
 from detection.service import Parts
 from detection.sinks import Several

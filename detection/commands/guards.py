@@ -6,7 +6,7 @@ from pathlib import Path
 
 from detection.commands.options import present
 from detection.errors import UsageError
-from detection.job import Invocation
+from detection.invocation import Invocation
 from detection.rule.ticks import text_of
 from detection.settings import Service
 

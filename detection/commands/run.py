@@ -26,7 +26,8 @@ from detection.commands.options import (
     verbose_option,
 )
 from detection.errors import DetectionError, SettingsError, UsageError
-from detection.job import Invocation, run
+from detection.invocation import Invocation
+from detection.job import run
 from detection.outbox import Outbox, Row
 from detection.service import Parts
 from detection.settings import Service, Settings
@@ -120,6 +121,7 @@ def run_command(
         rule=settings.rule,
         backfill=bounds_of(now, start, end),
         watermark=watermark,
+        by_clock=now is None,
     )
     files = _Files(output, runs, report)
     check_apart({"--output": output, "--runs": runs, "--report": report})

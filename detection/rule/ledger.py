@@ -5,7 +5,7 @@ Windows overlap, so the same operation is matched again and again, and is report
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -90,7 +90,8 @@ class Review:
 
     `scope` names rule and workspace, so that equal groups of two workspaces differ. The ledger
     stays as it was until accept(), since a window that cannot be read to its end was not examined.
-    `seen` is what the ledger had of each group.
+    `known_from` is how far back all that was reported is known. `seen` is what the ledger had of
+    each group.
     """
 
     ledger: Ledger
@@ -98,29 +99,47 @@ class Review:
     start: int
     end: int
     now: int
+    known_from: int = 0
     changed: dict[GroupKey, list[Reported]] = field(default_factory=dict)
     seen: dict[GroupKey, list[Reported]] = field(default_factory=dict)
 
     @property
     def is_forgotten(self) -> bool:
         """Whether operations of this window may have been reported and forgotten."""
-        return self.start < self.ledger.known_from
+        return self.start < self.known_from
 
     def of(self, groups: Iterable[Group]) -> list[Emission]:
         """Take note of groups, each of which comes once; return those with news."""
         emissions = map(self._emission, groups)
         return [emission for emission in emissions if emission is not None]
 
-    def stands(self, ledger: Ledger) -> bool:
-        """Whether the review would come out the same against a ledger that another run wrote."""
-        return self.is_forgotten == (self.start < ledger.known_from) and all(
-            findings is (there := ledger.groups.get(key, [])) or _alike(findings, there)
-            for key, findings in self.seen.items()
+    def stands(self, ledger: Ledger, known_from: int) -> bool:
+        """Whether the review would come out the same against a ledger that another run wrote.
+
+        It does where that run has reported nothing of this window in the groups reviewed.
+        """
+        return self.is_forgotten == (self.start < known_from) and not any(
+            self._concerns(finding)
+            for key, seen in self.seen.items()
+            if (there := ledger.groups.get(key, seen)) is not seen
+            for finding in there
+            if not any(_alike(finding, known) for known in seen)
         )
 
     def accept(self, ledger: Ledger) -> None:
         """Let a ledger on which the review stands know what was reviewed."""
-        ledger.groups.update(self.changed)
+        for key, findings in self.changed.items():
+            there = {finding.finding_id: finding for finding in ledger.groups.get(key, [])}
+            for finding in findings:
+                if finding.finding_id in there:
+                    seen_last = there[finding.finding_id].last_seen
+                    finding.last_seen = max(finding.last_seen, seen_last)
+                there[finding.finding_id] = finding
+            ledger.groups[key] = list(there.values())
+
+    def _concerns(self, finding: Reported) -> bool:
+        """Whether a finding has an operation in this window."""
+        return any(self.start < time <= self.end for time in finding.operations().values())
 
     def settle(self) -> None:
         """Lay down what was reviewed so far, before another part is read."""
@@ -222,14 +241,11 @@ def unpacked(packed: bytes) -> dict[bytes, int]:
     return dict(_RECORD.iter_unpack(packed))
 
 
-def _alike(one: Sequence[Reported], other: Sequence[Reported]) -> bool:
-    """Whether two lists hold the same findings, however their operations are laid down."""
-
-    def values(finding: Reported) -> tuple[object, ...]:
-        seen = finding.opened, finding.last_seen, finding.operations()
-        return finding.finding_id, finding.revision, *seen
-
-    return list(map(values, one)) == list(map(values, other))
+def _alike(one: Reported, other: Reported) -> bool:
+    """Whether both are one finding with the same operations, whenever they were seen last."""
+    return (one.finding_id, one.revision) == (other.finding_id, other.revision) and (
+        one.operations() == other.operations()
+    )
 
 
 def _finding_id(scope: str, group: GroupKey, *operations: str | list[str]) -> str:

@@ -19,7 +19,8 @@ class State:
 
     `watermark`: the end of the last window whose result is written down. `arrivals_until`: rows
     ingested up to here were visible to it. `watched_from`: the start of the first window of all.
-    `history`: what identities did before, if that was asked for.
+    `reopened_from`: from where windows may start though what was reported then may be forgotten,
+    because the watermark was set back. `history`: what identities did before, if asked for.
     """
 
     watermark: int | None = None
@@ -28,6 +29,7 @@ class State:
     ledger: Ledger = field(default_factory=Ledger)
     outbox: Outbox = field(default_factory=Outbox)
     history: History | None = None
+    reopened_from: int | None = None
 
     @property
     def moments(self) -> tuple[object, ...]:
@@ -36,8 +38,14 @@ class State:
 
     @property
     def known_from(self) -> int:
-        """The moment before which no window of the schedule starts."""
+        """The moment from which on all that was reported is known."""
         return max(self.watched_from or 0, self.ledger.known_from)
+
+    @property
+    def earliest_start(self) -> int:
+        """The moment before which no window of the schedule starts."""
+        reopened = self.known_from if self.reopened_from is None else self.reopened_from
+        return max(self.watched_from or 0, min(self.known_from, reopened))
 
 
 class StateStore(Protocol):

@@ -65,6 +65,7 @@ def pieces(state: State) -> Iterator[bytes]:
         "arrivals_until": _text_of(state.arrivals_until),
         "watched_from": _text_of(state.watched_from),
         "known_from": state.ledger.known_from,
+        "reopened_from": _text_of(state.reopened_from),
         "history": _history(state.history),
     }
     yield orjson.dumps(head)[:-1] + b',"groups":['
@@ -143,7 +144,7 @@ def _brought_up(document: dict[str, Any]) -> dict[str, Any]:
     if until is not None and watermark is not None:
         known_from = max(usual.horizon(watermark, until, until), 0)
     outbox = document["outbox"] | {"begin": [0, 0]}
-    return document | {"known_from": known_from, "outbox": outbox}
+    return document | {"known_from": known_from, "reopened_from": None, "outbox": outbox}
 
 
 def _state(document: dict[str, Any]) -> State:
@@ -172,9 +173,10 @@ def _state(document: dict[str, Any]) -> State:
         outbox=Outbox(
             _findings(outbox),
             [dict(row) for row in outbox["runs"]],
-            Place(*map(_moment, outbox["begin"])),
+            _place(*outbox["begin"]),
         ),
         history=_history_of(document["history"]),
+        reopened_from=_ticks_of(document["reopened_from"]),
     )
 
 
@@ -192,6 +194,14 @@ def _moment(written: object) -> int:
     if type(written) is not int or not -_BOUND <= written < _BOUND:
         raise ValueError(f"{written!r:.40} is neither a moment nor a count")
     return written
+
+
+def _place(findings: object, runs: object) -> Place:
+    """Return a place in the outbox; raises ValueError for what is none."""
+    place = Place(_moment(findings), _moment(runs))
+    if min(place) < 0:
+        raise ValueError(f"{place!r:.60} is no place")
+    return place
 
 
 def _history(history: History | None) -> dict[str, Any] | None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import DeliveryError, UsageError
-from detection.job import Invocation, run
+from detection.invocation import Invocation
+from detection.job import run
 from detection.outbox import Outbox
 from detection.report import FINDINGS_SHOWN, TIMELINES_SHOWN, render
 from detection.report.file import ReportFile

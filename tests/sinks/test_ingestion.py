@@ -21,7 +21,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detection.errors import DeliveryError
-from detection.job import Invocation, run
+from detection.invocation import Invocation
+from detection.job import run
 from detection.outbox import Outbox, Row
 from detection.records import SUCCESS, Header, empty_record
 from detection.rule.ticks import HOUR, MINUTE, parse
