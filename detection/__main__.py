@@ -12,6 +12,8 @@ except ModuleNotFoundError as error:
         f"The command line needs the package {error.name}: `make run` installs it, or "
         "`pip install -r requirements-cli.txt`."
     )
+except KeyboardInterrupt:
+    sys.exit("error: interrupted before anything was examined")
 
 if __name__ == "__main__":
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit:  # only raised where nobody reads what is written any more
         return READER_GONE
     except (KeyboardInterrupt, click.Abort):
-        complain("interrupted: the next run goes on from the last window examined", verbose=verbose)
+        complain("interrupted: what was not examined yet is still due", verbose=verbose)
     except Exception as error:  # noqa: BLE001 - a mistake is told in one line like the others
         complain(told_of(error), verbose=verbose)
     return 1

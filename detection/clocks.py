@@ -40,8 +40,8 @@ def check_watermark(watermark: int, now: int) -> None:
         raise ClockError(
             f"the state says that everything up to {_text(watermark)} was examined, and this run "
             f"takes {_text(now)} for the present: a clock is or was wrong. Set this machine's "
-            "clock right; if it is, run once with `--set-watermark TIME`, where TIME is the latest "
-            "WindowEnd in the run records that is not later than their TimeGenerated was in truth"
+            "clock right; if it is, run once with `--set-watermark TIME`, where TIME is the last "
+            "WindowEnd in the run records that was written while the clock was still right"
         )
 
 

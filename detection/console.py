@@ -14,6 +14,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from detection.bounded import cut
 from detection.invocation import Outcome
 from detection.outbox import Outbox, Row
 from detection.printable import one_line, printable
@@ -48,6 +49,8 @@ def report_outcome(outcome: Outcome, console: Console) -> None:
     """Say what each window came to and what failed; quiet windows of many are left out."""
     if not (outcome.due or outcome.records or outcome.failures):
         console.print("Nothing is due: everything up to this moment has been examined.")
+    elif not (outcome.records or outcome.failures):
+        console.print("Another run has examined what was due meanwhile.")
     telling = [r for r in outcome.records if r["Status"] != "Success" or r["FindingsNew"]]
     shown = outcome.records if len(outcome.records) < PROGRESS_FROM else telling
     for record in shown:
@@ -88,7 +91,9 @@ def _shown(row: Row) -> Table | Text:
 def _table(row: Row) -> Table:
     """Lay one finding out so that 80 columns hold it without cutting an id."""
     table = Table(
-        title=_plain(row["ServicePrincipalName"], " changed ", row["ResourceGroup"]),
+        title=_plain(
+            cut(str(row["ServicePrincipalName"])), " changed ", cut(str(row["ResourceGroup"]))
+        ),
         title_justify="left",
         title_style="bold",
         show_header=False,
@@ -99,7 +104,7 @@ def _table(row: Row) -> Table:
     news = f"revision {row['Revision']}, {row['NewOperations']} operations not reported before"
     table.add_row("Risk", _plain(f"{row['RiskScore']} of 100, {row['SuggestedSeverity']}; {news}"))
     table.add_row("Because", _listed(_sentences(row["RiskReasons"])))
-    table.add_row("Identity", _plain(row["ServicePrincipalId"]))
+    table.add_row("Identity", _plain(cut(str(row["ServicePrincipalId"]))))
     table.add_row("Signed in to", _listed(row["Resources"]))
     table.add_row("Then changed", _listed(row["Operations"]))
     table.add_row("Affected", _listed(row["AffectedResources"]))
@@ -126,7 +131,7 @@ def _sentences(reasons: object) -> list[str]:
 
 def _listed(values: object) -> Text:
     """Show the first few of a list and how many more there are."""
-    texts = [str(value) for value in values] if isinstance(values, list) else []
+    texts = [cut(str(value)) for value in values] if isinstance(values, list) else []
     more = len(texts) - SHOWN_VALUES
     shown = texts[:SHOWN_VALUES] + ([f"and {more} more"] if more > 0 else [])
     return _plain("\n".join(shown))

@@ -62,6 +62,6 @@ class Memory:
         if self.remembers:
             return f"{rows} rows wait in the outbox, and the next run delivers them first"
         return (
-            f"nothing remembers the {rows} rows: run again with the same --now, or set "
-            "STATE_ACCOUNT_URL or --state-dir, so that the next run delivers them"
+            f"nothing remembers the {rows} rows: run again for the same time, or let runs remember "
+            "(--state-dir, STATE_ACCOUNT_URL), so that the next one delivers them"
         )

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from detection.clouds import CLOUDS, Cloud, cloud_of
 from detection.errors import SettingsError
-from detection.rule.select import RuleSettings
+from detection.rule.select import OTHER_SUCCESS, RuleSettings
+from detection.rule.terms import equals_ignoring_case
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
 from detection.window import INTERVAL, Timing
 
@@ -15,6 +16,9 @@ _DURATION = re.compile(
     r"P(?:(\d{1,4})D)?(?:T(?=\d)(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,7})S)?)?",
     re.ASCII,
 )
+_STATUS = re.compile(r"[A-Za-z]+", re.ASCII)
+# How Azure spells that an operation succeeded: today, and in older rows.
+SPELT = ("Success", OTHER_SUCCESS)
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 # Addresses, which must be of the cloud that AZURE_CLOUD names. The last one is azure-identity's.
@@ -99,10 +103,11 @@ class Settings:
         if timing.max_catch_up < INTERVAL:
             problems.append("MAX_CATCH_UP must be at least PT1H, the hour between runs")
         statuses = tuple(filter(None, map(str.strip, values["SUCCESS_STATUSES"].split(","))))
-        if not statuses:
-            problems.append("SUCCESS_STATUSES names no status")
-        if not values["SUCCESS_STATUSES"].isprintable():
-            problems.append("SUCCESS_STATUSES holds characters that cannot be seen: type it anew")
+        if not all(_STATUS.fullmatch(status) for status in statuses):
+            problems.append("SUCCESS_STATUSES takes words of letters, comma separated")
+        elif not any(equals_ignoring_case(status, word) for status in statuses for word in SPELT):
+            # Or a slip of the pen would switch detection off without a word.
+            problems.append(f"SUCCESS_STATUSES names neither {' nor '.join(SPELT)}")
         novelty = values["NOVELTY"].lower()
         if novelty not in {"true", "false"}:
             problems.append("NOVELTY is not true or false")

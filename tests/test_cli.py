@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -647,3 +648,36 @@ def test_the_demo_writes_a_report(tmp_path: Path) -> None:
     (named,) = re.findall(r"The report is in (.+/report\.html):", told)
     assert Path(named).is_file()
     assert Path(named).parent.parent == tmp_path
+
+
+@pytest.mark.parametrize("option", ["--output", "--runs", "--report"])
+def test_a_recording_is_not_written_over(tmp_path: Path, option: str) -> None:
+    """A file in the folder that is read is refused, and the evidence in it stays."""
+    folder = shutil.copytree(DEMO, tmp_path / "logs")
+    before = snapshot(folder)
+    done = run_cli("run", "--recorded", folder, "--now", NOW, option, folder / f"{OPERATIONS}.json")
+    assert done.returncode == 2
+    assert "is a table that is read" in done.stderr
+    assert snapshot(folder) == before
+
+
+def test_a_pipe_is_no_table(tmp_path: Path) -> None:
+    """A named pipe in a recorded folder is refused instead of being waited for."""
+    folder = shutil.copytree(DEMO, tmp_path / "logs")
+    (folder / f"{OPERATIONS}.json").unlink()
+    os.mkfifo(folder / f"{OPERATIONS}.json")
+    done = run_cli("run", "--recorded", folder, "--now", NOW)
+    assert done.returncode == 1
+    assert "is not a file" in done.stderr
+
+
+def test_a_report_without_a_table_says_so(tmp_path: Path) -> None:
+    """A page on which nothing was found shows what may have hidden a finding."""
+    folder = shutil.copytree(DEMO, tmp_path / "logs")
+    (folder / f"{OPERATIONS}.json").unlink()
+    run_cli("run", "--recorded", folder, "--now", NOW, "--report", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "What may have hidden a finding" in page
+    assert f"Table {OPERATIONS} is missing" in page
+    run_cli("run", "--recorded", DEMO, "--now", NOW, "--report", tmp_path / "report.html")
+    assert "What may have hidden" not in (tmp_path / "report.html").read_text("utf-8")

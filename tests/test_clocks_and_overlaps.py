@@ -12,7 +12,7 @@ from detection.invocation import Invocation, Outcome
 from detection.job import run
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.state import Unsaved
-from detection.state.codec import decode
+from detection.state.codec import decode, encode
 from detection.window import Timing
 from tests.histories import Event, Simulation, Stream, assert_consistent
 from tests.support import OPERATIONS, SIGN_INS
@@ -33,6 +33,12 @@ def news(simulation: Simulation) -> int:
     """Return how many operations were delivered as new, which no row may contradict."""
     assert_consistent(simulation.delivered)
     return sum(int(str(row["NewOperations"])) for row in simulation.findings())
+
+
+def as_list(value: object) -> list[str]:
+    """Return a column of a row as the texts that it holds."""
+    assert isinstance(value, list)
+    return value
 
 
 def go(simulation: Simulation, *hours: int) -> list[Outcome]:
@@ -140,6 +146,53 @@ def test_without_a_watermark_there_is_none_to_set_back() -> None:
         run(simulation, simulation, simulation, Invocation("w", BEGIN, watermark=BEGIN - HOUR))
 
 
+@pytest.mark.parametrize("ahead", [3 * DAY, 300 * DAY])
+def test_a_state_of_the_release_before_that_a_wrong_clock_wrote_can_be_set_back(ahead: int) -> None:
+    """However far ahead it was written, no hour after the moment that is given stays dark."""
+    simulation = Simulation(hourly(60))
+    go(simulation, *range(6))
+    simulation.real, simulation.tells_time = BEGIN + 6 * HOUR, False
+    simulation.timing = Timing(max_catch_up=400 * DAY)
+    simulation.hurried = True
+    simulation.run(BEGIN + 6 * HOUR)
+    state = decode(simulation.body, "state")
+    state.watermark, state.arrivals_until = BEGIN + ahead, BEGIN + ahead - 10 * MINUTE
+    state.ledger.groups.clear()
+    document = orjson.loads(encode(state)) | {"version": 3}
+    del document["known_from"], document["reopened_from"], document["outbox"]["begin"]
+    simulation.body, simulation.real, simulation.timing = orjson.dumps(document), None, Timing()
+    simulation.hurried = False
+    assert "--set-watermark" in "".join(go(simulation, 8)[0].failures)
+    asked = Invocation("workspace", BEGIN + 9 * HOUR, watermark=BEGIN + 5 * HOUR)
+    assert run(simulation, simulation, simulation, asked).failures == []
+    for outcome in go(simulation, *range(10, 62)):
+        assert outcome.failures == []
+    assert_consistent(simulation.delivered)
+    found = {name for row in simulation.findings() for name in as_list(row["AffectedResources"])}
+    assert found == {f"/of/{event.event_id}" for event in simulation.stream.operations}
+
+
+def test_a_first_run_ahead_of_the_clock_loses_no_hour() -> None:
+    """What a new app owes is counted by the workspace's clock while its own is wrong."""
+    simulation = Simulation(hourly(12))
+    for hour in range(1, 6):
+        simulation.real = BEGIN + hour * HOUR
+        assert simulation.run(simulation.real + 6 * MINUTE).failures
+    simulation.real = None
+    go(simulation, *range(6, 14))
+    assert news(simulation) == 12
+
+
+def test_a_clock_that_is_behind_is_warned_of() -> None:
+    """A clock that is hours late is on record, and a time that was asked for is no such clock."""
+    for by_clock in (True, False):
+        simulation = Simulation(hourly(4), real=BEGIN + 4 * HOUR)
+        asked = Invocation("workspace", BEGIN + 2 * HOUR, by_clock=by_clock)
+        (record,) = run(simulation, simulation, simulation, asked).records
+        assert ("set this machine's clock right" in record["Reason"]) == by_clock
+        assert record["Status"] == ("Warning" if by_clock else "Success")
+
+
 # Tables that go and come back
 
 
@@ -180,6 +233,24 @@ def test_a_table_that_vanishes_between_two_windows_of_one_run_loses_nothing() ->
     simulation.missing = set()
     go(simulation, *range(9, 15))
     assert news(simulation) == 12
+
+
+@pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS])
+@pytest.mark.parametrize("windows", [1, 2, 4])
+def test_a_table_that_is_back_later_in_a_run_has_lost_nothing(table: str, windows: int) -> None:
+    """Hours that a run catches up without a table are examined though its last windows have it."""
+
+    class Returning(Simulation):
+        def reach(self, place: str) -> None:
+            super().reach(place)
+            if place == "read":
+                self.missing = {table} if 2 < len(self.windows) + 1 <= 2 + windows else set()
+
+    simulation = Returning(hourly(14))
+    go(simulation, 1, 2)
+    go(simulation, 9)
+    go(simulation, *range(10, 17))
+    assert news(simulation) == 14
 
 
 def test_what_a_table_took_in_too_long_ago_is_counted() -> None:
@@ -277,6 +348,49 @@ def test_a_schedule_is_not_beaten_by_a_backfill_beside_it() -> None:
     assert news(simulation) == 80
 
 
+def test_a_backfill_of_the_same_group_does_not_starve_the_schedule() -> None:
+    """What a backfill reports of other hours does not make an hourly run read its window again."""
+    simulation = Simulation(hourly(60))
+    go(simulation, 20, 21)
+    for hour in range(22, 30):
+        now = BEGIN + hour * HOUR
+        older = BEGIN + (hour - 22) * HOUR
+        old = partial(simulation.run, now, backfill=(older, older + HOUR))
+        before = len(simulation.windows)
+        with simulation.disturbed(4, old):
+            outcome = simulation.run(now)
+        assert outcome.failures == []
+        assert len(simulation.windows) == before + 2
+    assert_consistent(simulation.delivered)
+
+
+def test_a_backfill_that_fails_says_where_to_go_on() -> None:
+    """Nobody examines the rest of a backfill but another one."""
+
+    class Breaking(Simulation):
+        def reach(self, place: str) -> None:
+            super().reach(place)
+            self.unreadable = len(self.windows) == 3
+
+    simulation = Breaking(hourly(30))
+    outcome = simulation.run(BEGIN + 21 * HOUR, backfill=(BEGIN, BEGIN + 10 * HOUR))
+    assert "the backfill ends before 2026-03-14T04:00:00Z" in outcome.records[-1]["Reason"]
+    assert "next run" not in outcome.records[-1]["Reason"]
+
+
+def test_after_a_state_was_begun_anew_a_backfill_contradicts_no_row() -> None:
+    """Hours before the first window of all may have been reported from a state that is gone."""
+    simulation = Simulation(hourly(12))
+    go(simulation, *range(1, 12))
+    late = Event(BEGIN + 3 * HOUR + 40 * MINUTE, BEGIN + 12 * HOUR, "aaaa", "rg", "hidden")
+    simulation.stream = Stream(simulation.stream.sign_ins, [*simulation.stream.operations, late])
+    simulation.body, simulation.version = b"", simulation.version + 1
+    go(simulation, 30)
+    simulation.run(BEGIN + 30 * HOUR, backfill=(BEGIN + 2 * HOUR, BEGIN + 6 * HOUR))
+    assert_consistent(simulation.delivered)
+    assert any("/of/hidden" in as_list(row["AffectedResources"]) for row in simulation.findings())
+
+
 def test_a_backfill_is_not_thrown_away_by_the_schedule() -> None:
     """An hourly run in the middle of a backfill leaves it all of its windows."""
     simulation = Simulation(hourly(30))
@@ -287,6 +401,53 @@ def test_a_backfill_is_not_thrown_away_by_the_schedule() -> None:
     assert len(outcome.records) == 10
     go(simulation, *range(22, 32))
     assert news(simulation) == 22  # 10 of the backfill, and from 18:00 on those of the schedule
+
+
+# Two runs of the schedule
+
+
+def test_a_window_that_a_rival_examines_takes_no_late_row_with_it() -> None:
+    """The first window that a run examines reaches back, whichever of those due that is."""
+    at = BEGIN + 5 * HOUR
+    for boundary in range(8):
+        simulation = Simulation(
+            Stream(
+                [Event(at, at, "aaaa", "Azure Key Vault", "s")],
+                [Event(at + MINUTE, BEGIN + 13 * HOUR + 30 * MINUTE, "aaaa", "rg", "late")],
+            )
+        )
+        go(simulation, *range(4, 13))
+        rival = partial(simulation.run, BEGIN + 13 * HOUR + 15 * MINUTE)
+        with simulation.disturbed(boundary, rival):
+            go(simulation, 14)
+        go(simulation, 15, 16)
+        assert news(simulation) == 1
+
+
+def test_a_watermark_that_is_set_back_under_a_run_stays_set_back() -> None:
+    """A run that has planned its windows passes over no hour that was reopened meanwhile."""
+    for boundary in range(2, 20):
+        simulation = Simulation(hourly(16))
+        go(simulation, *range(1, 8))
+        now = BEGIN + 12 * HOUR
+
+        def set_back(simulation: Simulation = simulation) -> None:
+            state = decode(simulation.body, "state")
+            assert state.watermark is not None
+            state.watermark, state.reopened_from = BEGIN + 3 * HOUR, BEGIN + 2 * HOUR
+            state.arrivals_until = BEGIN + 3 * HOUR
+            state.ledger.groups.clear()
+            simulation.store(state)
+
+        with simulation.disturbed(boundary, set_back):
+            simulation.run(now)
+        go(simulation, *range(13, 18))
+        found = {
+            name for row in simulation.findings() for name in as_list(row["AffectedResources"])
+        }
+        assert found == {f"/of/{event.event_id}" for event in simulation.stream.operations}
+        ends = Counter(row["WindowEnd"] for row in map(orjson.loads, simulation.delivered))
+        assert ends[text_of(BEGIN + 4 * HOUR)] > 1
 
 
 # Delivery

@@ -51,7 +51,16 @@ BELOW = {
         *("analysis", "examination", "records", "rule", "schema", "sources", "sinks", "state"),
         *("errors", "invocation", "memory", "outbox", "packed", "schedule", "window"),
     },
-    "console": {"invocation", "outbox", "printable", "rule", "schema", "sinks", "window"},
+    "console": {
+        "bounded",
+        "invocation",
+        "outbox",
+        "printable",
+        "rule",
+        "schema",
+        "sinks",
+        "window",
+    },
     "service": {
         *("job", "errors", "printable", "schema", "settings", "sinks", "sources", "state"),
         *("invocation", "threads"),

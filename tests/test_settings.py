@@ -233,3 +233,23 @@ def test_other_clouds_are_refused(name: str) -> None:
         return
     with pytest.raises(SettingsError, match="AZURE_CLOUD is not AzureCloud or AzureUSGovernment"):
         Service.of(given)
+
+
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        "Success;Succeeded",
+        "Sucess",
+        '"Success"',
+        "Success Succeeded",
+        "Done",
+        " , ",
+        "\u200bSuccess",
+    ],
+)
+def test_statuses_that_would_find_nothing_are_refused(statuses: str) -> None:
+    """A slip in SUCCESS_STATUSES is an error, as it would switch detection off without a word."""
+    with pytest.raises(SettingsError, match="SUCCESS_STATUSES"):
+        Settings.of({"SUCCESS_STATUSES": statuses})
+    for right in ("success", "Succeeded", "Success, Accepted"):
+        Settings.of({"SUCCESS_STATUSES": right})

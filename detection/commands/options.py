@@ -14,6 +14,12 @@ import click
 from detection.errors import UsageError
 from detection.printable import one_line, printable
 from detection.rule import ticks
+from detection.rule.exclusions import EXCLUSIONS_TABLE
+from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
+
+TABLES = {
+    shape.name for shape in (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE, EXCLUSIONS_TABLE)
+}
 
 
 class Moment(click.ParamType[int]):
@@ -88,13 +94,16 @@ def bounds_of(now: int | None, start: int | None, end: int | None) -> tuple[int,
     return start, end
 
 
-def check_apart(named: dict[str, Path | None]) -> None:
-    """Refuse two options that name one file."""
+def check_apart(named: dict[str, Path | None], recorded: Path | None = None) -> None:
+    """Refuse two options that name one file, and one that names a table of a recording."""
     taken: dict[Path, str] = {}
     for option, path in named.items():
         if path is None:
             continue
         file = Path(os.path.realpath(path))  # which a link that leads to itself does not upset
+        is_table = file.name.partition(".")[0] in TABLES
+        if is_table and recorded and file.parent == Path(os.path.realpath(recorded)):
+            raise UsageError(f"{option} {path} is a table that is read: name another file")
         if (other := taken.setdefault(file, option)) != option:
             raise UsageError(f"{other} and {option} both name {path}: name two files")
 

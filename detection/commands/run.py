@@ -57,7 +57,7 @@ until_exit: list[object] = []
     "watermark",
     type=Moment(),
     metavar="TIME",
-    help="First let nothing after TIME be examined yet: where a wrong clock set it too far.",
+    help="Treat all hours after TIME as not examined yet, where a wrong clock said otherwise.",
 )
 @path_option(
     "--state-dir",
@@ -124,7 +124,7 @@ def run_command(
         by_clock=now is None,
     )
     files = _Files(output, runs, report)
-    check_apart({"--output": output, "--runs": runs, "--report": report})
+    check_apart({"--output": output, "--runs": runs, "--report": report}, recorded)
     if recorded is not None:
         check_moments(asked, remembers=bool(state_dir) and not dry_run)
         sinks = _shown(files, as_json=as_json, dry_run=dry_run, append=bool(state_dir))

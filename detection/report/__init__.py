@@ -4,7 +4,7 @@ It is made from the rows as they are delivered and from nothing else. All that c
 logs is text: the template engine escapes it, and the page's own policy forbids scripts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,11 @@ class Identity:
     timeline: Markup
 
 
-def render(rows: Iterable[Row], unshown: int = 0) -> str:
+def render(rows: Iterable[Row], unshown: int = 0, warnings: Sequence[str] = ()) -> str:
     """Return the page for some findings; of several revisions the latest is shown.
 
-    `unshown` is the number of findings that the page is to say it lacks.
+    `unshown` is the number of findings that the page is to say it lacks, and `warnings` are
+    sentences on what may have hidden a finding.
     """
     latest: dict[object, Row] = {}
     for row in rows:
@@ -53,6 +54,7 @@ def render(rows: Iterable[Row], unshown: int = 0) -> str:
         findings=findings[:FINDINGS_SHOWN],
         left_out=len(findings) - FINDINGS_SHOWN,
         unshown=unshown,
+        warnings=warnings,
         counts=counts,
         identities=_identities(findings[:FINDINGS_SHOWN]),
         numbers={row["FindingId"]: at for at, row in enumerate(findings, 1)},

@@ -16,14 +16,17 @@ class ReportFile:
         self._path = writable(path)
         self._rows: list[Row] = []
         self._unshown: set[object] = set()
+        self._warnings: dict[str, None] = {}
         self._written = False
 
     def deliver(self, outbox: Outbox) -> None:
         """Write the report anew if there is something new to show."""
-        if self._written and not outbox.findings:
+        warnings = [text for row in outbox.runs if (text := _warning(row))]
+        if self._written and not outbox.findings and not warnings:
             return
         with delivering(str(self._path), "free space or make it writable, and run again"):
             self._rows += outbox.findings
+            self._warnings |= dict.fromkeys(warnings)
             replace(self._path, [self._page().encode("utf-8", "replace")])
         self._written = True
 
@@ -31,7 +34,7 @@ class ReportFile:
         """Return the page; a finding that cannot be shown is counted and does not hide others."""
         while True:
             try:
-                return render(self._rows, len(self._unshown))
+                return render(self._rows, len(self._unshown), list(self._warnings))
             except Exception:
                 shown = _showable(self._rows)
                 if len(shown) == len(self._rows):
@@ -39,6 +42,13 @@ class ReportFile:
                 ids = {row.get("FindingId") for row in shown}
                 self._unshown |= {row.get("FindingId") for row in self._rows} - ids
                 self._rows = shown
+
+
+def _warning(run: Row) -> str:
+    """Return what a run record says that may have hidden a finding; "" if nothing."""
+    if run.get("Status") == "Success":
+        return ""
+    return str(run.get("Error") or run.get("Reason") or "")
 
 
 def _showable(rows: list[Row]) -> list[Row]:

@@ -1,5 +1,6 @@
 """Findings or run records as JSON Lines: on a stream, or in a file whose lines are whole rows."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -53,6 +54,12 @@ class JsonLinesFile:
 
 
 def _lines(rows: Sequence[Row]) -> Iterator[bytes]:
-    """Yield the rows one by one: all together they may be hundreds of megabytes."""
+    """Yield the rows one by one: all together they may be hundreds of megabytes.
+
+    What cannot be seen is escaped, as a terminal may show the line: the JSON stays the same.
+    """
     for row in rows:
-        yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        text = orjson.dumps(row).decode()
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+        yield text.encode() + b"\n"

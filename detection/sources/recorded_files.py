@@ -23,6 +23,8 @@ def file_of(folder: Path, shape: TableShape) -> Path:
 def read_file(folder: Path, shape: TableShape, candidates: Candidates) -> Table | None:
     """Read a table; None if it is not there. Raises SourceError if it cannot be read."""
     path = file_of(folder, shape)
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise SourceError(f"{path}: cannot be read: it is not a file")
     try:
         with path.open("rb") as body:
             try:

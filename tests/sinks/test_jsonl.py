@@ -294,3 +294,14 @@ def test_a_file_keeps_its_permissions(tmp_path: Path, *, append: bool) -> None:
     path.touch(0o600)
     file_of(path, append=append).deliver(Outbox([ROW]))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_line_shows_nothing_that_moves_a_terminal() -> None:
+    """What cannot be seen is escaped, and the JSON reads as the row was."""
+    row = {"Name": "a\x9b2J\u202e\u200b\u2028\ufeff\x1b[0m\u00e9\U0001f600\U000e0001"}
+    stream = io.BytesIO()
+    JsonLinesStream(stream, findings).deliver(Outbox([row]))
+    line = stream.getvalue().decode()
+    assert line.removesuffix("\n").isprintable()
+    assert "\u00e9\U0001f600" in line
+    assert json.loads(line) == row
