@@ -25,6 +25,7 @@ from detection.window import Window
 PROGRESS_FROM = 4  # windows; fewer are done before a bar can be read
 SHOWN_VALUES = 5
 MAX_WIDTH = 110
+MOST = 1_000  # characters of one value; an id has fewer, and a longer text would bury the others
 
 
 class FindingsTable:
@@ -92,7 +93,9 @@ def _table(row: Row) -> Table:
     """Lay one finding out so that 80 columns hold it without cutting an id."""
     table = Table(
         title=_plain(
-            cut(str(row["ServicePrincipalName"])), " changed ", cut(str(row["ResourceGroup"]))
+            cut(str(row["ServicePrincipalName"]), MOST),
+            " changed ",
+            cut(str(row["ResourceGroup"]), MOST),
         ),
         title_justify="left",
         title_style="bold",
@@ -104,7 +107,7 @@ def _table(row: Row) -> Table:
     news = f"revision {row['Revision']}, {row['NewOperations']} operations not reported before"
     table.add_row("Risk", _plain(f"{row['RiskScore']} of 100, {row['SuggestedSeverity']}; {news}"))
     table.add_row("Because", _listed(_sentences(row["RiskReasons"])))
-    table.add_row("Identity", _plain(cut(str(row["ServicePrincipalId"]))))
+    table.add_row("Identity", _plain(cut(str(row["ServicePrincipalId"]), MOST)))
     table.add_row("Signed in to", _listed(row["Resources"]))
     table.add_row("Then changed", _listed(row["Operations"]))
     table.add_row("Affected", _listed(row["AffectedResources"]))
@@ -131,7 +134,7 @@ def _sentences(reasons: object) -> list[str]:
 
 def _listed(values: object) -> Text:
     """Show the first few of a list and how many more there are."""
-    texts = [cut(str(value)) for value in values] if isinstance(values, list) else []
+    texts = [cut(str(value), MOST) for value in values] if isinstance(values, list) else []
     more = len(texts) - SHOWN_VALUES
     shown = texts[:SHOWN_VALUES] + ([f"and {more} more"] if more > 0 else [])
     return _plain("\n".join(shown))

@@ -199,3 +199,13 @@ def test_without_a_standard_error_nothing_else_is_written(tmp_path: Path) -> Non
         )
         assert done.returncode == status
         assert len(json_lines(done.stdout)) == rows
+
+
+def test_a_long_text_buries_no_other_finding(console: Console) -> None:
+    """Of a name of a hundred thousand characters both ends are shown, and an id is shown whole."""
+    about = {"CallerIpAddresses": [], "DataPlaneAccesses": 1, "Operations": ["a/write"]}
+    long = {"ServicePrincipalName": "n" * 100_000, "AffectedResources": ["/" + "~" * 500]}
+    row = finding(**about, **long)
+    FindingsTable(console).deliver(Outbox([row]))
+    assert len(shown(console)) < 10_000
+    assert shown(console).count("~") == 500
