@@ -97,6 +97,12 @@ class Survey:
         there = [self.operations[bucket] for bucket in buckets if bucket in self.operations]
         return sum(one.matched for one in there), sum(one.succeeded for one in there)
 
+    def all_operations_in(self, buckets: range) -> int:
+        """Count the operations of some buckets, strangers' too."""
+        there = [self.operations[bucket] for bucket in buckets if bucket in self.operations]
+        strangers = sum(one.strangers_matched + one.strangers_succeeded for one in there)
+        return sum(self.operations_in(buckets)) + strangers
+
 
 def survey(workspace: LogAnalytics, asking: Asking, alias: str, threads: Executor) -> Survey:
     """Ask everything at once, as far as the threads go; `alias` names the watchlist.

@@ -88,6 +88,7 @@ def timed(shape: TableShape) -> list[Column]:
 CORRELATED = {
     **dict.fromkeys(cluster.COLUMNS[:3], "string"),
     **dict.fromkeys(("DataPlaneAccesses", "MgmtPlaneOps", "DistinctSignIns", "Part"), "long"),
+    **dict.fromkeys(("SignInsSeen", "OperationsSeen"), "long"),
     **dict.fromkeys(("FirstEvent", "LastEvent"), "datetime"),
 }
 TRACED = {

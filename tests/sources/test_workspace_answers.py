@@ -20,6 +20,7 @@ from detection.job import run
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.sources import LogSource
+from detection.sources.cluster import COLUMNS
 from detection.sources.exchange import exchange
 from detection.sources.faults import MayPass
 from detection.sources.loganalytics import Limits
@@ -410,6 +411,68 @@ def test_sign_ins_that_the_cluster_counted_are_asked_for_again(
     outcome, record = job(connect(limits=LIVE["workspace"]))
     assert record["Status"] == "Failure"
     assert "gave 0 rows twice, of 8 that it had counted" in outcome.failures[0]
+
+
+@pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS])
+def test_a_table_that_the_cluster_sees_as_empty_is_asked_again(
+    table: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Rows that were counted and that its correlation did not see are an error, not no findings."""
+    waits: list[float] = []
+    there = {SIGN_INS: 8, OPERATIONS: 8, table: 0}
+    names = ("Part", "SignInsSeen", "OperationsSeen")
+    told = ((-1, there[SIGN_INS], None), (-1, None, there[OPERATIONS]))
+    rows = [[dict(zip(names, row, strict=True)).get(name) for name in COLUMNS] for row in told]
+    blind = Reply(200, json.dumps(response(COLUMNS, rows)).encode())
+    service.script("correlate", blind)
+    outcome, record = job(connect(limits=LIVE["workspace"], sleep=waits.append))
+    assert (record["Status"], len(outcome.findings), waits) == ("Success", 1, [1.0])
+    service.script("correlate", blind, blind)
+    outcome, record = job(connect(limits=LIVE["workspace"]))
+    assert record["Status"] == "Failure"
+    assert outcome.failures[0].startswith(
+        f"{table} in workspace {WORKSPACE}: gave 0 rows twice, of 8 that it had counted"
+    )
+
+
+def test_an_answer_of_the_cluster_without_any_row_is_no_result(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """It says at the least how many rows it saw; one that does not is not taken for none."""
+    service.script("correlate", *[nothing(*COLUMNS)] * 2)
+    outcome, record = job(connect(limits=LIVE["workspace"]))
+    assert record["Status"] == "Failure"
+    assert "gave 0 rows twice, of 8 that it had counted" in outcome.failures[0]
+
+
+@pytest.mark.parametrize("where", ["python", "workspace", "auto"])
+@pytest.mark.parametrize("missing", [{SIGN_INS}, {OPERATIONS}, {SIGN_INS, OPERATIONS}])
+def test_missing_tables_are_a_warning_wherever_the_window_is_correlated(
+    missing: set[str], where: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Nothing can pair, so nothing is correlated; the run says which table is missing."""
+    for table in missing:
+        del service.tables[table]
+    limits = LIVE.get(where) or Limits(together=1, here=100)  # the identity is the cluster's
+    outcome, record = job(connect(limits=limits))
+    assert outcome.failures == []
+    assert record["Status"] == "Warning"
+    for table, state in ((SIGN_INS, "SignInsState"), (OPERATIONS, "OperationsState")):
+        assert record[state] == ("Missing" if table in missing else "Ok")
+    assert record["SignInsMatched"] == (0 if SIGN_INS in missing else 8)
+    assert not service.called("correlate")
+
+
+def test_where_no_operation_can_pair_the_cluster_correlates_nothing(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Of identities without operations only the sign-ins are counted, the allowlisted too."""
+    service.tables[OPERATIONS] = [operation(TEN, Caller="somebody else")]
+    _, record = job(connect(limits=LIVE["workspace"]))
+    assert (record["Status"], record["SignInsMatched"]) == ("Success", 8)
+    assert record["OperationsMatched"] == 1
+    assert service.called("addresses")
+    assert not service.called("correlate")
 
 
 def test_more_rows_than_were_counted_are_welcome(
