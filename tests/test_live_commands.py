@@ -273,8 +273,8 @@ def test_check_asks_every_query_that_there_is(world: World) -> None:
 def test_check_names_the_queries_that_do_not_run(world: World) -> None:
     """A query that the cluster refuses is named, with its words, before a window needs it."""
     refused = Reply(400, json.dumps(failure("BadArgumentError", TOO_COMPLEX)).encode())
-    world.logs.script("correlate", refused)
-    world.logs.script("history", Reply(error=TOO_MANY))
+    world.logs.script("correlate", refused, refused)
+    world.logs.script("history", *[Reply(error=TOO_MANY)] * 2)
     done = run(world, "check")
     assert done.returncode == 1
     status, remark = remarks(done)[f"{WORKSPACE} queries"]

@@ -18,8 +18,8 @@ from bench.cases import NOW
 from bench.live.logs import CASES, OPERATIONS, SIGN_INS, TABLES, folder_of, parts_of
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import OPERATION_TABLE
+from detection.sources.counting import COLUMNS
 from detection.sources.queries import FOLDER
-from detection.sources.survey import COLUMNS
 
 KINDS = {path.read_text("utf-8").partition("\n")[0]: path.stem for path in FOLDER.glob("*.kql")}
 # What is answered whatever is asked about.

@@ -28,7 +28,7 @@ from detection.rule.ticks import parse
 from detection.rule.traces import Traces
 from detection.sources.asking import Asking
 from detection.sources.faults import CutShort
-from detection.sources.loganalytics import Answer, LogAnalytics
+from detection.sources.loganalytics import Answer, LogAnalytics, summary
 from detection.sources.reading import complete
 from detection.sources.survey import Survey
 from detection.sources.tracing import COLUMNS as TRACED
@@ -95,9 +95,11 @@ def correlated(
     cluster can do, or the addresses to leave out are more than it can name; SourceError where it
     saw fewer rows than were counted.
     """
+    # One bucket, which may be one identity, is not cut in halves.
+    put = workspace.undivided if len(buckets) == 1 else workspace.ask
 
     def ask() -> Addresses:
-        asked = workspace.table(asking.addresses(buckets), SIGN_IN_TABLE, *ADDRESSES)
+        asked = put(asking.addresses(buckets), summary(SIGN_IN_TABLE, *ADDRESSES))
         try:
             return Addresses([(name, int(count)) for name, count in asked.table.rows], asked.size)
         except ValueError:
@@ -123,7 +125,7 @@ def correlated(
     excluded = tuple(sorted(covered))
 
     def find() -> Found:
-        answer = workspace.table(asking.correlate(buckets, excluded), SIGN_IN_TABLE, *COLUMNS)
+        answer = put(asking.correlate(buckets, excluded), summary(SIGN_IN_TABLE, *COLUMNS))
         try:
             return found_in(answer)
         except ValueError:

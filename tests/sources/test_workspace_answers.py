@@ -31,6 +31,7 @@ from detection.state import Unsaved
 from detection.state.folder import FolderStore
 from tests.sources.test_workspace import WINDOW, ids, operation, read, sign_in
 from tests.standins.log_analytics import (
+    LOW_MEMORY,
     NO_WATCHLISTS,
     WORKSPACE,
     LogAnalyticsService,
@@ -141,7 +142,7 @@ def test_rows_with_anything_graver_beside_them_are_not(
     case: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
     """An error of any other kind means that rows may be missing, and its words are told."""
-    service.script("latest", *[Reply(error=GRAVER[case])] * 2)
+    service.script("latest", *[Reply(error=GRAVER[case])] * 4)  # of two tables, twice each
     with pytest.raises(SourceError, match="cannot be summed up whole") as caught:
         read(connect())
     assert ("graver" in str(caught.value)) == (case != "another code")
@@ -485,6 +486,64 @@ def test_more_rows_than_were_counted_are_welcome(
     service.script("count_sign_ins", Reply(200, few))
     assert len(read(connect()).sign_ins) == 1600
     assert len(service.called("sign_ins")) == 1
+
+
+@pytest.mark.parametrize("where", ["python", "workspace"])
+def test_counts_that_contradict_each_other_are_asked_for_again(
+    where: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Operations of identities that signed in are not passed over for want of a counted sign-in."""
+    waits: list[float] = []
+    none = nothing("Bucket", "Matched")
+    service.script("count_sign_ins", none)
+    outcome, record = job(connect(limits=LIVE[where], sleep=waits.append))
+    assert (record["Status"], len(outcome.findings), waits) == ("Success", 1, [1.0])
+    service.script("count_sign_ins", none, none)
+    outcome, record = job(connect(limits=LIVE[where]))
+    assert (record["Status"], len(outcome.findings)) == ("Failure", 0)
+    assert outcome.failures[0].startswith(
+        f"{SIGN_INS} in workspace {WORKSPACE}: counted no sign-in twice of identities that "
+        f"{OPERATIONS} says signed in"
+    )
+
+
+SHORT = [refused(status, "BadArgumentError", LOW_MEMORY) for status in (400, 500)]
+SUMMED = ("count_sign_ins", "count_operations", "latest", "allowlist", "exclusions", "actions")
+
+
+@pytest.mark.parametrize("short", SHORT, ids=lambda reply: str(reply.status))
+@pytest.mark.parametrize("kind", SUMMED)
+def test_a_passing_want_of_memory_is_no_failure(
+    kind: str, short: Reply, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """What cannot be asked for in halves is asked for again before it is given up."""
+    waits: list[float] = []
+    service.script(kind, short)
+    outcome, record = job(connect(sleep=waits.append))
+    assert (record["Status"], record["Reason"], outcome.failures) == ("Success", "", [])
+    assert len(outcome.findings) == 1
+    assert waits == [1.0]
+
+
+def test_neither_is_one_that_the_clock_or_arrivals_meet(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """The queries before a window is known are as patient."""
+    for kind in ("clock", "arrivals"):
+        service.script(kind, SHORT[1])
+    assert connect().clock() > TEN
+    moments = {"since": TEN - HOUR, "now": TEN, "examined": TEN, "too_late": TEN - DAY}
+    assert connect().arrivals(**moments).too_late == 0
+
+
+def test_one_identity_that_the_cluster_has_no_memory_for_is_asked_about_again(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Of many buckets the halves are asked for; one alone is asked for once more."""
+    service.script("correlate", *[SHORT[1]] * 3)  # all, half of them, and the one
+    outcome, _ = job(connect(limits=LIVE["workspace"]))
+    assert (outcome.failures, len(outcome.findings)) == ([], 1)
+    assert len(service.called("correlate")) == 4
 
 
 # The way there
