@@ -63,6 +63,7 @@ BELOW = {
     "commands": {
         *("commands", "console", "connect", "service", "job", "settings", "window"),
         *(
+            "clocks",
             "errors",
             "invocation",
             "outbox",

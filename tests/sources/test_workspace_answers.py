@@ -1,6 +1,7 @@
 """A workspace that answers oddly: whole results all the same, or an error about the right thing."""
 
 import contextlib
+import gc
 import json
 import math
 import socket
@@ -592,6 +593,33 @@ def test_headers_that_drip_are_waited_for_no_longer_either() -> None:
             exchange(client, HttpRequest("POST", "/workspaces/x/query"), 0.5, "here")
         gone.set()
         thread.join()
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in")  # the transport leaves its socket open
+def test_headers_that_no_library_takes_are_an_error_of_the_answer() -> None:
+    """Whatever the transport raises of its own, it is said in one line and tried again."""
+
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with client_for(endpoint) as client, pytest.raises(MayPass, match=r"way \(ValueError\)"):
+            exchange(client, HttpRequest("POST", "/workspaces/x/query"), 5, "here")
+        thread.join()
+    gc.collect()
+
+
+def test_an_endpoint_that_is_no_address_is_an_error_of_the_way() -> None:
+    """What the transport says of the address is not let through as it is."""
+    request = HttpRequest("POST", "/workspaces/x/query")
+    with client_for("http://a..b") as client, pytest.raises(MayPass, match=r"unforeseen|reached"):
+        exchange(client, request, 5, "here")
 
 
 def test_nothing_is_read_beyond_the_time_there_is(
