@@ -85,7 +85,8 @@ def exchange(
             f"the connection broke before the whole answer was there ({type(error).__name__})"
         ) from None
     except Exception as error:  # noqa: BLE001 - the transport lets through those of its own parts
+        said = shortened(f"{type(error).__name__}: {error}", MESSAGE_LENGTH)
         raise MayPass(
-            f"the request failed in an unforeseen way ({type(error).__name__}): check "
-            "LOGS_QUERY_ENDPOINT, and for a proxy on the way"
+            f"the request failed in an unforeseen way ({said}): check LOGS_QUERY_ENDPOINT, the "
+            "certificates to trust, and for a proxy on the way"
         ) from None
