@@ -45,16 +45,21 @@ class Form(NamedTuple):
     default: str = ""
 
 
+# A host's name, of labels that are not empty, and a port up to 65535.
+LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+HOST = rf"{LABEL}(?:\.{LABEL})*"
+PORT = r"(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
+
 # What it takes to work on workspaces, beside WORKSPACE_IDS.
 FORMS = {
     "AZURE_CLOUD": Form("|".join(CLOUDS), " or ".join(CLOUDS), "AzureCloud"),
-    "LOGS_QUERY_ENDPOINT": Form(r"https://[\w.:-]+/?", "an https address"),
-    "LOGS_INGESTION_ENDPOINT": Form(r"https://[\w.:-]+/?", "an https address"),
+    "LOGS_QUERY_ENDPOINT": Form(f"https://{HOST}{PORT}/?", "an https address"),
+    "LOGS_INGESTION_ENDPOINT": Form(f"https://{HOST}{PORT}/?", "an https address"),
     "LOGS_INGESTION_RULE_ID": Form(r"dcr-[0-9a-f]{32}", "dcr- and 32 hexadecimal digits"),
     "FINDINGS_STREAM": Form(r"Custom-\w+", "Custom- and a name", "Custom-ManagedIdentityImpact_CL"),
     "RUNS_STREAM": Form(r"Custom-\w+", "Custom- and a name", "Custom-ManagedIdentityImpactRuns_CL"),
     "STATE_ACCOUNT_URL": Form(
-        r"https://[\w.-]+/?|http://(127\.0\.0\.1|localhost)(:\d+)?/\w+/?",
+        rf"https://{HOST}/?|http://(127\.0\.0\.1|localhost){PORT}/\w+/?",
         "the blob address of a storage account",
     ),
     "STATE_CONTAINER": Form(

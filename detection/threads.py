@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from threading import Thread
+from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -21,6 +22,16 @@ class Threads(ThreadPoolExecutor):
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have `work` done in a copy of its own, since a context is entered once at a time."""
         return super().submit(copy_context().run, partial(work, *args, **kwargs))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Drop what has not begun after a failure; whoever interrupts waits for nothing else."""
+        interrupted = isinstance(error, KeyboardInterrupt)
+        self.shutdown(wait=not interrupted, cancel_futures=error is not None)
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:

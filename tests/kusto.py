@@ -40,6 +40,7 @@ from detection.sources import cluster, tracing
 from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
 from detection.sources.decoding import decode_table
+from detection.sources.loganalytics import Answer, summary
 from tests.language_service import KQL
 from tests.support import response
 
@@ -165,22 +166,20 @@ def correlated(
     for shape, rows in ((SIGN_IN_TABLE, logs.sign_ins), (OPERATION_TABLE, logs.operations)):
         fill(connection, shape.name, [[*row, None] for row in rows])
 
-    def found(text: str, columns: tuple[str, ...]) -> list[Any]:
-        shape = SIGN_IN_TABLE._replace(
-            columns=columns, required=len(columns), shared=0, timed=False
-        )
+    def answer(text: str, columns: tuple[str, ...]) -> Answer:
         body = json.dumps(as_response(ask(connection, text))).encode()
-        return decode_table(body, shape, "the cluster").rows
+        table = decode_table(body, summary(SIGN_IN_TABLE, *columns), "the cluster")
+        return Answer(table, len(body))
 
     def traced(some: range) -> list[Any]:
-        return found(asking.traces(some, excluded), tracing.COLUMNS)
+        return answer(asking.traces(some, excluded), tracing.COLUMNS).table.rows
 
     traces_of = tracing.Tracing(traced, buckets, {}).of
-    groups = found(asking.correlate(buckets, excluded), cluster.COLUMNS)
-    return cluster.groups_of(groups, traces_of)
+    found = cluster.found_in(answer(asking.correlate(buckets, excluded), cluster.COLUMNS))
+    return cluster.groups_of(found.rows, traces_of)
 
 
 def _cell(name: str, value: Any) -> Any:
     if isinstance(value, list):
         return json.dumps(value)
-    return text_of(value) if name.endswith("Event") else value
+    return text_of(value) if name.endswith("Event") and value is not None else value

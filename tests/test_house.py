@@ -72,6 +72,7 @@ BELOW = {
     "commands": {
         *("commands", "console", "connect", "service", "job", "settings", "window"),
         *(
+            "clocks",
             "errors",
             "invocation",
             "outbox",

@@ -2,6 +2,10 @@
 
 import json
 import re
+import signal
+import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +35,10 @@ from tests.support import (
     EXCLUSIONS,
     NOW,
     OPERATIONS,
+    ROOT,
     SIGN_INS,
+    command,
+    environment,
     json_lines,
     run_cli,
     snapshot,
@@ -242,6 +249,7 @@ def test_check_finds_everything_in_order(world: World, containers: Containers) -
     assert list(found) == [
         "settings",
         "credential",
+        f"{WORKSPACE} clock",
         f"{WORKSPACE} {SIGN_INS}",
         f"{WORKSPACE} {OPERATIONS}",
         f"{WORKSPACE} watchlist {ALLOWLIST}",
@@ -273,8 +281,8 @@ def test_check_asks_every_query_that_there_is(world: World) -> None:
 def test_check_names_the_queries_that_do_not_run(world: World) -> None:
     """A query that the cluster refuses is named, with its words, before a window needs it."""
     refused = Reply(400, json.dumps(failure("BadArgumentError", TOO_COMPLEX)).encode())
-    world.logs.script("correlate", refused)
-    world.logs.script("history", Reply(error=TOO_MANY))
+    world.logs.script("correlate", refused, refused)
+    world.logs.script("history", *[Reply(error=TOO_MANY)] * 2)
     done = run(world, "check")
     assert done.returncode == 1
     status, remark = remarks(done)[f"{WORKSPACE} queries"]
@@ -282,6 +290,64 @@ def test_check_names_the_queries_that_do_not_run(world: World) -> None:
     assert remark.startswith("correlate, history fail: ")
     assert "CRT0015" in remark
     assert "E_QUERY_RESULT_SET_TOO_LARGE" in remark
+
+
+@pytest.mark.parametrize(
+    ("off", "status", "told"),
+    [
+        (-HOUR, "failed", "set this machine's clock right"),
+        (HOUR, "warning", "findings come that late"),
+        (MINUTE, "ok", "agrees with this machine's"),
+    ],
+)
+def test_check_compares_the_clocks(world: World, off: int, status: str, told: str) -> None:
+    """A clock on which every run would fail is told of before one does."""
+    world.logs.present = from_datetime(datetime.now(UTC)) + off
+    done = run(world, "check")
+    found = remarks(done)[f"{WORKSPACE} clock"]
+    assert found[0] == status
+    assert told in found[1]
+    assert done.returncode == (status == "failed")
+
+
+def test_a_part_that_fails_in_an_unforeseen_way_hides_no_other(world: World) -> None:
+    """An error that nobody foresaw is the part's own, in one line, and the next part is tried."""
+    world.environment["REQUESTS_CA_BUNDLE"] = "there-is-no-such-file"
+    done = run(world, "check")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr + done.stdout
+    found = remarks(done)
+    assert (found["ingestion"][0], found[f"{WORKSPACE} state"][0]) == ("failed", "ok")
+    assert "there-is-no-such-file" in found["ingestion"][1]
+    assert "there-is-no-such-file" in found[f"{WORKSPACE} clock"][1]
+
+
+def test_an_interrupted_run_waits_for_no_answer(world: World) -> None:
+    """Ctrl-C while a query hangs ends the process at once, and says so."""
+    gone = threading.Event()
+    for kind in ("count_sign_ins", "latest"):
+        world.logs.script(kind, *[Reply(after=gone)] * 2)
+    process = subprocess.Popen(
+        command("run", "--now", NOW),
+        env=environment(world.environment),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until = time.monotonic() + 60
+        while not world.logs.called("count_sign_ins") and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=15)
+    finally:
+        gone.set()
+        process.kill()
+        process.wait()
+    assert process.returncode == 1
+    assert "interrupted" in told
 
 
 def test_check_blames_the_table_that_is_missing_and_no_other(world: World) -> None:

@@ -151,6 +151,24 @@ def test_no_value_is_repeated(name: str) -> None:
     assert not any(part in messages.lower() for part in ("https://a", "sig=", "c2vjcmv0", "sv=20"))
 
 
+HOSTS = ["a..b", ".a", "a.", "-a.b", "a-.b", "a:0", "a:65536", "a:x", "a:", "a b", "a_b.c", "a:1:2"]
+
+
+@pytest.mark.parametrize("name", ["LOGS_QUERY_ENDPOINT", "LOGS_INGESTION_ENDPOINT"])
+@pytest.mark.parametrize("host", [*HOSTS, "a" * 64, "\u00e4.b"])
+def test_an_address_of_no_host_is_refused(name: str, host: str) -> None:
+    """Empty parts of a name and ports that are none are told of before anything is asked."""
+    with pytest.raises(SettingsError, match=f"{name} is not an https address"):
+        Service.of({"WORKSPACE_IDS": GUID, name: f"https://{host}"}, whole=False)
+
+
+@pytest.mark.parametrize("host", ["a.b-c.invalid/", "127.0.0.1:65535", "x", "A.Example:8443/"])
+def test_an_address_of_a_host_is_taken(host: str) -> None:
+    """Names and numbers, with a port or without."""
+    given = {"WORKSPACE_IDS": GUID, "LOGS_QUERY_ENDPOINT": f"https://{host}"}
+    assert Service.of(given, whole=False).query_endpoint == f"https://{host}".rstrip("/")
+
+
 def test_a_value_that_is_not_repeated_is_described() -> None:
     """The message says which form the setting takes, and how long what is there is."""
     with pytest.raises(SettingsError) as caught:

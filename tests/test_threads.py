@@ -1,7 +1,10 @@
 """Work in threads goes on in its caller's context."""
 
 from contextvars import ContextVar
-from threading import Barrier
+from threading import Barrier, Event
+from typing import Any
+
+import pytest
 
 from detection.threads import Threads
 
@@ -25,3 +28,27 @@ def test_work_in_a_thread_belongs_to_its_caller() -> None:
         assert [look.result() for look in looks] == ["first", "first"]
         assert threads.submit(INVOCATION.get).result() == "none"
     assert INVOCATION.get() == "none"
+
+
+def test_whoever_interrupts_waits_for_no_work() -> None:
+    """Work that hangs is left alone, and what has not begun never does."""
+    go_on, begun = Event(), Event()
+
+    def hang() -> None:
+        begun.set()
+        go_on.wait(60)
+
+    def give(threads: Threads) -> None:
+        with threads:
+            works.extend([threads.submit(hang), threads.submit(hang)])
+            assert begun.wait(10)
+            raise KeyboardInterrupt
+
+    works: list[Any] = []
+    threads = Threads(1)
+    with pytest.raises(KeyboardInterrupt):
+        give(threads)
+    assert works[0].running()
+    assert works[1].cancelled()
+    go_on.set()
+    threads.shutdown()

@@ -18,8 +18,8 @@ from bench.cases import NOW
 from bench.live.logs import CASES, OPERATIONS, SIGN_INS, TABLES, folder_of, parts_of
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import OPERATION_TABLE
+from detection.sources.counting import COLUMNS
 from detection.sources.queries import FOLDER
-from detection.sources.survey import COLUMNS
 
 KINDS = {path.read_text("utf-8").partition("\n")[0]: path.stem for path in FOLDER.glob("*.kql")}
 # What is answered whatever is asked about.
@@ -52,8 +52,11 @@ class Workspace:
             return _response(["Bucket", "Matched"], counts)
         if kind == "count_operations":
             names = ["Bucket", *COLUMNS]
-            parts = self._parts[OPERATIONS].items()
-            return _response(names, [[bucket, part.rows, 0, 0, 0, 0] for bucket, part in parts])
+            counts = []
+            for bucket, part in self._parts[OPERATIONS].items():
+                pairs = part.rows if bucket in self._parts[SIGN_INS] else 0
+                counts.append([bucket, pairs, 0, part.rows - pairs, 0, 0])
+            return _response(names, counts)
         raise ValueError(f"{kind} is not asked here")
 
     def _rows(self, table: str, query: str) -> bytes:

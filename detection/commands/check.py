@@ -9,7 +9,8 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from detection.commands.options import present, verbose_option
+from detection.clocks import behind, check_clock
+from detection.commands.options import present, told_of, verbose_option
 from detection.errors import DeliveryError, DetectionError
 from detection.printable import one_line, shortened
 from detection.rule.allowlist import Allowlist
@@ -46,10 +47,10 @@ class Checked(NamedTuple):
 def check_command(*, verbose: bool) -> int:
     """Try every part of the set-up and say what to fix.
 
-    Asks for a token, reads the last minute of both tables and the watchlists of each workspace,
-    asks every query that a run may need about a time without rows, sends empty calls to the
-    ingestion endpoint, and reads the state and writes beside it. Nothing is reported and no state
-    changes.
+    Asks for a token, compares each workspace's clock with this machine's, reads the last minute of
+    both tables and the watchlists of each workspace, asks every query that a run may need about a
+    time without rows, sends empty calls to the ingestion endpoint, and reads the state and writes
+    beside it. Nothing is reported and no state changes.
 
     Exit status: 0 everything works, with or without warnings; 1 something does not; 2 bad settings.
     """
@@ -74,17 +75,7 @@ def _all(settings: Settings, service: Service, now: int) -> Iterator[Checked]:
     credential = _tried("credential", partial(_token, azure, service))
     yield credential
     for workspace_id in service.workspace_ids:
-        source = azure.source(workspace_id)
-        for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
-            yield _tried(f"{workspace_id} {shape.name}", partial(_table, source, shape, now))
-        watchlist = f"{workspace_id} watchlist"
-        yield _tried(f"{watchlist} {service.watchlist_alias}", partial(_allowlist, source))
-        exclusions = partial(_exclusions, source, now)
-        yield _tried(f"{watchlist} {service.exclusions_alias}", exclusions)
-        if credential.status == FAILED:  # which each query would wait for
-            yield Checked(f"{workspace_id} queries", FAILED, "not tried without a token")
-        else:
-            yield _tried(f"{workspace_id} queries", partial(_queries, source, now))
+        yield from _workspace(azure, service, workspace_id, now, token=credential.status != FAILED)
     if service.ingestion_endpoint:
         yield _tried("ingestion", partial(_ingestion, azure))
     else:
@@ -93,8 +84,26 @@ def _all(settings: Settings, service: Service, now: int) -> Iterator[Checked]:
         yield Checked("state", WARNING, "STATE_ACCOUNT_URL is not set: nothing is remembered")
         return
     for workspace_id in service.workspace_ids:
-        probe = azure.store(workspace_id).probe
-        yield _tried(f"{workspace_id} state", partial(_done, probe, "can be read and written"))
+        yield _tried(f"{workspace_id} state", partial(_state, azure, workspace_id))
+
+
+def _workspace(
+    azure: "Azure", service: Service, workspace_id: str, now: int, *, token: bool
+) -> Iterator[Checked]:
+    """Try all that is asked of one workspace."""
+
+    def tried(part: str, look: Callable[..., tuple[str, str]], *more: object) -> Checked:
+        return _tried(f"{workspace_id} {part}", lambda: look(azure.source(workspace_id), *more))
+
+    yield tried("clock", _clock)
+    for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
+        yield tried(shape.name, _table, shape, now)
+    yield tried(f"watchlist {service.watchlist_alias}", _allowlist)
+    yield tried(f"watchlist {service.exclusions_alias}", _exclusions, now)
+    if token:
+        yield tried("queries", _queries, now)
+    else:  # which each query would wait for
+        yield Checked(f"{workspace_id} queries", FAILED, "not tried without a token")
 
 
 def _tried(part: str, look: Callable[[], tuple[str, str]]) -> Checked:
@@ -102,6 +111,8 @@ def _tried(part: str, look: Callable[[], tuple[str, str]]) -> Checked:
         return Checked(part, *look())
     except DetectionError as error:
         return Checked(part, FAILED, " ".join(str(error).split()))
+    except Exception as error:  # noqa: BLE001 - a mistake in one part hides none of the others
+        return Checked(part, FAILED, told_of(error))
 
 
 def _ingestion(azure: "Azure") -> tuple[str, str]:
@@ -115,14 +126,22 @@ def _ingestion(azure: "Azure") -> tuple[str, str]:
     return OK, "both streams take calls"
 
 
-def _done(probe: Callable[[], None], remark: str) -> tuple[str, str]:
-    probe()
-    return OK, remark
+def _state(azure: "Azure", workspace_id: str) -> tuple[str, str]:
+    azure.store(workspace_id).probe()
+    return OK, "can be read and written"
 
 
 def _token(azure: "Azure", service: Service) -> tuple[str, str]:
     azure.try_credential()
     return OK, f"has a token for {service.query_endpoint}"
+
+
+def _clock(source: "WorkspaceSource") -> tuple[str, str]:
+    clock = source.clock()
+    now = present()
+    check_clock(now, clock)
+    late = behind(now, clock)
+    return (WARNING, late) if late else (OK, f"agrees with this machine's: {text_of(clock)}")
 
 
 def _table(source: "WorkspaceSource", shape: TableShape, now: int) -> tuple[str, str]:

@@ -64,7 +64,13 @@ class Asking:
 
     def correlate(self, buckets: range, excluded: tuple[str, ...]) -> Query:
         """Ask for the groups of some buckets, without sign-ins from the excluded addresses."""
-        return query("correlate", sweep=self._sweep(buckets, excluded))
+        return query(
+            "correlate",
+            sweep=self._sweep(buckets, excluded),
+            sign_ins=self._sign_ins(),
+            operations=self._operations(self.window.start, self.window.end),
+            buckets=buckets,
+        )
 
     def traces(self, buckets: range, excluded: tuple[str, ...]) -> Query:
         """Ask for the traces of the same groups."""

@@ -21,14 +21,14 @@ from detection.rule.correlate import (
     Key,
 )
 from detection.rule.ledger import HASH_BYTES
-from detection.rule.rows import SIGN_IN_TABLE, SignIn
+from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, SignIn
 from detection.rule.select import Chosen
 from detection.rule.terms import fold
 from detection.rule.ticks import parse
 from detection.rule.traces import Traces
 from detection.sources.asking import Asking
 from detection.sources.faults import CutShort
-from detection.sources.loganalytics import LogAnalytics
+from detection.sources.loganalytics import Answer, LogAnalytics, summary
 from detection.sources.reading import complete
 from detection.sources.survey import Survey
 from detection.sources.tracing import COLUMNS as TRACED
@@ -55,8 +55,11 @@ COLUMNS: Final = (
     "Part",
     "Keys",
     "Times",
+    "SignInsSeen",
+    "OperationsSeen",
 )
 NAMES: Final = 3  # of them are the same in all rows of a group, and in no other's
+SEEN: Final = -1  # the part of the rows that say how many rows of a table the query saw
 
 TracesOf = Callable[[GroupKey], Traces]
 
@@ -72,50 +75,84 @@ class Addresses(NamedTuple):
         return sum(count for _, count in self.counts)
 
 
+class Found(NamedTuple):
+    """The groups' rows, how many rows of each table they were made of, and the answer's size."""
+
+    rows: list[Any]
+    seen: dict[str, int]
+    size: int
+
+
 def correlated(
     workspace: LogAnalytics, asking: Asking, buckets: range, known: Survey
 ) -> tuple[list[Group], Chosen[SignIn], int]:
     """Return the groups of some buckets, how many sign-ins took part, and the answers' size.
 
-    The groups' traces are asked for when needed.
+    The groups' traces are asked for when needed. Where none of the operations counted can pair,
+    there is no group, and the cluster is not asked for any.
 
     Raises CutShort where the groups are more than an answer holds, the query is more than the
-    cluster can do, or the addresses to leave out are more than it can name.
+    cluster can do, or the addresses to leave out are more than it can name; SourceError where it
+    saw fewer rows than were counted.
     """
+    # One bucket, which may be one identity, is not cut in halves.
+    put = workspace.undivided if len(buckets) == 1 else workspace.ask
 
     def ask() -> Addresses:
-        asked = workspace.table(asking.addresses(buckets), SIGN_IN_TABLE, *ADDRESSES)
+        asked = put(asking.addresses(buckets), summary(SIGN_IN_TABLE, *ADDRESSES))
         try:
             return Addresses([(name, int(count)) for name, count in asked.table.rows], asked.size)
         except ValueError:
             raise _unreadable(workspace) from None
 
-    counted = known.sign_ins_in(buckets)
-    asked = complete(workspace, SIGN_IN_TABLE, counted, ask, Addresses.sign_ins)
+    counted = {SIGN_IN_TABLE: known.sign_ins_in(buckets)}
+    asked = complete(workspace, counted, ask, lambda found, _: found.sign_ins())
     addresses = asked.counts
     covered = {address for address, _ in addresses if known.allowlist.covers(address)}
-    if len(covered) > ADDRESSES_NAMED:
-        raise CutShort(
-            f"sign-ins came from {len(covered)} addresses in the allowlist, and a query names "
-            f"{ADDRESSES_NAMED}"
-        )
-    excluded = tuple(sorted(covered))
-    answer = workspace.table(asking.correlate(buckets, excluded), SIGN_IN_TABLE, *COLUMNS)
-
-    def traced(some: range) -> Rows:
-        return workspace.table(asking.traces(some, excluded), SIGN_IN_TABLE, *TRACED).table.rows
-
-    try:
-        groups = groups_of(answer.table.rows, Tracing(traced, buckets, known.rows()).of)
-    except (ValueError, TypeError, KeyError):
-        raise _unreadable(workspace) from None
     sign_ins: Chosen[SignIn] = Chosen(
         {},
         matched=asked.sign_ins(),
         excluded=sum(count for address, count in addresses if address in covered),
         without_address=sum(count for address, count in addresses if not address),
     )
-    return groups, sign_ins, asked.size + answer.size
+    if not any(known.operations_in(buckets)):
+        return [], sign_ins, asked.size
+    if len(covered) > ADDRESSES_NAMED:
+        raise CutShort(
+            f"sign-ins came from {len(covered)} addresses in the allowlist, and a query names "
+            f"{ADDRESSES_NAMED}"
+        )
+    excluded = tuple(sorted(covered))
+
+    def find() -> Found:
+        answer = put(asking.correlate(buckets, excluded), summary(SIGN_IN_TABLE, *COLUMNS))
+        try:
+            return found_in(answer)
+        except ValueError:
+            raise _unreadable(workspace) from None
+
+    def traced(some: range) -> Rows:
+        return workspace.table(asking.traces(some, excluded), SIGN_IN_TABLE, *TRACED).table.rows
+
+    counted[OPERATION_TABLE] = known.all_operations_in(buckets)
+    found = complete(workspace, counted, find, lambda found, shape: found.seen[shape.name])
+    try:
+        groups = groups_of(found.rows, Tracing(traced, buckets, known.rows()).of)
+    except (ValueError, TypeError, KeyError):
+        raise _unreadable(workspace) from None
+    return groups, sign_ins, asked.size + found.size
+
+
+def found_in(answer: Answer) -> Found:
+    """Tell the groups' rows from those that say how many rows the query saw."""
+    part, of_sign_ins, of_operations = map(COLUMNS.index, ("Part", "SignInsSeen", "OperationsSeen"))
+    rows = answer.table.rows
+    told = [row for row in rows if int(row[part]) == SEEN]
+    seen = {
+        SIGN_IN_TABLE.name: sum(int(row[of_sign_ins] or 0) for row in told),
+        OPERATION_TABLE.name: sum(int(row[of_operations] or 0) for row in told),
+    }
+    return Found([row for row in rows if int(row[part]) != SEEN], seen, answer.size)
 
 
 def _unreadable(workspace: LogAnalytics) -> SourceError:

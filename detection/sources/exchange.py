@@ -40,8 +40,8 @@ def exchange(
 ) -> Exchanged:
     """Send a request and read the whole answer, both within so many seconds.
 
-    Raises MayPass for an answer that is late or breaks off, and SourceError for want of a token,
-    about what is asked: `where`.
+    Raises MayPass for an answer that is late or breaks off or for whatever else goes wrong on the
+    way, and SourceError for want of a token, about what is asked: `where`.
     """
     begun: list[Any] = []  # the answer, once its headers are there
 
@@ -83,4 +83,10 @@ def exchange(
     except AzureError as error:
         raise MayPass(
             f"the connection broke before the whole answer was there ({type(error).__name__})"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - the transport lets through those of its own parts
+        said = shortened(f"{type(error).__name__}: {error}", MESSAGE_LENGTH)
+        raise MayPass(
+            f"the request failed in an unforeseen way ({said}): check LOGS_QUERY_ENDPOINT, the "
+            "certificates to trust, and for a proxy on the way"
         ) from None

@@ -107,6 +107,18 @@ class LogAnalytics:
         """
         return self.ask(query, summary(shape, *columns))
 
+    def undivided(self, query: str, shape: TableShape, arrival: str = "") -> Answer:
+        """Ask what cannot be asked for in halves: once more, where the answer is not whole.
+
+        A cluster that is short of memory for a moment says what one says that can never answer.
+        Raises what ask() raises.
+        """
+        try:
+            return self.ask(query, shape, arrival)
+        except CutShort:
+            self.rest(shape)
+            return self.ask(query, shape, arrival)
+
     def ask(self, query: str, shape: TableShape, arrival: str = "") -> Answer:
         """Return what a query gives; `shape` names the table asked, and its columns.
 

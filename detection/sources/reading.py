@@ -1,6 +1,6 @@
 """The rows of some buckets of one table, whole or not at all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from detection.errors import SourceError
@@ -45,32 +45,35 @@ def rows_of(
         return Read(rows, size)
 
     try:
-        return complete(workspace, shape, counted, read, lambda found: len(found.rows))
+        return complete(workspace, {shape: counted}, read, lambda found, _: len(found.rows))
     except NotThere as error:
         raise went_missing(workspace, error) from None
 
 
 def complete(
     workspace: LogAnalytics,
-    shape: TableShape,
-    counted: int,
+    counted: Mapping[TableShape, int],
     read: Callable[[], T],
-    number: Callable[[T], int],
+    number: Callable[[T, TableShape], int],
 ) -> T:
     """Read as many rows as were counted, or more, that came since; once again if they are fewer.
 
     A replica that lags gives fewer, and a table that may not be read any more gives none, without
     an error. Raises SourceError where they are fewer again.
     """
+
+    def lacking(found: T) -> list[TableShape]:
+        return [shape for shape in counted if number(found, shape) < counted[shape]]
+
     found = read()
-    if number(found) < counted:
-        workspace.rest(shape)
+    if fewer := lacking(found):
+        workspace.rest(fewer[0])
         found = read()
-    if number(found) < counted:
+    for shape in lacking(found):
         raise SourceError(
-            f"{workspace.where(shape)}: gave {number(found)} rows twice, of {counted} that it had "
-            "counted just before: check that the identity may still read the table; the window "
-            "stays due"
+            f"{workspace.where(shape)}: gave {number(found, shape)} rows twice, of "
+            f"{counted[shape]} that it had counted just before: check that the identity may still "
+            "read the table; the window stays due"
         )
     return found
 

@@ -4,11 +4,10 @@ Each answer is a table summed up, so it is small however much the workspace hold
 """
 
 from collections.abc import Mapping, Sized
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from detection.errors import SourceError
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection
 from detection.rule.rows import (
@@ -23,39 +22,17 @@ from detection.rule.select import Chosen
 from detection.rule.ticks import DAY, parse
 from detection.sources import Arrivals, Correlated
 from detection.sources.asking import Asking
-from detection.sources.faults import CutShort, NotThere, OtherPlan
+from detection.sources.counting import Counting, Operations, counts_of, failed, only, summed
 from detection.sources.loganalytics import LogAnalytics
 from detection.sources.queries import Query, query
-from detection.sources.reading import went_missing
 
 TIMED: Final = (SIGN_IN_TABLE, OPERATION_TABLE)
 # Not a table, but asked like one.
 CLOCK: Final = TableShape("clock", ("Now",), required=1, shared=0, remedy="", timed=False)
-COLUMNS: Final = (
-    "Matched",
-    "Succeeded",
-    "StrangersMatched",
-    "StrangersSucceeded",
-    "WithoutCaller",
-)
 ARRIVED: Final = ("Earliest", "Late", "TooLate")
 # A row that comes in more than two days after its time is given the time when it came; a third day
 # is for good measure: learn.microsoft.com/azure/azure-monitor/logs/log-standard-columns.
 RESTAMPED: Final = 3 * DAY
-Counted = tuple[dict[int, tuple[int, ...]] | None, int]
-
-
-class Operations(NamedTuple):
-    """Operations by whether their identity signed in, and by their status (D8).
-
-    Of the strangers' accepted ones some have no caller.
-    """
-
-    matched: int = 0
-    succeeded: int = 0
-    strangers_matched: int = 0
-    strangers_succeeded: int = 0
-    without_caller: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +74,12 @@ class Survey:
         there = [self.operations[bucket] for bucket in buckets if bucket in self.operations]
         return sum(one.matched for one in there), sum(one.succeeded for one in there)
 
+    def all_operations_in(self, buckets: range) -> int:
+        """Count the operations of some buckets, strangers' too."""
+        there = [self.operations[bucket] for bucket in buckets if bucket in self.operations]
+        strangers = sum(one.strangers_matched + one.strangers_succeeded for one in there)
+        return sum(self.operations_in(buckets)) + strangers
+
 
 def survey(workspace: LogAnalytics, asking: Asking, alias: str, threads: Executor) -> Survey:
     """Ask everything at once, as far as the threads go; `alias` names the watchlist.
@@ -105,10 +88,9 @@ def survey(workspace: LogAnalytics, asking: Asking, alias: str, threads: Executo
     window's start either.
     """
     listing = threads.submit(listed, workspace, alias)
-    counting = [threads.submit(_counts, workspace, asking.count(SIGN_IN_TABLE), SIGN_IN_TABLE)]
-    counting.append(threads.submit(_operation_counts, workspace, asking, counting[0]))
+    counting = Counting(workspace, asking, threads)
     newest = {shape: threads.submit(_latest, workspace, asking, shape) for shape in TIMED}
-    counts = dict(zip(TIMED, (future.result() for future in counting), strict=True))
+    counts = dict(zip(TIMED, counting.result(), strict=True))
     allowlist, size = listing.result()
     latest = {shape.name: future.result() for shape, future in newest.items()}
     states = {ALLOWLIST_TABLE.name: _state(allowlist)}
@@ -133,14 +115,14 @@ def survey(workspace: LogAnalytics, asking: Asking, alias: str, threads: Executo
 
 def arrived(workspace: LogAnalytics, shape: TableShape, moments: Mapping[str, int]) -> Arrivals:
     """Return what one table took in; a missing one takes in nothing."""
-    rows, _ = _summed(workspace, arrivals_query(shape, moments), shape, *ARRIVED)
+    rows, _ = summed(workspace, arrivals_query(shape, moments), shape, *ARRIVED)
     if rows is None:
         return Arrivals(missing=frozenset({shape.name}))
-    earliest, late, too_late = _only(workspace, shape, rows)
+    earliest, late, too_late = only(workspace, shape, rows)
     try:
         return Arrivals(parse(earliest) if earliest else None, int(late), int(too_late))
     except ValueError:
-        raise _failed(workspace, shape, "what arrived in it cannot be read") from None
+        raise failed(workspace, shape, "what arrived in it cannot be read") from None
 
 
 def arrivals_query(shape: TableShape, moments: Mapping[str, int]) -> Query:
@@ -151,12 +133,12 @@ def arrivals_query(shape: TableShape, moments: Mapping[str, int]) -> Query:
 
 def clock(workspace: LogAnalytics) -> int:
     """Return the time by the workspace's own clock."""
-    rows, _ = _summed(workspace, query("clock"), CLOCK, *CLOCK.columns)
-    (now,) = _only(workspace, CLOCK, rows or [])
+    rows, _ = summed(workspace, query("clock"), CLOCK, *CLOCK.columns)
+    (now,) = only(workspace, CLOCK, rows or [])
     try:
         return parse(now)
     except ValueError:
-        raise _failed(workspace, CLOCK, "does not tell the time") from None
+        raise failed(workspace, CLOCK, "does not tell the time") from None
 
 
 def probed(
@@ -164,42 +146,14 @@ def probed(
 ) -> tuple[SourceState, int | None]:
     """Return the state of one table, and the time of its newest row of a day."""
     # Of this table alone, or what is wrong with the other would seem to be wrong with this one.
-    rows, _ = _counts(workspace, asking.count(shape, signed_in=False), shape)
+    rows, _ = counts_of(workspace, asking.count(shape, signed_in=False), shape)
     latest = _latest(workspace, asking, shape)
     return _state(rows, alive=latest is not None), latest
 
 
-def _counts(workspace: LogAnalytics, text: Query, shape: TableShape) -> Counted:
-    """Return how many rows each bucket has, and the size of the answer; None: a missing table."""
-    columns = ("Matched",) if shape is SIGN_IN_TABLE else COLUMNS
-    rows, size = _summed(workspace, text, shape, "Bucket", *columns)
-    if rows is None:
-        return None, size
-    try:
-        return {int(bucket): tuple(map(int, counts)) for bucket, *counts in rows}, size
-    except ValueError:
-        raise _failed(workspace, shape, "how many rows it has cannot be read") from None
-
-
-def _operation_counts(
-    workspace: LogAnalytics, asking: Asking, sign_ins: "Future[Counted]"
-) -> Counted:
-    """Return the same for operations; where there is no table of sign-ins, nobody signed in."""
-    alone = asking.count(OPERATION_TABLE, signed_in=False)
-    try:
-        return _counts(workspace, asking.count(OPERATION_TABLE), OPERATION_TABLE)
-    except NotThere as missing:
-        if sign_ins.result()[0] is not None:
-            raise went_missing(workspace, missing) from None
-        return _counts(workspace, alone, OPERATION_TABLE)
-    except OtherPlan:
-        _counts(workspace, alone, OPERATION_TABLE)  # which fails if it is this table
-        raise
-
-
 def listed(workspace: LogAnalytics, alias: str) -> tuple[list[str] | None, int]:
     """Return the watchlist's entries, None where no watchlist is, and the size of the answer."""
-    rows, size = _summed(
+    rows, size = summed(
         workspace, query("allowlist", alias=alias), ALLOWLIST_TABLE, *ALLOWLIST_TABLE.columns
     )
     return None if rows is None else [entry for (entry,) in rows], size
@@ -207,43 +161,14 @@ def listed(workspace: LogAnalytics, alias: str) -> tuple[list[str] | None, int]:
 
 def _latest(workspace: LogAnalytics, asking: Asking, shape: TableShape) -> int | None:
     """Return the time of the table's newest row."""
-    rows, _ = _summed(workspace, asking.latest(shape), shape, "Latest")
+    rows, _ = summed(workspace, asking.latest(shape), shape, "Latest")
     if rows is None:
         return None
-    (latest,) = _only(workspace, shape, rows)
+    (latest,) = only(workspace, shape, rows)
     try:
         return parse(latest) if latest else None
     except ValueError:
-        raise _failed(workspace, shape, "its newest row has no readable time") from None
-
-
-def _summed(
-    workspace: LogAnalytics, text: Query, shape: TableShape, *columns: str
-) -> tuple[list[Any] | None, int]:
-    """Return the rows that a query sums a table up in, None for a missing one, and their size.
-
-    Raises NotThere where another table is missing that the query asks too.
-    """
-    try:
-        answer = workspace.table(text, shape, *columns)
-    except NotThere as missing:
-        if missing.table != shape.name:
-            raise
-        return None, 0
-    except CutShort as error:
-        raise _failed(workspace, shape, f"cannot be summed up whole ({error})") from None
-    return answer.table.rows, answer.size
-
-
-def _only(workspace: LogAnalytics, shape: TableShape, rows: list[Any]) -> tuple[str, ...]:
-    """Return the one row of a summary."""
-    if len(rows) != 1:
-        raise _failed(workspace, shape, f"is summed up in {len(rows)} rows, not in one")
-    return tuple(rows[0])
-
-
-def _failed(workspace: LogAnalytics, shape: TableShape, problem: str) -> SourceError:
-    return SourceError(f"{workspace.where(shape)}: {problem}")
+        raise failed(workspace, shape, "its newest row has no readable time") from None
 
 
 def _state(rows: Sized | None, *, alive: bool = False) -> SourceState:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from detection.errors import SourceError
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
-from detection.sources import cluster, survey, tracing
+from detection.sources import cluster, counting, survey, tracing
 from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
 from detection.sources.faults import CutShort, NotThere
@@ -50,9 +50,9 @@ def trials(asking: Asking, alias: str, exclusions_alias: str) -> Iterator[Trial]
     yield Trial("exclusions", query("exclusions", alias=exclusions_alias), EXCLUSIONS_TABLE)
     moments = {"since": now, "now": now, "examined": now, "too_late": now}
     alone = asking.count(OPERATION_TABLE, signed_in=False)
-    wanted: tuple[str, ...] = ("Bucket", *survey.COLUMNS)
+    wanted: tuple[str, ...] = ("Bucket", *counting.COLUMNS)
     yield Trial(f"count of {OPERATION_TABLE.name} alone", alone, summary(OPERATION_TABLE, *wanted))
-    counts = {SIGN_IN_TABLE: survey.COLUMNS[:1], OPERATION_TABLE: survey.COLUMNS}
+    counts = {SIGN_IN_TABLE: counting.COLUMNS[:1], OPERATION_TABLE: counting.COLUMNS}
     for shape, columns in counts.items():
         for name, text, wanted in (
             ("count", asking.count(shape), ("Bucket", *columns)),
@@ -78,7 +78,7 @@ def tried(workspace: LogAnalytics, all_of_them: Iterator[Trial], threads: Execut
 
     def ask(trial: Trial) -> Tried:
         try:
-            workspace.ask(trial.text, trial.shape)
+            workspace.undivided(trial.text, trial.shape)
         except NotThere as error:
             return Tried(trial.name, missing=error.table)
         except (CutShort, SourceError) as error:

@@ -35,7 +35,7 @@ class WorkspaceBackground:
     def exclusions(self) -> list[Row]:
         """Read the watchlist."""
         try:
-            return self._workspace.ask(self._exclusions, EXCLUSIONS_TABLE).table.rows
+            return self._workspace.undivided(self._exclusions, EXCLUSIONS_TABLE).table.rows
         except NotThere:
             return []
         except CutShort as error:
@@ -49,7 +49,7 @@ class WorkspaceBackground:
             some = tuple(asked[start : start + ASKED_AT_ONCE])
             text = actions_query(window, self._statuses, some)
             try:
-                table = self._workspace.ask(text, OPERATION_TABLE, INGESTION_TIME).table
+                table = self._workspace.undivided(text, OPERATION_TABLE, INGESTION_TIME).table
             except NotThere:
                 return []
             except CutShort as error:
@@ -63,7 +63,7 @@ class WorkspaceBackground:
         """Ask for the days of each identity, operation name and resource group."""
         text = history_query(start, end, settings.success_statuses)
         try:
-            return self._workspace.ask(text, HISTORY_TABLE).table.rows
+            return self._workspace.undivided(text, HISTORY_TABLE).table.rows
         except NotThere:
             return []
         except CutShort as error:

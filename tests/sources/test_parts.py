@@ -369,6 +369,8 @@ def many_addresses(identities: int, each: int) -> dict[str, Rows]:
     tables = logs_of(3, 2)
     tables[ALLOWLIST] = [{"IPOrRange": "10.0.0.0/8"}]
     for number in range(identities):
+        before = operation(f"many-{number}", TEN - MINUTE, f"o{number}")
+        tables[OPERATIONS].append(before)
         for n in range(each):
             address = f"10.{number}.{n // 256}.{n % 256}"
             tables[SIGN_INS].append(sign_in(f"many-{number}", TEN, f"s{number}.{n}", address))
@@ -440,7 +442,9 @@ def test_what_the_cluster_could_not_have_said_is_an_error(
     """An answer that cannot be read is not taken for findings, nor for none."""
     names = ["Address", "Matched"] if kind == "addresses" else COLUMNS
     columns = [{"name": name, "type": "string"} for name in names]
-    table = {"name": "PrimaryResult", "columns": columns, "rows": [values]}
+    told = {"Part": -1, "SignInsSeen": 9_999, "OperationsSeen": 9_999}
+    seen = [[told.get(name) for name in names]] if kind == "correlate" else []
+    table = {"name": "PrimaryResult", "columns": columns, "rows": [values, *seen]}
     service.script(kind, *[Reply(200, json.dumps({"tables": [table]}).encode())] * 3)
     with (
         source_of(service, Limits(here=THERE)) as source,

@@ -18,7 +18,7 @@ from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE,
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import HOUR, SECOND, parse
 from detection.schema import FINDINGS_TABLE, Finding, columns
-from detection.sources import cluster, survey, tracing
+from detection.sources import cluster, counting, tracing
 from detection.sources.asking import Asking
 from detection.sources.queries import FOLDER, Query, Value, query
 from detection.sources.workspace_background import HISTORY_TABLE
@@ -88,6 +88,7 @@ def timed(shape: TableShape) -> list[Column]:
 CORRELATED = {
     **dict.fromkeys(cluster.COLUMNS[:3], "string"),
     **dict.fromkeys(("DataPlaneAccesses", "MgmtPlaneOps", "DistinctSignIns", "Part"), "long"),
+    **dict.fromkeys(("SignInsSeen", "OperationsSeen"), "long"),
     **dict.fromkeys(("FirstEvent", "LastEvent"), "datetime"),
 }
 TRACED = {
@@ -99,7 +100,7 @@ TRACED = {
 ASKING = Asking(WINDOW, NOW, RuleSettings(HOUR, ("Success", 'a "quoted" one')))
 ADDRESSES = ("198.51.100.7", "2001:db8::1")
 BOTH = range(3, 8)
-COUNTS = [column(name, "long") for name in ("Bucket", *survey.COLUMNS)]
+COUNTS = [column(name, "long") for name in ("Bucket", *counting.COLUMNS)]
 ASKED: dict[str, tuple[Query, list[Column]]] = {
     "count_sign_ins": (ASKING.count(SIGN_IN_TABLE), COUNTS[:2]),
     "count_operations": (ASKING.count(OPERATION_TABLE), COUNTS),

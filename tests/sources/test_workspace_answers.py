@@ -1,6 +1,7 @@
 """A workspace that answers oddly: whole results all the same, or an error about the right thing."""
 
 import contextlib
+import gc
 import json
 import math
 import socket
@@ -20,6 +21,7 @@ from detection.job import run
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.sources import LogSource
+from detection.sources.cluster import COLUMNS
 from detection.sources.exchange import exchange
 from detection.sources.faults import MayPass
 from detection.sources.loganalytics import Limits
@@ -30,6 +32,7 @@ from detection.state import Unsaved
 from detection.state.folder import FolderStore
 from tests.sources.test_workspace import WINDOW, ids, operation, read, sign_in
 from tests.standins.log_analytics import (
+    LOW_MEMORY,
     NO_WATCHLISTS,
     WORKSPACE,
     LogAnalyticsService,
@@ -140,7 +143,7 @@ def test_rows_with_anything_graver_beside_them_are_not(
     case: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
     """An error of any other kind means that rows may be missing, and its words are told."""
-    service.script("latest", *[Reply(error=GRAVER[case])] * 2)
+    service.script("latest", *[Reply(error=GRAVER[case])] * 4)  # of two tables, twice each
     with pytest.raises(SourceError, match="cannot be summed up whole") as caught:
         read(connect())
     assert ("graver" in str(caught.value)) == (case != "another code")
@@ -412,6 +415,68 @@ def test_sign_ins_that_the_cluster_counted_are_asked_for_again(
     assert "gave 0 rows twice, of 8 that it had counted" in outcome.failures[0]
 
 
+@pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS])
+def test_a_table_that_the_cluster_sees_as_empty_is_asked_again(
+    table: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Rows that were counted and that its correlation did not see are an error, not no findings."""
+    waits: list[float] = []
+    there = {SIGN_INS: 8, OPERATIONS: 8, table: 0}
+    names = ("Part", "SignInsSeen", "OperationsSeen")
+    told = ((-1, there[SIGN_INS], None), (-1, None, there[OPERATIONS]))
+    rows = [[dict(zip(names, row, strict=True)).get(name) for name in COLUMNS] for row in told]
+    blind = Reply(200, json.dumps(response(COLUMNS, rows)).encode())
+    service.script("correlate", blind)
+    outcome, record = job(connect(limits=LIVE["workspace"], sleep=waits.append))
+    assert (record["Status"], len(outcome.findings), waits) == ("Success", 1, [1.0])
+    service.script("correlate", blind, blind)
+    outcome, record = job(connect(limits=LIVE["workspace"]))
+    assert record["Status"] == "Failure"
+    assert outcome.failures[0].startswith(
+        f"{table} in workspace {WORKSPACE}: gave 0 rows twice, of 8 that it had counted"
+    )
+
+
+def test_an_answer_of_the_cluster_without_any_row_is_no_result(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """It says at the least how many rows it saw; one that does not is not taken for none."""
+    service.script("correlate", *[nothing(*COLUMNS)] * 2)
+    outcome, record = job(connect(limits=LIVE["workspace"]))
+    assert record["Status"] == "Failure"
+    assert "gave 0 rows twice, of 8 that it had counted" in outcome.failures[0]
+
+
+@pytest.mark.parametrize("where", ["python", "workspace", "auto", "hot"])
+@pytest.mark.parametrize("missing", [{SIGN_INS}, {OPERATIONS}, {SIGN_INS, OPERATIONS}])
+def test_missing_tables_are_a_warning_wherever_the_window_is_correlated(
+    missing: set[str], where: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Nothing can pair, so nothing is correlated; the run says which table is missing."""
+    for table in missing:
+        del service.tables[table]
+    auto = {"auto": Limits(here=4), "hot": Limits(together=0, here=100)}  # the cluster's, for size
+    outcome, record = job(connect(limits=(LIVE | auto)[where]))
+    assert outcome.failures == []
+    assert record["Status"] == "Warning"
+    for table, state in ((SIGN_INS, "SignInsState"), (OPERATIONS, "OperationsState")):
+        assert record[state] == ("Missing" if table in missing else "Ok")
+    assert record["SignInsMatched"] == (0 if SIGN_INS in missing else 8)
+    assert not service.called("correlate")
+
+
+def test_where_no_operation_can_pair_the_cluster_correlates_nothing(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Of identities without operations only the sign-ins are counted, the allowlisted too."""
+    service.tables[OPERATIONS] = [operation(TEN, Caller="somebody else")]
+    _, record = job(connect(limits=LIVE["workspace"]))
+    assert (record["Status"], record["SignInsMatched"]) == ("Success", 8)
+    assert record["OperationsMatched"] == 1
+    assert service.called("addresses")
+    assert not service.called("correlate")
+
+
 def test_more_rows_than_were_counted_are_welcome(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
@@ -422,6 +487,64 @@ def test_more_rows_than_were_counted_are_welcome(
     service.script("count_sign_ins", Reply(200, few))
     assert len(read(connect()).sign_ins) == 1600
     assert len(service.called("sign_ins")) == 1
+
+
+@pytest.mark.parametrize("where", ["python", "workspace"])
+def test_counts_that_contradict_each_other_are_asked_for_again(
+    where: str, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Operations of identities that signed in are not passed over for want of a counted sign-in."""
+    waits: list[float] = []
+    none = nothing("Bucket", "Matched")
+    service.script("count_sign_ins", none)
+    outcome, record = job(connect(limits=LIVE[where], sleep=waits.append))
+    assert (record["Status"], len(outcome.findings), waits) == ("Success", 1, [1.0])
+    service.script("count_sign_ins", none, none)
+    outcome, record = job(connect(limits=LIVE[where]))
+    assert (record["Status"], len(outcome.findings)) == ("Failure", 0)
+    assert outcome.failures[0].startswith(
+        f"{SIGN_INS} in workspace {WORKSPACE}: counted no sign-in twice of identities that "
+        f"{OPERATIONS} says signed in"
+    )
+
+
+SHORT = [refused(status, "BadArgumentError", LOW_MEMORY) for status in (400, 500)]
+SUMMED = ("count_sign_ins", "count_operations", "latest", "allowlist", "exclusions", "actions")
+
+
+@pytest.mark.parametrize("short", SHORT, ids=lambda reply: str(reply.status))
+@pytest.mark.parametrize("kind", SUMMED)
+def test_a_passing_want_of_memory_is_no_failure(
+    kind: str, short: Reply, connect: Connect, service: LogAnalyticsService
+) -> None:
+    """What cannot be asked for in halves is asked for again before it is given up."""
+    waits: list[float] = []
+    service.script(kind, short)
+    outcome, record = job(connect(sleep=waits.append))
+    assert (record["Status"], record["Reason"], outcome.failures) == ("Success", "", [])
+    assert len(outcome.findings) == 1
+    assert waits == [1.0]
+
+
+def test_neither_is_one_that_the_clock_or_arrivals_meet(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """The queries before a window is known are as patient."""
+    for kind in ("clock", "arrivals"):
+        service.script(kind, SHORT[1])
+    assert connect().clock() > TEN
+    moments = {"since": TEN - HOUR, "now": TEN, "examined": TEN, "too_late": TEN - DAY}
+    assert connect().arrivals(**moments).too_late == 0
+
+
+def test_one_identity_that_the_cluster_has_no_memory_for_is_asked_about_again(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """Of many buckets the halves are asked for; one alone is asked for once more."""
+    service.script("correlate", *[SHORT[1]] * 3)  # all, half of them, and the one
+    outcome, _ = job(connect(limits=LIVE["workspace"]))
+    assert (outcome.failures, len(outcome.findings)) == ([], 1)
+    assert len(service.called("correlate")) == 4
 
 
 # The way there
@@ -470,6 +593,33 @@ def test_headers_that_drip_are_waited_for_no_longer_either() -> None:
             exchange(client, HttpRequest("POST", "/workspaces/x/query"), 0.5, "here")
         gone.set()
         thread.join()
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in")  # the transport leaves its socket open
+def test_headers_that_no_library_takes_are_an_error_of_the_answer() -> None:
+    """Whatever the transport raises of its own, it is said in one line and tried again."""
+
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with client_for(endpoint) as client, pytest.raises(MayPass, match=r"way \(ValueError: "):
+            exchange(client, HttpRequest("POST", "/workspaces/x/query"), 5, "here")
+        thread.join()
+    gc.collect()
+
+
+def test_an_endpoint_that_is_no_address_is_an_error_of_the_way() -> None:
+    """What the transport says of the address is not let through as it is."""
+    request = HttpRequest("POST", "/workspaces/x/query")
+    with client_for("http://a..b") as client, pytest.raises(MayPass, match=r"unforeseen|reached"):
+        exchange(client, request, 5, "here")
 
 
 def test_nothing_is_read_beyond_the_time_there_is(

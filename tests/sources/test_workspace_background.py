@@ -140,7 +140,7 @@ def test_part_of_an_answer_is_an_error(
     connect: Connect, service: LogAnalyticsService, kind: str
 ) -> None:
     """Rows that were cut short are never taken for all."""
-    service.script(kind, Reply(error=TOO_MANY))
+    service.script(kind, *[Reply(error=TOO_MANY)] * 2)
     background = connect()
     asked: dict[str, Callable[[], object]] = {
         "exclusions": background.exclusions,

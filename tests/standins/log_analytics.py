@@ -26,8 +26,8 @@ from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.terms import equals_ignoring_case, has_any, is_blank
 from detection.rule.ticks import DAY, from_datetime, parse, text_of
 from detection.sources.buckets import BUCKETS
+from detection.sources.counting import COLUMNS as COUNTED
 from detection.sources.queries import FOLDER
-from detection.sources.survey import COLUMNS as COUNTED
 from tests import kusto
 from tests.kusto import bucket_of
 from tests.standins.client import TOKEN, FakeCredential, loopback
