@@ -130,7 +130,7 @@ class IngestionSink:
             raise DeliveryError(f"{stream} was not sent: {no_token(error)}") from None
         except azure.ServiceResponseTimeoutError:
             raise DeliveryError(f"{stream} was not taken: {silence(self._patience)}") from None
-        except (azure.AzureError, ValueError, RecursionError) as error:
+        except (azure.AzureError, OSError, ValueError, RecursionError) as error:
             reason, told = cause(error, status)
             raise DeliveryError(f"{stream} was not taken: {reason}", told) from None
 

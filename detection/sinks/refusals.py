@@ -8,6 +8,8 @@ import re
 
 from azure.core import exceptions as azure
 
+from detection.printable import shortened
+
 _ENDPOINT = "check LOGS_INGESTION_ENDPOINT"
 _TOO_LARGE = "the call has too many bytes: lower CALL_BYTES in sinks/ingestion.py"
 _STREAM = (
@@ -83,4 +85,8 @@ def _root(error: BaseException) -> str:
     inner = getattr(error, "inner_exception", None) or error.__cause__ or error.__context__
     if inner is not None:
         return _root(inner)
+    if (
+        type(error) is OSError and not error.strerror
+    ):  # of the client itself, about a file of its own
+        return shortened(str(error), 300)
     return str(getattr(error, "strerror", None) or type(error).__name__)
