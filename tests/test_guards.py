@@ -10,9 +10,9 @@ from detection.rule.ticks import DAY, HOUR, from_datetime, text_of
 from detection.state.blob import BlobStore
 from tests.servers import Containers
 from tests.standins.ingestion import FINDINGS_STREAM, Answer
-from tests.standins.log_analytics import WORKSPACE, recorded_tables
+from tests.standins.log_analytics import WORKSPACE
 from tests.support import DEMO, NOW, json_lines, run_cli
-from tests.world import World, world_of
+from tests.world import World, demo_world
 
 LATER = "2026-03-14T11:00:00Z"
 
@@ -20,9 +20,7 @@ LATER = "2026-03-14T11:00:00Z"
 @pytest.fixture
 def world(containers: Containers, tmp_path: Path) -> Iterator[World]:
     """Set up stand-ins that serve the scenario of the demo."""
-    certificates = tmp_path / "certificates"
-    certificates.mkdir()
-    with world_of(containers, certificates, recorded_tables(DEMO)) as world:
+    with demo_world(containers, tmp_path) as world:
         yield world
 
 

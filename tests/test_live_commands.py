@@ -43,7 +43,7 @@ from tests.support import (
     run_cli,
     snapshot,
 )
-from tests.world import World, world_of
+from tests.world import World, demo_world
 
 FORBIDDEN = b'{"error": {"code": "InsufficientAccessError", "message": "No access."}}'
 
@@ -51,9 +51,7 @@ FORBIDDEN = b'{"error": {"code": "InsufficientAccessError", "message": "No acces
 @pytest.fixture
 def world(containers: Containers, tmp_path: Path) -> Iterator[World]:
     """Set up stand-ins that serve the scenario of the demo."""
-    certificates = tmp_path / "certificates"
-    certificates.mkdir()
-    with world_of(containers, certificates, recorded_tables(DEMO)) as world:
+    with demo_world(containers, tmp_path) as world:
         yield world
     assert world.logs.complaints == world.ingestion.complaints == []
 

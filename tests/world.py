@@ -17,8 +17,8 @@ from detection.rule.ticks import MINUTE, text_of
 from tests.servers import Containers
 from tests.standins.azure import surroundings
 from tests.standins.ingestion import IngestionService
-from tests.standins.log_analytics import LogAnalyticsService, Rows
-from tests.support import OPERATIONS, ROOT, SIGN_INS
+from tests.standins.log_analytics import LogAnalyticsService, Rows, recorded_tables
+from tests.support import DEMO, OPERATIONS, ROOT, SIGN_INS
 
 needs_worker = pytest.mark.skipif(
     sys.version_info < (3, 13), reason="the worker is a package from Python 3.13 on"
@@ -76,6 +76,15 @@ def world_of(containers: Containers, folder: Path, tables: Mapping[str, Rows]) -
         surroundings(folder, logs, ingestion, containers.new()) as environment,
     ):
         yield World(logs, ingestion, environment | {"DETECTION_SCHEDULE": "0 0 * * * *"})
+
+
+@contextlib.contextmanager
+def demo_world(containers: Containers, folder: Path) -> Iterator[World]:
+    """Set up stand-ins that serve the scenario of the demo; certificates go below `folder`."""
+    certificates = folder / "certificates"
+    certificates.mkdir()
+    with world_of(containers, certificates, recorded_tables(DEMO)) as world:
+        yield world
 
 
 def one_finding(now: int) -> dict[str, Rows]:
