@@ -33,7 +33,7 @@ test: $(DEV) ## run the tests
 	@PYTHONHASHSEED=0 $(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 explore: $(DEV) ## look for failures with new examples and seeds (10 minutes; ARGS="--minutes 60")
-	@$(PY) -m tests.explore $(ARGS)
+	@$(PY) -m scripts.explore $(ARGS)
 
 lint: $(DEV) ## check style, format, types and the deployment
 	@$(PY) -m ruff check
@@ -55,7 +55,7 @@ package: $(DEV) ## build the zip that is deployed, out/package.zip
 	@$(PY) -m scripts.package out/package.zip
 
 docs: $(DEV) ## take the picture of the report again
-	@$(PY) -m tests.take_picture >/dev/null
+	@$(PY) -m scripts.take_picture >/dev/null
 
 # The smaller locks start from the big one, so that all three agree.
 lock: $(DEV) ## bring the locks in line with pyproject.toml, keeping versions

@@ -12,10 +12,10 @@ from hypothesis.internal.conjecture import providers
 from hypothesis.internal.constants_ast import Constants
 
 from detection.rule.ticks import from_datetime
-from tests.effort import effort
-from tests.language_service import LanguageService, running
-from tests.servers import Containers, azurite
-from tests.world import World, one_finding, world_of
+from tests.support.effort import effort
+from tests.support.language_service import LanguageService, running
+from tests.support.services.servers import Containers, azurite
+from tests.support.services.world import World, one_finding, world_of
 
 # A red test means that something was changed: every run draws the same examples, wherever it
 # runs. Only `make explore` draws new ones.

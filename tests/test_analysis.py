@@ -28,8 +28,9 @@ from detection.sources.recorded import RecordedSource
 from detection.state import Unsaved
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window
-from tests.rule import findings as made
-from tests.strategies import (
+from tests.support import DEMO, NOW, Collected
+from tests.support import findings as made
+from tests.support.strategies import (
     END,
     GUID,
     START,
@@ -40,7 +41,6 @@ from tests.strategies import (
     sign_in,
     written,
 )
-from tests.support import DEMO, NOW, Collected
 
 NOON = START + 60 * MINUTE
 

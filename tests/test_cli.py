@@ -14,7 +14,6 @@ import pytest
 from detection.rule.ticks import HOUR, MINUTE
 from detection.schema import Finding, RunRecord, columns
 from detection.settings import DEFAULTS
-from tests.strategies import END, START, operation, sign_in, written
 from tests.support import (
     ALLOWLIST,
     DEMO,
@@ -33,6 +32,7 @@ from tests.support import (
     write_logs,
     write_table,
 )
+from tests.support.strategies import END, START, operation, sign_in, written
 
 OVERLAPPING = RECORDED / "an-operation-is-reported-once-across-overlapping-windows"
 QUIET = RECORDED / "nothing-happened"

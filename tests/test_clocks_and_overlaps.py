@@ -14,8 +14,8 @@ from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.state import Unsaved
 from detection.state.codec import decode, encode
 from detection.window import Timing
-from tests.histories import Event, Simulation, Stream, assert_consistent
 from tests.support import OPERATIONS, SIGN_INS
+from tests.support.histories import Event, Simulation, Stream, assert_consistent
 
 BEGIN = parse("2026-03-14T00:00:00Z")
 

@@ -12,9 +12,9 @@ from azure.identity import AzureAuthorityHosts
 from azure.storage.blob import ContainerClient
 
 from detection.clouds import CLOUDS, cloud_of
-from tests.servers import AT_ONCE
-from tests.standins.client import FakeCredential
 from tests.support import ROOT, run_cli
+from tests.support.services.client import FakeCredential
+from tests.support.services.servers import AT_ONCE
 
 # What the clients must ask tokens for, and the addresses of the services.
 AUDIENCES = {

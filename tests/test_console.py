@@ -14,7 +14,6 @@ from detection.console import FindingsTable, report_outcome, say
 from detection.invocation import Outcome
 from detection.outbox import Outbox
 from tests.report.test_report import finding
-from tests.strategies import END, operation, sign_in, written
 from tests.support import (
     EXCLUSIONS,
     OPERATIONS,
@@ -25,6 +24,7 @@ from tests.support import (
     write_logs,
     write_table,
 )
+from tests.support.strategies import END, operation, sign_in, written
 
 NOW = written(END)
 # Clears the screen, sets the title, moves the cursor, turns the direction, begins a line.

@@ -27,9 +27,9 @@ from detection.rule.score import (
 )
 from detection.rule.ticks import MINUTE
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
-from tests.language_service import LanguageService
 from tests.sources.test_queries import bind
 from tests.support import ROOT
+from tests.support.language_service import LanguageService
 
 DOCS = {path.name: path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 README = (ROOT / "README.md").read_text("utf-8")

@@ -16,9 +16,8 @@ from detection.sources import Correlated
 from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
 from detection.window import Window
-from tests import kusto
-from tests.histories import Event, Simulation, Stream, describe
-from tests.support import values_of
+from tests.support import kusto, values_of
+from tests.support.histories import Event, Simulation, Stream, describe
 from tests.test_histories import BEGIN, SCHEDULES, STREAMS, after
 
 Engine = Callable[[Logs, Window], Logs | Correlated]

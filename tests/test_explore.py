@@ -60,7 +60,7 @@ def explore(
     folder: Path, *arguments: str, minutes: float = 0.001
 ) -> subprocess.CompletedProcess[str]:
     """Explore for one round at least, in one process of tests."""
-    command = [sys.executable, "-m", "tests.explore", f"--minutes={minutes}", *arguments]
+    command = [sys.executable, "-m", "scripts.explore", f"--minutes={minutes}", *arguments]
     return run(folder, command, PYTEST_XDIST_AUTO_NUM_WORKERS="1")
 
 

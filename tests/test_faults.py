@@ -11,11 +11,11 @@ import pytest
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
 from detection.state.codec import decode
 from detection.window import Timing
-from tests.effort import effort
-from tests.faults import OUTAGES, PLACES, QUERIES, WAYS, Disturbed, any_fault
-from tests.histories import Simulation
-from tests.streams import BEGIN, assert_made_good, random_stream
 from tests.support import OPERATIONS, SIGN_INS
+from tests.support.effort import effort
+from tests.support.fault_injection import OUTAGES, PLACES, QUERIES, WAYS, Disturbed, any_fault
+from tests.support.histories import Simulation
+from tests.support.streams import BEGIN, assert_made_good, random_stream
 
 PARTS, HISTORIES = effort(desk=1, ci=4), 300  # seeds are those up to PARTS * HISTORIES
 HOURS = 24

@@ -19,16 +19,16 @@ from detection.job import run
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources.loganalytics import Limits
 from detection.sources.workspace import WorkspaceSource
-from tests.effort import effort
-from tests.histories import Fuse, Killed
-from tests.servers import Containers, Line
 from tests.sinks import test_ingestion
 from tests.sources import test_workspace
-from tests.standins.ingestion import Answer, IngestionService
-from tests.standins.log_analytics import WORKSPACE, LogAnalyticsService, Reply, client_for
 from tests.state.test_blob import BadLine, Losing, Mortal
-from tests.streams import BEGIN, assert_made_good, random_stream, tables_of
 from tests.support import OPERATIONS, SIGN_INS
+from tests.support.effort import effort
+from tests.support.histories import Fuse, Killed
+from tests.support.services.ingestion import Answer, IngestionService
+from tests.support.services.log_analytics import WORKSPACE, LogAnalyticsService, Reply, client_for
+from tests.support.services.servers import Containers, Line
+from tests.support.streams import BEGIN, assert_made_good, random_stream, tables_of
 
 PARTS, DAYS = effort(desk=1, ci=6), 5  # seeds are those up to PARTS * DAYS
 HOURS = 24

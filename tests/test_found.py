@@ -9,7 +9,7 @@ from detection.packed import Rows
 from detection.rule.correlate import detect
 from detection.rule.select import RuleSettings
 from detection.schema import Finding
-from tests.strategies import Scenario, scenarios
+from tests.support.strategies import Scenario, scenarios
 
 
 def row(number: int) -> Finding:

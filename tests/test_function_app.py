@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from detection.settings import DEFAULTS, FORMS
-from tests.standins.ingestion import FINDINGS_STREAM, RUNS_STREAM
-from tests.standins.log_analytics import Reply
 from tests.support import ROOT, SIGN_INS
-from tests.world import App, World, needs_worker
+from tests.support.services.ingestion import FINDINGS_STREAM, RUNS_STREAM
+from tests.support.services.log_analytics import Reply
+from tests.support.services.world import App, World, needs_worker
 
 ESCAPE = "\x1b[2J"
 MISTAKEN = """\

@@ -8,11 +8,11 @@ import pytest
 
 from detection.rule.ticks import DAY, HOUR, from_datetime, text_of
 from detection.state.blob import BlobStore
-from tests.servers import Containers
-from tests.standins.ingestion import FINDINGS_STREAM, Answer
-from tests.standins.log_analytics import WORKSPACE
 from tests.support import DEMO, NOW, json_lines, run_cli
-from tests.world import World, demo_world
+from tests.support.services.ingestion import FINDINGS_STREAM, Answer
+from tests.support.services.log_analytics import WORKSPACE
+from tests.support.services.servers import Containers
+from tests.support.services.world import World, demo_world
 
 LATER = "2026-03-14T11:00:00Z"
 

@@ -12,7 +12,7 @@ from detection.rule.ledger import hashed
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
 from detection.window import Timing
-from tests.histories import Event, Simulation, Stream, assert_consistent, describe
+from tests.support.histories import Event, Simulation, Stream, assert_consistent, describe
 
 BEGIN = parse("2026-03-14T00:00:00Z")
 SPANNED = 9 * HOUR

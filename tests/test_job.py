@@ -13,7 +13,7 @@ from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.sources import Correlated
 from detection.state.codec import decode
 from detection.window import Window
-from tests.histories import Event, Simulation, Stream
+from tests.support.histories import Event, Simulation, Stream
 
 BEGIN = parse("2026-03-14T10:00:00Z")
 

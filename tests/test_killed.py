@@ -14,13 +14,13 @@ import pytest
 
 from detection.rule.ticks import HOUR, text_of
 from detection.state.blob import BlobStore
-from tests.effort import effort
-from tests.servers import Containers
-from tests.standins.azure import surroundings
-from tests.standins.ingestion import IngestionService
-from tests.standins.log_analytics import WORKSPACE, LogAnalyticsService
-from tests.streams import BEGIN, assert_made_good, random_stream, tables_of
 from tests.support import ROOT
+from tests.support.effort import effort
+from tests.support.services.azure import surroundings
+from tests.support.services.ingestion import IngestionService
+from tests.support.services.log_analytics import WORKSPACE, LogAnalyticsService
+from tests.support.services.servers import Containers
+from tests.support.streams import BEGIN, assert_made_good, random_stream, tables_of
 
 KILLS = effort(desk=6, ci=20)
 ATTEMPTS = 60  # until not all were killed in the same phase
@@ -52,7 +52,7 @@ class Runs:
         """Start a run and wait until it has imported everything."""
         self._logs.present = now
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.invocation", text_of(now)],
+            [sys.executable, "-m", "tests.support.services.invocation", text_of(now)],
             cwd=ROOT,
             env=self._environment,
             stdout=subprocess.PIPE,

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
-from tests.language_service import KQL
 from tests.sources.test_queries import SCHEMA, SHARED, filled
 from tests.support import ROOT
+from tests.support.language_service import KQL
 
 RUNS_TABLE = "ManagedIdentityImpactRuns_CL"
 COLUMNS: dict[str, set[str]] = {

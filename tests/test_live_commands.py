@@ -17,18 +17,6 @@ import pytest
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import HOUR, MINUTE, from_datetime, parse, text_of
 from detection.sources.queries import FOLDER
-from tests.effort import effort
-from tests.servers import Containers
-from tests.standins.ingestion import FINDINGS_STREAM, RUNS_STREAM, Answer
-from tests.standins.log_analytics import (
-    BEGINNINGS,
-    TOO_COMPLEX,
-    TOO_MANY,
-    WORKSPACE,
-    Reply,
-    failure,
-    recorded_tables,
-)
 from tests.support import (
     ALLOWLIST,
     DEMO,
@@ -43,7 +31,19 @@ from tests.support import (
     run_cli,
     snapshot,
 )
-from tests.world import World, demo_world
+from tests.support.effort import effort
+from tests.support.services.ingestion import FINDINGS_STREAM, RUNS_STREAM, Answer
+from tests.support.services.log_analytics import (
+    BEGINNINGS,
+    TOO_COMPLEX,
+    TOO_MANY,
+    WORKSPACE,
+    Reply,
+    failure,
+    recorded_tables,
+)
+from tests.support.services.servers import Containers
+from tests.support.services.world import World, demo_world
 
 FORBIDDEN = b'{"error": {"code": "InsufficientAccessError", "message": "No access."}}'
 

@@ -16,10 +16,10 @@ from detection.sources.loganalytics import Limits
 from detection.sources.workspace import WorkspaceSource
 from detection.state import Unsaved
 from detection.state.blob import BlobStore, longest_waiting
-from tests.histories import Event, Simulation, Stream
-from tests.servers import Containers
-from tests.standins.log_analytics import LogAnalyticsService, Reply, client_for
 from tests.support import NOW, OPERATIONS, SIGN_INS, Collected
+from tests.support.histories import Event, Simulation, Stream
+from tests.support.services.log_analytics import LogAnalyticsService, Reply, client_for
+from tests.support.services.servers import Containers
 
 TEN = parse(NOW)
 GUIDS = [f"00000000-0000-0000-0000-0000000000{number:02}" for number in range(50)]

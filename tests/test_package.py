@@ -16,10 +16,10 @@ from pathspec import GitIgnoreSpec
 
 from scripts.once import made_once
 from scripts.package import APP, NotTheApp, package
-from tests.effort import IN_CI
-from tests.standins.ingestion import FINDINGS_STREAM
 from tests.support import ROOT
-from tests.world import App, World, needs_worker
+from tests.support.effort import IN_CI
+from tests.support.services.ingestion import FINDINGS_STREAM
+from tests.support.services.world import App, World, needs_worker
 
 REQUIREMENTS = ROOT / "requirements.txt"
 

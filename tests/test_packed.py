@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.packed import Packed, Rows
-from tests.state.states import ROWS
+from tests.support.states import ROWS
 
 Row = Mapping[str, Any]
 SEVERAL = st.lists(

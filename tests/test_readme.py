@@ -13,9 +13,9 @@ import pytest
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import from_datetime
 from detection.settings import DEFAULTS, FORMS
-from tests.servers import Containers
 from tests.support import run_cli
-from tests.world import one_finding, world_of
+from tests.support.services.servers import Containers
+from tests.support.services.world import one_finding, world_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.effort import IN_CI
+from tests.support.effort import IN_CI
 
 ROOT = Path(__file__).parents[1]
 DEPLOYED = "requirements.txt"

@@ -9,7 +9,7 @@ from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.service import Parts, run_workspaces
 from detection.settings import Service, Settings
 from detection.state import State, Tag
-from tests.histories import Event, Simulation, Stream
+from tests.support.histories import Event, Simulation, Stream
 
 NOW = parse("2026-03-14T10:00:00Z")
 GUIDS = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(3)]

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import PINNED, installed
-from tests.standins.log_analytics import WORKSPACE
 from tests.support import ROOT, environment
+from tests.support.services.log_analytics import WORKSPACE
+from tests.support.services.servers import PINNED, installed
 
 # The path of an interpreter may be too long for a line of #!, or have a space in it.
 FUNC = """\

@@ -22,7 +22,7 @@ from detection.sinks.ingestion import IngestionSink
 from detection.sources.loganalytics import Limits
 from detection.sources.workspace import WorkspaceSource
 from detection.state.folder import FolderStore
-from tests.standins.client import FakeCredential, loopback
+from tests.support.services.client import FakeCredential, loopback
 
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
 

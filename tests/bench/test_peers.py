@@ -9,7 +9,7 @@ from bench import measure
 from bench.cases import PEER_CASES, Case
 from bench.generate import write_tables
 from bench.peers import PEERS
-from tests.effort import IN_CI
+from tests.support.effort import IN_CI
 
 SMALL = Case("small", rows=600, identities=40, hot_rows=200, hot_groups=9)
 

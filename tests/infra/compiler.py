@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.effort import IN_CI
 from tests.support import ROOT
+from tests.support.effort import IN_CI
 
 INFRA = ROOT / "infra"
 BESIDE = ROOT.parent / "shared" / "tools" / "bicep" / "bicep"

@@ -16,9 +16,8 @@ import duckdb_kql
 import pytest
 
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
-from tests import kusto
 from tests.infra.compiler import INFRA
-from tests.support import ROOT
+from tests.support import ROOT, kusto
 
 RUNS_TABLE = "ManagedIdentityImpactRuns_CL"
 WATCHED = ("w1", "w2")

@@ -13,8 +13,8 @@ import pytest
 from detection.schema import Finding, RunRecord, columns
 from detection.settings import FORMS
 from tests.infra.compiler import INFRA
-from tests.language_service import Column, LanguageService
 from tests.support import ROOT
+from tests.support.language_service import Column, LanguageService
 
 QUERIES = INFRA / "queries"
 FUNCTION = (QUERIES / "ManagedIdentityImpact.kql").read_text("utf-8")

@@ -19,9 +19,9 @@ from detection.report.timeline import LABELS, LANES, draw
 from detection.rule.ticks import parse
 from detection.sources.recorded import RecordedSource
 from detection.state import Unsaved
-from tests.chromium import BUNDLED, look
+from scripts.take_picture import take_picture
 from tests.support import DEMO, NOW, Collected
-from tests.take_picture import take_picture
+from tests.support.chromium import BUNDLED, look
 
 MARKUP = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&amp;"
 TIMES = ("2026-03-14T08:41:07.3318204Z", "2026-03-14T09:24:55.6630127Z")

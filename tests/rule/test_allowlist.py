@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.rule.allowlist import Allowlist, parse_entry
-from tests import naive
-from tests.strategies import ADDRESSES, FOUR, SIX, UNREADABLE, entries
+from tests.support import naive_rule as naive
+from tests.support.strategies import ADDRESSES, FOUR, SIX, UNREADABLE, entries
 
 LISTS = st.lists(entries(), max_size=8)
 

@@ -11,8 +11,8 @@ from detection.rule.correlate import Group, Key, detect
 from detection.rule.rows import Logs
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import HOUR
-from tests import naive
-from tests.strategies import (
+from tests.support import naive_rule as naive
+from tests.support.strategies import (
     END,
     GUID,
     START,

@@ -4,7 +4,7 @@ import pytest
 
 from detection.rule.correlate import Detection, detect
 from detection.rule.select import RuleSettings
-from tests.strategies import END, GUID, START, Row, as_logs, operation, sign_in, written
+from tests.support.strategies import END, GUID, START, Row, as_logs, operation, sign_in, written
 
 
 def detection(

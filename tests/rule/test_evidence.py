@@ -8,8 +8,8 @@ from detection.rule.evidence import PAIRS_SHOWN, corroborations, entities, evide
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import HOUR, MINUTE, parse
 from detection.rule.traces import Act, Pair, Traces
-from tests.rule import findings as made
-from tests.strategies import START, Scenario, as_logs, operation, scenarios, written
+from tests.support import findings as made
+from tests.support.strategies import START, Scenario, as_logs, operation, scenarios, written
 
 
 @given(made.TRACES)

@@ -10,7 +10,7 @@ from detection.rule.correlate import Group, detect
 from detection.rule.exclusions import Exclusions, Row
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import parse
-from tests.strategies import END, GUID, START, as_logs, operation, sign_in
+from tests.support.strategies import END, GUID, START, as_logs, operation, sign_in
 
 NOW = parse("2026-03-14T12:00:00Z")
 LATER, EARLIER = "2026-03-14T12:00:00.0000001Z", "2026-03-14"

@@ -8,7 +8,7 @@ from detection.rule.history import KEPT_FOR, Deed, History
 from detection.rule.score import Novelty
 from detection.rule.terms import fold
 from detection.rule.ticks import DAY, HOUR, parse
-from tests.rule import findings as made
+from tests.support import findings as made
 
 END = parse("2026-03-14T08:00:00Z")
 

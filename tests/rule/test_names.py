@@ -17,8 +17,8 @@ from detection.rule.terms import fold
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources.recorded import RecordedSource
 from detection.state.folder import FolderStore
-from tests.strategies import END, GUID, START, Row, as_logs, operation, sign_in, written
 from tests.support import ROOT, Collected, environment, write_logs
+from tests.support.strategies import END, GUID, START, Row, as_logs, operation, sign_in, written
 
 NOON = START + HOUR
 FEW, MANY = 2, 1_000

@@ -29,7 +29,7 @@ from detection.rule.score import (
 )
 from detection.rule.ticks import DAY, MINUTE, SECOND
 from detection.rule.traces import Traces
-from tests.rule import findings as made
+from tests.support import findings as made
 
 QUIET = Context()
 

@@ -15,8 +15,8 @@ from detection.rule.select import (
     operation_keys,
     sign_in_keys,
 )
-from tests import naive
-from tests.strategies import (
+from tests.support import naive_rule as naive
+from tests.support.strategies import (
     END,
     START,
     Row,

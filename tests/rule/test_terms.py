@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.rule.terms import equals_ignoring_case, fold, has, has_any, is_blank
-from tests import naive
-from tests.strategies import NASTY
+from tests.support import naive_rule as naive
+from tests.support.strategies import NASTY
 
 PIECES = st.sampled_from(
     ("a", "A", "ab", "1", "\u00e9", "\u212a", "k", "-", "_", " ", "/", "\u0301")

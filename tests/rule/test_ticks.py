@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from detection.rule.ticks import Minutes, from_datetime, parse, text_of
-from tests import naive
-from tests.strategies import NASTY, START, written
+from tests.support import naive_rule as naive
+from tests.support.strategies import NASTY, START, written
 
 FIRST = -621_355_968_000_000_000  # 0001-01-01T00:00:00.0000000Z
 LAST = 2_534_023_007_999_999_999  # 9999-12-31T23:59:59.9999999Z

@@ -10,8 +10,8 @@ from detection.rule.select import RuleSettings, operation_keys
 from detection.rule.terms import fold
 from detection.rule.ticks import HOUR, MINUTE
 from detection.rule.traces import PAIRS_KEPT, services, traces
-from tests import naive
-from tests.strategies import (
+from tests.support import naive_rule as naive
+from tests.support.strategies import (
     START,
     Row,
     Scenario,

@@ -35,9 +35,9 @@ from detection.sinks.ingestion import (
     shortened,
     written,
 )
-from tests.histories import Event, Simulation, Stream
-from tests.standins.client import TOKEN, FakeCredential, loopback
-from tests.standins.ingestion import (
+from tests.support.histories import Event, Simulation, Stream
+from tests.support.services.client import TOKEN, FakeCredential, loopback
+from tests.support.services.ingestion import (
     FINDINGS_STREAM,
     RULE_ID,
     RUNS_STREAM,

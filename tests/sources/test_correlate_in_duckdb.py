@@ -22,8 +22,8 @@ from detection.rule.terms import is_blank
 from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
 from detection.window import Mode, Window
-from tests import kusto
-from tests.strategies import (
+from tests.support import kusto, values_of
+from tests.support.strategies import (
     END,
     HOUR,
     NASTY_IN_DATABASES,
@@ -35,7 +35,6 @@ from tests.strategies import (
     sign_in,
     written,
 )
-from tests.support import values_of
 
 EXAMPLES = settings().max_examples
 WINDOW = Window(START, END, Mode.SCHEDULED)

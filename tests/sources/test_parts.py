@@ -28,8 +28,9 @@ from detection.sources.workspace import WorkspaceSource
 from detection.state import Unsaved
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window
-from tests.kusto import bucket_of
-from tests.standins.log_analytics import (
+from tests.support import ALLOWLIST, NOW, OPERATIONS, SIGN_INS, Collected, response
+from tests.support.kusto import bucket_of
+from tests.support.services.log_analytics import (
     LOW_MEMORY,
     RUNAWAY,
     TOO_COMPLEX,
@@ -42,7 +43,6 @@ from tests.standins.log_analytics import (
     failure,
     semantic,
 )
-from tests.support import ALLOWLIST, NOW, OPERATIONS, SIGN_INS, Collected, response
 
 TEN = parse(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)

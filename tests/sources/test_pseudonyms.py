@@ -17,7 +17,7 @@ from detection.rule.select import RuleSettings, is_change
 from detection.rule.terms import fold
 from detection.sources.operation_words import WORDS
 from detection.sources.pseudonyms import Pseudonyms
-from tests.strategies import ADDRESSES, Scenario, entries, scenarios
+from tests.support.strategies import ADDRESSES, Scenario, entries, scenarios
 
 KEY = bytes(range(32))
 

@@ -23,8 +23,8 @@ from detection.sources.asking import Asking
 from detection.sources.queries import FOLDER, Query, Value, query
 from detection.sources.workspace_background import HISTORY_TABLE
 from detection.window import Mode, Window
-from tests.language_service import KQL, Column, LanguageService, Schema
 from tests.support import ROOT
+from tests.support.language_service import KQL, Column, LanguageService, Schema
 
 SHARED = ROOT.parent / "shared" / "data" / "schemas"  # of the whole tables, where it is at hand
 NOW = parse("2026-03-14T10:00:00Z")

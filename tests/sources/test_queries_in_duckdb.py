@@ -31,8 +31,8 @@ from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
 from detection.sources.queries import query
 from detection.window import Mode, Window
-from tests import kusto
-from tests.strategies import (
+from tests.support import kusto
+from tests.support.strategies import (
     END,
     HOUR,
     NASTY_IN_DATABASES,

@@ -16,7 +16,6 @@ from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.sources import Arrivals
 from detection.sources.recorded import RecordedSource
 from detection.window import Mode, Window
-from tests.strategies import operation, sign_in
 from tests.support import (
     ALLOWLIST,
     OPERATIONS,
@@ -27,6 +26,7 @@ from tests.support import (
     response_of,
     write_table,
 )
+from tests.support.strategies import operation, sign_in
 
 TEN = parse("2026-03-14T10:00:00Z")
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)

@@ -13,7 +13,6 @@ from detection.rule.ticks import HOUR, parse
 from detection.sources.recorded import RecordedSource
 from detection.sources.table import ROW_LIMIT
 from detection.window import Mode, Window
-from tests.strategies import operation, sign_in
 from tests.support import (
     ALLOWLIST,
     EXCLUSIONS,
@@ -26,6 +25,7 @@ from tests.support import (
     run_cli,
     write_table,
 )
+from tests.support.strategies import operation, sign_in
 
 TEN = parse(NOW)
 LIST_OF_ACTIVITY = {"eventTimestamp": NOW, "caller": "x", "operationName": {"value": "a/write"}}

@@ -10,8 +10,7 @@ from detection.dossier import QUESTIONS
 from detection.rule.ticks import HOUR, parse
 from detection.schema import FINDINGS_TABLE
 from detection.sources.queries import queries
-from tests import kusto
-from tests.support import OPERATIONS, SIGN_INS
+from tests.support import OPERATIONS, SIGN_INS, kusto
 
 TEN = parse("2026-03-14T10:00:00Z")
 OURS = "e1525895-2305-453d-b6ab-6a524251f7d9"

@@ -31,8 +31,18 @@ from detection.sources.recorded import RecordedSource
 from detection.sources.workspace import WorkspaceSource
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window
-from tests.standins.client import TOKEN, FakeCredential
-from tests.standins.log_analytics import (
+from tests.support import (
+    ALLOWLIST,
+    NOW,
+    OPERATIONS,
+    RECORDED,
+    SIGN_INS,
+    Collected,
+    read_operations,
+    read_sign_ins,
+)
+from tests.support.services.client import TOKEN, FakeCredential
+from tests.support.services.log_analytics import (
     OTHER_PLAN,
     TOO_MANY,
     WORKSPACE,
@@ -43,16 +53,6 @@ from tests.standins.log_analytics import (
     failure,
     recorded_tables,
     semantic,
-)
-from tests.support import (
-    ALLOWLIST,
-    NOW,
-    OPERATIONS,
-    RECORDED,
-    SIGN_INS,
-    Collected,
-    read_operations,
-    read_sign_ins,
 )
 
 TEN = parse(NOW)

@@ -31,18 +31,6 @@ from detection.sources.workspace import WorkspaceSource
 from detection.state import Unsaved
 from detection.state.folder import FolderStore
 from tests.sources.test_workspace import WINDOW, ids, operation, read, sign_in
-from tests.standins.log_analytics import (
-    LOW_MEMORY,
-    NO_WATCHLISTS,
-    WORKSPACE,
-    LogAnalyticsService,
-    Reply,
-    client_for,
-    failure,
-    semantic,
-    unresolved,
-    warned,
-)
 from tests.support import (
     ALLOWLIST,
     EXCLUSIONS,
@@ -53,6 +41,18 @@ from tests.support import (
     response,
     response_of,
     write_table,
+)
+from tests.support.services.log_analytics import (
+    LOW_MEMORY,
+    NO_WATCHLISTS,
+    WORKSPACE,
+    LogAnalyticsService,
+    Reply,
+    client_for,
+    failure,
+    semantic,
+    unresolved,
+    warned,
 )
 
 TEN = parse(NOW)

@@ -13,14 +13,14 @@ from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.sources.loganalytics import LogAnalytics
 from detection.sources.workspace_background import ASKED_AT_ONCE, WorkspaceBackground
 from detection.window import Mode, Window
-from tests.standins.log_analytics import (
+from tests.support import EXCLUSIONS, NOW, OPERATIONS, SIGN_INS
+from tests.support.services.log_analytics import (
     TOO_MANY,
     WORKSPACE,
     LogAnalyticsService,
     Reply,
     client_for,
 )
-from tests.support import EXCLUSIONS, NOW, OPERATIONS, SIGN_INS
 
 TEN = parse(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)

@@ -30,9 +30,9 @@ from detection.rule.ticks import HOUR, MINUTE, parse
 from detection.state import State, Tag
 from detection.state.blob import CLIENT_OPTIONS, BlobStore, longest_waiting
 from detection.state.codec import encode
-from tests.histories import Event, Fuse, Killed, Simulation, Stream
-from tests.servers import ACCOUNT, AT_ONCE, KEY, Containers, Line, azurite
-from tests.state.states import STATES, content, numbered
+from tests.support.histories import Event, Fuse, Killed, Simulation, Stream
+from tests.support.services.servers import ACCOUNT, AT_ONCE, KEY, Containers, Line, azurite
+from tests.support.states import STATES, content, numbered
 
 WORKSPACE = "6f1b0a5c-0000-4000-8000-00000000000a"
 BLOB = f"{WORKSPACE}.json.gz"

@@ -19,7 +19,7 @@ from detection.rule.ledger import Ledger, Reported, pack
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse
 from detection.state import State
 from detection.state.codec import decode, encode
-from tests.state.states import STATES, content, numbered
+from tests.support.states import STATES, content, numbered
 
 TEN = parse("2026-03-14T10:00:00Z")
 

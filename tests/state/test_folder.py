@@ -14,8 +14,8 @@ from detection.files import unfinished
 from detection.state import State, Unsaved
 from detection.state.codec import compressed, encode
 from detection.state.folder import FolderStore
-from tests.state.states import STATES, content, numbered
 from tests.support import environment, snapshot
+from tests.support.states import STATES, content, numbered
 
 # Saves what it read plus one, over and over, and tells which versions it won.
 RACE = """
@@ -23,7 +23,7 @@ import sys, time
 from pathlib import Path
 from detection.errors import StateConflict
 from detection.state.folder import FolderStore
-from tests.state.states import numbered
+from tests.support.states import numbered
 
 store = FolderStore(Path(sys.argv[1]))
 print("ready", flush=True)

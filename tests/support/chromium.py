@@ -14,9 +14,9 @@ import pytest
 
 from scripts.node import NODE
 from scripts.once import made_once
-from tests.servers import installed
+from tests.support.services.servers import installed
 
-FOLDER = Path(__file__).parent / "browser"
+FOLDER = Path(__file__).parent / "node" / "browser"
 FONTS = FOLDER / "fonts.conf"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 BUNDLED = platform.system() == "Linux" and platform.machine() == "x86_64"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from detection.cli import main
-from tests.chromium import FONTS, NoLetters, look
+from tests.support.chromium import FONTS, NoLetters, look
 
 ROOT = Path(__file__).parent.parent
 VIEW = {"name": "README", "width": 960, "height": 760, "dark": False}

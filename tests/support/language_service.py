@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scripts.node import NODE
-from tests.servers import installed
 from tests.support import ROOT
+from tests.support.services.servers import installed
 
-KQL = ROOT / "tests" / "kql"
+KQL = ROOT / "tests" / "support" / "node" / "kql"
 
 Column = dict[str, str]
 Schema = Mapping[str, Sequence[Column]]

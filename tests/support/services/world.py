@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from detection.rule.ticks import MINUTE, text_of
-from tests.servers import Containers
-from tests.standins.azure import surroundings
-from tests.standins.ingestion import IngestionService
-from tests.standins.log_analytics import LogAnalyticsService, Rows, recorded_tables
 from tests.support import DEMO, OPERATIONS, ROOT, SIGN_INS
+from tests.support.services.azure import surroundings
+from tests.support.services.ingestion import IngestionService
+from tests.support.services.log_analytics import LogAnalyticsService, Rows, recorded_tables
+from tests.support.services.servers import Containers
 
 needs_worker = pytest.mark.skipif(
     sys.version_info < (3, 13), reason="the worker is a package from Python 3.13 on"
@@ -48,7 +48,7 @@ class World:
     def invoke(self, app: App = CHECKOUT, *, past_due: bool = False) -> dict[str, Any]:
         """Run the timer once, in a worker of its own, which sees the app and nothing beside it."""
         paths = [str(path) for path in (app.worker, app.folder) if path]
-        driver = ROOT / "tests" / "worker.py"
+        driver = ROOT / "tests" / "support" / "services" / "worker.py"
         done = subprocess.run(
             [str(app.python), "-P", str(driver), str(app.folder), str(past_due)],
             cwd=app.folder,

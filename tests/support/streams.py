@@ -8,8 +8,8 @@ from itertools import pairwise
 import orjson
 
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
-from tests.histories import Event, Stream, assert_consistent
 from tests.support import ALLOWLIST, OPERATIONS, SIGN_INS
+from tests.support.histories import Event, Stream, assert_consistent
 
 BEGIN = parse("2026-03-14T00:00:00Z")  # when the first run of all is
 FIRST = BEGIN - 2 * HOUR  # where its window starts: what lies before is nobody's to report

@@ -41,8 +41,8 @@ from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
 from detection.sources.decoding import decode_table
 from detection.sources.loganalytics import Answer, summary
-from tests.language_service import KQL
 from tests.support import response
+from tests.support.language_service import KQL
 
 INGESTED = "IngestionTimeOfRow"
 PLACES = 8_000_000_000_000_000_000  # and the numbers after it: where a query's own are put in

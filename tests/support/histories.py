@@ -2,7 +2,7 @@
 
 A `Stream` holds rows with the moment of their arrival. `Simulation` runs the job on it, over and
 over, with a state that survives and a sink that keeps what it was given; a `Fuse` can kill a run
-at any boundary, and `reach` is where others may disturb it (tests/faults.py).
+at any boundary, and `reach` is where others may disturb it (fault_injection.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

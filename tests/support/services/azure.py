@@ -20,9 +20,9 @@ from urllib.parse import parse_qs, urlsplit
 import trustme
 from azure.storage.blob import ContainerClient
 
-from tests.standins.client import TOKEN
-from tests.standins.ingestion import RULE_ID, IngestionService
-from tests.standins.log_analytics import WORKSPACE, LogAnalyticsService
+from tests.support.services.client import TOKEN
+from tests.support.services.ingestion import RULE_ID, IngestionService
+from tests.support.services.log_analytics import WORKSPACE, LogAnalyticsService
 
 IDENTITY_HEADER = "only-for-stand-ins"
 

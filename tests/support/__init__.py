@@ -14,7 +14,7 @@ from detection.outbox import Outbox, Row
 from detection.rule.correlate import Group
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests" / "recorded"
 DEMO = RECORDED / "stolen-workload-deletes-backups-and-vaults"
 NOW = "2026-03-14T10:00:00Z"  # where the window of every recorded scenario ends

@@ -28,10 +28,9 @@ from detection.rule.ticks import DAY, from_datetime, parse, text_of
 from detection.sources.buckets import BUCKETS
 from detection.sources.counting import COLUMNS as COUNTED
 from detection.sources.queries import FOLDER
-from tests import kusto
-from tests.kusto import bucket_of
-from tests.standins.client import TOKEN, FakeCredential, loopback
-from tests.support import ALLOWLIST, EXCLUSIONS, OPERATIONS, SIGN_INS, response
+from tests.support import ALLOWLIST, EXCLUSIONS, OPERATIONS, SIGN_INS, kusto, response
+from tests.support.kusto import bucket_of
+from tests.support.services.client import TOKEN, FakeCredential, loopback
 
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
 PREFER = "wait=600,include-statistics=true"

@@ -23,7 +23,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from detection.schema import Finding, RunRecord, columns
-from tests.standins.client import TOKEN
+from tests.support.services.client import TOKEN
 
 RULE_ID = "dcr-0123456789abcdef0123456789abcdef"
 FINDINGS_STREAM = "Custom-ManagedIdentityImpact_CL"

@@ -17,9 +17,9 @@ from azure.storage.blob import ContainerClient
 
 from detection.state.blob import CLIENT_OPTIONS
 from scripts.node import NODE, NotInstalled, node_modules
-from tests.effort import IN_CI
+from tests.support.effort import IN_CI
 
-PINNED = Path(__file__).parent / "azurite"
+PINNED = Path(__file__).parents[1] / "node" / "azurite"
 LISTENS = re.compile(r"listens on (http://[0-9.]+:[0-9]+)\s")
 
 # The account of every storage emulator, published with it: there is nothing here to keep secret.

@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.explore",
+        prog="python -m scripts.explore",
         description="Let property tests draw new examples, and random histories take new seeds, "
         "round after round. A failure is told with the command that repeats it, and that test is "
         "left out of further rounds.",
@@ -106,7 +106,7 @@ def _round(tests: Sequence[str], seed: int, until: float, found: Sequence[str]) 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "reports.jsonl")
         path.touch()
-        options = ["-p", "tests.explore", "-m", SELECTED, "-n", "auto", "--dist", "worksteal"]
+        options = ["-p", "scripts.explore", "-m", SELECTED, "-n", "auto", "--dist", "worksteal"]
         options += [f"--deselect={test}" for test in found]
         ended = ""
         with subprocess.Popen(

@@ -15,8 +15,8 @@ from detection.errors import DeliveryError, DetectionError, SourceError, StateCo
 from detection.invocation import Outcome
 from detection.rule.ticks import HOUR, MINUTE
 from detection.state import State, Tag
-from tests.histories import Killed, Simulation
-from tests.streams import BEGIN
+from tests.support.histories import Killed, Simulation
+from tests.support.streams import BEGIN
 
 # The source's queries, and the boundary before each.
 QUERIES = {
