@@ -80,7 +80,13 @@ def _azurite(url: str) -> Iterator[None]:
         yield
         return
     _say("Installing Azurite, if this is the first time")
-    main = node_modules(ROOT / "tests" / "support" / "node" / "azurite") / "azurite" / "dist" / "src" / "azurite.js"
+    main = (
+        node_modules(ROOT / "tests" / "support" / "node" / "azurite")
+        / "azurite"
+        / "dist"
+        / "src"
+        / "azurite.js"
+    )
     ports = [("blob", port), ("queue", port + 1), ("table", port + 2)]
     options = [part for kind, n in ports for part in (f"--{kind}Port", str(n))]
     quiet = ["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location", ".azurite"]

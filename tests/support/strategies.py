@@ -79,7 +79,7 @@ def _nasty(others: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 NASTY = _nasty(st.characters())
 # Without halves of surrogate pairs, which no database holds. Neither does a log that was read:
-# tests/sources/test_decoding.py has them replaced.
+# tests/sources/decode/test_response.py has them replaced.
 NASTY_IN_DATABASES = _nasty(st.characters(exclude_categories=["Cs"]))
 SPANS = st.sampled_from((HOUR, HOUR, HOUR, 600_000_000, 1, 0))
 STATUSES = st.sampled_from(

@@ -1,6 +1,6 @@
 """One invocation as `function_app.detect` makes it, at a moment of the caller's choice.
 
-`python -m tests.support.services.invocation TIME` says "ready" when everything is imported, and then runs.
+Called with a time, the module prints "ready" when everything is imported, and then runs.
 """
 
 import os

@@ -17,7 +17,7 @@ from tests.support import run_cli
 from tests.support.services.servers import Containers
 from tests.support.services.world import one_finding, world_of
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
     line.removeprefix(".venv/bin/python ")

@@ -26,7 +26,7 @@ FEW, MANY = 2, 1_000
 # Applies the rule to an identity with many names, and prints the most memory that it took, in MB.
 MEASURE = """
 import re
-from tests.rule.test_names import MANY, STATUS, found, rows
+from tests.rule.test_identity_names import MANY, STATUS, found, rows
 groups = found(*rows(MANY, MANY)).groups
 [peak] = re.findall(r"VmHWM:\\s+(\\d+) kB", STATUS.read_text())
 print(len(groups), int(peak) / 1000)

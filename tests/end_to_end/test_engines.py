@@ -16,9 +16,9 @@ from detection.sources import Correlated
 from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
 from detection.window import Window
+from tests.pipeline.test_histories import BEGIN, SCHEDULES, STREAMS, after
 from tests.support import kusto, values_of
 from tests.support.histories import Event, Simulation, Stream, describe
-from tests.test_histories import BEGIN, SCHEDULES, STREAMS, after
 
 Engine = Callable[[Logs, Window], Logs | Correlated]
 
@@ -29,7 +29,7 @@ def here(logs: Logs, _: Window) -> Logs:
 
 
 def there(logs: Logs, window: Window) -> Correlated:
-    """Give what the cluster gives, which tests/sources/test_correlate_in_duckdb.py compares."""
+    """Give what the cluster gives, which tests/kql/test_correlate_in_duckdb.py compares."""
     found = detect(logs, window.start, window.end, RuleSettings())
     groups = [
         Group(

@@ -27,7 +27,7 @@ from detection.rule.score import (
 )
 from detection.rule.ticks import MINUTE
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
-from tests.sources.test_queries import bind
+from tests.kql.test_queries import bind
 from tests.support import ROOT
 from tests.support.language_service import LanguageService
 

@@ -20,7 +20,7 @@ from detection.rule.ticks import HOUR, MINUTE
 from detection.sources.loganalytics import Limits
 from detection.sources.workspace import WorkspaceSource
 from tests.sinks import test_ingestion
-from tests.sources import test_workspace
+from tests.sources.workspace import test_source as test_workspace
 from tests.state.test_blob import BadLine, Losing, Mortal
 from tests.support import OPERATIONS, SIGN_INS
 from tests.support.effort import effort

@@ -30,7 +30,7 @@ from detection.sources.recorded import RecordedSource
 from detection.sources.workspace import WorkspaceSource
 from detection.state import Unsaved
 from detection.state.folder import FolderStore
-from tests.sources.test_workspace import WINDOW, ids, operation, read, sign_in
+from tests.sources.workspace.test_source import WINDOW, ids, operation, read, sign_in
 from tests.support import (
     ALLOWLIST,
     EXCLUSIONS,

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from tests.support.effort import IN_CI
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DEPLOYED = "requirements.txt"
 TERMINAL = "requirements-cli.txt"
 EVERYTHING = "requirements-dev.txt"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
-from tests.sources.test_queries import SCHEMA, SHARED, filled
+from tests.kql.test_queries import SCHEMA, SHARED, filled
 from tests.support import ROOT
 from tests.support.language_service import KQL
 
