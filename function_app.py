@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import azure.functions as func
 
-from detection.connect import Azure
+from detection.azure_clients import Azure
+from detection.pipeline.workspaces import run_workspaces
 from detection.rule.ticks import from_datetime
-from detection.service import run_workspaces
 from detection.settings import Service, Settings
 
 BUDGET = 20 * 60  # seconds in which windows are begun, well within functionTimeout in host.json

@@ -6,7 +6,7 @@ import os
 import sys
 
 try:
-    from detection.cli import main
+    from detection.cli.main import main
 except ModuleNotFoundError as error:
     sys.exit(
         f"The command line needs the package {error.name}: `make run` installs it, or "

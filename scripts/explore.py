@@ -2,8 +2,8 @@
 
 Round after round the property tests draw new examples, and the random histories take new seeds,
 until the time is up. A finding is told with the command that repeats it; only where processes are
-killed (tests/end_to_end/test_killed.py) the machine has a say too, and it may take several tries. Exit status
-0: nothing was found; 1: something was; 2: bad usage, or tests that could not be run.
+killed (tests/end_to_end/test_killed.py) the machine has a say too, and it may take several tries.
+Exit status 0: nothing was found; 1: something was; 2: bad usage, or tests that could not be run.
 """
 
 import argparse

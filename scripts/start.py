@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from azure.core.exceptions import AzureError, ResourceExistsError
 from azure.storage.blob import ContainerClient
 
-from detection.connect import EMULATOR, EMULATOR_KEY
+from detection.azure_clients import EMULATOR, EMULATOR_KEY
 from scripts.node import NODE, NotInstalled, node_modules
 
 ROOT = Path(__file__).parent.parent

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detection.cli import main
+from detection.cli.main import main
 from tests.support.chromium import FONTS, NoLetters, look
 
 ROOT = Path(__file__).parent.parent

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from detection.atomic_files import is_at, remove_leftovers, replace, unfinished, writable
 from detection.errors import UsageError
-from detection.files import is_at, remove_leftovers, replace, unfinished, writable
 from tests.support import environment
 
 # Writes a file half, says so, and waits to be told to go on.
 HALF = """
 import sys
 from pathlib import Path
-from detection.files import replace
+from detection.atomic_files import replace
 
 def parts():
     yield b"first\\n"

@@ -34,7 +34,7 @@ SETTINGS = {
 }
 SIGN_IN = """\
 import os
-from detection.connect import Azure
+from detection.azure_clients import Azure
 from detection.errors import SourceError
 from detection.settings import Service, Settings
 with Azure(Settings.of(os.environ), Service.of(os.environ, whole=False)) as azure:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
-from detection.tokens import NoToken, attempts, no_token
+from detection.credential_errors import NoToken, attempts, no_token
 from tests.support import OPERATIONS, ROOT, SIGN_INS, run_cli
 
 WORKSPACE = "00000000-0000-0000-0000-000000000001"
@@ -29,8 +29,8 @@ az login --scope {SCOPE}
 """
 ASK = """\
 import sys
-from detection.connect import Credential
-from detection.tokens import NoToken
+from detection.azure_clients import Credential
+from detection.credential_errors import NoToken
 try:
     Credential().get_token_info(sys.argv[1], options={"claims": sys.argv[2]} if sys.argv[2] else {})
 except NoToken as error:

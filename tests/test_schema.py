@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from detection.errors import SourceError
-from detection.invocation import Invocation
-from detection.job import run
+from detection.pipeline.invocation import Invocation
+from detection.pipeline.job import run
 from detection.rule.rows import Logs
 from detection.rule.ticks import DAY, parse
 from detection.schema import Finding, RunRecord, columns

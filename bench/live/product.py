@@ -15,8 +15,8 @@ from azure.monitor.ingestion import LogsIngestionClient
 from azure.monitor.query import LogsQueryClient
 
 from bench.cases import NOW
+from detection.pipeline.workspaces import Parts, run_workspaces
 from detection.rule.ticks import HOUR, parse
-from detection.service import Parts, run_workspaces
 from detection.settings import Settings
 from detection.sinks.ingestion import IngestionSink
 from detection.sources.loganalytics import Limits

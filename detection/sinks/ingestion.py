@@ -20,11 +20,11 @@ from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import RetryPolicy
 from azure.monitor.ingestion import LogsIngestionClient
 
+from detection.credential_errors import no_token
 from detection.errors import DeliveryError
 from detection.outbox import Outbox, Row
-from detection.sinks.refusals import cause, silence
+from detection.sinks.ingestion_errors import cause, silence
 from detection.threads import within
-from detection.tokens import no_token
 
 FIELD_BYTES = 65_535  # of a field's JSON, quotes and brackets included
 CALL_BYTES = 1_000_000  # of a call's JSON array, before compression

@@ -7,10 +7,10 @@ from typing import BinaryIO
 
 import orjson
 
-from detection.files import replace, writable
+from detection.atomic_files import replace, writable
 from detection.outbox import Outbox, Row
-from detection.sinks.appending import append_lines
-from detection.sinks.failing import delivering
+from detection.sinks.append_file import append_lines
+from detection.sinks.failures import delivering
 
 Pick = Callable[[Outbox], Sequence[Row]]
 

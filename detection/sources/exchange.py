@@ -15,12 +15,12 @@ from azure.core.exceptions import (
     ServiceResponseTimeoutError,
 )
 
+from detection.credential_errors import no_token
 from detection.errors import SourceError
 from detection.printable import shortened
 from detection.sources.faults import MayPass
 from detection.sources.said import MESSAGE_LENGTH
 from detection.threads import within
-from detection.tokens import no_token
 
 if TYPE_CHECKING:
     from azure.core.rest import HttpRequest

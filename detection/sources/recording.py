@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import orjson
 
+from detection.atomic_files import remove_leftovers, sync_folder, unfinished
 from detection.errors import DeliveryError, UsageError
-from detection.files import remove_leftovers, sync_folder, unfinished
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import text_of

@@ -14,11 +14,11 @@ from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.storage.blob import ContainerClient, ContentSettings, StorageErrorCode
 
+from detection.credential_errors import no_token
 from detection.errors import StateConflict, StateError
 from detection.printable import one_line
 from detection.state import State, Tag
 from detection.state.codec import compressed, decompressed
-from detection.tokens import no_token
 
 # For the ContainerClient that a BlobStore is given. The SDK's own patience, minutes of waiting
 # between and within four attempts, is too much for a run that must end; with these options it knows

@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from detection.atomic_files import remove_leftovers, sync_folder, unfinished
 from detection.errors import StateConflict, StateError, UsageError
-from detection.files import remove_leftovers, sync_folder, unfinished
 from detection.state import State, Tag
 from detection.state.codec import compressed, decode, decompressed
 

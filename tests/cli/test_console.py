@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from detection.commands.options import told_of
-from detection.console import FindingsTable, report_outcome, say
-from detection.invocation import Outcome
+from detection.cli.console import report_outcome, say
+from detection.cli.options import told_of
 from detection.outbox import Outbox
+from detection.pipeline.invocation import Outcome
+from detection.sinks.terminal import FindingsTable
 from tests.report.test_report import finding
 from tests.support import (
     EXCLUSIONS,
@@ -151,7 +152,7 @@ def test_what_a_terminal_cannot_write_is_escaped(tmp_path: Path) -> None:
 BROKEN = """
 import sys
 import click
-from detection.cli import cli, main
+from detection.cli.main import cli, main
 
 @click.command("broken")
 @click.option("--verbose", is_flag=True)

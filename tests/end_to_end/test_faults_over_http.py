@@ -14,8 +14,8 @@ import pytest
 from azure.core.exceptions import ServiceResponseError
 
 from detection.errors import StateError
-from detection.invocation import Invocation, Outcome
-from detection.job import run
+from detection.pipeline.invocation import Invocation, Outcome
+from detection.pipeline.job import run
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources.loganalytics import Limits
 from detection.sources.workspace import WorkspaceSource

@@ -14,7 +14,7 @@ from tests.support.services.world import App, World, needs_worker
 ESCAPE = "\x1b[2J"
 MISTAKEN = """\
 import azure.functions as func
-from detection.service import run_workspaces
+from detection.pipeline.workspaces import run_workspaces
 from detection.settings import Settings
 
 app = func.FunctionApp()

@@ -9,8 +9,8 @@ from azure.monitor.query import LogsQueryClient
 
 from detection.errors import DetectionError
 from detection.outbox import Outbox
+from detection.pipeline.workspaces import AT_ONCE, Parts, run_workspaces
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
-from detection.service import AT_ONCE, Parts, run_workspaces
 from detection.settings import Settings
 from detection.sources.loganalytics import Limits
 from detection.sources.workspace import WorkspaceSource

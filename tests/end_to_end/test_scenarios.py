@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from detection.invocation import Invocation
-from detection.job import run
+from detection.pipeline.invocation import Invocation
+from detection.pipeline.job import run
 from detection.rule.ticks import parse
 from detection.settings import Settings
 from detection.sources.recorded import RecordedSource

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from detection.dossier import QUESTIONS
+from detection.pipeline.finding_context import QUESTIONS
 from detection.rule.ticks import HOUR, parse
 from detection.schema import FINDINGS_TABLE
 from detection.sources.queries import queries

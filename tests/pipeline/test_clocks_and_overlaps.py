@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from detection.errors import StateError
-from detection.invocation import Invocation, Outcome
-from detection.job import run
+from detection.pipeline.invocation import Invocation, Outcome
+from detection.pipeline.job import run
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.state import Unsaved
 from detection.state.codec import decode, encode

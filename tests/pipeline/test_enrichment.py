@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.analysis import Analysis
-from detection.dossier import QUESTIONS, Dossiers
 from detection.errors import SourceError
-from detection.invocation import Invocation, Outcome
-from detection.job import run
+from detection.pipeline.enrichment import Analysis
+from detection.pipeline.finding_context import QUESTIONS, Dossiers
+from detection.pipeline.invocation import Invocation, Outcome
+from detection.pipeline.job import run
 from detection.rule.correlate import Group, detect
 from detection.rule.evidence import corroborating
 from detection.rule.exclusions import Row

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.found import Found
 from detection.packed import Rows
+from detection.pipeline.found import Found
 from detection.rule.correlate import detect
 from detection.rule.select import RuleSettings
 from detection.schema import Finding

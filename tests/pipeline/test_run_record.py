@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from detection.bounded import ENTRIES, ENTRY, SENTENCE, TEXT, cut, entries, numbered, sentences
 from detection.errors import SourceError
-from detection.invocation import Invocation
-from detection.job import run
+from detection.pipeline.invocation import Invocation
+from detection.pipeline.job import run
 from detection.rule.rows import Logs
 from detection.rule.ticks import parse
 from detection.sources import Arrivals, Correlated

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from detection.errors import DetectionError, SettingsError, StateConflict
+from detection.pipeline.workspaces import Parts, run_workspaces
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
-from detection.service import Parts, run_workspaces
 from detection.settings import Service, Settings
 from detection.state import State, Tag
 from tests.support.histories import Event, Simulation, Stream

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from detection.bounded import ENTRIES, ENTRY, TEXT
-from detection.dossier import QUESTIONS
+from detection.pipeline.finding_context import QUESTIONS
 from detection.rule.classes import KINDS
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.score import (

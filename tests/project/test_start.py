@@ -25,7 +25,7 @@ exec {python} {host} "$@"
 HOST = """\
 import json, os, pathlib, urllib.request
 from azure.storage.blob import ContainerClient
-from detection.connect import EMULATOR_KEY
+from detection.azure_clients import EMULATOR_KEY
 from detection.state.blob import BlobStore
 import sys
 settings = json.loads(pathlib.Path("local.settings.json").read_text())["Values"]

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import DeliveryError, UsageError
-from detection.invocation import Invocation
-from detection.job import run
 from detection.outbox import Outbox
+from detection.pipeline.invocation import Invocation
+from detection.pipeline.job import run
 from detection.report import FINDINGS_SHOWN, TIMELINES_SHOWN, render
-from detection.report.file import ReportFile
 from detection.report.timeline import LABELS, LANES, draw
 from detection.rule.ticks import parse
+from detection.sinks.html_report import ReportFile
 from detection.sources.recorded import RecordedSource
 from detection.state import Unsaved
 from scripts.take_picture import take_picture

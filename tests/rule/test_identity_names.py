@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from detection.invocation import Invocation
-from detection.job import run
+from detection.pipeline.invocation import Invocation
+from detection.pipeline.job import run
 from detection.rule.correlate import Detection, detect
 from detection.rule.memo import Memo
 from detection.rule.names import AS_MUCH, MOST_GROUPS, Named, crowded

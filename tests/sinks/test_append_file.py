@@ -12,7 +12,7 @@ from threading import Thread
 import orjson
 import pytest
 
-from detection.sinks.appending import append_lines
+from detection.sinks.append_file import append_lines
 from tests.support import DEMO, NOW, command, environment, json_lines
 
 # Adds so many rows, as many times, each row naming its writer; pauses for good amid the second

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from detection.errors import DeliveryError
-from detection.sinks.failing import delivering
+from detection.sinks.failures import delivering
 
 
 def raised(error: BaseException) -> BaseException:

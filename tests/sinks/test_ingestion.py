@@ -21,10 +21,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detection.errors import DeliveryError
-from detection.invocation import Invocation
-from detection.job import run
 from detection.outbox import Outbox, Row
-from detection.records import SUCCESS, Header, empty_record
+from detection.pipeline.invocation import Invocation
+from detection.pipeline.job import run
+from detection.pipeline.run_record import SUCCESS, Header, empty_record
 from detection.rule.ticks import HOUR, MINUTE, parse
 from detection.schema import Finding, columns
 from detection.sinks.ingestion import (

@@ -24,8 +24,8 @@ from azure.storage.blob import (
 from hypothesis import given
 
 from detection.errors import StateConflict, StateError
-from detection.invocation import Invocation
-from detection.job import run
+from detection.pipeline.invocation import Invocation
+from detection.pipeline.job import run
 from detection.rule.ticks import HOUR, MINUTE, parse
 from detection.state import State, Tag
 from detection.state.blob import CLIENT_OPTIONS, BlobStore, longest_waiting

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
+from detection.atomic_files import unfinished
 from detection.errors import StateConflict, StateError, UsageError
-from detection.files import unfinished
 from detection.state import State, Unsaved
 from detection.state.codec import compressed, encode
 from detection.state.folder import FolderStore

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from detection.errors import DeliveryError, DetectionError, SourceError, StateConflict, StateError
-from detection.invocation import Outcome
+from detection.pipeline.invocation import Outcome
 from detection.rule.ticks import HOUR, MINUTE
 from detection.state import State, Tag
 from tests.support.histories import Killed, Simulation

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import orjson
 
 from detection.errors import DeliveryError, SourceError, StateConflict
-from detection.invocation import OUTBOX_LIMIT, Invocation, Outcome
-from detection.job import run
 from detection.outbox import Outbox
+from detection.pipeline.invocation import OUTBOX_LIMIT, Invocation, Outcome
+from detection.pipeline.job import run
 from detection.rule.rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,

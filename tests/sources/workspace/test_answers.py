@@ -16,8 +16,8 @@ import pytest
 from azure.core.rest import HttpRequest
 
 from detection.errors import SourceError
-from detection.invocation import Invocation, Outcome
-from detection.job import run
+from detection.pipeline.invocation import Invocation, Outcome
+from detection.pipeline.job import run
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.sources import LogSource

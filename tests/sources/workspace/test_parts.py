@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.errors import SourceError
-from detection.invocation import Invocation, Outcome
-from detection.job import run
+from detection.pipeline.invocation import Invocation, Outcome
+from detection.pipeline.job import run
 from detection.rule.correlate import Group
 from detection.rule.rows import IDENTITY, Logs
 from detection.rule.select import RuleSettings

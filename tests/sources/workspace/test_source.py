@@ -18,8 +18,8 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
 from detection.errors import SourceError
-from detection.invocation import Invocation
-from detection.job import run
+from detection.pipeline.invocation import Invocation
+from detection.pipeline.job import run
 from detection.rule.rows import SIGN_IN_TABLE, Logs, SourceState
 from detection.rule.select import RuleSettings
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of

@@ -6,9 +6,9 @@ Called with a time, the module prints "ready" when everything is imported, and t
 import os
 import sys
 
-from detection.connect import Azure
+from detection.azure_clients import Azure
+from detection.pipeline.workspaces import run_workspaces
 from detection.rule.ticks import parse
-from detection.service import run_workspaces
 from detection.settings import Service, Settings
 
 

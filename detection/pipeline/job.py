@@ -12,17 +12,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from detection import records
-from detection.analysis import Analysis
 from detection.errors import ClockError, DeliveryError, DetectionError, SourceError, StateConflict
-from detection.examination import examine
-from detection.invocation import Invocation, Outcome
-from detection.memory import Change, Memory, Overtaken
 from detection.outbox import Outbox
 from detection.packed import Rows
-from detection.records import Header
+from detection.pipeline import run_record as records
+from detection.pipeline.enrichment import Analysis
+from detection.pipeline.invocation import Invocation, Outcome
+from detection.pipeline.run_record import Header
+from detection.pipeline.schedule import Schedule, set_back
+from detection.pipeline.window_run import examine
+from detection.pipeline.workspace_state import Change, Memory, Overtaken
 from detection.rule.ledger import Review
-from detection.schedule import Schedule, set_back
 from detection.schema import RULE_NAME, Finding, RunRecord
 from detection.sinks import FindingSink
 from detection.sources import Arrivals, LogSource

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from detection.files import replace, writable
+from detection.atomic_files import replace, writable
 from detection.outbox import Outbox
 from detection.report import Row, render
-from detection.sinks.failing import delivering
+from detection.sinks.failures import delivering
 
 
 class ReportFile:

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from detection import console as terminal
-from detection.commands.options import path_option, verbose_option
-from detection.commands.run import RECORDED_WORKSPACE, examine, report_sink, stdout
+from detection.cli import console as terminal
+from detection.cli.options import path_option, verbose_option
+from detection.cli.run import RECORDED_WORKSPACE, examine, report_sink, stdout
 from detection.errors import UsageError
-from detection.invocation import Invocation
+from detection.pipeline.invocation import Invocation
+from detection.pipeline.workspaces import Parts
 from detection.rule import ticks
-from detection.service import Parts
 from detection.sinks import Several
 from detection.sources.recorded import RecordedSource
 from detection.state import Unsaved

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 import click
 
-from detection.commands.check import check_command
-from detection.commands.demo import demo_command
-from detection.commands.options import complain, told_of
-from detection.commands.record import record_command
-from detection.commands.run import run_command
+from detection.cli.check import check_command
+from detection.cli.demo import demo_command
+from detection.cli.options import complain, told_of
+from detection.cli.record import record_command
+from detection.cli.run import run_command
 from detection.errors import DetectionError, SettingsError, UsageError
-from detection.sinks.failing import READER_GONE
+from detection.sinks.failures import READER_GONE
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from detection.dossier import Dossier, Dossiers
 from detection.errors import SourceError
+from detection.pipeline.finding_context import Dossier, Dossiers
 from detection.rule.correlate import Group
 from detection.rule.evidence import corroborating
 from detection.rule.exclusions import Exclusions

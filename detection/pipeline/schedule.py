@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from detection.clocks import behind, check_clock, check_watermark
 from detection.errors import StateError
+from detection.pipeline.clocks import behind, check_clock, check_watermark
 from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.ticks import text_of
 from detection.sources import Arrivals, LogSource

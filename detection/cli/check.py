@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from detection.clocks import behind, check_clock
-from detection.commands.options import present, told_of, verbose_option
+from detection.cli.options import present, told_of, verbose_option
 from detection.errors import DeliveryError, DetectionError
+from detection.pipeline.clocks import behind, check_clock
 from detection.printable import one_line, shortened
 from detection.rule.allowlist import Allowlist
 from detection.rule.exclusions import Exclusions
@@ -26,7 +26,7 @@ from detection.rule.ticks import text_of
 from detection.settings import Service, Settings
 
 if TYPE_CHECKING:
-    from detection.connect import Azure
+    from detection.azure_clients import Azure
     from detection.sources.trial import Tried
     from detection.sources.workspace import WorkspaceSource
 
@@ -68,7 +68,7 @@ def check_command(*, verbose: bool) -> int:
 
 def _all(settings: Settings, service: Service, now: int) -> Iterator[Checked]:
     """Try one part after another; each is tried whatever became of those before it."""
-    from detection.connect import Azure  # noqa: PLC0415 - half a second that --help need not wait
+    from detection.azure_clients import Azure  # noqa: PLC0415 - half a second that --help need not wait
 
     azure = Azure(settings, service)
     yield Checked("settings", OK, f"{len(service.workspace_ids)} workspaces")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from detection import console as terminal
-from detection.commands.options import (
+from detection.cli import console as terminal
+from detection.cli.options import (
     bounds_of,
     from_option,
     now_option,
@@ -89,7 +89,7 @@ def record_command(
     bounds = bounds_of(now, start, end) or (end_of_all - settings.timing.lookback, end_of_all)
     workspace_id = _chosen(workspace, service.workspace_ids)
     Recording(out)  # complains now rather than after the reading
-    from detection.connect import Azure  # noqa: PLC0415 - half a second that --help need not wait
+    from detection.azure_clients import Azure  # noqa: PLC0415 - half a second that --help need not wait
 
     source = Azure(settings, service).source(workspace_id)
     entries = source.allowlist()

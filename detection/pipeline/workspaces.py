@@ -14,8 +14,8 @@ from traceback import format_exception
 from typing import NamedTuple
 
 from detection.errors import DetectionError, StateConflict
-from detection.invocation import Invocation, Outcome
-from detection.job import run
+from detection.pipeline.invocation import Invocation, Outcome
+from detection.pipeline.job import run
 from detection.printable import one_line, printable
 from detection.schema import RunRecord
 from detection.settings import Settings

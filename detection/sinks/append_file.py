@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from detection.files import READ_AND_ADD, is_at, sync_folder
+from detection.atomic_files import READ_AND_ADD, is_at, sync_folder
 
 PATIENCE = 60.0  # seconds to wait for others that add to the file
 PAUSE = 0.02

@@ -4,9 +4,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from detection.commands.options import present
+from detection.cli.options import present
 from detection.errors import UsageError
-from detection.invocation import Invocation
+from detection.pipeline.invocation import Invocation
 from detection.rule.ticks import text_of
 from detection.settings import Service
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import click
 from rich.console import Console
 
-from detection import console as terminal
-from detection.commands.guards import apart_from_the_app, check_moments
-from detection.commands.options import (
+from detection.cli import console as terminal
+from detection.cli.guards import apart_from_the_app, check_moments
+from detection.cli.options import (
     Moment,
     bounds_of,
     check_apart,
@@ -26,13 +26,14 @@ from detection.commands.options import (
     verbose_option,
 )
 from detection.errors import DetectionError, SettingsError, UsageError
-from detection.invocation import Invocation
-from detection.job import run
 from detection.outbox import Outbox, Row
-from detection.service import Parts
+from detection.pipeline.invocation import Invocation
+from detection.pipeline.job import run
+from detection.pipeline.workspaces import Parts
 from detection.settings import Service, Settings
 from detection.sinks import FindingSink, Several
 from detection.sinks.jsonl import JsonLinesFile, JsonLinesStream
+from detection.sinks.terminal import FindingsTable
 from detection.sources.recorded import RecordedSource
 from detection.state import StateStore, Unsaved
 from detection.state.folder import FolderStore
@@ -168,7 +169,7 @@ def _shown(files: _Files, *, as_json: bool, dry_run: bool, append: bool) -> list
 def report_sink(path: Path) -> FindingSink:
     """Return the sink that writes the report."""
     # A quarter of a second that only a report costs.
-    from detection.report.file import ReportFile  # noqa: PLC0415
+    from detection.sinks.html_report import ReportFile  # noqa: PLC0415
 
     return ReportFile(path)
 
@@ -191,7 +192,7 @@ def stdout(*, as_json: bool) -> FindingSink:
         raise UsageError("standard output is closed: open it, or redirect it to a file")
     if as_json:
         return JsonLinesStream(sys.stdout.buffer, _findings)
-    return terminal.FindingsTable(Console())
+    return FindingsTable(Console())
 
 
 def _workspaces(
@@ -199,7 +200,7 @@ def _workspaces(
 ) -> Callable[[str], Parts]:
     """Return a function from a workspace's id to its parts; what is shown comes before Azure."""
     # Takes half a second to import, which a run on recorded logs need not wait for.
-    from detection.connect import Azure  # noqa: PLC0415
+    from detection.azure_clients import Azure  # noqa: PLC0415
 
     connect = Azure(settings, service).connector()
 

@@ -58,7 +58,7 @@ def _tell_attempts(context: click.Context, option: click.Parameter, verbose: boo
     del context, option
     if verbose:
         # Azure is imported for it, which others need not wait for.
-        from detection.tokens import Attempts  # noqa: PLC0415
+        from detection.credential_errors import Attempts  # noqa: PLC0415
 
         logging.getLogger("azure.identity").addHandler(Attempts())
     return verbose

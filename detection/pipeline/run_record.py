@@ -4,10 +4,11 @@ import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 
-from detection.analysis import Analysis
 from detection.bounded import entries, numbered, sentences
-from detection.dossier import Dossier
-from detection.remarks import remarks
+from detection.pipeline.counters import Tally
+from detection.pipeline.enrichment import Analysis
+from detection.pipeline.finding_context import Dossier
+from detection.pipeline.remarks import remarks
 from detection.rule.classes import DIFFERENT
 from detection.rule.ledger import Emission
 from detection.rule.rows import (
@@ -27,7 +28,6 @@ from detection.schema import (
     RunRecord,
 )
 from detection.sources import Arrivals
-from detection.tally import Tally
 from detection.window import Mode, Window
 
 SUCCESS, WARNING, FAILURE = "Success", "Warning", "Failure"

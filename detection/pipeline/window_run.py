@@ -2,17 +2,17 @@
 
 from functools import partial
 
-from detection import records
-from detection.analysis import Analysis, Told
-from detection.found import Found
 from detection.packed import Rows
-from detection.records import Header
+from detection.pipeline import run_record as records
+from detection.pipeline.counters import Tally
+from detection.pipeline.enrichment import Analysis, Told
+from detection.pipeline.found import Found
+from detection.pipeline.run_record import Header
 from detection.rule.correlate import detect
 from detection.rule.ledger import Emission, Review
 from detection.rule.rows import Logs
 from detection.schema import Finding
 from detection.sources import Correlated, LogSource
-from detection.tally import Tally
 from detection.window import Window
 
 

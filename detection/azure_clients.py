@@ -14,8 +14,9 @@ from azure.monitor.ingestion import LogsIngestionClient
 from azure.monitor.query import LogsQueryClient
 from azure.storage.blob import ContainerClient
 
+from detection.credential_errors import NoToken, no_token
 from detection.errors import SourceError
-from detection.service import AT_ONCE, Parts
+from detection.pipeline.workspaces import AT_ONCE, Parts
 from detection.settings import Service, Settings
 from detection.sinks import FindingSink, Undelivered
 from detection.sinks.ingestion import IngestionSink
@@ -23,7 +24,6 @@ from detection.sources.loganalytics import HERE, Limits
 from detection.sources.workspace import WorkspaceSource
 from detection.state import StateStore, Unsaved
 from detection.state.blob import CLIENT_OPTIONS, BlobStore, longest_waiting
-from detection.tokens import NoToken, no_token
 
 # The key of the storage emulator, the same everywhere and public.
 EMULATOR = "/devstoreaccount1"

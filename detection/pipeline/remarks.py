@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Final
 
-from detection.analysis import Analysis
 from detection.bounded import entries
+from detection.pipeline.counters import Tally
+from detection.pipeline.enrichment import Analysis
 from detection.printable import shortened
 from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.select import OTHER_SUCCESS
 from detection.sources import Arrivals
-from detection.tally import Tally
 
 NAMED: Final = 300  # characters of the entries that a sentence names
 

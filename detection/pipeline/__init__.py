@@ -1,0 +1,1 @@
+"""What happens in a run: one invocation for all workspaces, down to one window."""
