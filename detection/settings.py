@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from detection.clouds import CLOUDS, Cloud, cloud_of
 from detection.errors import SettingsError
-from detection.rule.select import OTHER_SUCCESS, RuleSettings
-from detection.rule.terms import equals_ignoring_case
+from detection.rule.filters import OTHER_SUCCESS, RuleSettings
+from detection.rule.kql_text import equals_ignoring_case
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
 from detection.window import INTERVAL, Timing
 

@@ -6,7 +6,7 @@ declared in detection/; `make infra` carries them over.
 
 import sys
 
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.schema import Finding, RunRecord, columns
 from detection.settings import DEFAULTS, FORMS
 

@@ -11,7 +11,7 @@ import pytest
 from detection.errors import SourceError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
-from detection.rule.rows import Logs
+from detection.rule.log_rows import Logs
 from detection.rule.ticks import DAY, parse
 from detection.schema import Finding, RunRecord, columns
 from detection.sources import Arrivals

@@ -17,7 +17,7 @@ from bench import rows
 from bench.cases import NOW
 from bench.live.logs import CASES, OPERATIONS, SIGN_INS, TABLES, folder_of, parts_of
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.rows import OPERATION_TABLE
+from detection.rule.log_rows import OPERATION_TABLE
 from detection.sources.counting import COLUMNS
 from detection.sources.queries import FOLDER
 

@@ -15,7 +15,7 @@ from detection.pipeline.clocks import behind, check_clock
 from detection.printable import one_line, shortened
 from detection.rule.allowlist import Allowlist
 from detection.rule.exclusions import Exclusions
-from detection.rule.rows import (
+from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
     SIGN_IN_TABLE,

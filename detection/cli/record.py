@@ -21,7 +21,8 @@ from detection.cli.options import (
 )
 from detection.errors import SourceError, UsageError
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.rows import (
+from detection.rule.kql_text import fold
+from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     IDENTITY,
     OPERATION_TABLE,
@@ -29,7 +30,6 @@ from detection.rule.rows import (
     SourceState,
     TableShape,
 )
-from detection.rule.terms import fold
 from detection.rule.ticks import HOUR, text_of
 from detection.settings import Service, Settings
 from detection.sources.faults import NotThere

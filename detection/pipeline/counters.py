@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from detection.rule.correlate import Detection
 from detection.rule.ledger import Emission
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, SourceState
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, SourceState
 
 
 @dataclass(slots=True)

@@ -11,14 +11,14 @@ from functools import partial
 
 from detection.errors import SourceError
 from detection.pipeline.finding_context import Dossier, Dossiers
+from detection.ranking.baseline import REACH, History
+from detection.ranking.evidence import corroborating
 from detection.rule.correlate import Group
-from detection.rule.evidence import corroborating
 from detection.rule.exclusions import Exclusions
-from detection.rule.history import REACH, History
+from detection.rule.filters import RuleSettings
 from detection.rule.ledger import Emission
-from detection.rule.rows import Operation
-from detection.rule.select import RuleSettings
-from detection.rule.traces import Traces, outline
+from detection.rule.log_rows import Operation
+from detection.rule.pairs import Traces, outline
 from detection.sources.background import Background
 from detection.window import Mode, Window
 

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
+from detection.ranking.baseline import History
+from detection.ranking.evidence import Item, corroborations, entities, evidence
+from detection.ranking.score import Context, Novelty, Score, is_public, score
 from detection.rule.correlate import Group
-from detection.rule.evidence import Item, corroborations, entities, evidence
-from detection.rule.history import History
-from detection.rule.rows import IDENTITY, OPERATION, Operation
-from detection.rule.score import Context, Novelty, Score, is_public, score
-from detection.rule.terms import fold
-from detection.rule.traces import Traces
+from detection.rule.kql_text import fold
+from detection.rule.log_rows import IDENTITY, OPERATION, Operation
+from detection.rule.pairs import Traces
 from detection.sources.queries import queries
 
 # The three queries of the runbook: what each answers, and its file.

@@ -7,8 +7,8 @@ from detection.bounded import entries
 from detection.pipeline.counters import Tally
 from detection.pipeline.enrichment import Analysis
 from detection.printable import shortened
-from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, SourceState
-from detection.rule.select import OTHER_SUCCESS
+from detection.rule.filters import OTHER_SUCCESS
+from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.sources import Arrivals
 
 NAMED: Final = 300  # characters of the entries that a sentence names

@@ -9,14 +9,14 @@ from detection.pipeline.counters import Tally
 from detection.pipeline.enrichment import Analysis
 from detection.pipeline.finding_context import Dossier
 from detection.pipeline.remarks import remarks
-from detection.rule.classes import DIFFERENT
+from detection.ranking.classify import DIFFERENT
+from detection.ranking.score import Reason
 from detection.rule.ledger import Emission
-from detection.rule.rows import (
+from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
     SIGN_IN_TABLE,
 )
-from detection.rule.score import Reason
 from detection.rule.ticks import text_of
 from detection.schema import (
     RULE_NAME,

@@ -5,7 +5,7 @@ from typing import Final
 
 from detection.errors import StateError
 from detection.pipeline.clocks import behind, check_clock, check_watermark
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.ticks import text_of
 from detection.sources import Arrivals, LogSource
 from detection.state import State

@@ -10,7 +10,7 @@ from detection.pipeline.found import Found
 from detection.pipeline.run_record import Header
 from detection.rule.correlate import detect
 from detection.rule.ledger import Emission, Review
-from detection.rule.rows import Logs
+from detection.rule.log_rows import Logs
 from detection.schema import Finding
 from detection.sources import Correlated, LogSource
 from detection.window import Window

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from detection.printable import printable
 from detection.report.timeline import draw
-from detection.rule.terms import fold
+from detection.rule.kql_text import fold
 from detection.schema import RULE_NAME
 
 Row = Mapping[str, Any]

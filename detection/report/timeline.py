@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pygal
 
 from detection.printable import one_line
-from detection.rule.classes import ACTION_KINDS, KINDS
+from detection.ranking.classify import ACTION_KINDS, KINDS
 
 # It hooks imports for plugins that are not used here, and other importers trip over the hook.
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from detection.rule.rows import ALLOWLIST_TABLE
+from detection.rule.log_rows import ALLOWLIST_TABLE
 
 _OCTET = r"(0|[1-9]\d{0,2})"
 _IPV4 = re.compile(r"\.".join([_OCTET] * 4), re.ASCII)

@@ -12,11 +12,17 @@ from itertools import chain, filterfalse, islice
 from operator import itemgetter
 from typing import NamedTuple
 
-from detection.rule.accesses import Accesses, merge_ranges
 from detection.rule.allowlist import Allowlist
-from detection.rule.memo import Memo
-from detection.rule.names import ByName, Named, by_name, crowded
-from detection.rule.rows import (
+from detection.rule.filters import (
+    Chosen,
+    RuleSettings,
+    choose_operations,
+    choose_sign_ins,
+    operation_keys,
+    resource_ids,
+)
+from detection.rule.kql_text import fold, is_blank
+from detection.rule.log_rows import (
     CALLER_ADDRESS,
     IDENTITY,
     NAME,
@@ -28,16 +34,10 @@ from detection.rule.rows import (
     Operation,
     SignIn,
 )
-from detection.rule.select import (
-    Chosen,
-    RuleSettings,
-    choose_operations,
-    choose_sign_ins,
-    operation_keys,
-    resource_ids,
-)
-from detection.rule.terms import fold, is_blank
-from detection.rule.traces import Traces, traces
+from detection.rule.memo import Memo
+from detection.rule.names import ByName, Named, by_name, crowded
+from detection.rule.pairs import Traces, traces
+from detection.rule.sign_in_index import Accesses, merge_ranges
 
 RESOURCES_SHOWN = 5
 OPERATIONS_SHOWN = 10

@@ -11,8 +11,8 @@ from itertools import product
 from typing import NamedTuple
 
 from detection.rule.correlate import Group
-from detection.rule.rows import TableShape
-from detection.rule.terms import fold
+from detection.rule.kql_text import fold
+from detection.rule.log_rows import TableShape
 from detection.rule.ticks import parse, text_of
 
 EXCLUSIONS_TABLE = TableShape(

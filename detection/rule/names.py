@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from detection.rule.log_rows import NAME, RESOURCE_GROUP, Operation, SignIn
 from detection.rule.memo import Memo
-from detection.rule.rows import NAME, RESOURCE_GROUP, Operation, SignIn
 
 MOST_GROUPS: Final = 100_000  # of identities with several names, at one time: 300 MB as findings
 AS_MUCH: Final = 100  # operations that take as much memory as a group that they are in

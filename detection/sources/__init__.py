@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from detection.rule.correlate import Detection
-from detection.rule.rows import Logs
+from detection.rule.log_rows import Logs
 from detection.sources.background import Background
 from detection.window import Window
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from detection.rule.rows import SIGN_IN_TABLE, TableShape
-from detection.rule.select import RuleSettings
-from detection.rule.terms import fold
+from detection.rule.filters import RuleSettings
+from detection.rule.kql_text import fold
+from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
 from detection.sources.queries import Duration, Query, query
 from detection.window import Window
 

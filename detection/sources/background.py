@@ -8,12 +8,12 @@ from collections.abc import Collection, Sequence
 from operator import itemgetter
 from typing import Protocol
 
-from detection.rule.classes import action_of
+from detection.ranking.baseline import Deed
+from detection.ranking.classify import action_of
 from detection.rule.exclusions import Row
-from detection.rule.history import Deed
-from detection.rule.rows import IDENTITY, OPERATION, Operation
-from detection.rule.select import RuleSettings
-from detection.rule.terms import fold
+from detection.rule.filters import RuleSettings
+from detection.rule.kql_text import fold
+from detection.rule.log_rows import IDENTITY, OPERATION, Operation
 from detection.window import Window
 
 

@@ -20,12 +20,12 @@ from detection.rule.correlate import (
     GroupKey,
     Key,
 )
+from detection.rule.filters import Chosen
+from detection.rule.kql_text import fold
 from detection.rule.ledger import HASH_BYTES
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, SignIn
-from detection.rule.select import Chosen
-from detection.rule.terms import fold
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SignIn
+from detection.rule.pairs import Traces
 from detection.rule.ticks import parse
-from detection.rule.traces import Traces
 from detection.sources.asking import Asking
 from detection.sources.faults import CutShort
 from detection.sources.loganalytics import Answer, LogAnalytics, summary

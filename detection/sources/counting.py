@@ -4,7 +4,7 @@ from concurrent.futures import Executor, Future
 from typing import Any, Final, NamedTuple
 
 from detection.errors import SourceError
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, TableShape
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.sources.asking import Asking
 from detection.sources.faults import CutShort, NotThere, OtherPlan
 from detection.sources.loganalytics import LogAnalytics, summary

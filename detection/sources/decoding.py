@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, NoReturn
 import orjson
 
 from detection.errors import SourceError
-from detection.rule.rows import TableShape
-from detection.rule.select import ALL, Candidates
+from detection.rule.filters import ALL, Candidates
+from detection.rule.log_rows import TableShape
 from detection.sources.batches import MARK, batches, find_frame
 from detection.sources.likeness import of_columns, of_document
 from detection.sources.table import Batch, Table, text_of

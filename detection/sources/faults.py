@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, NoReturn
 
 from detection.errors import SourceError
-from detection.rule.rows import TableShape
+from detection.rule.log_rows import TableShape
 from detection.sources.said import Said, document_of
 
 PAUSE: Final = 1.0  # seconds before a second try, where the service names no time

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from azure.core.rest import HttpRequest
 
 from detection.errors import SourceError
-from detection.rule.rows import TableShape
+from detection.rule.log_rows import TableShape
 from detection.sources.decoding import decode_table
 from detection.sources.exchange import Exchanged, exchange
 from detection.sources.faults import EMPTY, PAUSE, CutShort, MayPass, refuse

@@ -7,7 +7,7 @@ that a custom provider likes. Words of the table of classes are known, and these
 from itertools import chain
 from typing import Final
 
-from detection.rule.classes import ACTION_KINDS, KINDS
+from detection.ranking.classify import ACTION_KINDS, KINDS
 
 _VERBS = """
     action write delete read list get start stop restart poweroff deallocate move validate register

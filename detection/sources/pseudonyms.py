@@ -16,12 +16,12 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from detection.ranking.score import is_public
 from detection.rule.allowlist import Span, parse_address, parse_entry
+from detection.rule.filters import CHANGE_TERMS, READ_TERMS, TARGET_SERVICES, is_no_id
+from detection.rule.kql_text import fold, has, is_blank
+from detection.rule.log_rows import TableShape
 from detection.rule.memo import Memo
-from detection.rule.rows import TableShape
-from detection.rule.score import is_public
-from detection.rule.select import CHANGE_TERMS, READ_TERMS, TARGET_SERVICES, is_no_id
-from detection.rule.terms import fold, has, is_blank
 from detection.rule.ticks import parse
 from detection.sources.operation_words import WORDS
 

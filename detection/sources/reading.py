@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from detection.errors import SourceError
-from detection.rule.rows import TableShape
+from detection.rule.log_rows import TableShape
 from detection.rule.ticks import SECOND, text_of
 from detection.sources.asking import Asking
 from detection.sources.faults import CutShort, NotThere

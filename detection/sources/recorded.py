@@ -14,9 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from detection.errors import UsageError
+from detection.ranking.baseline import Deed
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Row
-from detection.rule.history import Deed
-from detection.rule.rows import (
+from detection.rule.filters import (
+    ALL,
+    OPERATION_CANDIDATES,
+    SIGN_IN_CANDIDATES,
+    RuleSettings,
+    choose_operations,
+)
+from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     IDENTITY,
     OPERATION,
@@ -27,13 +34,6 @@ from detection.rule.rows import (
     Logs,
     Operation,
     SourceState,
-)
-from detection.rule.select import (
-    ALL,
-    OPERATION_CANDIDATES,
-    SIGN_IN_CANDIDATES,
-    RuleSettings,
-    choose_operations,
 )
 from detection.sources import Arrivals
 from detection.sources.background import telling_actions

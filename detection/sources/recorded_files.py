@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from detection.errors import SourceError
-from detection.rule.rows import SIGN_IN_TABLE, TableShape
-from detection.rule.select import Candidates
+from detection.rule.filters import Candidates
+from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
 from detection.sources.decoding import NotJson, decode_table
 from detection.sources.likeness import LOOKED_AT, of_body
 from detection.sources.table import INGESTION_TIME, ROW_LIMIT, Table

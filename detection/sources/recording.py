@@ -11,7 +11,7 @@ import orjson
 from detection.atomic_files import remove_leftovers, sync_folder, unfinished
 from detection.errors import DeliveryError, UsageError
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
+from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import text_of
 from detection.sources.pseudonyms import Pseudonyms
 from detection.sources.table import INGESTION_TIME

@@ -13,7 +13,7 @@ import orjson
 
 from detection.printable import shortened
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
+from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.sources.batches import find_frame
 
 MESSAGE_LENGTH: Final = 300

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection
-from detection.rule.rows import (
+from detection.rule.filters import Chosen
+from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
     SIGN_IN_TABLE,
@@ -18,7 +19,6 @@ from detection.rule.rows import (
     SourceState,
     TableShape,
 )
-from detection.rule.select import Chosen
 from detection.rule.ticks import DAY, parse
 from detection.sources import Arrivals, Correlated
 from detection.sources.asking import Asking

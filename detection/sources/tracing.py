@@ -12,8 +12,8 @@ import orjson
 
 from detection.errors import SourceError
 from detection.rule.correlate import GroupKey
-from detection.rule.terms import fold
-from detection.rule.traces import Act, Pair, Traces, services
+from detection.rule.kql_text import fold
+from detection.rule.pairs import Act, Pair, Traces, services
 from detection.sources.buckets import halves
 from detection.sources.faults import CutShort, NotThere
 

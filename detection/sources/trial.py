@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from detection.errors import SourceError
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
+from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.sources import cluster, counting, survey, tracing
 from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 from detection.errors import SourceError
 from detection.rule.correlate import Detection
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.rows import (
+from detection.rule.filters import Chosen, RuleSettings
+from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
     SIGN_IN_TABLE,
@@ -26,7 +27,6 @@ from detection.rule.rows import (
     SourceState,
     TableShape,
 )
-from detection.rule.select import Chosen, RuleSettings
 from detection.rule.ticks import MINUTE
 from detection.sources import Arrivals, Correlated
 from detection.sources.asking import Asking

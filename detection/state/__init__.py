@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from detection.outbox import Outbox
-from detection.rule.history import History
+from detection.ranking.baseline import History
 from detection.rule.ledger import Ledger
 
 Tag = str  # names one written version of a state; "" before the first

@@ -13,9 +13,9 @@ import orjson
 from detection.errors import StateError
 from detection.outbox import Outbox, Place, Row
 from detection.packed import Packed, Rows
+from detection.ranking.baseline import Days, History
 from detection.rule import ticks
 from detection.rule.correlate import GroupKey
-from detection.rule.history import Days, History
 from detection.rule.ledger import Ledger, Reported, pack, unpacked
 from detection.state import State
 from detection.window import Timing

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
+from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import HOUR, MINUTE, from_datetime, parse, text_of
 from detection.sources.queries import FOLDER
 from tests.support import (

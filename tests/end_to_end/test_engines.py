@@ -8,9 +8,9 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from detection.rule.correlate import Detection, Group, detect
+from detection.rule.filters import Chosen, RuleSettings
 from detection.rule.ledger import hashed
-from detection.rule.rows import Logs, Operation, SignIn
-from detection.rule.select import Chosen, RuleSettings
+from detection.rule.log_rows import Logs, Operation, SignIn
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources import Correlated
 from detection.sources.asking import Asking

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection, Group, detect
+from detection.rule.filters import RuleSettings
+from detection.rule.kql_text import is_blank
 from detection.rule.ledger import hashed
-from detection.rule.rows import Logs
-from detection.rule.select import RuleSettings
-from detection.rule.terms import is_blank
+from detection.rule.log_rows import Logs
 from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
 from detection.window import Mode, Window

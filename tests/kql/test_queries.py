@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
-from detection.rule.select import RuleSettings
+from detection.rule.filters import RuleSettings
+from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import HOUR, SECOND, parse
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources import cluster, counting, tracing

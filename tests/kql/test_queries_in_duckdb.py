@@ -17,7 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detection.rule.allowlist import Allowlist
-from detection.rule.rows import (
+from detection.rule.filters import Chosen, RuleSettings, choose_operations, choose_sign_ins
+from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     EVENT_DATA_ID,
     OPERATION_TABLE,
@@ -25,7 +26,6 @@ from detection.rule.rows import (
     SIGN_IN_TABLE,
     TableShape,
 )
-from detection.rule.select import Chosen, RuleSettings, choose_operations, choose_sign_ins
 from detection.sources import Arrivals
 from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS

@@ -14,14 +14,14 @@ from detection.pipeline.enrichment import Analysis
 from detection.pipeline.finding_context import QUESTIONS, Dossiers
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
+from detection.ranking.baseline import Deed
+from detection.ranking.evidence import corroborating
 from detection.rule.correlate import Group, detect
-from detection.rule.evidence import corroborating
 from detection.rule.exclusions import Row
-from detection.rule.history import Deed
+from detection.rule.filters import RuleSettings
+from detection.rule.kql_text import fold
 from detection.rule.ledger import Emission
-from detection.rule.rows import Logs, Operation
-from detection.rule.select import RuleSettings
-from detection.rule.terms import fold
+from detection.rule.log_rows import Logs, Operation
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse
 from detection.sources import Arrivals, Correlated
 from detection.sources.recorded import RecordedSource

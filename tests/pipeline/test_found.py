@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from detection.packed import Rows
 from detection.pipeline.found import Found
 from detection.rule.correlate import detect
-from detection.rule.select import RuleSettings
+from detection.rule.filters import RuleSettings
 from detection.schema import Finding
 from tests.support.strategies import Scenario, scenarios
 

@@ -8,8 +8,8 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from detection.rule.correlate import detect
+from detection.rule.filters import RuleSettings
 from detection.rule.ledger import hashed
-from detection.rule.select import RuleSettings
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
 from detection.window import Timing
 from tests.support.histories import Event, Simulation, Stream, assert_consistent, describe

@@ -8,7 +8,7 @@ import orjson
 
 from detection.errors import SourceError
 from detection.outbox import Outbox
-from detection.rule.rows import IDENTITY, Logs
+from detection.rule.log_rows import IDENTITY, Logs
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.sources import Correlated
 from detection.state.codec import decode

@@ -14,7 +14,7 @@ from detection.bounded import ENTRIES, ENTRY, SENTENCE, TEXT, cut, entries, numb
 from detection.errors import SourceError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
-from detection.rule.rows import Logs
+from detection.rule.log_rows import Logs
 from detection.rule.ticks import parse
 from detection.sources import Arrivals, Correlated
 from detection.sources.background import NoBackground

@@ -7,9 +7,8 @@ import pytest
 
 from detection.bounded import ENTRIES, ENTRY, TEXT
 from detection.pipeline.finding_context import QUESTIONS
-from detection.rule.classes import KINDS
-from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.score import (
+from detection.ranking.classify import KINDS
+from detection.ranking.score import (
     ACTIONS,
     ADDRESS,
     BANDS,
@@ -25,6 +24,7 @@ from detection.rule.score import (
     RESOURCE_GROUPS,
     SUBSCRIPTIONS,
 )
+from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.ticks import MINUTE
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
 from tests.kql.test_queries import bind

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import from_datetime
 from detection.settings import DEFAULTS, FORMS
 from tests.support import run_cli

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.rule.classes import kind_of
-from detection.rule.history import KEPT_FOR, Deed, History
-from detection.rule.score import Novelty
-from detection.rule.terms import fold
+from detection.ranking.baseline import KEPT_FOR, Deed, History
+from detection.ranking.classify import kind_of
+from detection.ranking.score import Novelty
+from detection.rule.kql_text import fold
 from detection.rule.ticks import DAY, HOUR, parse
 from tests.support import findings as made
 

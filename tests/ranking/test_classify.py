@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from detection.rule.classes import (
+from detection.ranking.classify import (
     ACTION_KINDS,
     KINDS,
     Kind,
@@ -13,8 +13,8 @@ from detection.rule.classes import (
     kind_of,
     read_table,
 )
-from detection.rule.select import CHANGE_TERMS, READ_TERMS
-from detection.rule.terms import has_any
+from detection.rule.filters import CHANGE_TERMS, READ_TERMS
+from detection.rule.kql_text import has_any
 
 CLASSES = {
     "authorization",

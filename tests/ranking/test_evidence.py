@@ -2,12 +2,12 @@
 
 from hypothesis import given
 
-from detection.rule.classes import is_delete, kind_of
+from detection.ranking.classify import is_delete, kind_of
+from detection.ranking.evidence import PAIRS_SHOWN, corroborations, entities, evidence, telling
 from detection.rule.correlate import detect
-from detection.rule.evidence import PAIRS_SHOWN, corroborations, entities, evidence, telling
-from detection.rule.select import RuleSettings
+from detection.rule.filters import RuleSettings
+from detection.rule.pairs import Act, Pair, Traces
 from detection.rule.ticks import HOUR, MINUTE, parse
-from detection.rule.traces import Act, Pair, Traces
 from tests.support import findings as made
 from tests.support.strategies import START, Scenario, as_logs, operation, scenarios, written
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from detection.rule.classes import is_delete, kind_of
-from detection.rule.score import (
+from detection.ranking.classify import is_delete, kind_of
+from detection.ranking.score import (
     ACTIONS,
     ADDRESS,
     BANDS,
@@ -27,8 +27,8 @@ from detection.rule.score import (
     is_public,
     score,
 )
+from detection.rule.pairs import Traces
 from detection.rule.ticks import DAY, MINUTE, SECOND
-from detection.rule.traces import Traces
 from tests.support import findings as made
 
 QUIET = Context()

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 
 from detection.rule.allowlist import Allowlist
-from detection.rule.memo import Memo
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
-from detection.rule.select import (
+from detection.rule.filters import (
     RuleSettings,
     choose_operations,
     choose_sign_ins,
     operation_keys,
     sign_in_keys,
 )
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
+from detection.rule.memo import Memo
 from tests.support import naive_rule as naive
 from tests.support.strategies import (
     END,

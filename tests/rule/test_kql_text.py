@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.rule.terms import equals_ignoring_case, fold, has, has_any, is_blank
+from detection.rule.kql_text import equals_ignoring_case, fold, has, has_any, is_blank
 from tests.support import naive_rule as naive
 from tests.support.strategies import NASTY
 

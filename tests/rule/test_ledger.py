@@ -4,8 +4,8 @@ import pytest
 
 from detection.rule.correlate import Group, GroupKey
 from detection.rule.ledger import Emission, Ledger, Review
+from detection.rule.pairs import Traces
 from detection.rule.ticks import DAY, HOUR, MINUTE
-from detection.rule.traces import Traces
 
 NOON = 500_000 * HOUR
 

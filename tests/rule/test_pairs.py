@@ -5,11 +5,11 @@ from collections import Counter
 from hypothesis import given
 
 from detection.rule.correlate import detect
-from detection.rule.rows import OPERATION, Operation, SignIn
-from detection.rule.select import RuleSettings, operation_keys
-from detection.rule.terms import fold
+from detection.rule.filters import RuleSettings, operation_keys
+from detection.rule.kql_text import fold
+from detection.rule.log_rows import OPERATION, Operation, SignIn
+from detection.rule.pairs import PAIRS_KEPT, services, traces
 from detection.rule.ticks import HOUR, MINUTE
-from detection.rule.traces import PAIRS_KEPT, services, traces
 from tests.support import naive_rule as naive
 from tests.support.strategies import (
     START,

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.rule.accesses import Accesses, Range, merge_ranges
-from detection.rule.rows import RESOURCE, SIGN_IN_ID, SignIn
+from detection.rule.log_rows import RESOURCE, SIGN_IN_ID, SignIn
+from detection.rule.sign_in_index import Accesses, Range, merge_ranges
 
 TIMES = st.lists(st.integers(0, 12), max_size=14).map(sorted)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from detection.rule.allowlist import Allowlist, Span, parse_entry
-from detection.rule.terms import equals_ignoring_case, has, has_any, is_blank
+from detection.rule.kql_text import equals_ignoring_case, has, has_any, is_blank
 
 FILE = Path(__file__).parents[3] / "shared" / "data" / "kql-vectors.json"
 VECTORS: list[dict[str, Any]] = (

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from detection.outbox import Outbox, Row
 from detection.rule.correlate import Group
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests" / "recorded"

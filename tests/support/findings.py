@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from detection.rule.score import Context, Novelty
+from detection.ranking.score import Context, Novelty
+from detection.rule.pairs import Act, Pair, Traces
 from detection.rule.ticks import DAY, MINUTE
-from detection.rule.traces import Act, Pair, Traces
 
 ROLE = "MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE"
 LOG = "MICROSOFT.INSIGHTS/DIAGNOSTICSETTINGS/DELETE"

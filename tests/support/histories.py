@@ -16,14 +16,14 @@ from detection.errors import DeliveryError, SourceError, StateConflict
 from detection.outbox import Outbox
 from detection.pipeline.invocation import OUTBOX_LIMIT, Invocation, Outcome
 from detection.pipeline.job import run
-from detection.rule.rows import (
+from detection.rule.filters import RuleSettings
+from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
     SIGN_IN_TABLE,
     Logs,
     SourceState,
 )
-from detection.rule.select import RuleSettings
 from detection.rule.ticks import text_of
 from detection.sources import Arrivals, Correlated
 from detection.sources.background import NoBackground

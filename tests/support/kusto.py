@@ -33,7 +33,7 @@ from duckdb_kql.translate.functions import (
 )
 
 from detection.rule.correlate import Group
-from detection.rule.rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, Logs
+from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, Logs
 from detection.rule.ticks import DAY, parse, text_of
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources import cluster, tracing

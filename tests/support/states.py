@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from detection.outbox import Outbox, Place
+from detection.ranking.baseline import History
 from detection.rule.correlate import GroupKey
-from detection.rule.history import History
 from detection.rule.ledger import Ledger, Reported, hashed, pack
 from detection.state import State
 

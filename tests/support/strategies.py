@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, TableShape
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, TableShape
 from detection.rule.ticks import Minutes
 
 Row = dict[str, str | None]

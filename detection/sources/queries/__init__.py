@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from detection.rule.rows import TableShape
+from detection.rule.log_rows import TableShape
 from detection.rule.ticks import text_of
 
 FOLDER: Final = Path(__file__).parent

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import SourceError, UsageError
-from detection.rule.rows import Logs, SourceState
+from detection.rule.log_rows import Logs, SourceState
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.sources import Arrivals
 from detection.sources.recorded import RecordedSource

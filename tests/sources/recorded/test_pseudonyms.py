@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detection.ranking.classify import ACTION_KINDS, KINDS, Kind, is_delete
 from detection.rule.allowlist import Allowlist
-from detection.rule.classes import ACTION_KINDS, KINDS, Kind, is_delete
 from detection.rule.correlate import Detection, detect
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Exclusions
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, TableShape
-from detection.rule.select import RuleSettings, is_change
-from detection.rule.terms import fold
+from detection.rule.filters import RuleSettings, is_change
+from detection.rule.kql_text import fold
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, TableShape
 from detection.sources.operation_words import WORDS
 from detection.sources.pseudonyms import Pseudonyms
 from tests.support.strategies import ADDRESSES, Scenario, entries, scenarios

@@ -11,7 +11,7 @@ LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 from detection.errors import DeliveryError
-from detection.rule.rows import ALLOWLIST_TABLE
+from detection.rule.log_rows import ALLOWLIST_TABLE
 from detection.sources.recording import Recording
 
 recording = Recording(Path(sys.argv[1]))
@@ -27,7 +27,7 @@ except DeliveryError as error:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from detection.rule.rows import OPERATION_TABLE
+from detection.rule.log_rows import OPERATION_TABLE
 from detection.sources.recording import Recording
 
 def pieces():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from detection.errors import SourceError, UsageError
-from detection.rule.rows import Logs
+from detection.rule.log_rows import Logs
 from detection.rule.ticks import HOUR, parse
 from detection.sources.recorded import RecordedSource
 from detection.sources.table import ROW_LIMIT

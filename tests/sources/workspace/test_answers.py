@@ -18,7 +18,7 @@ from azure.core.rest import HttpRequest
 from detection.errors import SourceError
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.sources import LogSource
 from detection.sources.cluster import COLUMNS

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from detection.errors import SourceError
-from detection.rule.rows import OPERATION, TIME
-from detection.rule.select import RuleSettings
+from detection.rule.filters import RuleSettings
+from detection.rule.log_rows import OPERATION, TIME
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.sources.loganalytics import LogAnalytics
 from detection.sources.workspace_background import ASKED_AT_ONCE, WorkspaceBackground

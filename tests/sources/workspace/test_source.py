@@ -20,8 +20,8 @@ from azure.core.exceptions import ClientAuthenticationError
 from detection.errors import SourceError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
-from detection.rule.rows import SIGN_IN_TABLE, Logs, SourceState
-from detection.rule.select import RuleSettings
+from detection.rule.filters import RuleSettings
+from detection.rule.log_rows import SIGN_IN_TABLE, Logs, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
 from detection.settings import Settings
 from detection.sources import Arrivals, Correlated

@@ -22,8 +22,8 @@ from azure.core.credentials import TokenCredential
 from azure.monitor.query import LogsQueryClient
 
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.rows import OPERATION_TABLE, SIGN_IN_TABLE
-from detection.rule.terms import equals_ignoring_case, has_any, is_blank
+from detection.rule.kql_text import equals_ignoring_case, has_any, is_blank
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import DAY, from_datetime, parse, text_of
 from detection.sources.buckets import BUCKETS
 from detection.sources.counting import COLUMNS as COUNTED

@@ -6,9 +6,9 @@ It is read once a day and remembered with the state, and only if novelty is aske
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from detection.rule.classes import kind_of
-from detection.rule.score import Novelty
-from detection.rule.terms import fold
+from detection.ranking.classify import kind_of
+from detection.ranking.score import Novelty
+from detection.rule.kql_text import fold
 from detection.rule.ticks import DAY
 
 REACH = 14 * DAY

@@ -10,8 +10,10 @@ from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
-from detection.rule.classes import DIFFERENT, action_of, is_delete, kind_of
-from detection.rule.rows import (
+from detection.ranking.classify import DIFFERENT, action_of, is_delete, kind_of
+from detection.rule.filters import operation_keys, resource_id
+from detection.rule.kql_text import fold, is_blank
+from detection.rule.log_rows import (
     CALLER_ADDRESS,
     OPERATION,
     OPERATION_CORRELATION,
@@ -19,10 +21,8 @@ from detection.rule.rows import (
     TIME,
     Operation,
 )
-from detection.rule.select import operation_keys, resource_id
-from detection.rule.terms import fold, is_blank
+from detection.rule.pairs import Act, Pair
 from detection.rule.ticks import MINUTE, text_of
-from detection.rule.traces import Act, Pair
 
 PAIRS_SHOWN = 10
 ACTIONS_SHOWN = 5

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from detection.rule.operation_classes import ACTIONS, CLASSES
-from detection.rule.terms import fold, has
+from detection.ranking.operation_catalog import ACTIONS, CLASSES
+from detection.rule.kql_text import fold, has
 
 ROUTINE, OTHER = "routine", "other"
 DIFFERENT = 10_000  # operation names remembered; a tenant uses some hundred

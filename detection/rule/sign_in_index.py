@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from itertools import accumulate, chain, islice
 from operator import itemgetter, le
 
-from detection.rule.rows import RESOURCE, TIME, SignIn
-from detection.rule.select import sign_in_keys
+from detection.rule.filters import sign_in_keys
+from detection.rule.log_rows import RESOURCE, TIME, SignIn
 
 RESOURCE_OF = itemgetter(RESOURCE)
 

@@ -12,7 +12,9 @@ from functools import lru_cache
 from operator import itemgetter, sub
 from typing import NamedTuple
 
-from detection.rule.rows import (
+from detection.rule.filters import resource_id
+from detection.rule.kql_text import fold, has_any
+from detection.rule.log_rows import (
     CALLER_ADDRESS,
     OPERATION,
     OPERATION_CORRELATION,
@@ -21,8 +23,6 @@ from detection.rule.rows import (
     Operation,
     SignIn,
 )
-from detection.rule.select import resource_id
-from detection.rule.terms import fold, has_any
 from detection.rule.ticks import HOUR
 
 PAIRS_KEPT = 10  # of a group that has one operation name; of more names fewer each

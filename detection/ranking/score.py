@@ -10,10 +10,18 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
+from detection.ranking.classify import (
+    DIFFERENT,
+    OTHER,
+    ROUTINE,
+    Kind,
+    action_of,
+    is_delete,
+    kind_of,
+)
 from detection.rule.allowlist import Allowlist
-from detection.rule.classes import DIFFERENT, OTHER, ROUTINE, Kind, action_of, is_delete, kind_of
+from detection.rule.pairs import SERVICES, Act, Traces
 from detection.rule.ticks import DAY, MINUTE, SECOND
-from detection.rule.traces import SERVICES, Act, Traces
 
 # The most points each signal gives.
 MOST = {

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Generic, TypeVar
 
+from detection.ranking.classify import action_of
 from detection.rule.allowlist import Allowlist
-from detection.rule.classes import action_of
-from detection.rule.memo import Memo
-from detection.rule.rows import (
+from detection.rule.kql_text import equals_ignoring_case, fold, has_any, is_blank
+from detection.rule.log_rows import (
     ADDRESS,
     EVENT_DATA_ID,
     IDENTITY,
@@ -30,7 +30,7 @@ from detection.rule.rows import (
     Operation,
     SignIn,
 )
-from detection.rule.terms import equals_ignoring_case, fold, has_any, is_blank
+from detection.rule.memo import Memo
 from detection.rule.ticks import HOUR
 
 TARGET_SERVICES = ("Key Vault", "Storage", "Blob")

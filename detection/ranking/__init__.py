@@ -1,0 +1,1 @@
+"""How findings are ordered and explained, pure as the rule is."""
