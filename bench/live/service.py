@@ -16,10 +16,10 @@ from typing import Any
 from bench import rows
 from bench.cases import NOW
 from bench.live.logs import CASES, OPERATIONS, SIGN_INS, TABLES, folder_of, parts_of
+from detection.kql.render import FOLDER
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import OPERATION_TABLE
 from detection.sources.counting import COLUMNS
-from detection.sources.queries import FOLDER
 
 KINDS = {path.read_text("utf-8").partition("\n")[0]: path.stem for path in FOLDER.glob("*.kql")}
 # What is answered whatever is asked about.

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
+from detection.kql.render import queries
 from detection.ranking.baseline import History
 from detection.ranking.evidence import Item, corroborations, entities, evidence
 from detection.ranking.score import Context, Novelty, Score, is_public, score
@@ -12,7 +13,6 @@ from detection.rule.correlate import Group
 from detection.rule.kql_text import fold
 from detection.rule.log_rows import IDENTITY, OPERATION, Operation
 from detection.rule.pairs import Traces
-from detection.sources.queries import queries
 
 # The three queries of the runbook: what each answers, and its file.
 QUESTIONS = {

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from detection.kql.render import Duration, Query, query
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import fold
 from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
-from detection.sources.queries import Duration, Query, query
 from detection.window import Window
 
 NO_ADDRESS = " "  # equals no address without blanks around it, where a list may not be empty

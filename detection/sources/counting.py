@@ -4,11 +4,11 @@ from concurrent.futures import Executor, Future
 from typing import Any, Final, NamedTuple
 
 from detection.errors import SourceError
+from detection.kql.render import Query
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.sources.asking import Asking
 from detection.sources.faults import CutShort, NotThere, OtherPlan
 from detection.sources.loganalytics import LogAnalytics, summary
-from detection.sources.queries import Query
 from detection.sources.reading import went_missing
 
 COLUMNS: Final = (

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final
 
+from detection.kql.render import Query, query
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection
 from detection.rule.filters import Chosen
@@ -24,7 +25,6 @@ from detection.sources import Arrivals, Correlated
 from detection.sources.asking import Asking
 from detection.sources.counting import Counting, Operations, counts_of, failed, only, summed
 from detection.sources.loganalytics import LogAnalytics
-from detection.sources.queries import Query, query
 
 TIMED: Final = (SIGN_IN_TABLE, OPERATION_TABLE)
 # Not a table, but asked like one.

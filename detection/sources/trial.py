@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from typing import NamedTuple
 
 from detection.errors import SourceError
+from detection.kql.render import Query, query
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.sources import cluster, counting, survey, tracing
@@ -16,7 +17,6 @@ from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
 from detection.sources.faults import CutShort, NotThere
 from detection.sources.loganalytics import LogAnalytics, summary
-from detection.sources.queries import Query, query
 from detection.sources.workspace_background import HISTORY_TABLE, actions_query, history_query
 
 EVERYBODY = range(BUCKETS)

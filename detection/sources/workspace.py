@@ -15,6 +15,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from detection.errors import SourceError
+from detection.kql.render import query
 from detection.rule.correlate import Detection
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.filters import Chosen, RuleSettings
@@ -34,7 +35,6 @@ from detection.sources.buckets import cut, halves
 from detection.sources.cluster import correlated
 from detection.sources.faults import CutShort, NotThere
 from detection.sources.loganalytics import Limits, LogAnalytics, Sleep
-from detection.sources.queries import query
 from detection.sources.reading import Read, rows_of, went_missing, whole
 from detection.sources.survey import TIMED, Survey, arrived, clock, listed, probed, survey
 from detection.sources.table import Table

@@ -4,13 +4,13 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from detection.errors import SourceError
+from detection.kql.render import Query, query
 from detection.ranking.baseline import Deed
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Row
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_TABLE, Operation
 from detection.sources.background import telling_actions
 from detection.sources.faults import CutShort, NotThere
-from detection.sources.queries import Query, query
 from detection.sources.table import INGESTION_TIME
 from detection.window import Window
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from detection.kql.render import FOLDER
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import HOUR, MINUTE, from_datetime, parse, text_of
-from detection.sources.queries import FOLDER
 from tests.support import (
     ALLOWLIST,
     DEMO,

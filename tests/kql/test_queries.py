@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detection.kql.render import FOLDER, Query, Value, query
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
@@ -20,7 +21,6 @@ from detection.rule.ticks import HOUR, SECOND, parse
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources import cluster, counting, tracing
 from detection.sources.asking import Asking
-from detection.sources.queries import FOLDER, Query, Value, query
 from detection.sources.workspace_background import HISTORY_TABLE
 from detection.window import Mode, Window
 from tests.support import ROOT

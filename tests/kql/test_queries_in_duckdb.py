@@ -16,6 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from detection.kql.render import query
 from detection.rule.allowlist import Allowlist
 from detection.rule.filters import Chosen, RuleSettings, choose_operations, choose_sign_ins
 from detection.rule.log_rows import (
@@ -29,7 +30,6 @@ from detection.rule.log_rows import (
 from detection.sources import Arrivals
 from detection.sources.asking import Asking
 from detection.sources.buckets import BUCKETS
-from detection.sources.queries import query
 from detection.window import Mode, Window
 from tests.support import kusto
 from tests.support.strategies import (

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from detection.kql.render import queries
 from detection.pipeline.finding_context import QUESTIONS
 from detection.rule.ticks import HOUR, parse
 from detection.schema import FINDINGS_TABLE
-from detection.sources.queries import queries
 from tests.support import OPERATIONS, SIGN_INS, kusto
 
 TEN = parse("2026-03-14T10:00:00Z")

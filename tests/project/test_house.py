@@ -21,6 +21,7 @@ BELOW = {
     "atomic_files": {"errors"},
     "bounded": {"printable"},
     "credential_errors": {"printable"},
+    "kql": {"rule"},
     "window": {"rule"},
     "ranking": {"ranking", "rule"},
     "rule": {"ranking", "rule"},
@@ -50,6 +51,7 @@ BELOW = {
         "atomic_files",
         "credential_errors",
         "errors",
+        "kql",
         "printable",
         "ranking",
         "rule",
@@ -88,6 +90,7 @@ BELOW = {
     "pipeline": {
         "bounded",
         "errors",
+        "kql",
         "outbox",
         "packed",
         "pipeline",

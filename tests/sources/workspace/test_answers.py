@@ -16,6 +16,7 @@ import pytest
 from azure.core.rest import HttpRequest
 
 from detection.errors import SourceError
+from detection.kql.render import FOLDER
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
@@ -25,7 +26,6 @@ from detection.sources.cluster import COLUMNS
 from detection.sources.exchange import exchange
 from detection.sources.faults import MayPass
 from detection.sources.loganalytics import Limits
-from detection.sources.queries import FOLDER
 from detection.sources.recorded import RecordedSource
 from detection.sources.workspace import WorkspaceSource
 from detection.state import Unsaved

@@ -18,6 +18,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
 from detection.errors import SourceError
+from detection.kql.render import query
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.rule.filters import RuleSettings
@@ -26,7 +27,6 @@ from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
 from detection.settings import Settings
 from detection.sources import Arrivals, Correlated
 from detection.sources.loganalytics import Limits, LogAnalytics
-from detection.sources.queries import query
 from detection.sources.recorded import RecordedSource
 from detection.sources.workspace import WorkspaceSource
 from detection.state.folder import FolderStore
