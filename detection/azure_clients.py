@@ -20,8 +20,8 @@ from detection.pipeline.workspaces import AT_ONCE, Parts
 from detection.settings import Service, Settings
 from detection.sinks import FindingSink, Undelivered
 from detection.sinks.ingestion import IngestionSink
-from detection.sources.loganalytics import HERE, Limits
-from detection.sources.workspace import WorkspaceSource
+from detection.sources.log_analytics.client import HERE, Limits
+from detection.sources.workspace.source import WorkspaceSource
 from detection.state import StateStore, Unsaved
 from detection.state.blob import CLIENT_OPTIONS, BlobStore, longest_waiting
 

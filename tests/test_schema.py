@@ -15,8 +15,8 @@ from detection.rule.log_rows import Logs
 from detection.rule.ticks import DAY, parse
 from detection.schema import Finding, RunRecord, columns
 from detection.sources import Arrivals
-from detection.sources.background import NoBackground
-from detection.sources.recorded import RecordedSource
+from detection.sources.context import NoBackground
+from detection.sources.recorded.folder import RecordedSource
 from detection.state import State, Unsaved
 from detection.state.folder import FolderStore
 from detection.window import Window

@@ -19,8 +19,8 @@ from detection.pipeline.workspaces import Parts, run_workspaces
 from detection.rule.ticks import HOUR, parse
 from detection.settings import Settings
 from detection.sinks.ingestion import IngestionSink
-from detection.sources.loganalytics import Limits
-from detection.sources.workspace import WorkspaceSource
+from detection.sources.log_analytics.client import Limits
+from detection.sources.workspace.source import WorkspaceSource
 from detection.state.folder import FolderStore
 from tests.support.services.client import FakeCredential, loopback
 

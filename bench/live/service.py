@@ -19,7 +19,7 @@ from bench.live.logs import CASES, OPERATIONS, SIGN_INS, TABLES, folder_of, part
 from detection.kql.render import FOLDER
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import OPERATION_TABLE
-from detection.sources.counting import COLUMNS
+from detection.sources.workspace.counts import COLUMNS
 
 KINDS = {path.read_text("utf-8").partition("\n")[0]: path.stem for path in FOLDER.glob("*.kql")}
 # What is answered whatever is asked about.

@@ -27,8 +27,8 @@ from detection.settings import Service, Settings
 
 if TYPE_CHECKING:
     from detection.azure_clients import Azure
-    from detection.sources.trial import Tried
-    from detection.sources.workspace import WorkspaceSource
+    from detection.sources.workspace.query_checks import Tried
+    from detection.sources.workspace.source import WorkspaceSource
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 STYLES: Final = {OK: "green", WARNING: "yellow", FAILED: "red"}

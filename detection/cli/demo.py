@@ -15,7 +15,7 @@ from detection.pipeline.invocation import Invocation
 from detection.pipeline.workspaces import Parts
 from detection.rule import ticks
 from detection.sinks import Several
-from detection.sources.recorded import RecordedSource
+from detection.sources.recorded.folder import RecordedSource
 from detection.state import Unsaved
 
 SCENARIO = Path(__file__).parents[2] / "tests/recorded/stolen-workload-deletes-backups-and-vaults"

@@ -32,13 +32,13 @@ from detection.rule.log_rows import (
 )
 from detection.rule.ticks import HOUR, text_of
 from detection.settings import Service, Settings
-from detection.sources.faults import NotThere
-from detection.sources.pseudonyms import Pseudonyms
-from detection.sources.recording import Piece, Recording
+from detection.sources.log_analytics.api_errors import NotThere
+from detection.sources.recorded.pseudonyms import Pseudonyms
+from detection.sources.recorded.recorder import Piece, Recording
 from detection.window import Mode, Window
 
 if TYPE_CHECKING:
-    from detection.sources.workspace import WorkspaceSource
+    from detection.sources.workspace.source import WorkspaceSource
 
 
 @click.command("record")

@@ -34,7 +34,7 @@ from detection.settings import Service, Settings
 from detection.sinks import FindingSink, Several
 from detection.sinks.jsonl import JsonLinesFile, JsonLinesStream
 from detection.sinks.terminal import FindingsTable
-from detection.sources.recorded import RecordedSource
+from detection.sources.recorded.folder import RecordedSource
 from detection.state import StateStore, Unsaved
 from detection.state.folder import FolderStore
 

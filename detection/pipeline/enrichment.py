@@ -19,7 +19,7 @@ from detection.rule.filters import RuleSettings
 from detection.rule.ledger import Emission
 from detection.rule.log_rows import Operation
 from detection.rule.pairs import Traces, outline
-from detection.sources.background import Background
+from detection.sources.context import Background
 from detection.window import Mode, Window
 
 Told = Callable[[], Dossier]  # makes it when it is asked for, the same every time

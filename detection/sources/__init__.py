@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from detection.rule.correlate import Detection
 from detection.rule.log_rows import Logs
-from detection.sources.background import Background
+from detection.sources.context import Background
 from detection.window import Window
 
 

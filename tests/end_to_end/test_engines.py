@@ -13,8 +13,8 @@ from detection.rule.ledger import hashed
 from detection.rule.log_rows import Logs, Operation, SignIn
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources import Correlated
-from detection.sources.asking import Asking
-from detection.sources.buckets import BUCKETS
+from detection.sources.workspace.partitions import BUCKETS
+from detection.sources.workspace.queries import Asking
 from detection.window import Window
 from tests.pipeline.test_histories import BEGIN, SCHEDULES, STREAMS, after
 from tests.support import kusto, values_of

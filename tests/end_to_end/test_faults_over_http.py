@@ -17,8 +17,8 @@ from detection.errors import StateError
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.rule.ticks import HOUR, MINUTE
-from detection.sources.loganalytics import Limits
-from detection.sources.workspace import WorkspaceSource
+from detection.sources.log_analytics.client import Limits
+from detection.sources.workspace.source import WorkspaceSource
 from tests.sinks import test_ingestion
 from tests.sources.workspace import test_source as test_workspace
 from tests.state.test_blob import BadLine, Losing, Mortal

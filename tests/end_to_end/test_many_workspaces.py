@@ -12,8 +12,8 @@ from detection.outbox import Outbox
 from detection.pipeline.workspaces import AT_ONCE, Parts, run_workspaces
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.settings import Settings
-from detection.sources.loganalytics import Limits
-from detection.sources.workspace import WorkspaceSource
+from detection.sources.log_analytics.client import Limits
+from detection.sources.workspace.source import WorkspaceSource
 from detection.state import Unsaved
 from detection.state.blob import BlobStore, longest_waiting
 from tests.support import NOW, OPERATIONS, SIGN_INS, Collected

@@ -9,7 +9,7 @@ import pytest
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.rule.ticks import HOUR, SECOND, parse
-from detection.sources.recorded import RecordedSource
+from detection.sources.recorded.folder import RecordedSource
 from detection.state import Unsaved
 from tests.support import ROOT, Collected
 

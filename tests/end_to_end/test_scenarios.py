@@ -10,7 +10,7 @@ from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.rule.ticks import parse
 from detection.settings import Settings
-from detection.sources.recorded import RecordedSource
+from detection.sources.recorded.folder import RecordedSource
 from detection.state.folder import FolderStore
 from tests.support import RECORDED, Collected, pick
 

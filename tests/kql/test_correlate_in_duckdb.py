@@ -19,8 +19,8 @@ from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import is_blank
 from detection.rule.ledger import hashed
 from detection.rule.log_rows import Logs
-from detection.sources.asking import Asking
-from detection.sources.buckets import BUCKETS
+from detection.sources.workspace.partitions import BUCKETS
+from detection.sources.workspace.queries import Asking
 from detection.window import Mode, Window
 from tests.support import kusto, values_of
 from tests.support.strategies import (

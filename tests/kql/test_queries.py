@@ -19,9 +19,11 @@ from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import HOUR, SECOND, parse
 from detection.schema import FINDINGS_TABLE, Finding, columns
-from detection.sources import cluster, counting, tracing
-from detection.sources.asking import Asking
-from detection.sources.workspace_background import HISTORY_TABLE
+from detection.sources.workspace import counts as counting
+from detection.sources.workspace import kusto_correlation as cluster
+from detection.sources.workspace import kusto_pairs as tracing
+from detection.sources.workspace.context import HISTORY_TABLE
+from detection.sources.workspace.queries import Asking
 from detection.window import Mode, Window
 from tests.support import ROOT
 from tests.support.language_service import KQL, Column, LanguageService, Schema

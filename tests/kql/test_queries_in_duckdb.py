@@ -28,8 +28,8 @@ from detection.rule.log_rows import (
     TableShape,
 )
 from detection.sources import Arrivals
-from detection.sources.asking import Asking
-from detection.sources.buckets import BUCKETS
+from detection.sources.workspace.partitions import BUCKETS
+from detection.sources.workspace.queries import Asking
 from detection.window import Mode, Window
 from tests.support import kusto
 from tests.support.strategies import (

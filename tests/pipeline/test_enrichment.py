@@ -24,7 +24,7 @@ from detection.rule.ledger import Emission
 from detection.rule.log_rows import Logs, Operation
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse
 from detection.sources import Arrivals, Correlated
-from detection.sources.recorded import RecordedSource
+from detection.sources.recorded.folder import RecordedSource
 from detection.state import Unsaved
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window

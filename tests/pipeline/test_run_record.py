@@ -17,8 +17,8 @@ from detection.pipeline.job import run
 from detection.rule.log_rows import Logs
 from detection.rule.ticks import parse
 from detection.sources import Arrivals, Correlated
-from detection.sources.background import NoBackground
-from detection.sources.recorded import RecordedSource
+from detection.sources.context import NoBackground
+from detection.sources.recorded.folder import RecordedSource
 from detection.state import Unsaved
 from detection.window import Window
 from tests.support import (

@@ -17,7 +17,7 @@ from detection.report import FINDINGS_SHOWN, TIMELINES_SHOWN, render
 from detection.report.timeline import LABELS, LANES, draw
 from detection.rule.ticks import parse
 from detection.sinks.html_report import ReportFile
-from detection.sources.recorded import RecordedSource
+from detection.sources.recorded.folder import RecordedSource
 from detection.state import Unsaved
 from scripts.take_picture import take_picture
 from tests.support import DEMO, NOW, Collected

@@ -15,7 +15,7 @@ from detection.rule.kql_text import fold
 from detection.rule.memo import Memo
 from detection.rule.names import AS_MUCH, MOST_GROUPS, Named, crowded
 from detection.rule.ticks import HOUR, MINUTE
-from detection.sources.recorded import RecordedSource
+from detection.sources.recorded.folder import RecordedSource
 from detection.state.folder import FolderStore
 from tests.support import ROOT, Collected, environment, write_logs
 from tests.support.strategies import END, GUID, START, Row, as_logs, operation, sign_in, written

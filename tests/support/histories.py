@@ -26,7 +26,7 @@ from detection.rule.log_rows import (
 )
 from detection.rule.ticks import text_of
 from detection.sources import Arrivals, Correlated
-from detection.sources.background import NoBackground
+from detection.sources.context import NoBackground
 from detection.state import State, Tag
 from detection.state.codec import decode, encode
 from detection.window import Timing, Window

@@ -36,11 +36,12 @@ from detection.rule.correlate import Group
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, Logs
 from detection.rule.ticks import DAY, parse, text_of
 from detection.schema import FINDINGS_TABLE, Finding, columns
-from detection.sources import cluster, tracing
-from detection.sources.asking import Asking
-from detection.sources.buckets import BUCKETS
-from detection.sources.decoding import decode_table
-from detection.sources.loganalytics import Answer, summary
+from detection.sources.decode.response import decode_table
+from detection.sources.log_analytics.client import Answer, summary
+from detection.sources.workspace import kusto_correlation as cluster
+from detection.sources.workspace import kusto_pairs as tracing
+from detection.sources.workspace.partitions import BUCKETS
+from detection.sources.workspace.queries import Asking
 from tests.support import response
 from tests.support.language_service import KQL
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from detection.sources.batches import EDGE, batches, find_frame
+from detection.sources.decode.json_stream import EDGE, batches, find_frame
 
 # Texts that look like the seams and ends between which rows are cut.
 SEAMS = st.lists(

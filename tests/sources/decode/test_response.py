@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from detection.errors import SourceError
 from detection.rule.ticks import DAY, parse
-from detection.sources.recorded import RecordedSource
+from detection.sources.recorded.folder import RecordedSource
 from detection.window import Mode, Window
 from tests.support import ALLOWLIST, OPERATIONS, read_operations, response
 

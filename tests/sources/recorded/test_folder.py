@@ -14,7 +14,7 @@ from detection.errors import SourceError, UsageError
 from detection.rule.log_rows import Logs, SourceState
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.sources import Arrivals
-from detection.sources.recorded import RecordedSource
+from detection.sources.recorded.folder import RecordedSource
 from detection.window import Mode, Window
 from tests.support import (
     ALLOWLIST,

@@ -15,8 +15,8 @@ from detection.rule.exclusions import EXCLUSIONS_TABLE, Exclusions
 from detection.rule.filters import RuleSettings, is_change
 from detection.rule.kql_text import fold
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, TableShape
-from detection.sources.operation_words import WORDS
-from detection.sources.pseudonyms import Pseudonyms
+from detection.sources.recorded.azure_words import WORDS
+from detection.sources.recorded.pseudonyms import Pseudonyms
 from tests.support.strategies import ADDRESSES, Scenario, entries, scenarios
 
 KEY = bytes(range(32))

@@ -12,7 +12,7 @@ import resource, signal, sys
 from pathlib import Path
 from detection.errors import DeliveryError
 from detection.rule.log_rows import ALLOWLIST_TABLE
-from detection.sources.recording import Recording
+from detection.sources.recorded.recorder import Recording
 
 recording = Recording(Path(sys.argv[1]))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -28,7 +28,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from detection.rule.log_rows import OPERATION_TABLE
-from detection.sources.recording import Recording
+from detection.sources.recorded.recorder import Recording
 
 def pieces():
     yield [], []

@@ -10,8 +10,8 @@ import pytest
 from detection.errors import SourceError, UsageError
 from detection.rule.log_rows import Logs
 from detection.rule.ticks import HOUR, parse
-from detection.sources.recorded import RecordedSource
-from detection.sources.table import ROW_LIMIT
+from detection.sources.decode.table import ROW_LIMIT
+from detection.sources.recorded.folder import RecordedSource
 from detection.window import Mode, Window
 from tests.support import (
     ALLOWLIST,

@@ -22,12 +22,12 @@ from detection.pipeline.job import run
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.sources import LogSource
-from detection.sources.cluster import COLUMNS
-from detection.sources.exchange import exchange
-from detection.sources.faults import MayPass
-from detection.sources.loganalytics import Limits
-from detection.sources.recorded import RecordedSource
-from detection.sources.workspace import WorkspaceSource
+from detection.sources.log_analytics.api_errors import MayPass
+from detection.sources.log_analytics.client import Limits
+from detection.sources.log_analytics.http_exchange import exchange
+from detection.sources.recorded.folder import RecordedSource
+from detection.sources.workspace.kusto_correlation import COLUMNS
+from detection.sources.workspace.source import WorkspaceSource
 from detection.state import Unsaved
 from detection.state.folder import FolderStore
 from tests.sources.workspace.test_source import WINDOW, ids, operation, read, sign_in

@@ -10,8 +10,8 @@ from detection.errors import SourceError
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION, TIME
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
-from detection.sources.loganalytics import LogAnalytics
-from detection.sources.workspace_background import ASKED_AT_ONCE, WorkspaceBackground
+from detection.sources.log_analytics.client import LogAnalytics
+from detection.sources.workspace.context import ASKED_AT_ONCE, WorkspaceBackground
 from detection.window import Mode, Window
 from tests.support import EXCLUSIONS, NOW, OPERATIONS, SIGN_INS
 from tests.support.services.log_analytics import (

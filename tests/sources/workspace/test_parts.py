@@ -20,11 +20,11 @@ from detection.rule.kql_text import fold
 from detection.rule.log_rows import IDENTITY, Logs
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of
 from detection.sources import Correlated
-from detection.sources.buckets import BUCKETS, cut, halves
-from detection.sources.cluster import ADDRESSES_NAMED, COLUMNS
-from detection.sources.loganalytics import Limits
-from detection.sources.tracing import COLUMNS as TRACED
-from detection.sources.workspace import WorkspaceSource
+from detection.sources.log_analytics.client import Limits
+from detection.sources.workspace.kusto_correlation import ADDRESSES_NAMED, COLUMNS
+from detection.sources.workspace.kusto_pairs import COLUMNS as TRACED
+from detection.sources.workspace.partitions import BUCKETS, cut, halves
+from detection.sources.workspace.source import WorkspaceSource
 from detection.state import Unsaved
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window

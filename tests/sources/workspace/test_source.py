@@ -26,9 +26,9 @@ from detection.rule.log_rows import SIGN_IN_TABLE, Logs, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
 from detection.settings import Settings
 from detection.sources import Arrivals, Correlated
-from detection.sources.loganalytics import Limits, LogAnalytics
-from detection.sources.recorded import RecordedSource
-from detection.sources.workspace import WorkspaceSource
+from detection.sources.log_analytics.client import Limits, LogAnalytics
+from detection.sources.recorded.folder import RecordedSource
+from detection.sources.workspace.source import WorkspaceSource
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window
 from tests.support import (

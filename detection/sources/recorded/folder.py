@@ -36,15 +36,15 @@ from detection.rule.log_rows import (
     SourceState,
 )
 from detection.sources import Arrivals
-from detection.sources.background import telling_actions
-from detection.sources.recorded_files import (
+from detection.sources.context import telling_actions
+from detection.sources.decode.table import ALWAYS_THERE, Table
+from detection.sources.recorded.table_files import (
     file_of,
     named_otherwise,
     oddities,
     read_file,
     remedy,
 )
-from detection.sources.table import ALWAYS_THERE, Table
 from detection.window import Mode, Window
 
 SHAPES = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE)

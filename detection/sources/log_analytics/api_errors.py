@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from detection.errors import SourceError
 from detection.rule.log_rows import TableShape
-from detection.sources.said import Said, document_of
+from detection.sources.log_analytics.error_body import Said, document_of
 
 PAUSE: Final = 1.0  # seconds before a second try, where the service names no time
 BUSY_PAUSE: Final = 10.0  # and where it says that it is asked too often

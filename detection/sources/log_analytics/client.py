@@ -19,11 +19,11 @@ from azure.core.rest import HttpRequest
 
 from detection.errors import SourceError
 from detection.rule.log_rows import TableShape
-from detection.sources.decoding import decode_table
-from detection.sources.exchange import Exchanged, exchange
-from detection.sources.faults import EMPTY, PAUSE, CutShort, MayPass, refuse
-from detection.sources.said import Said, document_of, is_whole
-from detection.sources.table import ROW_LIMIT, Table
+from detection.sources.decode.response import decode_table
+from detection.sources.decode.table import ROW_LIMIT, Table
+from detection.sources.log_analytics.api_errors import EMPTY, PAUSE, CutShort, MayPass, refuse
+from detection.sources.log_analytics.error_body import Said, document_of, is_whole
+from detection.sources.log_analytics.http_exchange import Exchanged, exchange
 
 if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient

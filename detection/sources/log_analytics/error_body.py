@@ -14,7 +14,7 @@ import orjson
 from detection.printable import shortened
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
-from detection.sources.batches import find_frame
+from detection.sources.decode.json_stream import find_frame
 
 MESSAGE_LENGTH: Final = 300
 NO_REASON: Final = "no reason given"

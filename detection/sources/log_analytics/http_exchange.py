@@ -18,8 +18,8 @@ from azure.core.exceptions import (
 from detection.credential_errors import no_token
 from detection.errors import SourceError
 from detection.printable import shortened
-from detection.sources.faults import MayPass
-from detection.sources.said import MESSAGE_LENGTH
+from detection.sources.log_analytics.api_errors import MayPass
+from detection.sources.log_analytics.error_body import MESSAGE_LENGTH
 from detection.threads import within
 
 if TYPE_CHECKING:

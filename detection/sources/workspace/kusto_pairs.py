@@ -14,8 +14,8 @@ from detection.errors import SourceError
 from detection.rule.correlate import GroupKey
 from detection.rule.kql_text import fold
 from detection.rule.pairs import Act, Pair, Traces, services
-from detection.sources.buckets import halves
-from detection.sources.faults import CutShort, NotThere
+from detection.sources.log_analytics.api_errors import CutShort, NotThere
+from detection.sources.workspace.partitions import halves
 
 COLUMNS: Final = (
     "Identity",

@@ -26,13 +26,13 @@ from detection.rule.ledger import HASH_BYTES
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SignIn
 from detection.rule.pairs import Traces
 from detection.rule.ticks import parse
-from detection.sources.asking import Asking
-from detection.sources.faults import CutShort
-from detection.sources.loganalytics import Answer, LogAnalytics, summary
-from detection.sources.reading import complete
-from detection.sources.survey import Survey
-from detection.sources.tracing import COLUMNS as TRACED
-from detection.sources.tracing import Rows, Tracing
+from detection.sources.log_analytics.api_errors import CutShort
+from detection.sources.log_analytics.client import Answer, LogAnalytics, summary
+from detection.sources.workspace.kusto_pairs import COLUMNS as TRACED
+from detection.sources.workspace.kusto_pairs import Rows, Tracing
+from detection.sources.workspace.queries import Asking
+from detection.sources.workspace.read_rows import complete
+from detection.sources.workspace.window_counts import Survey
 
 # In one query. How long a query's text may be is not documented; 1.69 million characters were too
 # many (github.com/Azure/Azure-Sentinel/issues/8376). 2,000 addresses make it 95,000 at the most.

@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 from detection.errors import SourceError
 from detection.rule.log_rows import TableShape
 from detection.rule.ticks import SECOND, text_of
-from detection.sources.asking import Asking
-from detection.sources.faults import CutShort, NotThere
-from detection.sources.loganalytics import Answer, LogAnalytics
-from detection.sources.table import INGESTION_TIME, Table
+from detection.sources.decode.table import INGESTION_TIME, Table
+from detection.sources.log_analytics.api_errors import CutShort, NotThere
+from detection.sources.log_analytics.client import Answer, LogAnalytics
+from detection.sources.workspace.queries import Asking
 
 NARROWEST: Final = SECOND  # a time as short as this is not halved any more
 

@@ -13,8 +13,8 @@ from detection.errors import DeliveryError, UsageError
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import text_of
-from detection.sources.pseudonyms import Pseudonyms
-from detection.sources.table import INGESTION_TIME
+from detection.sources.decode.table import INGESTION_TIME
+from detection.sources.recorded.pseudonyms import Pseudonyms
 
 # Some rows of a table, and when each came; none where that is not known.
 Piece = tuple[Sequence[Any], Sequence[int]]

@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple
 from detection.errors import SourceError
 from detection.kql.render import Query
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, TableShape
-from detection.sources.asking import Asking
-from detection.sources.faults import CutShort, NotThere, OtherPlan
-from detection.sources.loganalytics import LogAnalytics, summary
-from detection.sources.reading import went_missing
+from detection.sources.log_analytics.api_errors import CutShort, NotThere, OtherPlan
+from detection.sources.log_analytics.client import LogAnalytics, summary
+from detection.sources.workspace.queries import Asking
+from detection.sources.workspace.read_rows import went_missing
 
 COLUMNS: Final = (
     "Matched",

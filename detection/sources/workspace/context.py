@@ -9,13 +9,13 @@ from detection.ranking.baseline import Deed
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Row
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_TABLE, Operation
-from detection.sources.background import telling_actions
-from detection.sources.faults import CutShort, NotThere
-from detection.sources.table import INGESTION_TIME
+from detection.sources.context import telling_actions
+from detection.sources.decode.table import INGESTION_TIME
+from detection.sources.log_analytics.api_errors import CutShort, NotThere
 from detection.window import Window
 
 if TYPE_CHECKING:
-    from detection.sources.loganalytics import LogAnalytics
+    from detection.sources.log_analytics.client import LogAnalytics
 
 ASKED_AT_ONCE: Final = 1000  # identities in one query
 HISTORY_TABLE: Final = OPERATION_TABLE._replace(

@@ -30,16 +30,24 @@ from detection.rule.log_rows import (
 )
 from detection.rule.ticks import MINUTE
 from detection.sources import Arrivals, Correlated
-from detection.sources.asking import Asking
-from detection.sources.buckets import cut, halves
-from detection.sources.cluster import correlated
-from detection.sources.faults import CutShort, NotThere
-from detection.sources.loganalytics import Limits, LogAnalytics, Sleep
-from detection.sources.reading import Read, rows_of, went_missing, whole
-from detection.sources.survey import TIMED, Survey, arrived, clock, listed, probed, survey
-from detection.sources.table import Table
-from detection.sources.trial import Tried, trials, tried
-from detection.sources.workspace_background import WorkspaceBackground
+from detection.sources.decode.table import Table
+from detection.sources.log_analytics.api_errors import CutShort, NotThere
+from detection.sources.log_analytics.client import Limits, LogAnalytics, Sleep
+from detection.sources.workspace.context import WorkspaceBackground
+from detection.sources.workspace.kusto_correlation import correlated
+from detection.sources.workspace.partitions import cut, halves
+from detection.sources.workspace.queries import Asking
+from detection.sources.workspace.query_checks import Tried, trials, tried
+from detection.sources.workspace.read_rows import Read, rows_of, went_missing, whole
+from detection.sources.workspace.window_counts import (
+    TIMED,
+    Survey,
+    arrived,
+    clock,
+    listed,
+    probed,
+    survey,
+)
 from detection.threads import Threads
 from detection.window import Mode, Window
 

@@ -22,9 +22,9 @@ from detection.rule.log_rows import (
 )
 from detection.rule.ticks import DAY, parse
 from detection.sources import Arrivals, Correlated
-from detection.sources.asking import Asking
-from detection.sources.counting import Counting, Operations, counts_of, failed, only, summed
-from detection.sources.loganalytics import LogAnalytics
+from detection.sources.log_analytics.client import LogAnalytics
+from detection.sources.workspace.counts import Counting, Operations, counts_of, failed, only, summed
+from detection.sources.workspace.queries import Asking
 
 TIMED: Final = (SIGN_IN_TABLE, OPERATION_TABLE)
 # Not a table, but asked like one.

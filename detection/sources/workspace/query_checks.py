@@ -12,12 +12,15 @@ from detection.errors import SourceError
 from detection.kql.render import Query, query
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
-from detection.sources import cluster, counting, survey, tracing
-from detection.sources.asking import Asking
-from detection.sources.buckets import BUCKETS
-from detection.sources.faults import CutShort, NotThere
-from detection.sources.loganalytics import LogAnalytics, summary
-from detection.sources.workspace_background import HISTORY_TABLE, actions_query, history_query
+from detection.sources.log_analytics.api_errors import CutShort, NotThere
+from detection.sources.log_analytics.client import LogAnalytics, summary
+from detection.sources.workspace import counts as counting
+from detection.sources.workspace import kusto_correlation as cluster
+from detection.sources.workspace import kusto_pairs as tracing
+from detection.sources.workspace import window_counts as survey
+from detection.sources.workspace.context import HISTORY_TABLE, actions_query, history_query
+from detection.sources.workspace.partitions import BUCKETS
+from detection.sources.workspace.queries import Asking
 
 EVERYBODY = range(BUCKETS)
 NOBODY = ("nobody",)

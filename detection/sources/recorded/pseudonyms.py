@@ -23,7 +23,7 @@ from detection.rule.kql_text import fold, has, is_blank
 from detection.rule.log_rows import TableShape
 from detection.rule.memo import Memo
 from detection.rule.ticks import parse
-from detection.sources.operation_words import WORDS
+from detection.sources.recorded.azure_words import WORDS
 
 KEPT: Final = {"TimeGenerated"}  # a number of ticks
 NAMED: Final = {

@@ -13,9 +13,9 @@ import orjson
 from detection.errors import SourceError
 from detection.rule.filters import ALL, Candidates
 from detection.rule.log_rows import TableShape
-from detection.sources.batches import MARK, batches, find_frame
-from detection.sources.likeness import of_columns, of_document
-from detection.sources.table import Batch, Table, text_of
+from detection.sources.decode.export_hints import of_columns, of_document
+from detection.sources.decode.json_stream import MARK, batches, find_frame
+from detection.sources.decode.table import Batch, Table, text_of
 
 
 class NotJson(SourceError):

@@ -1,0 +1,1 @@
+"""Bytes of an export or an answer, to the rows of a table."""

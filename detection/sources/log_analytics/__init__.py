@@ -1,0 +1,1 @@
+"""One query to the Log Analytics API, and what each answer means."""

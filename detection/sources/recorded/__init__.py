@@ -1,0 +1,1 @@
+"""Recorded folders: reading one, recording one, pseudonyms."""

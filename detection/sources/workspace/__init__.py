@@ -1,0 +1,1 @@
+"""A Log Analytics workspace as a source of log rows."""
