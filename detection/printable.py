@@ -4,6 +4,10 @@ Such text may hold what moves a terminal's cursor, turns the reading direction o
 all. Every such character becomes U+FFFD, so that it can be seen that something was there.
 """
 
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LEFT_OUT = " [...] "
 
@@ -34,3 +38,37 @@ def shortened(text: str, length: int) -> str:
     head = head.rpartition(" ")[0] or head[:-1]
     tail = tail.partition(" ")[2] or tail[1:]
     return f"{head}{LEFT_OUT}{tail}"
+
+
+ENTRIES: Final = 100  # of a list
+ENTRY: Final = 200  # characters of each
+SENTENCE: Final = 2_000  # characters of one sentence, which may hold a command to run
+TEXT: Final = 4_000  # characters of all sentences together
+ELLIPSIS: Final = "..."
+
+
+def cut(text: str, most: int = ENTRY) -> str:
+    """Return the text, or both its ends if it has more than so many characters.
+
+    Where an entry begins is its name; where it ends, or a message does, is what is wrong with it.
+    """
+    if len(text) <= most:
+        return text
+    end = most // 2
+    return text[: most - end - len(ELLIPSIS)] + ELLIPSIS + text[-end:]
+
+
+def entries(texts: Iterable[str]) -> list[str]:
+    """Return the first of some entries, each cut."""
+    return list(map(cut, islice(texts, ENTRIES)))
+
+
+def numbered(counts: Iterable[tuple[str, int]]) -> list[str]:
+    """Return the first of some entries, each cut, and its number whole."""
+    numbers = ((text, f": {number}") for text, number in islice(counts, ENTRIES))
+    return [cut(text, ENTRY - len(number)) + number for text, number in numbers]
+
+
+def sentences(texts: Iterable[str]) -> str:
+    """Return sentences as one printable line."""
+    return shortened(". ".join(shortened(text, SENTENCE) for text in texts), TEXT)

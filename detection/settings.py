@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 from detection.clouds import CLOUDS, Cloud, cloud_of
 from detection.errors import SettingsError
-from detection.rule.filters import OTHER_SUCCESS, RuleSettings
+from detection.rule.filters import (
+    OTHER_SUCCESS,
+    RuleSettings,
+)
 from detection.rule.kql_text import equals_ignoring_case
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
 from detection.window import INTERVAL, Timing

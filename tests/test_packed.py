@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.packed import Packed, Rows
+from detection.outbox import (
+    Packed,
+    Rows,
+)
 from tests.support.states import ROWS
 
 Row = Mapping[str, Any]

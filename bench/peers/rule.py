@@ -10,7 +10,10 @@ from pathlib import Path
 
 from bench.cases import NOW
 from detection.rule.allowlist import Allowlist
-from detection.rule.filters import is_change, is_target_service
+from detection.rule.filters import (
+    is_change,
+    is_target_service,
+)
 from detection.rule.kql_text import fold
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import HOUR, parse

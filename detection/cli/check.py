@@ -11,7 +11,10 @@ from rich.markup import escape
 
 from detection.cli.options import present, told_of, verbose_option
 from detection.errors import DeliveryError, DetectionError
-from detection.pipeline.clocks import behind, check_clock
+from detection.pipeline.schedule import (
+    behind,
+    check_clock,
+)
 from detection.printable import one_line, shortened
 from detection.rule.allowlist import Allowlist
 from detection.rule.exclusions import Exclusions

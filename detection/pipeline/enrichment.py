@@ -15,7 +15,9 @@ from detection.ranking.baseline import REACH, History
 from detection.ranking.evidence import corroborating
 from detection.rule.correlate import Group
 from detection.rule.exclusions import Exclusions
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.ledger import Emission
 from detection.rule.log_rows import Operation
 from detection.rule.pairs import Traces, outline

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from operator import itemgetter
 
-from detection.packed import Packed, Rows
+from detection.outbox import (
+    Packed,
+    Rows,
+)
 from detection.rule.correlate import Group, GroupKey
 from detection.schema import Finding
 

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from detection.errors import ClockError, DeliveryError, DetectionError, SourceError, StateConflict
-from detection.outbox import Outbox
-from detection.packed import Rows
+from detection.outbox import (
+    Outbox,
+    Rows,
+)
 from detection.pipeline import run_record as records
 from detection.pipeline.enrichment import Analysis
 from detection.pipeline.invocation import Invocation, Outcome

@@ -1,30 +1,30 @@
 """The rows of both custom tables, made from what a window came to."""
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Final
 
-from detection.bounded import entries, numbered, sentences
 from detection.pipeline.counters import Tally
 from detection.pipeline.enrichment import Analysis
-from detection.pipeline.finding_context import Dossier
-from detection.pipeline.remarks import remarks
-from detection.ranking.classify import DIFFERENT
-from detection.ranking.score import Reason
-from detection.rule.ledger import Emission
+from detection.printable import (
+    entries,
+    numbered,
+    sentences,
+    shortened,
+)
+from detection.rule.filters import (
+    OTHER_SUCCESS,
+)
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
     SIGN_IN_TABLE,
+    SourceState,
 )
 from detection.rule.ticks import text_of
 from detection.schema import (
-    RULE_NAME,
     RULE_VERSION,
-    SEVERITY,
-    TACTICS,
-    TECHNIQUES,
-    Finding,
     RunRecord,
 )
 from detection.sources import Arrivals
@@ -61,53 +61,6 @@ class Header:
             window_end=text_of(window.end),
             mode=window.mode,
         )
-
-
-def finding(emission: Emission, dossier: Dossier, header: Header) -> Finding:
-    """Return the row of ManagedIdentityImpact_CL for a group with something new."""
-    group = emission.group
-    return {
-        "TimeGenerated": header.generated,
-        "FindingId": emission.finding_id,
-        "Revision": emission.revision,
-        "WorkspaceId": header.workspace_id,
-        "RuleName": RULE_NAME,
-        "RuleVersion": RULE_VERSION,
-        "Severity": SEVERITY,
-        "Tactics": list(TACTICS),
-        "Techniques": list(TECHNIQUES),
-        "ServicePrincipalName": group.service_principal_name,
-        "ServicePrincipalId": group.service_principal_id,
-        "ResourceGroup": group.resource_group,
-        "DataPlaneAccesses": group.pairs,
-        "MgmtPlaneOps": group.pairs,
-        "DistinctSignIns": group.distinct_sign_ins,
-        "DistinctOperations": len(group.operations_at),
-        "NewOperations": emission.new_operations,
-        "Resources": group.resources,
-        "Operations": group.operations,
-        "AffectedResources": group.affected_resources,
-        "SubscriptionIds": group.subscription_ids,
-        "CallerIpAddresses": group.caller_addresses,
-        "RiskScore": dossier.score.points,
-        "RiskReasons": list(map(_risk_reason, dossier.score.reasons)),
-        "SuggestedSeverity": dossier.score.severity,
-        "Evidence": dossier.evidence,
-        "Entities": dossier.entities,
-        "Investigate": dossier.investigate,
-        "FirstEvent": text_of(group.first_event),
-        "LastEvent": text_of(group.last_event),
-        "WindowStart": header.window_start,
-        "WindowEnd": header.window_end,
-        "RunId": header.run_id,
-        "Shortened": False,
-    }
-
-
-@lru_cache(DIFFERENT)
-def _risk_reason(reason: Reason) -> dict[str, object]:
-    """Write a reason; findings share what they say alike, as nothing changes a row."""
-    return {"Points": reason.points, "Reason": reason.sentence}
 
 
 def run_record(
@@ -235,3 +188,63 @@ def empty_record(header: Header, status: str) -> RunRecord:
 
 def _text_of(moment: int | None) -> str | None:
     return None if moment is None else text_of(moment)
+
+
+NAMED: Final = 300  # characters of the entries that a sentence names
+
+
+def remarks(tally: Tally, analysis: Analysis, arrivals: Arrivals) -> tuple[list[str], list[str]]:
+    """Return what may have hidden a finding, and what is merely worth knowing, as sentences."""
+    notes: list[str] = []
+    if analysis.excluded:
+        number, used = sum(analysis.excluded.values()), analysis.excluded.most_common()
+        names = _named(called for called, _ in used)
+        notes.append(f"{number} findings were left out by exclusions: {names}")
+    warnings = [
+        f"Table {shape.name} is missing: {tally.remedies.get(shape.name, shape.remedy)}"
+        for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
+        if tally.states[shape.name] is SourceState.MISSING
+    ]
+    warnings += tally.warnings
+    warnings += analysis.warnings
+    warnings += filter(None, (tally.allowlist_problem, analysis.exclusions.problem))
+    for listed, problem in (
+        (analysis.exclusions.expired, "have expired and leave nothing out any more"),
+        (analysis.exclusions.invalid, "are incomplete and leave nothing out"),
+    ):
+        if listed:
+            warnings.append(f"{len(listed)} exclusions {problem}: {_named(listed)}")
+    if tally.nameless:
+        warnings.append(
+            f"{len(tally.nameless)} identities signed in under too many names to tell their "
+            f"findings apart by name: {_named(tally.nameless)}"
+        )
+    if arrivals.too_late:
+        warnings.append(
+            f"{arrivals.too_late} rows arrived later than MAX_LATENESS and were not examined"
+        )
+    if tally.allowlist_invalid:
+        names = _named(map(repr, entries(tally.allowlist_invalid)))
+        warnings.append(
+            f"{len(tally.allowlist_invalid)} allowlist entries cannot be read and exclude "
+            f"nothing: {names}"
+        )
+    if tally.operations_succeeded:
+        remark = (
+            f"{tally.operations_succeeded} changes are spelt {OTHER_SUCCESS} and were "
+            "ignored; SUCCESS_STATUSES can add that spelling"
+        )
+        (notes if tally.operations_matched else warnings).append(remark)
+    if tally.operations_without_caller:
+        notes.append(
+            f"{tally.operations_without_caller} changes have no caller: they pair with no identity"
+        )
+    if tally.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
+        remedy = tally.remedies.get(ALLOWLIST_TABLE.name, ALLOWLIST_TABLE.remedy)
+        notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {remedy}")
+    return warnings, notes
+
+
+def _named(texts: Iterable[str]) -> str:
+    """Return the first of some entries as a list."""
+    return shortened("; ".join(entries(texts)), NAMED)

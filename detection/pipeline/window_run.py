@@ -2,10 +2,12 @@
 
 from functools import partial
 
-from detection.packed import Rows
-from detection.pipeline import run_record as records
+from detection.outbox import (
+    Rows,
+)
 from detection.pipeline.counters import Tally
 from detection.pipeline.enrichment import Analysis, Told
+from detection.pipeline.finding_row import finding
 from detection.pipeline.found import Found
 from detection.pipeline.run_record import Header
 from detection.rule.correlate import detect
@@ -27,7 +29,7 @@ def examine(
     found = Found()
 
     def row(emission: Emission, told: Told) -> Finding:
-        return records.finding(emission, told(), header)
+        return finding(emission, told(), header)
 
     def take(part: Logs | Correlated) -> None:
         if isinstance(part, Correlated):

@@ -11,7 +11,6 @@ from itertools import chain, islice
 from typing import Any
 
 from detection.ranking.classify import DIFFERENT, action_of, is_delete, kind_of
-from detection.rule.filters import operation_keys, resource_id
 from detection.rule.kql_text import fold, is_blank
 from detection.rule.log_rows import (
     CALLER_ADDRESS,
@@ -20,6 +19,8 @@ from detection.rule.log_rows import (
     STATUS,
     TIME,
     Operation,
+    operation_keys,
+    resource_id,
 )
 from detection.rule.pairs import Act, Pair
 from detection.rule.ticks import MINUTE, text_of

@@ -18,8 +18,6 @@ from detection.rule.filters import (
     RuleSettings,
     choose_operations,
     choose_sign_ins,
-    operation_keys,
-    resource_ids,
 )
 from detection.rule.kql_text import fold, is_blank
 from detection.rule.log_rows import (
@@ -33,11 +31,19 @@ from detection.rule.log_rows import (
     Logs,
     Operation,
     SignIn,
+    operation_keys,
+    resource_ids,
 )
 from detection.rule.memo import Memo
-from detection.rule.names import ByName, Named, by_name, crowded
 from detection.rule.pairs import Traces, traces
-from detection.rule.sign_in_index import Accesses, merge_ranges
+from detection.rule.sign_in_index import (
+    Accesses,
+    ByName,
+    Named,
+    by_name,
+    crowded,
+    merge_ranges,
+)
 
 RESOURCES_SHOWN = 5
 OPERATIONS_SHOWN = 10

@@ -6,10 +6,13 @@ string is never null. A `TableShape` says which column of the table stands in ea
 many of them the rule cannot do without.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import itemgetter
 from typing import Final, NamedTuple
+
+from detection.rule.kql_text import fold, is_blank
 
 TIME: Final = 0
 IDENTITY: Final = 1
@@ -127,3 +130,73 @@ class Logs:
     bytes_read: int = 0
     warnings: tuple[str, ...] = ()
     remedies: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_ID = "00000000:"  # greater than all that consists of zeros and dashes, less than nearly all ids
+
+
+def resource_ids(rows: Iterable[Operation]) -> Iterator[str]:
+    """Return the operations' resources: `ResourceId`, or where that is blank `_ResourceId` (D4)."""
+    return map(resource_id, rows)
+
+
+def resource_id(row: Operation) -> str:
+    """Return one operation's resource, likewise."""
+    given = row[RESOURCE_ID]
+    return row[OWN_RESOURCE_ID] if is_blank(given) else given
+
+
+def is_no_id(event_id: str) -> bool:
+    """Tell an id that names no event: it is blank, or all zeros as the nil UUID is."""
+    return not event_id.strip().strip("0-")
+
+
+def operation_keys(rows: Sequence[Operation]) -> list[str]:
+    """Return what tells one operation from another: `EventDataId`, else all that is known of it."""
+    ids = list(map(itemgetter(EVENT_DATA_ID), rows))
+    return ids if _are_keys(ids) else list(map(_operation_key, rows))
+
+
+def sign_in_keys(rows: Sequence[SignIn]) -> list[str]:
+    """Return what tells one sign-in from another: `Id`, else all that is known of it."""
+    ids = list(map(itemgetter(SIGN_IN_ID), rows))
+    return ids if _are_keys(ids) else list(map(_sign_in_key, rows))
+
+
+def _are_keys(ids: list[str]) -> bool:
+    """Whether no id can be none, or begin with "~": nearly all begin with a letter or digit."""
+    return not ids or (min(ids) > NO_ID and max(ids) < "~")
+
+
+def _operation_key(row: Operation) -> str:
+    return _key(
+        row[EVENT_DATA_ID],
+        row[TIME],
+        fold(row[IDENTITY]),
+        fold(row[OPERATION]),
+        fold(resource_id(row)),
+        fold(row[SUBSCRIPTION_ID]),
+        row[OPERATION_CORRELATION],
+    )
+
+
+def _sign_in_key(row: SignIn) -> str:
+    return _key(
+        row[SIGN_IN_ID],
+        row[TIME],
+        fold(row[IDENTITY]),
+        row[RESOURCE],
+        fold(row[RESOURCE_IDENTITY]),
+        row[SIGN_IN_CORRELATION],
+    )
+
+
+def _key(event_id: str, *known: int | str) -> str:
+    """Return an event's id, or "~" and what is known of the event where it has none.
+
+    An id that itself begins with "~" gets another before it, so that no two kinds are equal.
+    queries/functions.kql names events in the same way.
+    """
+    if is_no_id(event_id):
+        return "~" + "|".join(str(part).replace("~", "~0").replace("|", "~1") for part in known)
+    return "~" + event_id if event_id.startswith("~") else event_id

@@ -12,7 +12,6 @@ from functools import lru_cache
 from operator import itemgetter, sub
 from typing import NamedTuple
 
-from detection.rule.filters import resource_id
 from detection.rule.kql_text import fold, has_any
 from detection.rule.log_rows import (
     CALLER_ADDRESS,
@@ -22,6 +21,7 @@ from detection.rule.log_rows import (
     TIME,
     Operation,
     SignIn,
+    resource_id,
 )
 from detection.rule.ticks import HOUR
 

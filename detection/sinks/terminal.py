@@ -4,9 +4,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from detection.bounded import cut
 from detection.outbox import Outbox, Row
-from detection.printable import printable
+from detection.printable import (
+    cut,
+    printable,
+)
 from detection.sinks.failures import delivering
 
 SHOWN_VALUES = 5

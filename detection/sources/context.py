@@ -11,7 +11,9 @@ from typing import Protocol
 from detection.ranking.baseline import Deed
 from detection.ranking.classify import action_of
 from detection.rule.exclusions import Row
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.kql_text import fold
 from detection.rule.log_rows import IDENTITY, OPERATION, Operation
 from detection.window import Window

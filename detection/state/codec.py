@@ -11,8 +11,13 @@ from typing import Any
 import orjson
 
 from detection.errors import StateError
-from detection.outbox import Outbox, Place, Row
-from detection.packed import Packed, Rows
+from detection.outbox import (
+    Outbox,
+    Packed,
+    Place,
+    Row,
+    Rows,
+)
 from detection.ranking.baseline import Days, History
 from detection.rule import ticks
 from detection.rule.correlate import GroupKey

@@ -8,7 +8,10 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from detection.rule.correlate import Detection, Group, detect
-from detection.rule.filters import Chosen, RuleSettings
+from detection.rule.filters import (
+    Chosen,
+    RuleSettings,
+)
 from detection.rule.ledger import hashed
 from detection.rule.log_rows import Logs, Operation, SignIn
 from detection.rule.ticks import HOUR, MINUTE

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection, Group, detect
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.kql_text import is_blank
 from detection.rule.ledger import hashed
 from detection.rule.log_rows import Logs

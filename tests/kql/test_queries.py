@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from detection.kql.render import FOLDER, Query, Value, query
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import HOUR, SECOND, parse
 from detection.schema import FINDINGS_TABLE, Finding, columns

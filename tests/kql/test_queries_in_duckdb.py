@@ -18,7 +18,12 @@ from hypothesis import strategies as st
 
 from detection.kql.render import query
 from detection.rule.allowlist import Allowlist
-from detection.rule.filters import Chosen, RuleSettings, choose_operations, choose_sign_ins
+from detection.rule.filters import (
+    Chosen,
+    RuleSettings,
+    choose_operations,
+    choose_sign_ins,
+)
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     EVENT_DATA_ID,

@@ -18,7 +18,9 @@ from detection.ranking.baseline import Deed
 from detection.ranking.evidence import corroborating
 from detection.rule.correlate import Group, detect
 from detection.rule.exclusions import Row
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.kql_text import fold
 from detection.rule.ledger import Emission
 from detection.rule.log_rows import Logs, Operation

@@ -4,10 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.packed import Rows
+from detection.outbox import (
+    Rows,
+)
 from detection.pipeline.found import Found
 from detection.rule.correlate import detect
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.schema import Finding
 from tests.support.strategies import Scenario, scenarios
 

@@ -8,7 +8,9 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from detection.rule.correlate import detect
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.ledger import hashed
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
 from detection.window import Timing

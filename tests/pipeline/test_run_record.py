@@ -10,10 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.bounded import ENTRIES, ENTRY, SENTENCE, TEXT, cut, entries, numbered, sentences
 from detection.errors import SourceError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
+from detection.printable import (
+    ENTRIES,
+    ENTRY,
+    SENTENCE,
+    TEXT,
+    cut,
+    entries,
+    numbered,
+    sentences,
+)
 from detection.rule.log_rows import Logs
 from detection.rule.ticks import parse
 from detection.sources import Arrivals, Correlated

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from detection.bounded import ENTRIES, ENTRY, TEXT
 from detection.pipeline.finding_context import QUESTIONS
+from detection.printable import (
+    ENTRIES,
+    ENTRY,
+    TEXT,
+)
 from detection.ranking.classify import KINDS
 from detection.ranking.score import (
     ACTIONS,

@@ -14,17 +14,15 @@ BELOW = {
     "clouds": set[str](),
     "errors": set[str](),
     "outbox": set[str](),
-    "packed": set[str](),
     "printable": set[str](),
     "schema": set[str](),
     "threads": set[str](),
     "atomic_files": {"errors"},
-    "bounded": {"printable"},
     "credential_errors": {"printable"},
     "kql": {"rule"},
+    "rule": {"rule"},
     "window": {"rule"},
     "ranking": {"ranking", "rule"},
-    "rule": {"ranking", "rule"},
     "settings": {"clouds", "errors", "rule", "window"},
     "report": {"printable", "ranking", "report", "rule", "schema"},
     "azure_clients": {
@@ -38,7 +36,6 @@ BELOW = {
     },
     "sinks": {
         "atomic_files",
-        "bounded",
         "credential_errors",
         "errors",
         "outbox",
@@ -46,6 +43,17 @@ BELOW = {
         "report",
         "sinks",
         "threads",
+    },
+    "state": {
+        "atomic_files",
+        "credential_errors",
+        "errors",
+        "outbox",
+        "printable",
+        "ranking",
+        "rule",
+        "state",
+        "window",
     },
     "sources": {
         "atomic_files",
@@ -57,18 +65,6 @@ BELOW = {
         "rule",
         "sources",
         "threads",
-        "window",
-    },
-    "state": {
-        "atomic_files",
-        "credential_errors",
-        "errors",
-        "outbox",
-        "packed",
-        "printable",
-        "ranking",
-        "rule",
-        "state",
         "window",
     },
     "cli": {
@@ -88,11 +84,9 @@ BELOW = {
         "window",
     },
     "pipeline": {
-        "bounded",
         "errors",
         "kql",
         "outbox",
-        "packed",
         "pipeline",
         "printable",
         "ranking",
@@ -108,7 +102,8 @@ BELOW = {
 }
 # Where the Azure SDKs may be imported.
 EDGES = {
-    *("sources/loganalytics.py", "sources/exchange.py", "sources/workspace.py"),
+    *("sources/log_analytics/client.py", "sources/log_analytics/http_exchange.py"),
+    "sources/workspace/source.py",
     *("sinks/ingestion.py", "sinks/ingestion_errors.py", "state/blob.py", "azure_clients.py"),
     "credential_errors.py",
 }

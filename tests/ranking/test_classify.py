@@ -13,7 +13,10 @@ from detection.ranking.classify import (
     kind_of,
     read_table,
 )
-from detection.rule.filters import CHANGE_TERMS, READ_TERMS
+from detection.rule.filters import (
+    CHANGE_TERMS,
+    READ_TERMS,
+)
 from detection.rule.kql_text import has_any
 
 CLASSES = {

@@ -5,7 +5,9 @@ from hypothesis import given
 from detection.ranking.classify import is_delete, kind_of
 from detection.ranking.evidence import PAIRS_SHOWN, corroborations, entities, evidence, telling
 from detection.rule.correlate import detect
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.pairs import Act, Pair, Traces
 from detection.rule.ticks import HOUR, MINUTE, parse
 from tests.support import findings as made

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from detection.rule.correlate import Group, detect
 from detection.rule.exclusions import Exclusions, Row
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.ticks import parse
 from tests.support.strategies import END, GUID, START, as_logs, operation, sign_in
 

@@ -10,10 +10,13 @@ from detection.rule.filters import (
     RuleSettings,
     choose_operations,
     choose_sign_ins,
+)
+from detection.rule.log_rows import (
+    OPERATION_TABLE,
+    SIGN_IN_TABLE,
     operation_keys,
     sign_in_keys,
 )
-from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.memo import Memo
 from tests.support import naive_rule as naive
 from tests.support.strategies import (

@@ -10,10 +10,17 @@ import pytest
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.rule.correlate import Detection, detect
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.kql_text import fold
 from detection.rule.memo import Memo
-from detection.rule.names import AS_MUCH, MOST_GROUPS, Named, crowded
+from detection.rule.sign_in_index import (
+    AS_MUCH,
+    MOST_GROUPS,
+    Named,
+    crowded,
+)
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources.recorded.folder import RecordedSource
 from detection.state.folder import FolderStore

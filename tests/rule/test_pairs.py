@@ -5,9 +5,16 @@ from collections import Counter
 from hypothesis import given
 
 from detection.rule.correlate import detect
-from detection.rule.filters import RuleSettings, operation_keys
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.kql_text import fold
-from detection.rule.log_rows import OPERATION, Operation, SignIn
+from detection.rule.log_rows import (
+    OPERATION,
+    Operation,
+    SignIn,
+    operation_keys,
+)
 from detection.rule.pairs import PAIRS_KEPT, services, traces
 from detection.rule.ticks import HOUR, MINUTE
 from tests.support import naive_rule as naive

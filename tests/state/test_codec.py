@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import StateError
-from detection.outbox import Outbox, Row
-from detection.packed import Rows
+from detection.outbox import (
+    Outbox,
+    Row,
+    Rows,
+)
 from detection.rule.ledger import Ledger, Reported, pack
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse
 from detection.state import State

@@ -16,7 +16,9 @@ from detection.errors import DeliveryError, SourceError, StateConflict
 from detection.outbox import Outbox
 from detection.pipeline.invocation import OUTBOX_LIMIT, Invocation, Outcome
 from detection.pipeline.job import run
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,

@@ -11,11 +11,14 @@ from typing import Any, BinaryIO, NoReturn
 import orjson
 
 from detection.errors import SourceError
-from detection.rule.filters import ALL, Candidates
 from detection.rule.log_rows import TableShape
 from detection.sources.decode.export_hints import of_columns, of_document
 from detection.sources.decode.json_stream import MARK, batches, find_frame
 from detection.sources.decode.table import Batch, Table, text_of
+from detection.sources.prefilter import (
+    ALL,
+    Candidates,
+)
 
 
 class NotJson(SourceError):

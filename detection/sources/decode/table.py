@@ -11,9 +11,11 @@ import orjson
 
 from detection.errors import SourceError
 from detection.rule import ticks
-from detection.rule.filters import Candidates
 from detection.rule.log_rows import TableShape
 from detection.rule.memo import Memo
+from detection.sources.prefilter import (
+    Candidates,
+)
 
 Batch = dict[str, Sequence[Any]]  # the columns that are there, all of one length
 INGESTION_TIME = "IngestionTime"  # the column that says when a row came

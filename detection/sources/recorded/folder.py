@@ -17,9 +17,6 @@ from detection.errors import UsageError
 from detection.ranking.baseline import Deed
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Row
 from detection.rule.filters import (
-    ALL,
-    OPERATION_CANDIDATES,
-    SIGN_IN_CANDIDATES,
     RuleSettings,
     choose_operations,
 )
@@ -38,6 +35,11 @@ from detection.rule.log_rows import (
 from detection.sources import Arrivals
 from detection.sources.context import telling_actions
 from detection.sources.decode.table import ALWAYS_THERE, Table
+from detection.sources.prefilter import (
+    ALL,
+    OPERATION_CANDIDATES,
+    SIGN_IN_CANDIDATES,
+)
 from detection.sources.recorded.table_files import (
     file_of,
     named_otherwise,

@@ -18,9 +18,16 @@ from typing import Any, Final
 
 from detection.ranking.score import is_public
 from detection.rule.allowlist import Span, parse_address, parse_entry
-from detection.rule.filters import CHANGE_TERMS, READ_TERMS, TARGET_SERVICES, is_no_id
+from detection.rule.filters import (
+    CHANGE_TERMS,
+    READ_TERMS,
+    TARGET_SERVICES,
+)
 from detection.rule.kql_text import fold, has, is_blank
-from detection.rule.log_rows import TableShape
+from detection.rule.log_rows import (
+    TableShape,
+    is_no_id,
+)
 from detection.rule.memo import Memo
 from detection.rule.ticks import parse
 from detection.sources.recorded.azure_words import WORDS

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from detection.errors import SourceError
-from detection.rule.filters import Candidates
 from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
 from detection.sources.decode.export_hints import LOOKED_AT, of_body
 from detection.sources.decode.response import NotJson, decode_table
 from detection.sources.decode.table import INGESTION_TIME, ROW_LIMIT, Table
+from detection.sources.prefilter import (
+    Candidates,
+)
 
 RESULT_TYPE = "ResultType"
 SIGNED_IN = "0"

@@ -7,7 +7,9 @@ from detection.errors import SourceError
 from detection.kql.render import Query, query
 from detection.ranking.baseline import Deed
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Row
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.log_rows import OPERATION_TABLE, Operation
 from detection.sources.context import telling_actions
 from detection.sources.decode.table import INGESTION_TIME

@@ -20,7 +20,9 @@ from detection.rule.correlate import (
     GroupKey,
     Key,
 )
-from detection.rule.filters import Chosen
+from detection.rule.filters import (
+    Chosen,
+)
 from detection.rule.kql_text import fold
 from detection.rule.ledger import HASH_BYTES
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SignIn

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from detection.kql.render import Duration, Query, query
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.kql_text import fold
 from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
 from detection.window import Window

@@ -18,7 +18,10 @@ from detection.errors import SourceError
 from detection.kql.render import query
 from detection.rule.correlate import Detection
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.filters import Chosen, RuleSettings
+from detection.rule.filters import (
+    Chosen,
+    RuleSettings,
+)
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,

@@ -11,7 +11,9 @@ from typing import Any, Final
 from detection.kql.render import Query, query
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection
-from detection.rule.filters import Chosen
+from detection.rule.filters import (
+    Chosen,
+)
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,

@@ -12,7 +12,10 @@ from detection.ranking.classify import ACTION_KINDS, KINDS, Kind, is_delete
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection, detect
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Exclusions
-from detection.rule.filters import RuleSettings, is_change
+from detection.rule.filters import (
+    RuleSettings,
+    is_change,
+)
 from detection.rule.kql_text import fold
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, TableShape
 from detection.sources.recorded.azure_words import WORDS

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from detection.errors import SourceError
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.log_rows import OPERATION, TIME
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
 from detection.sources.log_analytics.client import LogAnalytics

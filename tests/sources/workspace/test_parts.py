@@ -15,7 +15,9 @@ from detection.errors import SourceError
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.rule.correlate import Group
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.kql_text import fold
 from detection.rule.log_rows import IDENTITY, Logs
 from detection.rule.ticks import HOUR, MINUTE, parse, text_of

@@ -21,7 +21,9 @@ from detection.errors import SourceError
 from detection.kql.render import query
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
-from detection.rule.filters import RuleSettings
+from detection.rule.filters import (
+    RuleSettings,
+)
 from detection.rule.log_rows import SIGN_IN_TABLE, Logs, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
 from detection.settings import Settings

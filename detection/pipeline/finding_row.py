@@ -1,0 +1,65 @@
+"""A row of ManagedIdentityImpact_CL."""
+
+from functools import lru_cache
+
+from detection.pipeline.finding_context import Dossier
+from detection.pipeline.run_record import Header
+from detection.ranking.classify import DIFFERENT
+from detection.ranking.score import Reason
+from detection.rule.ledger import Emission
+from detection.rule.ticks import text_of
+from detection.schema import (
+    RULE_NAME,
+    RULE_VERSION,
+    SEVERITY,
+    TACTICS,
+    TECHNIQUES,
+    Finding,
+)
+
+
+def finding(emission: Emission, dossier: Dossier, header: Header) -> Finding:
+    """Return the row of ManagedIdentityImpact_CL for a group with something new."""
+    group = emission.group
+    return {
+        "TimeGenerated": header.generated,
+        "FindingId": emission.finding_id,
+        "Revision": emission.revision,
+        "WorkspaceId": header.workspace_id,
+        "RuleName": RULE_NAME,
+        "RuleVersion": RULE_VERSION,
+        "Severity": SEVERITY,
+        "Tactics": list(TACTICS),
+        "Techniques": list(TECHNIQUES),
+        "ServicePrincipalName": group.service_principal_name,
+        "ServicePrincipalId": group.service_principal_id,
+        "ResourceGroup": group.resource_group,
+        "DataPlaneAccesses": group.pairs,
+        "MgmtPlaneOps": group.pairs,
+        "DistinctSignIns": group.distinct_sign_ins,
+        "DistinctOperations": len(group.operations_at),
+        "NewOperations": emission.new_operations,
+        "Resources": group.resources,
+        "Operations": group.operations,
+        "AffectedResources": group.affected_resources,
+        "SubscriptionIds": group.subscription_ids,
+        "CallerIpAddresses": group.caller_addresses,
+        "RiskScore": dossier.score.points,
+        "RiskReasons": list(map(_risk_reason, dossier.score.reasons)),
+        "SuggestedSeverity": dossier.score.severity,
+        "Evidence": dossier.evidence,
+        "Entities": dossier.entities,
+        "Investigate": dossier.investigate,
+        "FirstEvent": text_of(group.first_event),
+        "LastEvent": text_of(group.last_event),
+        "WindowStart": header.window_start,
+        "WindowEnd": header.window_end,
+        "RunId": header.run_id,
+        "Shortened": False,
+    }
+
+
+@lru_cache(DIFFERENT)
+def _risk_reason(reason: Reason) -> dict[str, object]:
+    """Write a reason; findings share what they say alike, as nothing changes a row."""
+    return {"Points": reason.points, "Reason": reason.sentence}
