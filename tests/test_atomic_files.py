@@ -127,7 +127,7 @@ def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
 
 def test_standard_output_is_no_file() -> None:
     """A name of standard output that leads to a pipe is refused at once, by its name."""
-    line = "from pathlib import Path; from detection.files import writable; "
+    line = "from pathlib import Path; from detection.atomic_files import writable; "
     line += "writable(Path('/dev/stdout'))"
     done = subprocess.run(
         [sys.executable, "-c", line],
