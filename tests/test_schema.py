@@ -12,7 +12,7 @@ from detection.errors import SourceError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.rule.log_rows import Logs
-from detection.rule.ticks import DAY, parse
+from detection.rule.ticks import DAY, parse_time
 from detection.schema import Finding, RunRecord, columns
 from detection.sources import Arrivals
 from detection.sources.context import NoBackground
@@ -188,7 +188,7 @@ def test_columns_are_named_and_typed_as_log_analytics_allows(table: type) -> Non
 def test_rows_have_exactly_the_declared_columns(folder: Path) -> None:
     """Findings and run records of every recorded scenario keep to the declaration."""
     sink = Collected()
-    run(RecordedSource(folder), sink, Unsaved(), Invocation("w", parse(NOW)))
+    run(RecordedSource(folder), sink, Unsaved(), Invocation("w", parse_time(NOW)))
     for row in sink.findings:
         check_row(row, Finding)
     assert len(sink.runs) == 1
@@ -198,8 +198,8 @@ def test_rows_have_exactly_the_declared_columns(folder: Path) -> None:
 def test_the_record_of_a_failure_has_the_declared_columns() -> None:
     """A window that could not be read has a record that says so."""
     sink = Collected()
-    outcome = run(Unreadable(), sink, Unsaved(), Invocation("w", parse(NOW)))
-    assert outcome.failures == [f"no answer for {parse(NOW)} at {parse(NOW)}"]
+    outcome = run(Unreadable(), sink, Unsaved(), Invocation("w", parse_time(NOW)))
+    assert outcome.failures == [f"no answer for {parse_time(NOW)} at {parse_time(NOW)}"]
     assert [row["Status"] for row in sink.runs] == ["Failure"]
     assert sink.runs[0]["Error"] == outcome.failures[0]
     check_row(sink.runs[0], RunRecord)
@@ -207,7 +207,7 @@ def test_the_record_of_a_failure_has_the_declared_columns() -> None:
 
 def test_the_record_of_a_gap_has_the_declared_columns(tmp_path: Path) -> None:
     """Hours that were given up have a record that names them, before the windows' records."""
-    now = parse(NOW)
+    now = parse_time(NOW)
     store = FolderStore(tmp_path)
     store.save(State(watermark=now - 8 * DAY), store.load()[1])
     sink = Collected()

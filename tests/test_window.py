@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse
+from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse_time
 from detection.window import (
     Mode,
     Plan,
@@ -15,7 +15,7 @@ from detection.window import (
     reach_back,
 )
 
-TEN = parse("2026-03-14T10:00:00Z")
+TEN = parse_time("2026-03-14T10:00:00Z")
 USUAL = Timing()
 ODD_STEPS = st.one_of(
     st.integers(1, 3 * DAY),

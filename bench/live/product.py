@@ -16,7 +16,7 @@ from azure.monitor.query import LogsQueryClient
 
 from bench.cases import NOW
 from detection.pipeline.workspaces import Parts, run_workspaces
-from detection.rule.ticks import HOUR, parse
+from detection.rule.ticks import HOUR, parse_time
 from detection.settings import Settings
 from detection.sinks.ingestion import IngestionSink
 from detection.sources.log_analytics.client import Limits
@@ -46,7 +46,7 @@ def main(address: str, folder: Path, together: int, hours: int) -> dict[str, obj
             [WORKSPACE],
             lambda _: Parts(source, sink, FolderStore(folder)),
             Settings.of({}),
-            now=parse(NOW) + hours * HOUR,
+            now=parse_time(NOW) + hours * HOUR,
             has_time=lambda: True,
         )
     status = Path("/proc/self/status").read_text("utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from bench.peers import rule
-from detection.rule.ticks import text_of
+from detection.rule.ticks import format_time
 
 READ = """
 CREATE TEMP TABLE {table} AS
@@ -112,7 +112,7 @@ def main(folder: Path) -> None:
         names = [column[0] for column in columns.description]
         for values in columns.fetchall():
             row = dict(zip(names, values, strict=True))
-            row["FirstEvent"], row["LastEvent"] = map(text_of, (row["first"], row["last"]))
+            row["FirstEvent"], row["LastEvent"] = map(format_time, (row["first"], row["last"]))
             row["CallerIpAddresses"] = row["CallerIpAddresses"] or []
             sys.stdout.write(json.dumps({name: row[name] for name in rule.COMPARED}) + "\n")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.peers import rule
-from detection.rule.ticks import text_of
+from detection.rule.ticks import format_time
 
 GROUP = ["id", "name", "group"]
 SETS = {
@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
     for name, (column, limit) in SETS.items():
         found[name] = _spellings(pairs, column, limit)
     for row in found.reset_index().to_dict("records"):
-        row["FirstEvent"], row["LastEvent"] = map(text_of, (row["first"], row["last"]))
+        row["FirstEvent"], row["LastEvent"] = map(format_time, (row["first"], row["last"]))
         if not isinstance(row["CallerIpAddresses"], list):  # none had one
             row["CallerIpAddresses"] = []
         sys.stdout.write(json.dumps({name: row[name] for name in rule.COMPARED}) + "\n")

@@ -14,9 +14,9 @@ from detection.rule.filters import (
     is_change,
     is_target_service,
 )
-from detection.rule.kql_text import fold
+from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
-from detection.rule.ticks import HOUR, parse
+from detection.rule.ticks import HOUR, parse_time
 
 COMPARED = (
     "ServicePrincipalName", "ServicePrincipalId", "ResourceGroup", "DataPlaneAccesses",
@@ -26,7 +26,7 @@ COMPARED = (
 """The columns of a finding that a peer prints."""
 
 SPAN = HOUR
-END = parse(NOW)
+END = parse_time(NOW)
 START = END - 2 * HOUR
 
 
@@ -67,4 +67,4 @@ def changes(names: Iterable[str]) -> list[str]:
 
 def successes(statuses: Iterable[str]) -> list[str]:
     """Return the statuses of clause 3 among some."""
-    return [status for status in statuses if fold(status) == "success"]
+    return [status for status in statuses if ascii_lower(status) == "success"]

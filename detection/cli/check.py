@@ -25,7 +25,7 @@ from detection.rule.log_rows import (
     SourceState,
     TableShape,
 )
-from detection.rule.ticks import text_of
+from detection.rule.ticks import format_time
 from detection.settings import Service, Settings
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _clock(source: "WorkspaceSource") -> tuple[str, str]:
     now = present()
     check_clock(now, clock)
     late = behind(now, clock)
-    return (WARNING, late) if late else (OK, f"agrees with this machine's: {text_of(clock)}")
+    return (WARNING, late) if late else (OK, f"agrees with this machine's: {format_time(clock)}")
 
 
 def _table(source: "WorkspaceSource", shape: TableShape, now: int) -> tuple[str, str]:
@@ -156,7 +156,7 @@ def _table(source: "WorkspaceSource", shape: TableShape, now: int) -> tuple[str,
             "has no row of the last day: nothing happened, the identity may not read this table, "
             f"or nothing is sent to the workspace: {shape.remedy}"
         )
-    return OK, f"newest row {text_of(latest)}"
+    return OK, f"newest row {format_time(latest)}"
 
 
 def _allowlist(source: "WorkspaceSource") -> tuple[str, str]:

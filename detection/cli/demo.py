@@ -42,7 +42,7 @@ def demo_command(*, as_json: bool, report: Path | None, verbose: bool) -> int:
         f"to Azure until {NOW} are recorded in",
     )
     terminal.say(stderr, f"{os.path.relpath(SCENARIO)}; this is what the hourly run reports:")
-    asked = Invocation(RECORDED_WORKSPACE, ticks.parse(NOW))
+    asked = Invocation(RECORDED_WORKSPACE, ticks.parse_time(NOW))
     page = report or _temporary() / "report.html"
     sink = Several(stdout(as_json=as_json), report_sink(page))
     status = examine(Parts(RecordedSource(SCENARIO), sink, Unsaved()), asked)

@@ -7,7 +7,7 @@ from pathlib import Path
 from detection.cli.options import present
 from detection.errors import UsageError
 from detection.pipeline.invocation import Invocation
-from detection.rule.ticks import text_of
+from detection.rule.ticks import format_time
 from detection.settings import Service
 
 
@@ -20,8 +20,8 @@ def check_moments(asked: Invocation, *, remembers: bool) -> None:
     if remembers and latest > present():
         option = "--now" if asked.backfill is None else "--to"
         raise UsageError(
-            f"{option} {text_of(latest)} is later than the present, and this run would remember "
-            "that everything up to then was examined: give an earlier time, or --dry-run"
+            f"{option} {format_time(latest)} is later than the present, and this run would "
+            "remember that everything up to then was examined: give an earlier time, or --dry-run"
         )
     if asked.watermark is not None and (not remembers or asked.backfill is not None):
         raise UsageError(

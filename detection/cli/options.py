@@ -34,10 +34,10 @@ class Moment(click.ParamType[int]):
         if isinstance(value, int):
             return value
         try:
-            moment = ticks.parse(str(value))
+            moment = ticks.parse_time(str(value))
         except ValueError as error:
             self.fail(f"{error}; write it like 2026-03-14T10:00:00Z", param, ctx)
-        if moment < ticks.parse("1970-02-01"):
+        if moment < ticks.parse_time("1970-02-01"):
             self.fail(f"{value!r} is before there were logs", param, ctx)
         return moment
 
@@ -89,7 +89,8 @@ def bounds_of(now: int | None, start: int | None, end: int | None) -> tuple[int,
         )
     if start >= end:
         raise UsageError(
-            f"--from {ticks.text_of(start)} is not before --to {ticks.text_of(end)}: swap them?"
+            f"--from {ticks.format_time(start)} is not before --to {ticks.format_time(end)}: "
+            "swap them?"
         )
     return start, end
 

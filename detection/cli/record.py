@@ -21,7 +21,7 @@ from detection.cli.options import (
 )
 from detection.errors import SourceError, UsageError
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.kql_text import fold
+from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     IDENTITY,
@@ -30,7 +30,7 @@ from detection.rule.log_rows import (
     SourceState,
     TableShape,
 )
-from detection.rule.ticks import HOUR, text_of
+from detection.rule.ticks import HOUR, format_time
 from detection.settings import Service, Settings
 from detection.sources.log_analytics.api_errors import NotThere
 from detection.sources.recorded.pseudonyms import Pseudonyms
@@ -95,7 +95,7 @@ def record_command(
     entries = source.allowlist()
     pseudonyms = Pseudonyms(entries or ()) if pseudonymize else None
     _record(source, entries, Recording(out, pseudonyms), bounds)
-    told = f"To look at it: python -m detection run --recorded {out} --now {text_of(bounds[1])}"
+    told = f"To look at it: python -m detection run --recorded {out} --now {format_time(bounds[1])}"
     terminal.say(Console(stderr=True, highlight=False), told)
     return 0
 
@@ -157,7 +157,7 @@ def _read(
 def _noting(identities: set[str], pieces: Iterator[Piece]) -> Iterator[Piece]:
     """Pass pieces on, and take note of whose sign-ins they hold."""
     for rows, arrivals in pieces:
-        identities.update(fold(row[IDENTITY]) for row in rows)
+        identities.update(ascii_lower(row[IDENTITY]) for row in rows)
         yield rows, arrivals
 
 

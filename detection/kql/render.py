@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from detection.rule.log_rows import TableShape
-from detection.rule.ticks import text_of
+from detection.rule.ticks import format_time
 
 FOLDER: Final = Path(__file__).parent
 PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
@@ -112,7 +112,7 @@ def _checked(shape: re.Pattern[str], text: object) -> str:
 
 def _moment(ticks: int) -> str:
     try:
-        return f"datetime({text_of(ticks)})"
+        return f"datetime({format_time(ticks)})"
     except OverflowError:
         raise ValueError(f"{ticks} ticks are no moment between the years 1 and 9999") from None
 

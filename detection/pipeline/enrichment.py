@@ -11,8 +11,8 @@ from functools import partial
 
 from detection.errors import SourceError
 from detection.pipeline.finding_context import Dossier, Dossiers
-from detection.ranking.baseline import REACH, History
-from detection.ranking.evidence import corroborating
+from detection.ranking.baseline import BASELINE_LENGTH, Baseline
+from detection.ranking.evidence import succeeded_actions
 from detection.rule.correlate import Group
 from detection.rule.exclusions import Exclusions
 from detection.rule.filters import (
@@ -20,7 +20,7 @@ from detection.rule.filters import (
 )
 from detection.rule.ledger import Emission
 from detection.rule.log_rows import Operation
-from detection.rule.pairs import Traces, outline
+from detection.rule.pairs import GroupPairs, without_pairs
 from detection.sources.context import Background
 from detection.window import Mode, Window
 
@@ -31,14 +31,14 @@ Told = Callable[[], Dossier]  # makes it when it is asked for, the same every ti
 class Analysis:
     """One window's, at the moment `now` (ticks); its groups may come in parts.
 
-    `history` is what was remembered, and what is to be; `excluded` says how many groups each
+    `baseline` is what was remembered, and what is to be; `excluded` says how many groups each
     exclusion left out, `warnings` what could not be read.
     """
 
     background: Background
     settings: RuleSettings
     now: int
-    history: History | None = None
+    baseline: Baseline | None = None
     exclusions: Exclusions = field(default_factory=Exclusions)
     excluded: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
@@ -62,20 +62,20 @@ class Analysis:
 
         All that has to be read somewhere is read now.
         """
-        history = self._recall(window) if self.settings.novelty and emissions else None
-        dossiers = Dossiers(groups, self._actions(emissions, window), history)
+        baseline = self._recall(window) if self.settings.novelty and emissions else None
+        dossiers = Dossiers(groups, self._actions(emissions, window), baseline)
         return [
             partial(dossiers.of, emission.group, self._traces(emission.group))
             for emission in emissions
         ]
 
-    def _traces(self, group: Group) -> Traces:
+    def _traces(self, group: Group) -> GroupPairs:
         """Return what is shown of a group; if that cannot be read, what its names tell."""
         try:
-            return group.traces()
+            return group.read_pairs()
         except SourceError as error:
             self._warn("Evidence could not be read, and scores may be too low", error)
-            return outline(group.operations, group.resources)
+            return without_pairs(group.operations, group.resources)
 
     def _actions(self, emissions: list[Emission], window: Window) -> list[Operation]:
         """Return what the identities of findings did besides; if that cannot be read, nothing."""
@@ -87,23 +87,23 @@ class Analysis:
         except SourceError as error:
             self._warn("What corroborates findings could not be read", error)
             return []
-        return corroborating(rows, self.settings.success_statuses)
+        return succeeded_actions(rows, self.settings.success_statuses)
 
-    def _recall(self, window: Window) -> History | None:
+    def _recall(self, window: Window) -> Baseline | None:
         """Return what happened before the window, read again once a day; None if it cannot be."""
         if window.mode is Mode.BACKFILL:
             return None  # what is remembered lies around the present
-        fresh = self.history is not None and self.history.is_fresh(self.now)
-        if not fresh and self._first("history"):
-            self.history = None
+        fresh = self.baseline is not None and self.baseline.is_fresh(self.now)
+        if not fresh and self._first("baseline"):
+            self.baseline = None
             end = window.start
             try:
-                deeds = self.background.history(end - REACH, end, self.settings)
+                deeds = self.background.past_changes(end - BASELINE_LENGTH, end, self.settings)
             except SourceError as error:
                 self._warn("What is new could not be told", error)
             else:
-                self.history = History.of(deeds, end, self.now)
-        return self.history
+                self.baseline = Baseline.of(deeds, end, self.now)
+        return self.baseline
 
     def _first(self, question: str) -> bool:
         """Whether this is asked for the first time: once a window is enough, answered or not."""

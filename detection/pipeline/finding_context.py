@@ -6,13 +6,18 @@ from functools import cached_property
 from typing import NamedTuple
 
 from detection.kql.render import queries
-from detection.ranking.baseline import History
-from detection.ranking.evidence import Item, corroborations, entities, evidence
+from detection.ranking.baseline import Baseline
+from detection.ranking.evidence import (
+    EvidenceItem,
+    corroboration_items,
+    evidence_items,
+    sentinel_entities,
+)
 from detection.ranking.score import Context, Novelty, Score, is_public, score
 from detection.rule.correlate import Group
-from detection.rule.kql_text import fold
-from detection.rule.log_rows import IDENTITY, OPERATION, Operation
-from detection.rule.pairs import Traces
+from detection.rule.kql_text import ascii_lower
+from detection.rule.log_rows import IDENTITY, OPERATION_NAME, Operation
+from detection.rule.pairs import GroupPairs
 
 # The three queries of the runbook: what each answers, and its file.
 QUESTIONS = {
@@ -26,7 +31,7 @@ class Dossier(NamedTuple):
     """A finding's score, its evidence, the entities in it and the queries to go on with."""
 
     score: Score
-    evidence: list[Item]
+    evidence: list[EvidenceItem]
     entities: list[dict[str, str]]
     investigate: list[dict[str, str]]
 
@@ -38,18 +43,18 @@ class Dossiers:
         self,
         groups: Iterable[Group],
         actions: Iterable[Operation] = (),
-        history: History | None = None,
+        baseline: Baseline | None = None,
     ) -> None:
         """`actions` are what the identities with findings did outside the rule."""
-        self._history = history
+        self._baseline = baseline
         self._reach: defaultdict[str, _Reach] = defaultdict(_Reach)
         for group in groups:
             self._reach[group.key.identity].add(group)
         for row in actions:
-            self._reach[fold(row[IDENTITY])].actions.append(row)
+            self._reach[ascii_lower(row[IDENTITY])].actions.append(row)
 
-    def of(self, group: Group, traces: Traces) -> Dossier:
-        """Return the dossier of one of the groups, of which `traces` are shown."""
+    def of(self, group: Group, pairs: GroupPairs) -> Dossier:
+        """Return the dossier of one of the groups, of which `pairs` are shown."""
         reach = self._reach[group.key.identity]
         context = Context(
             resource_groups=len(reach.resource_groups),
@@ -59,16 +64,18 @@ class Dossiers:
             novelty=self._novelty(group),
         )
         return Dossier(
-            score(traces, context),
-            evidence(traces.acts, reach.corroborations),
-            entities(group.service_principal_id, group.affected_resources, group.caller_addresses),
+            score(pairs, context),
+            evidence_items(pairs.by_operation, reach.corroborations),
+            sentinel_entities(
+                group.service_principal_id, group.affected_resources, group.caller_addresses
+            ),
             _investigate(group),
         )
 
     def _novelty(self, group: Group) -> Novelty | None:
-        if self._history is None:
+        if self._baseline is None:
             return None
-        return self._history.about(group.key.identity, group.key.resource_group)
+        return self._baseline.about(group.key.identity, group.key.resource_group)
 
 
 class _Reach:
@@ -85,27 +92,27 @@ class _Reach:
         """Take note of one of the identity's groups."""
         resource_group = group.key.resource_group
         self.resource_groups.add(resource_group)
-        self.subscriptions.update(filter(None, map(fold, group.subscription_ids)))
-        for address in map(fold, group.caller_addresses):
+        self.subscriptions.update(filter(None, map(ascii_lower, group.subscription_ids)))
+        for address in map(ascii_lower, group.caller_addresses):
             if self._called_for.setdefault(address, resource_group) != resource_group:
                 self._called_for[address] = None
 
     @cached_property
     def action_names(self) -> tuple[str, ...]:
         """The names of its actions, each once."""
-        return tuple(sorted({fold(row[OPERATION]) for row in self.actions}))
+        return tuple(sorted({ascii_lower(row[OPERATION_NAME]) for row in self.actions}))
 
     @cached_property
-    def corroborations(self) -> list[Item]:
+    def corroborations(self) -> list[EvidenceItem]:
         """What its actions add to the evidence of each of its findings."""
-        return corroborations(self.actions)
+        return corroboration_items(self.actions)
 
     def own_addresses(self, group: Group) -> list[str]:
         """Return the public addresses that called for this resource group and no other."""
         return [
             address
             for address in group.caller_addresses
-            if self._called_for[fold(address)] is not None and is_public(address)
+            if self._called_for[ascii_lower(address)] is not None and is_public(address)
         ]
 
 

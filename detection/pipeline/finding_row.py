@@ -4,10 +4,10 @@ from functools import lru_cache
 
 from detection.pipeline.finding_context import Dossier
 from detection.pipeline.run_record import Header
-from detection.ranking.classify import DIFFERENT
+from detection.ranking.classify import CACHE_SIZE
 from detection.ranking.score import Reason
 from detection.rule.ledger import Emission
-from detection.rule.ticks import text_of
+from detection.rule.ticks import format_time
 from detection.schema import (
     RULE_NAME,
     RULE_VERSION,
@@ -50,8 +50,8 @@ def finding(emission: Emission, dossier: Dossier, header: Header) -> Finding:
         "Evidence": dossier.evidence,
         "Entities": dossier.entities,
         "Investigate": dossier.investigate,
-        "FirstEvent": text_of(group.first_event),
-        "LastEvent": text_of(group.last_event),
+        "FirstEvent": format_time(group.first_event),
+        "LastEvent": format_time(group.last_event),
         "WindowStart": header.window_start,
         "WindowEnd": header.window_end,
         "RunId": header.run_id,
@@ -59,7 +59,7 @@ def finding(emission: Emission, dossier: Dossier, header: Header) -> Finding:
     }
 
 
-@lru_cache(DIFFERENT)
+@lru_cache(CACHE_SIZE)
 def _risk_reason(reason: Reason) -> dict[str, object]:
     """Write a reason; findings share what they say alike, as nothing changes a row."""
     return {"Points": reason.points, "Reason": reason.sentence}

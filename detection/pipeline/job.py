@@ -166,7 +166,7 @@ class _Job:
             self._source.background,
             asked.rule,
             asked.now,
-            based_on.history,
+            based_on.baseline,
             warnings=[*self._schedule.warnings],
         )
         tally, found = examine(self._source, window, header, review, analysis)
@@ -181,7 +181,7 @@ class _Job:
                 raise Overtaken
             review.accept(state.ledger)
             if scheduled:
-                state.history = analysis.history
+                state.baseline = analysis.baseline
                 self._schedule.advance(state, window, tally.states)
 
         self._remember(record, found, accept)

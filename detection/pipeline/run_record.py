@@ -22,7 +22,7 @@ from detection.rule.log_rows import (
     SIGN_IN_TABLE,
     SourceState,
 )
-from detection.rule.ticks import text_of
+from detection.rule.ticks import format_time
 from detection.schema import (
     RULE_VERSION,
     RunRecord,
@@ -56,9 +56,9 @@ class Header:
         return cls(
             workspace_id=workspace_id,
             run_id=str(uuid.uuid5(_RUNS, name)),
-            generated=text_of(now),
-            window_start=text_of(window.start),
-            window_end=text_of(window.end),
+            generated=format_time(now),
+            window_start=format_time(window.start),
+            window_end=format_time(window.end),
             mode=window.mode,
         )
 
@@ -109,7 +109,9 @@ def run_record(
 def owed(window: Window) -> str:
     """Say what becomes of a window that was not examined."""
     if window.mode is Mode.BACKFILL:
-        return f"the backfill ends before {text_of(window.end)[:19]}Z, so run it again from there"
+        return (
+            f"the backfill ends before {format_time(window.end)[:19]}Z, so run it again from there"
+        )
     return "the next run tries it again"
 
 
@@ -187,7 +189,7 @@ def empty_record(header: Header, status: str) -> RunRecord:
 
 
 def _text_of(moment: int | None) -> str | None:
-    return None if moment is None else text_of(moment)
+    return None if moment is None else format_time(moment)
 
 
 NAMED: Final = 300  # characters of the entries that a sentence names

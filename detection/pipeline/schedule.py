@@ -5,7 +5,7 @@ from typing import Final
 
 from detection.errors import ClockError, StateError
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
-from detection.rule.ticks import MINUTE, text_of
+from detection.rule.ticks import MINUTE, format_time
 from detection.sources import Arrivals, LogSource
 from detection.state import State
 from detection.window import (
@@ -136,8 +136,8 @@ def set_back(state: State, watermark: int, span: int) -> None:
         raise StateError("--set-watermark: nothing was examined yet, so there is no watermark")
     if watermark >= state.watermark:
         raise StateError(
-            f"--set-watermark: {text_of(watermark)} is not before the watermark, "
-            f"{text_of(state.watermark)}: hours between would never be examined"
+            f"--set-watermark: {format_time(watermark)} is not before the watermark, "
+            f"{format_time(state.watermark)}: hours between would never be examined"
         )
     state.watermark = watermark
     state.reopened_from = watermark - span
@@ -184,4 +184,4 @@ def check_watermark(watermark: int, now: int) -> None:
 
 
 def _text(moment: int) -> str:
-    return f"{text_of(moment)[:19]}Z"
+    return f"{format_time(moment)[:19]}Z"

@@ -6,21 +6,21 @@ It is read once a day and remembered with the state, and only if novelty is aske
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from detection.ranking.classify import kind_of
+from detection.ranking.classify import classify
 from detection.ranking.score import Novelty
-from detection.rule.kql_text import fold
+from detection.rule.kql_text import ascii_lower
 from detection.rule.ticks import DAY
 
-REACH = 14 * DAY
-KEPT_FOR = DAY
+BASELINE_LENGTH = 14 * DAY
+REFRESH_AFTER = DAY
 
 # A change, or several of one day: time in ticks, identity, operation name, resource group.
-Deed = tuple[int, str, str, str]
+PastChange = tuple[int, str, str, str]
 Days = dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class Baseline:
     """Days by folded identity: of each class, and in each folded resource group.
 
     It was read at `read_at` and covers `length` (ticks), as far back as there were changes.
@@ -32,22 +32,22 @@ class History:
     group_days: Days = field(default_factory=dict)
 
     @classmethod
-    def of(cls, deeds: Iterable[Deed], end: int, read_at: int) -> "History":
+    def of(cls, deeds: Iterable[PastChange], end: int, read_at: int) -> "Baseline":
         """Count the days of changes made up to `end`; the first day, maybe half, is not length."""
         classes: set[tuple[str, str, int]] = set()
         groups: set[tuple[str, str, int]] = set()
         days = set()
         for time, identity, operation, resource_group in deeds:
-            who, day = fold(identity), time // DAY
-            classes.add((who, kind_of(operation).name, day))
-            groups.add((who, fold(resource_group), day))
+            who, day = ascii_lower(identity), time // DAY
+            classes.add((who, classify(operation).name, day))
+            groups.add((who, ascii_lower(resource_group), day))
             days.add(day)
         length = max(end - (min(days) + 1) * DAY, 0) if days else 0
         return cls(read_at, length, _counted(classes), _counted(groups))
 
     def is_fresh(self, now: int) -> bool:
         """Whether it was read less than a day before `now`."""
-        return 0 <= now - self.read_at < KEPT_FOR
+        return 0 <= now - self.read_at < REFRESH_AFTER
 
     def about(self, identity: str, resource_group: str) -> Novelty:
         """Return what is known of an identity in a resource group, both folded."""

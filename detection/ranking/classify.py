@@ -10,15 +10,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from detection.ranking.operation_catalog import ACTIONS, CLASSES
-from detection.rule.kql_text import fold, has
+from detection.rule.kql_text import ascii_lower, has
 
 ROUTINE, OTHER = "routine", "other"
-DIFFERENT = 10_000  # operation names remembered; a tenant uses some hundred
+CACHE_SIZE = 10_000  # operation names remembered; a tenant uses some hundred
 _LINE = re.compile(r"    (\d+) (T\d{4}(?:\.\d{3})?) +(\S+) +(\S.*)")
 _HEAD = re.compile(r"(\S.*): (\S.*)")
 
 
-class Kind(NamedTuple):
+class OperationClass(NamedTuple):
     """A line of the table: what operations of a name are."""
 
     name: str
@@ -38,7 +38,7 @@ class Kind(NamedTuple):
         return re.fullmatch(".*".join(parts), folded, re.DOTALL) is not None
 
 
-def read_table(text: str) -> Iterator[Kind]:
+def read_table(text: str) -> Iterator[OperationClass]:
     """Yield the lines of a table as it is written; raises ValueError for one that is not so."""
     name = ""
     for line in filter(None, text.splitlines()):
@@ -49,32 +49,32 @@ def read_table(text: str) -> Iterator[Kind]:
         if match is None or not name:
             raise ValueError(f"{line!r} is no line of the table")
         points, technique, pattern, words = match.groups()
-        yield Kind(name, int(points), technique, pattern, words)
+        yield OperationClass(name, int(points), technique, pattern, words)
 
 
-def _most_specific(kinds: tuple[Kind, ...], operation: str) -> Kind | None:
-    folded = fold(operation)
+def _most_specific(kinds: tuple[OperationClass, ...], operation: str) -> OperationClass | None:
+    folded = ascii_lower(operation)
     fitting = (kind for kind in kinds if kind.fits(folded))
     return max(fitting, key=lambda kind: (kind.literal, kind.points), default=None)
 
 
-KINDS = tuple(read_table(CLASSES))
-ACTION_KINDS = tuple(read_table(ACTIONS))
+OPERATION_CLASSES = tuple(read_table(CLASSES))
+ACTION_CLASSES = tuple(read_table(ACTIONS))
 
 
-@lru_cache(DIFFERENT)
-def kind_of(operation: str) -> Kind:
+@lru_cache(CACHE_SIZE)
+def classify(operation: str) -> OperationClass:
     """Return what an operation of the rule is; one in no other line is of the class `other`."""
-    return _most_specific(KINDS, operation) or KINDS[-1]
+    return _most_specific(OPERATION_CLASSES, operation) or OPERATION_CLASSES[-1]
 
 
-@lru_cache(DIFFERENT)
-def action_of(operation: str) -> Kind | None:
+@lru_cache(CACHE_SIZE)
+def classify_action(operation: str) -> OperationClass | None:
     """Return what an operation outside the rule says of an identity, if it says anything."""
-    return _most_specific(ACTION_KINDS, operation)
+    return _most_specific(ACTION_CLASSES, operation)
 
 
-@lru_cache(DIFFERENT)
+@lru_cache(CACHE_SIZE)
 def is_delete(operation: str) -> bool:
     """Whether an operation deletes, as the rule's clause 3 tells it."""
     return has(operation, "DELETE")

@@ -10,59 +10,63 @@ from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
-from detection.ranking.classify import DIFFERENT, action_of, is_delete, kind_of
-from detection.rule.kql_text import fold, is_blank
+from detection.ranking.classify import CACHE_SIZE, classify, classify_action, is_delete
+from detection.rule.kql_text import ascii_lower, is_blank
 from detection.rule.log_rows import (
     CALLER_ADDRESS,
-    OPERATION,
     OPERATION_CORRELATION,
+    OPERATION_NAME,
     STATUS,
     TIME,
     Operation,
     operation_keys,
     resource_id,
 )
-from detection.rule.pairs import Act, Pair
-from detection.rule.ticks import MINUTE, text_of
+from detection.rule.pairs import OperationPairs, Pair
+from detection.rule.ticks import MINUTE, format_time
 
 PAIRS_SHOWN = 10
 ACTIONS_SHOWN = 5
 PAIR, CORROBORATION = "Pair", "Corroboration"
 
-Item = dict[str, Any]
+EvidenceItem = dict[str, Any]
 
 
-def telling(acts: Iterable[Act]) -> list[Pair]:
+def strongest_pairs(by_operation: Iterable[OperationPairs]) -> list[Pair]:
     """Return the ten most telling pairs, most telling first."""
-    acts = list(acts)
-    if sum(len(act.pairs) for act in acts) <= PAIRS_SHOWN:
-        return sorted(chain.from_iterable(act.pairs for act in acts), key=_rank)
-    firsts = sorted(chain.from_iterable(act.pairs[:1] for act in acts), key=_rank)[:PAIRS_SHOWN]
+    by_operation = list(by_operation)
+    if sum(len(act.pairs) for act in by_operation) <= PAIRS_SHOWN:
+        return sorted(chain.from_iterable(act.pairs for act in by_operation), key=_rank)
+    firsts = sorted(chain.from_iterable(act.pairs[:1] for act in by_operation), key=_rank)[
+        :PAIRS_SHOWN
+    ]
     if len(firsts) < PAIRS_SHOWN:
-        others = sorted(chain.from_iterable(act.pairs[1:] for act in acts), key=_rank)
+        others = sorted(chain.from_iterable(act.pairs[1:] for act in by_operation), key=_rank)
         firsts = sorted([*firsts, *others[: PAIRS_SHOWN - len(firsts)]], key=_rank)
     return firsts
 
 
-def evidence(acts: Iterable[Act], corroborations: Iterable[Item]) -> list[Item]:
+def evidence_items(
+    by_operation: Iterable[OperationPairs], corroborations: Iterable[EvidenceItem]
+) -> list[EvidenceItem]:
     """Return the telling pairs and what corroborates them."""
-    return [*map(_pair, telling(acts)), *corroborations]
+    return [*map(_pair, strongest_pairs(by_operation)), *corroborations]
 
 
-def corroborations(actions: Iterable[Operation]) -> list[Item]:
+def corroboration_items(actions: Iterable[Operation]) -> list[EvidenceItem]:
     """Return the earliest few of an identity's actions, for the evidence of all its findings."""
     return list(map(_corroboration, islice(sorted(actions), ACTIONS_SHOWN)))
 
 
-def corroborating(rows: Iterable[Operation], statuses: Iterable[str]) -> list[Operation]:
+def succeeded_actions(rows: Iterable[Operation], statuses: Iterable[str]) -> list[Operation]:
     """Return the actions that succeeded, each event once, in order of time."""
-    accepted = {fold(status) for status in statuses}
-    succeeded = sorted(row for row in rows if fold(row[STATUS]) in accepted)
+    accepted = {ascii_lower(status) for status in statuses}
+    succeeded = sorted(row for row in rows if ascii_lower(row[STATUS]) in accepted)
     keys = operation_keys(succeeded)
     return list(dict(zip(reversed(keys), reversed(succeeded), strict=True)).values())[::-1]
 
 
-def entities(
+def sentinel_entities(
     identity: str, resource_ids: Iterable[str], addresses: Iterable[str]
 ) -> list[dict[str, str]]:
     """Return what a finding is about, as Microsoft Sentinel maps entities."""
@@ -82,20 +86,20 @@ def _rank(pair: Pair) -> tuple[tuple[int, bool], int, str, Pair]:
     return gravity, pair.operated, folded, pair
 
 
-@lru_cache(DIFFERENT)
+@lru_cache(CACHE_SIZE)
 def _standing(operation: str) -> tuple[tuple[int, bool], str]:
     """Return what of a pair's rank its operation's name decides."""
-    return (-kind_of(operation).points, not is_delete(operation)), fold(operation)
+    return (-classify(operation).points, not is_delete(operation)), ascii_lower(operation)
 
 
-def _pair(pair: Pair) -> Item:
+def _pair(pair: Pair) -> EvidenceItem:
     signed_in, resource, operated, operation, target, caller_address, correlation_id = pair
-    kind = kind_of(operation)
+    kind = classify(operation)
     return {
         "Kind": PAIR,
-        "SignInTime": text_of(signed_in),
+        "SignInTime": format_time(signed_in),
         "Resource": resource,
-        "OperationTime": text_of(operated),
+        "OperationTime": format_time(operated),
         "MinutesBetween": round((operated - signed_in) / MINUTE, 2),
         "Operation": operation,
         "OperationClass": kind.name,
@@ -106,15 +110,15 @@ def _pair(pair: Pair) -> Item:
     }
 
 
-def _corroboration(row: Operation) -> Item:
-    kind = action_of(row[OPERATION])
+def _corroboration(row: Operation) -> EvidenceItem:
+    kind = classify_action(row[OPERATION_NAME])
     return {
         "Kind": CORROBORATION,
         "SignInTime": None,
         "Resource": "",
-        "OperationTime": text_of(row[TIME]),
+        "OperationTime": format_time(row[TIME]),
         "MinutesBetween": None,
-        "Operation": row[OPERATION],
+        "Operation": row[OPERATION_NAME],
         "OperationClass": kind.name if kind else "",
         "Technique": kind.technique if kind else "",
         "ResourceId": resource_id(row),

@@ -11,20 +11,20 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from detection.ranking.classify import (
-    DIFFERENT,
+    CACHE_SIZE,
     OTHER,
     ROUTINE,
-    Kind,
-    action_of,
+    OperationClass,
+    classify,
+    classify_action,
     is_delete,
-    kind_of,
 )
 from detection.rule.allowlist import Allowlist
-from detection.rule.pairs import SERVICES, Act, Traces
+from detection.rule.pairs import SERVICE_TERMS, GroupPairs, OperationPairs
 from detection.rule.ticks import DAY, MINUTE, SECOND
 
 # The most points each signal gives.
-MOST = {
+MAX_POINTS = {
     "class": 44,
     "deletes": 10,
     "classes": 14,
@@ -35,19 +35,19 @@ MOST = {
     "actions": 6,
     "novelty": 8,
 }
-DELETES = ((3, 10), (2, 7), (1, 4))  # from so many on, so many points
-CLASSES = ((3, 14), (2, 8))
-RESOURCE_GROUPS = ((3, 3), (2, 2))
-SUBSCRIPTIONS = ((2, 3),)
-HASTE = ((5 * MINUTE, 4), (15 * MINUTE, 2))  # up to so long after a sign-in
-BOTH, ADDRESS = 4, 4
-ACTIONS = ((2, 6), (1, 4))
+DELETE_COUNTS = ((3, 10), (2, 7), (1, 4))  # from so many on, so many points
+CLASS_COUNTS = ((3, 14), (2, 8))
+RESOURCE_GROUP_COUNTS = ((3, 3), (2, 2))
+SUBSCRIPTION_COUNTS = ((2, 3),)
+PROXIMITY = ((5 * MINUTE, 4), (15 * MINUTE, 2))  # up to so long after a sign-in
+BOTH_SERVICES, OWN_ADDRESS = 4, 4
+ACTION_COUNTS = ((2, 6), (1, 4))
 FIRST_CLASS, FIRST_GROUP, LONG_SEEN = 5, 3, -10
 
-BANDS = ((74, "Critical"), (48, "High"), (22, "Medium"), (0, "Low"))
+SEVERITY_BANDS = ((74, "Critical"), (48, "High"), (22, "Medium"), (0, "Low"))
 
 HISTORY_NEEDED = 7 * DAY
-OFTEN = 10  # days of the last 14 from which on something is nothing new
+ROUTINE_DAYS = 10  # days of the last 14 from which on something is nothing new
 
 # Addresses that are in no public network; Azure's own virtual address is one of them.
 _INTERNAL = Allowlist.of(
@@ -82,7 +82,7 @@ class Novelty(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What the score takes into account beside a group's own traces.
+    """What the score takes into account beside a group's own pairs.
 
     `resource_groups` and `subscriptions` count what the identity reached in the window,
     `addresses` are the public ones of this resource group alone, `actions` the operation names
@@ -105,15 +105,15 @@ class Score(NamedTuple):
     @property
     def severity(self) -> str:
         """The band that the score lies in."""
-        return next(name for least, name in BANDS if self.points >= least)
+        return next(name for least, name in SEVERITY_BANDS if self.points >= least)
 
 
-def score(traces: Traces, context: Context) -> Score:
+def score(pairs: GroupPairs, context: Context) -> Score:
     """Judge one finding."""
-    reasons = [*_signals(traces, context)]
+    reasons = [*_signals(pairs, context)]
     total = sum(reason.points for reason in reasons)
     if context.novelty is not None:
-        reasons += _novelty(_grave(traces.acts), context.novelty, total)
+        reasons += _novelty(_grave(pairs.by_operation), context.novelty, total)
         total = sum(reason.points for reason in reasons)
     return Score(total, sorted(reasons, key=_points, reverse=True))
 
@@ -124,30 +124,30 @@ def is_public(address: str) -> bool:
     return _ANY.covers(address) and not _INTERNAL.covers(address)
 
 
-def _signals(traces: Traces, context: Context) -> Iterator[Reason]:
+def _signals(pairs: GroupPairs, context: Context) -> Iterator[Reason]:
     """Yield what the window itself says."""
-    acts = traces.acts
-    yield max([_nature(act.operation) for act in acts], key=_points)
-    deletes = sum([act.number for act in acts if _destroys(act.operation)])
+    by_operation = pairs.by_operation
+    yield max([_gravest_operation(act.operation) for act in by_operation], key=_points)
+    deletes = sum([act.number for act in by_operation if _counts_as_delete(act.operation)])
     if deletes:
         yield _deletes(deletes)
-    grave = sorted(_grave(acts)) if len(acts) > 1 else ()
+    grave = sorted(_grave(by_operation)) if len(by_operation) > 1 else ()
     if len(grave) > 1:
         yield Reason(
-            _at_least(CLASSES, len(grave)),
+            _at_least(CLASS_COUNTS, len(grave)),
             f"Its operations are of {len(grave)} grave classes: {', '.join(grave)}",
         )
     groups, subscriptions = context.resource_groups, context.subscriptions
     if groups > 1 or subscriptions > 1:
         yield _spread(groups, subscriptions)
-    haste = next((points for most, points in HASTE if traces.soonest <= most), 0)
+    haste = next((points for most, points in PROXIMITY if pairs.soonest <= most), 0)
     if haste:
-        yield Reason(haste, f"An operation came {_time(traces.soonest)} after a sign-in")
-    if traces.services >= SERVICES.keys():
-        yield Reason(BOTH, f"It had signed in to {' and to '.join(SERVICES)}")
+        yield Reason(haste, f"An operation came {_time(pairs.soonest)} after a sign-in")
+    if pairs.services >= SERVICE_TERMS.keys():
+        yield Reason(BOTH_SERVICES, f"It had signed in to {' and to '.join(SERVICE_TERMS)}")
     if context.addresses:
         yield Reason(
-            ADDRESS,
+            OWN_ADDRESS,
             f"The public address {context.addresses[0]} called for no other resource group of "
             "the identity",
         )
@@ -155,43 +155,45 @@ def _signals(traces: Traces, context: Context) -> Iterator[Reason]:
         yield from _actions(context.actions)
 
 
-@lru_cache(DIFFERENT)
-def _nature(operation: str) -> Reason:
+@lru_cache(CACHE_SIZE)
+def _gravest_operation(operation: str) -> Reason:
     """Return what an operation's name says, if it is the gravest."""
-    kind = kind_of(operation)
+    kind = classify(operation)
     return Reason(
         kind.points,
         f"The gravest operation {kind.words}: {operation} ({kind.name}, {kind.technique})",
     )
 
 
-@lru_cache(DIFFERENT)
-def _destroys(operation: str) -> bool:
-    return is_delete(operation) and kind_of(operation).name != ROUTINE
+@lru_cache(CACHE_SIZE)
+def _counts_as_delete(operation: str) -> bool:
+    return is_delete(operation) and classify(operation).name != ROUTINE
 
 
-@lru_cache(DIFFERENT)
+@lru_cache(CACHE_SIZE)
 def _deletes(count: int) -> Reason:
-    return Reason(_at_least(DELETES, count), f"{_count(count, 'operation')} deleted something")
+    return Reason(
+        _at_least(DELETE_COUNTS, count), f"{_count(count, 'operation')} deleted something"
+    )
 
 
-@lru_cache(DIFFERENT)
+@lru_cache(CACHE_SIZE)
 def _spread(groups: int, subscriptions: int) -> Reason:
     return Reason(
-        _at_least(RESOURCE_GROUPS, groups) + _at_least(SUBSCRIPTIONS, subscriptions),
+        _at_least(RESOURCE_GROUP_COUNTS, groups) + _at_least(SUBSCRIPTION_COUNTS, subscriptions),
         f"The identity changed {_count(groups, 'resource group')} in "
         f"{_count(subscriptions, 'subscription')}",
     )
 
 
-@lru_cache(DIFFERENT)
+@lru_cache(CACHE_SIZE)
 def _actions(names: tuple[str, ...]) -> tuple[Reason, ...]:
     """Return what operations outside the rule say, if they say anything."""
-    kinds = [kind for kind in map(action_of, names) if kind is not None]
+    kinds = [kind for kind in map(classify_action, names) if kind is not None]
     if not kinds:
         return ()
     words = ", ".join(dict.fromkeys(kind.words for kind in kinds))
-    return (Reason(_at_least(ACTIONS, len(kinds)), f"The identity also {words}"),)
+    return (Reason(_at_least(ACTION_COUNTS, len(kinds)), f"The identity also {words}"),)
 
 
 def _novelty(grave: set[str], novelty: Novelty, total: int) -> Iterator[Reason]:
@@ -205,17 +207,17 @@ def _novelty(grave: set[str], novelty: Novelty, total: int) -> Iterator[Reason]:
         yield Reason(FIRST_CLASS, f"New for the identity in {days} days: {', '.join(first)}")
     if not novelty.group_days:
         yield Reason(FIRST_GROUP, f"The resource group is new for the identity in {days} days")
-    often = all(novelty.class_days.get(name, 0) >= OFTEN for name in grave)
-    if often and novelty.group_days >= OFTEN:
+    often = all(novelty.class_days.get(name, 0) >= ROUTINE_DAYS for name in grave)
+    if often and novelty.group_days >= ROUTINE_DAYS:
         yield Reason(
             max(LONG_SEEN, -total),
             f"The identity did this here on {novelty.group_days} of the last {days} days",
         )
 
 
-def _grave(acts: Sequence[Act]) -> set[str]:
+def _grave(by_operation: Sequence[OperationPairs]) -> set[str]:
     """Return the classes of the operations that are more than everyday changes."""
-    kinds: set[Kind] = {kind_of(act.operation) for act in acts}
+    kinds: set[OperationClass] = {classify(act.operation) for act in by_operation}
     return {kind.name for kind in kinds} - {ROUTINE, OTHER}
 
 

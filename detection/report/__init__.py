@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from detection.printable import printable
 from detection.report.timeline import draw
-from detection.rule.kql_text import fold
+from detection.rule.kql_text import ascii_lower
 from detection.schema import RULE_NAME
 
 Row = Mapping[str, Any]
@@ -68,7 +68,7 @@ def _identities(findings: Iterable[Row]) -> list[Identity]:
     """Put the findings under their identities, in order of the gravest finding of each."""
     grouped: dict[str, list[Row]] = {}
     for row in findings:
-        grouped.setdefault(fold(row["ServicePrincipalId"]), []).append(row)
+        grouped.setdefault(ascii_lower(row["ServicePrincipalId"]), []).append(row)
     return [
         Identity(
             name=mine[0]["ServicePrincipalName"],

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pygal
 
 from detection.printable import one_line
-from detection.ranking.classify import ACTION_KINDS, KINDS
+from detection.ranking.classify import ACTION_CLASSES, OPERATION_CLASSES
 
 # It hooks imports for plugins that are not used here, and other importers trip over the hook.
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 
 SIGN_INS = "sign-ins"
 # The lanes from top to bottom, in the order of the table of classes; each has a colour.
-LANES = (SIGN_INS, *dict.fromkeys(kind.name for kind in (*KINDS, *ACTION_KINDS)))
+LANES = (SIGN_INS, *dict.fromkeys(kind.name for kind in (*OPERATION_CLASSES, *ACTION_CLASSES)))
 WIDTH, LANE_HEIGHT, AXIS_HEIGHT = 900, 34, 46
 STEPS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 360, 720, 1440)  # minutes between two times
 SUPERFLUOUS = ("defs", "desc", "title")  # of what the library adds

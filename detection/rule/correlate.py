@@ -14,18 +14,18 @@ from typing import NamedTuple
 
 from detection.rule.allowlist import Allowlist
 from detection.rule.filters import (
-    Chosen,
+    Matched,
     RuleSettings,
-    choose_operations,
-    choose_sign_ins,
+    match_operations,
+    match_sign_ins,
 )
-from detection.rule.kql_text import fold, is_blank
+from detection.rule.kql_text import ascii_lower, is_blank
 from detection.rule.log_rows import (
     CALLER_ADDRESS,
     IDENTITY,
-    NAME,
-    OPERATION,
+    OPERATION_NAME,
     RESOURCE_GROUP,
+    SERVICE_PRINCIPAL_NAME,
     SUBSCRIPTION_ID,
     TIME,
     Logs,
@@ -35,14 +35,14 @@ from detection.rule.log_rows import (
     resource_ids,
 )
 from detection.rule.memo import Memo
-from detection.rule.pairs import Traces, traces
+from detection.rule.pairs import GroupPairs, group_pairs
 from detection.rule.sign_in_index import (
-    Accesses,
-    ByName,
-    Named,
-    by_name,
-    crowded,
+    IdentityRows,
+    SignInIndex,
+    SignInsByName,
+    identities_with_too_many_names,
     merge_ranges,
+    split_by_name,
 )
 
 RESOURCES_SHOWN = 5
@@ -50,10 +50,10 @@ OPERATIONS_SHOWN = 10
 AFFECTED_SHOWN = 10
 SUBSCRIPTIONS_SHOWN = 5
 ADDRESSES_SHOWN = 10
-FIRST_LOOK = 32  # values among which the first few different ones are often found
+FIRST_VALUES = 32  # values among which the first few different ones are often found
 
 TIME_OF = itemgetter(TIME)
-OPERATION_OF = itemgetter(OPERATION)
+OPERATION_OF = itemgetter(OPERATION_NAME)
 SUBSCRIPTION_OF = itemgetter(SUBSCRIPTION_ID)
 CALLER_ADDRESS_OF = itemgetter(CALLER_ADDRESS)
 
@@ -74,8 +74,8 @@ class Group:
     """One group of clause 5 in one window; times in ticks, texts as first spelt.
 
     `operations_at` maps each distinct operation's key to its latest time, earliest first.
-    `traces` gives what score and evidence are made from. Only what is reported is asked for it, as
-    some have to be read somewhere; it raises SourceError if they cannot be.
+    `read_pairs` returns the pairs that score and evidence are made from. Call it for reported
+    groups only: in cluster mode it runs a query, and raises SourceError if that fails.
     """
 
     key: GroupKey
@@ -92,7 +92,7 @@ class Group:
     first_event: int
     last_event: int
     operations_at: Mapping[Key, int]
-    traces: Callable[[], Traces] = field(compare=False, repr=False)
+    read_pairs: Callable[[], GroupPairs] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ class Detection:
     """
 
     groups: list[Group]
-    sign_ins: Chosen[SignIn]
-    operations: Chosen[Operation]
+    sign_ins: Matched[SignIn]
+    operations: Matched[Operation]
     allowlist: Allowlist
     nameless: tuple[str, ...] = ()
 
@@ -112,16 +112,16 @@ class Detection:
 def detect(logs: Logs, start: int, end: int, settings: RuleSettings) -> Detection:
     """Apply the whole rule to the rows with start < TimeGenerated <= end (ticks)."""
     allowlist = Allowlist.of(logs.allowlist)
-    sign_ins = choose_sign_ins(logs.sign_ins, start, end, allowlist)
-    operations = choose_operations(logs.operations, start, end, settings)
-    folded = Memo[str, str](fold)
-    identities: dict[str, Named] = {}
+    sign_ins = match_sign_ins(logs.sign_ins, start, end, allowlist)
+    operations = match_operations(logs.operations, start, end, settings)
+    folded = Memo[str, str](ascii_lower)
+    identities: dict[str, IdentityRows] = {}
     for identity, signed_in in sign_ins.by_identity.items():
         if operated := operations.by_identity.get(identity):
             _sort(signed_in)
             _sort(operated)
-            identities[identity] = Named(by_name(signed_in, folded), operated)
-    nameless = crowded(identities.items(), folded)
+            identities[identity] = IdentityRows(split_by_name(signed_in, folded), operated)
+    nameless = identities_with_too_many_names(identities.items(), folded)
     for identity in nameless:
         everything = {"": sign_ins.by_identity[identity]}
         identities[identity] = identities[identity]._replace(sign_ins=everything)
@@ -136,14 +136,14 @@ def detect(logs: Logs, start: int, end: int, settings: RuleSettings) -> Detectio
 
 def _groups(
     identity: str,
-    sign_ins: ByName,
+    sign_ins: SignInsByName,
     operations: list[Operation],
     span: int,
     folded: Memo[str, str],
 ) -> Iterator[Group]:
     """Yield an identity's groups: its names times the resource groups that each reached."""
     for name, mine in sign_ins.items():
-        signed_in = Accesses(mine)
+        signed_in = SignInIndex(mine)
         near = operations
         if len(sign_ins) > 1:  # many names must not each look at all of the identity's operations
             times = [row[TIME] for row in operations]
@@ -154,7 +154,7 @@ def _groups(
 
 
 def _reached(
-    signed_in: Accesses, operations: list[Operation], span: int, folded: Memo[str, str]
+    signed_in: SignInIndex, operations: list[Operation], span: int, folded: Memo[str, str]
 ) -> dict[str, list[Reached]]:
     """Clause 4: sort the operations that pair into resource groups, with what they pair with."""
     ahead = [*signed_in.times, operations[-1][TIME] + 1]  # the last is never passed
@@ -172,7 +172,7 @@ def _reached(
     return found
 
 
-def _summarise(key: GroupKey, signed_in: Accesses, reached: list[Reached]) -> Group:
+def _summarise(key: GroupKey, signed_in: SignInIndex, reached: list[Reached]) -> Group:
     """Clause 5 for one group: each operation reached, and the range of sign-ins it pairs with."""
     rows, lows, highs = zip(*reached, strict=True)
     ranges = merge_ranges(lows, highs)
@@ -182,10 +182,10 @@ def _summarise(key: GroupKey, signed_in: Accesses, reached: list[Reached]) -> Gr
     if len(resources) == RESOURCES_SHOWN:
         all_resources = signed_in.resources(ranges, len(signed_in.rows))
     # Now, while the rows are at hand: for all groups at the end they would cost twice as much.
-    told = traces(rows, keys, [signed_in.rows[high - 1] for high in highs], all_resources)
+    told = group_pairs(rows, keys, [signed_in.rows[high - 1] for high in highs], all_resources)
     return Group(
         key=key,
-        service_principal_name=first[NAME],
+        service_principal_name=first[SERVICE_PRINCIPAL_NAME],
         service_principal_id=first[IDENTITY],
         resource_group=rows[0][RESOURCE_GROUP],
         pairs=sum(highs) - sum(lows),
@@ -200,14 +200,14 @@ def _summarise(key: GroupKey, signed_in: Accesses, reached: list[Reached]) -> Gr
         first_event=first[TIME],
         last_event=rows[-1][TIME],
         operations_at=dict(zip(keys, map(TIME_OF, rows), strict=True)),
-        traces=lambda: told,
+        read_pairs=lambda: told,
     )
 
 
 def first_spellings(values: Iterable[str], limit: int) -> list[str]:
     """Return the first `limit` values that differ without ASCII case, each as first spelt (D3)."""
     remaining = iter(values)
-    different = dict.fromkeys(islice(remaining, FIRST_LOOK))
+    different = dict.fromkeys(islice(remaining, FIRST_VALUES))
     if len(different) < limit:
         different.update(dict.fromkeys(remaining))
     shown = list(different)[:limit]
@@ -216,7 +216,7 @@ def first_spellings(values: Iterable[str], limit: int) -> list[str]:
         return shown
     found: dict[str, str] = {}
     for value in chain(different, remaining):
-        found.setdefault(fold(value), value)
+        found.setdefault(ascii_lower(value), value)
         if len(found) == limit:
             break
     return list(found.values())

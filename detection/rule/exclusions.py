@@ -11,9 +11,9 @@ from itertools import product
 from typing import NamedTuple
 
 from detection.rule.correlate import Group
-from detection.rule.kql_text import fold
+from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import TableShape
-from detection.rule.ticks import parse, text_of
+from detection.rule.ticks import format_time, parse_time
 
 EXCLUSIONS_TABLE = TableShape(
     name="ManagedIdentityExclusions",
@@ -24,7 +24,7 @@ EXCLUSIONS_TABLE = TableShape(
     timed=False,
 )
 
-Row = tuple[str, str, str, str, str]
+ExclusionRow = tuple[str, str, str, str, str]
 
 
 class Exclusion(NamedTuple):
@@ -46,7 +46,7 @@ class Exclusions:
     blank: int = 0
 
     @classmethod
-    def of(cls, rows: Iterable[Row], now: int) -> "Exclusions":
+    def of(cls, rows: Iterable[ExclusionRow], now: int) -> "Exclusions":
         """Read the rows of the watchlist at `now` (ticks)."""
         active: list[Exclusion] = []
         expired: list[str] = []
@@ -62,12 +62,14 @@ class Exclusions:
             if missing:
                 invalid.append(f"{called}: {missing}")
                 continue
-            end = parse(expires)
+            end = parse_time(expires)
             if end <= now:
-                expired.append(f"{called} ({owner}: {reason}) expired {text_of(end)[:19]}Z")
+                expired.append(f"{called} ({owner}: {reason}) expired {format_time(end)[:19]}Z")
                 continue
             called = f"{called} ({owner}: {reason})"
-            active.append(Exclusion(fold(identity), fold(resource_group), end, called))
+            active.append(
+                Exclusion(ascii_lower(identity), ascii_lower(resource_group), end, called)
+            )
         return cls(tuple(active), tuple(expired), tuple(invalid), blank)
 
     @property
@@ -120,7 +122,7 @@ def _missing(subject: str, owner: str, reason: str, expires: str) -> str:
     if not reason:
         return "gives no reason"
     try:
-        parse(expires)
+        parse_time(expires)
     except ValueError:
         return f"{expires[:60]!r} is not when it expires"
     return ""

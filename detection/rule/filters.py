@@ -6,13 +6,13 @@ from operator import itemgetter
 from typing import Generic, TypeVar
 
 from detection.rule.allowlist import Allowlist
-from detection.rule.kql_text import equals_ignoring_case, fold, has_any, is_blank
+from detection.rule.kql_text import ascii_lower, equals_ignoring_case, has_any, is_blank
 from detection.rule.log_rows import (
-    ADDRESS,
     IDENTITY,
-    OPERATION,
-    RESOURCE,
-    RESULT,
+    IP_ADDRESS,
+    OPERATION_NAME,
+    RESOURCE_NAME,
+    RESULT_TYPE,
     STATUS,
     TIME,
     Operation,
@@ -26,7 +26,7 @@ CHANGE_TERMS = ("WRITE", "DELETE")
 READ_TERMS = ("READ", "LIST", "GET")
 OTHER_SUCCESS = "Succeeded"  # D8: the spelling of older rows, counted where it is not accepted
 
-Row = TypeVar("Row", SignIn, Operation)
+LogRow = TypeVar("LogRow", SignIn, Operation)
 
 
 def is_target_service(name: str) -> bool:
@@ -57,7 +57,7 @@ class RuleSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen(Generic[Row]):
+class Matched(Generic[LogRow]):
     """The rows that take part, by folded identity, in no order, and how many matched.
 
     `matched` counts the rows of the window that meet clause 2 or 3; of sign-ins, `excluded` were
@@ -66,7 +66,7 @@ class Chosen(Generic[Row]):
     "Succeeded" were an accepted status (D8).
     """
 
-    by_identity: dict[str, list[Row]]
+    by_identity: dict[str, list[LogRow]]
     matched: int
     excluded: int = 0
     without_address: int = 0
@@ -74,20 +74,20 @@ class Chosen(Generic[Row]):
     without_caller: int = 0
 
 
-def choose_sign_ins(
+def match_sign_ins(
     rows: list[SignIn], start: int, end: int, allowlist: Allowlist
-) -> Chosen[SignIn]:
+) -> Matched[SignIn]:
     """Clauses 1 and 2, for rows with start < TimeGenerated <= end."""
     is_target = Memo[str, bool](is_target_service)
     matched = [
         row
         for row in rows
-        if row[RESULT] == "0" and is_target[row[RESOURCE]] and start < row[TIME] <= end
+        if row[RESULT_TYPE] == "0" and is_target[row[RESOURCE_NAME]] and start < row[TIME] <= end
     ]
-    addresses = Counter(map(itemgetter(ADDRESS), matched))
+    addresses = Counter(map(itemgetter(IP_ADDRESS), matched))
     covered = set(filter(allowlist.covers, addresses))
-    kept = [row for row in matched if row[ADDRESS] not in covered] if covered else matched
-    return Chosen(
+    kept = [row for row in matched if row[IP_ADDRESS] not in covered] if covered else matched
+    return Matched(
         by_identity=_by_identity(kept),
         matched=len(matched),
         excluded=len(matched) - len(kept),
@@ -95,26 +95,26 @@ def choose_sign_ins(
     )
 
 
-def choose_operations(
+def match_operations(
     rows: list[Operation], start: int, end: int, settings: RuleSettings
-) -> Chosen[Operation]:
+) -> Matched[Operation]:
     """Clause 3, for rows with start < TimeGenerated <= end."""
     is_taken = Memo[str, bool](is_change)
-    accepted = {fold(status) for status in settings.success_statuses}
+    accepted = {ascii_lower(status) for status in settings.success_statuses}
     statuses = set(map(itemgetter(STATUS), rows))
-    succeeded = {status for status in statuses if fold(status) in accepted}
+    succeeded = {status for status in statuses if ascii_lower(status) in accepted}
     other = {s for s in statuses if s not in succeeded and equals_ignoring_case(s, OTHER_SUCCESS)}
 
     def with_status(among: set[str]) -> list[Operation]:
         return [
             row
             for row in rows
-            if row[STATUS] in among and is_taken[row[OPERATION]] and start < row[TIME] <= end
+            if row[STATUS] in among and is_taken[row[OPERATION_NAME]] and start < row[TIME] <= end
         ]
 
     changes = with_status(succeeded)
     by_identity = _by_identity(changes)
-    return Chosen(
+    return Matched(
         by_identity=by_identity,
         matched=len(changes),
         other_success=len(with_status(other)) if other else 0,
@@ -122,10 +122,10 @@ def choose_operations(
     )
 
 
-def _by_identity(rows: list[Row]) -> dict[str, list[Row]]:
+def _by_identity(rows: list[LogRow]) -> dict[str, list[LogRow]]:
     """Sort rows into identities as D3 compares them; a blank identity pairs with none (D2)."""
-    found: defaultdict[str, list[Row]] = defaultdict(list)
-    spelt = Memo[str, list[Row]](lambda identity: found[fold(identity)])
+    found: defaultdict[str, list[LogRow]] = defaultdict(list)
+    spelt = Memo[str, list[LogRow]](lambda identity: found[ascii_lower(identity)])
     for row in rows:
         spelt[row[IDENTITY]].append(row)
     return {identity: mine for identity, mine in found.items() if not is_blank(identity)}

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
-def fold(text: str) -> str:
+def ascii_lower(text: str) -> str:
     """Return `text` with A-Z lowered and nothing else changed, which is how KQL ignores case."""
     return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
@@ -21,7 +21,7 @@ def is_blank(text: str) -> bool:
 
 def equals_ignoring_case(left: str, right: str) -> bool:
     """KQL's `=~`: the whole strings are equal, ASCII case ignored, nothing trimmed."""
-    return fold(left) == fold(right)
+    return ascii_lower(left) == ascii_lower(right)
 
 
 def has(text: str, term: str) -> bool:
@@ -30,7 +30,7 @@ def has(text: str, term: str) -> bool:
     A term is a maximal run of letters and numbers (Unicode categories L and N). `term` is found
     literally, and wherever its own edge is a letter or number, a term must end there in `text`.
     """
-    haystack, needle = fold(text), fold(term)
+    haystack, needle = ascii_lower(text), ascii_lower(term)
     if not needle:
         return True
     bound_left, bound_right = _in_term(needle[0]), _in_term(needle[-1])

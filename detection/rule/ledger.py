@@ -37,12 +37,14 @@ class Reported:
 
     def operations(self) -> dict[bytes, int]:
         """Return the latest time of each operation by its hashed key."""
-        return unpacked(self.packed) | {hashed(key): time for key, time in self.fresh.items()}
+        return decode_operations(self.packed) | {
+            hash_key(key): time for key, time in self.fresh.items()
+        }
 
     def settle(self) -> None:
         """Lay the fresh operations down."""
         if self.fresh:
-            self.packed, self.fresh = pack(self.operations()), {}
+            self.packed, self.fresh = encode_operations(self.operations()), {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class Review:
             for key, seen in self.seen.items()
             if (there := ledger.groups.get(key, seen)) is not seen
             for finding in there
-            if not any(_alike(finding, known) for known in seen)
+            if not any(_same_finding(finding, known) for known in seen)
         )
 
     def accept(self, ledger: Ledger) -> None:
@@ -171,11 +173,11 @@ class Review:
             *_, place = max(continued)
             finding = findings[place]
             finding.revision += 1
-            operations = known[place] | {hashed(key): time for key, time in new.items()}
-            finding.packed, finding.fresh = pack(operations), {}
+            operations = known[place] | {hash_key(key): time for key, time in new.items()}
+            finding.packed, finding.fresh = encode_operations(operations), {}
             finding.last_seen = max(finding.last_seen, self.now)
         else:
-            finding_id = _finding_id(self.scope, group.key, hashed(next(iter(new))).hex())
+            finding_id = _finding_id(self.scope, group.key, hash_key(next(iter(new))).hex())
             finding = Reported(finding_id, 1, self.end, self.now, fresh=new)
             self.changed[group.key] = [*findings, finding]
         return Emission(group, finding.finding_id, finding.revision, len(new))
@@ -188,7 +190,7 @@ class Review:
         have been delivered too.
         """
         operations, fresh = (
-            sorted(hashed(key).hex() for key in keys) for keys in (group.operations_at, new)
+            sorted(hash_key(key).hex() for key in keys) for keys in (group.operations_at, new)
         )
         finding_id = _finding_id(self.scope, group.key, operations, fresh)
         return Reported(finding_id, 1, self.start - REVISED_FOR, self.now, fresh=new)
@@ -203,7 +205,7 @@ class Review:
         new: dict[Key, int] = {}
         sighted, moved = set[int](), set[int]()
         for key, time in seen.items():
-            name = hashed(key)
+            name = hash_key(key)
             holders = [place for place, operations in enumerate(known) if name in operations]
             sighted.update(holders)
             for place in holders:
@@ -215,11 +217,11 @@ class Review:
         for place in sighted:
             findings[place].last_seen = max(findings[place].last_seen, self.now)
         for place in moved:
-            findings[place].packed, findings[place].fresh = pack(known[place]), {}
+            findings[place].packed, findings[place].fresh = encode_operations(known[place]), {}
         return new
 
 
-def hashed(key: Key) -> bytes:
+def hash_key(key: Key) -> bytes:
     """Return a key as 16 bytes, so that what is remembered of it stays small.
 
     A key that comes from a workspace's cluster was hashed there already.
@@ -229,19 +231,19 @@ def hashed(key: Key) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:HASH_BYTES]
 
 
-def pack(operations: Mapping[bytes, int]) -> bytes:
+def encode_operations(operations: Mapping[bytes, int]) -> bytes:
     """Lay down hashed keys and times in little room: millions may be remembered."""
     return b"".join(sorted(map(_RECORD.pack, operations.keys(), operations.values())))
 
 
-def unpacked(packed: bytes) -> dict[bytes, int]:
+def decode_operations(packed: bytes) -> dict[bytes, int]:
     """Return what pack() laid down; raises ValueError for anything else."""
     if len(packed) % _RECORD.size:
         raise ValueError(f"{len(packed)} bytes are no whole operations")
     return dict(_RECORD.iter_unpack(packed))
 
 
-def _alike(one: Reported, other: Reported) -> bool:
+def _same_finding(one: Reported, other: Reported) -> bool:
     """Whether both are one finding with the same operations, whenever they were seen last."""
     return (one.finding_id, one.revision) == (other.finding_id, other.revision) and (
         one.operations() == other.operations()

@@ -12,30 +12,30 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from detection.rule.kql_text import fold, is_blank
+from detection.rule.kql_text import ascii_lower, is_blank
 
 TIME: Final = 0
 IDENTITY: Final = 1
 
 # AADManagedIdentitySignInLogs: the time in ticks, then text.
 SignIn = tuple[int, str, str, str, str, str, str, str, str]
-RESULT: Final = 2
-RESOURCE: Final = 3
-NAME: Final = 4
-ADDRESS: Final = 5
+RESULT_TYPE: Final = 2
+RESOURCE_NAME: Final = 3
+SERVICE_PRINCIPAL_NAME: Final = 4
+IP_ADDRESS: Final = 5
 SIGN_IN_ID: Final = 6
 RESOURCE_IDENTITY: Final = 7
 SIGN_IN_CORRELATION: Final = 8
 
 # AzureActivity: the time in ticks, then text.
 Operation = tuple[int, str, str, str, str, str, str, str, str, str, str]
-OPERATION: Final = 2
+OPERATION_NAME: Final = 2
 STATUS: Final = 3
 RESOURCE_GROUP: Final = 4
 SUBSCRIPTION_ID: Final = 5
 CALLER_ADDRESS: Final = 6
 RESOURCE_ID: Final = 7
-OWN_RESOURCE_ID: Final = 8
+UNDERSCORE_RESOURCE_ID: Final = 8
 EVENT_DATA_ID: Final = 9
 OPERATION_CORRELATION: Final = 10
 
@@ -132,7 +132,9 @@ class Logs:
     remedies: Mapping[str, str] = field(default_factory=dict)
 
 
-NO_ID = "00000000:"  # greater than all that consists of zeros and dashes, less than nearly all ids
+LOWEST_USUAL_ID = (
+    "00000000:"  # greater than all that consists of zeros and dashes, less than nearly all ids
+)
 
 
 def resource_ids(rows: Iterable[Operation]) -> Iterator[str]:
@@ -143,10 +145,10 @@ def resource_ids(rows: Iterable[Operation]) -> Iterator[str]:
 def resource_id(row: Operation) -> str:
     """Return one operation's resource, likewise."""
     given = row[RESOURCE_ID]
-    return row[OWN_RESOURCE_ID] if is_blank(given) else given
+    return row[UNDERSCORE_RESOURCE_ID] if is_blank(given) else given
 
 
-def is_no_id(event_id: str) -> bool:
+def is_nil_id(event_id: str) -> bool:
     """Tell an id that names no event: it is blank, or all zeros as the nil UUID is."""
     return not event_id.strip().strip("0-")
 
@@ -154,28 +156,28 @@ def is_no_id(event_id: str) -> bool:
 def operation_keys(rows: Sequence[Operation]) -> list[str]:
     """Return what tells one operation from another: `EventDataId`, else all that is known of it."""
     ids = list(map(itemgetter(EVENT_DATA_ID), rows))
-    return ids if _are_keys(ids) else list(map(_operation_key, rows))
+    return ids if _are_usual_ids(ids) else list(map(_operation_key, rows))
 
 
 def sign_in_keys(rows: Sequence[SignIn]) -> list[str]:
     """Return what tells one sign-in from another: `Id`, else all that is known of it."""
     ids = list(map(itemgetter(SIGN_IN_ID), rows))
-    return ids if _are_keys(ids) else list(map(_sign_in_key, rows))
+    return ids if _are_usual_ids(ids) else list(map(_sign_in_key, rows))
 
 
-def _are_keys(ids: list[str]) -> bool:
+def _are_usual_ids(ids: list[str]) -> bool:
     """Whether no id can be none, or begin with "~": nearly all begin with a letter or digit."""
-    return not ids or (min(ids) > NO_ID and max(ids) < "~")
+    return not ids or (min(ids) > LOWEST_USUAL_ID and max(ids) < "~")
 
 
 def _operation_key(row: Operation) -> str:
     return _key(
         row[EVENT_DATA_ID],
         row[TIME],
-        fold(row[IDENTITY]),
-        fold(row[OPERATION]),
-        fold(resource_id(row)),
-        fold(row[SUBSCRIPTION_ID]),
+        ascii_lower(row[IDENTITY]),
+        ascii_lower(row[OPERATION_NAME]),
+        ascii_lower(resource_id(row)),
+        ascii_lower(row[SUBSCRIPTION_ID]),
         row[OPERATION_CORRELATION],
     )
 
@@ -184,9 +186,9 @@ def _sign_in_key(row: SignIn) -> str:
     return _key(
         row[SIGN_IN_ID],
         row[TIME],
-        fold(row[IDENTITY]),
-        row[RESOURCE],
-        fold(row[RESOURCE_IDENTITY]),
+        ascii_lower(row[IDENTITY]),
+        row[RESOURCE_NAME],
+        ascii_lower(row[RESOURCE_IDENTITY]),
         row[SIGN_IN_CORRELATION],
     )
 
@@ -195,8 +197,8 @@ def _key(event_id: str, *known: int | str) -> str:
     """Return an event's id, or "~" and what is known of the event where it has none.
 
     An id that itself begins with "~" gets another before it, so that no two kinds are equal.
-    queries/functions.kql names events in the same way.
+    kql/functions.kql names events in the same way.
     """
-    if is_no_id(event_id):
+    if is_nil_id(event_id):
         return "~" + "|".join(str(part).replace("~", "~0").replace("|", "~1") for part in known)
     return "~" + event_id if event_id.startswith("~") else event_id

@@ -12,12 +12,12 @@ from functools import lru_cache
 from operator import itemgetter, sub
 from typing import NamedTuple
 
-from detection.rule.kql_text import fold, has_any
+from detection.rule.kql_text import ascii_lower, has_any
 from detection.rule.log_rows import (
     CALLER_ADDRESS,
-    OPERATION,
     OPERATION_CORRELATION,
-    RESOURCE,
+    OPERATION_NAME,
+    RESOURCE_NAME,
     TIME,
     Operation,
     SignIn,
@@ -27,10 +27,10 @@ from detection.rule.ticks import HOUR
 
 PAIRS_KEPT = 10  # of a group that has one operation name; of more names fewer each
 # The services that the rule is about, and the words by which a resource's name tells them.
-SERVICES = {"Key Vault": ("Key Vault",), "Storage": ("Storage", "Blob")}
+SERVICE_TERMS = {"Key Vault": ("Key Vault",), "Storage": ("Storage", "Blob")}
 
-_time, _name = itemgetter(TIME), itemgetter(OPERATION)
-_label = lru_cache(10_000)(fold)  # operation names are few
+_time, _name = itemgetter(TIME), itemgetter(OPERATION_NAME)
+_label = lru_cache(10_000)(ascii_lower)  # operation names are few
 
 
 class Pair(NamedTuple):
@@ -45,7 +45,7 @@ class Pair(NamedTuple):
     correlation_id: str
 
 
-class Act(NamedTuple):
+class OperationPairs(NamedTuple):
     """One operation name in a group, as first spelt, and how many different operations it has."""
 
     operation: str
@@ -53,17 +53,21 @@ class Act(NamedTuple):
     pairs: Sequence[Pair]
 
 
-class Traces(NamedTuple):
-    """A group's acts, the shortest time between two of a pair (ticks), and what was signed into."""
+class GroupPairs(NamedTuple):
+    """The pairs of a group, by operation name.
 
-    acts: Sequence[Act]
+    `soonest` is the shortest time (ticks) between a sign-in and an operation, `services` the target
+    services that were signed in to.
+    """
+
+    by_operation: Sequence[OperationPairs]
     soonest: int
     services: frozenset[str]
 
 
-def traces(
+def group_pairs(
     rows: Sequence[Operation], keys: Sequence[str], sign_ins: Sequence[SignIn], resources: list[str]
-) -> Traces:
+) -> GroupPairs:
     """Sum up a group: its operations in time order, the key of each and its latest sign-in.
 
     `resources` are all those that the group's sign-ins were to. A key that repeats under a name
@@ -80,44 +84,48 @@ def traces(
     for at in places:
         found.setdefault(labels[at], []).append(at)
     kept = max(PAIRS_KEPT + 1 - len(found), 1)  # no more than can be shown beside the other names
-    return Traces(
-        acts=[
-            Act(
-                rows[mine[0]][OPERATION],
+    return GroupPairs(
+        by_operation=[
+            OperationPairs(
+                rows[mine[0]][OPERATION_NAME],
                 len(mine),
                 [_pair(sign_ins[at], rows[at]) for at in mine[:kept]],
             )
             for mine in found.values()
         ],
         soonest=min(map(sub, map(_time, rows), map(_time, sign_ins))),
-        services=services(resources),
+        services=target_services_of(resources),
     )
 
 
-def outline(operations: Iterable[str], resources: Iterable[str]) -> Traces:
+def without_pairs(operations: Iterable[str], resources: Iterable[str]) -> GroupPairs:
     """Return what is told by the names that a group shows, where its traces cannot be read.
 
     It has no pairs, counts each operation once, and lets none have come soon after a sign-in.
     """
-    return Traces([Act(name, 1, []) for name in operations], HOUR, services(resources))
+    return GroupPairs(
+        [OperationPairs(name, 1, []) for name in operations], HOUR, target_services_of(resources)
+    )
 
 
-def services(resources: Iterable[str]) -> frozenset[str]:
+def target_services_of(resources: Iterable[str]) -> frozenset[str]:
     """Return which of the rule's services the resources signed into belong to."""
     return frozenset().union(*map(_services_of, resources))
 
 
 @lru_cache(10_000)
 def _services_of(resource: str) -> frozenset[str]:
-    return frozenset(service for service, words in SERVICES.items() if has_any(resource, words))
+    return frozenset(
+        service for service, words in SERVICE_TERMS.items() if has_any(resource, words)
+    )
 
 
 def _pair(sign_in: SignIn, row: Operation) -> Pair:
     return Pair(
         sign_in[TIME],
-        sign_in[RESOURCE],
+        sign_in[RESOURCE_NAME],
         row[TIME],
-        row[OPERATION],
+        row[OPERATION_NAME],
         resource_id(row),
         row[CALLER_ADDRESS],
         row[OPERATION_CORRELATION],

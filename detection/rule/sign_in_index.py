@@ -13,9 +13,9 @@ from operator import itemgetter, le
 from typing import Final, NamedTuple
 
 from detection.rule.log_rows import (
-    NAME,
-    RESOURCE,
     RESOURCE_GROUP,
+    RESOURCE_NAME,
+    SERVICE_PRINCIPAL_NAME,
     TIME,
     Operation,
     SignIn,
@@ -23,13 +23,13 @@ from detection.rule.log_rows import (
 )
 from detection.rule.memo import Memo
 
-RESOURCE_OF = itemgetter(RESOURCE)
+RESOURCE_OF = itemgetter(RESOURCE_NAME)
 
 Range = tuple[int, int]
-WALKED = 1000  # sign-ins that are looked at one by one; past that, each resource is looked up
+SCAN_LIMIT = 1000  # sign-ins that are looked at one by one; past that, each resource is looked up
 
 
-class Accesses:
+class SignInIndex:
     """Sign-ins in time order, at least one."""
 
     def __init__(self, rows: list[SignIn]) -> None:
@@ -57,12 +57,12 @@ class Accesses:
 
     def resources(self, ranges: Sequence[Range], limit: int) -> list[str]:
         """Return the first `limit` different resources in disjoint `ranges`, earliest first."""
-        if sum(high - low for low, high in ranges) <= WALKED:
+        if sum(high - low for low, high in ranges) <= SCAN_LIMIT:
             slices = (self.rows[low:high] for low, high in ranges)
             return list(dict.fromkeys(map(RESOURCE_OF, chain.from_iterable(slices))))[:limit]
         if not self._places:
             for place, row in enumerate(self.rows):
-                self._places.setdefault(row[RESOURCE], []).append(place)
+                self._places.setdefault(row[RESOURCE_NAME], []).append(place)
         firsts = []
         for resource, places in self._places.items():
             for low, high in ranges:
@@ -119,42 +119,46 @@ def merge_ranges(lows: Sequence[int], highs: Sequence[int]) -> list[Range]:
     return merged
 
 
-MOST_GROUPS: Final = 100_000  # of identities with several names, at one time: 300 MB as findings
-AS_MUCH: Final = 100  # operations that take as much memory as a group that they are in
+MAX_GROUPS_BY_NAME: Final = (
+    100_000  # of identities with several names, at one time: 300 MB as findings
+)
+OPERATIONS_PER_GROUP: Final = 100  # operations that take as much memory as a group that they are in
 
-ByName = dict[str, list[SignIn]]
+SignInsByName = dict[str, list[SignIn]]
 
 
-class Named(NamedTuple):
+class IdentityRows(NamedTuple):
     """An identity's sign-ins by name (folded), and its operations."""
 
-    sign_ins: ByName
+    sign_ins: SignInsByName
     operations: list[Operation]
 
     def size(self, folded: Memo[str, str]) -> int:
         """Return how many groups these can make at most; large ones count as several."""
         groups = len({folded[row[RESOURCE_GROUP]] for row in self.operations})
-        return len(self.sign_ins) * (groups + len(self.operations) // AS_MUCH)
+        return len(self.sign_ins) * (groups + len(self.operations) // OPERATIONS_PER_GROUP)
 
 
-def by_name(sign_ins: list[SignIn], folded: Memo[str, str]) -> ByName:
+def split_by_name(sign_ins: list[SignIn], folded: Memo[str, str]) -> SignInsByName:
     """Split an identity's sign-ins by name, in order."""
-    names = {row[NAME] for row in sign_ins}
+    names = {row[SERVICE_PRINCIPAL_NAME] for row in sign_ins}
     if len(names) == 1:
         return {folded[names.pop()]: sign_ins}
     found: defaultdict[str, list[SignIn]] = defaultdict(list)
     for row in sign_ins:
-        found[folded[row[NAME]]].append(row)
+        found[folded[row[SERVICE_PRINCIPAL_NAME]]].append(row)
     return found
 
 
-def crowded(identities: Iterable[tuple[str, Named]], folded: Memo[str, str]) -> set[str]:
+def identities_with_too_many_names(
+    identities: Iterable[tuple[str, IdentityRows]], folded: Memo[str, str]
+) -> set[str]:
     """Return the identities whose findings are not told apart by name: the largest, if any.
 
     Those with one name are never among them: their groups are no more than their operations.
     """
     sizes = [(each.size(folded), name) for name, each in identities if len(each.sign_ins) > 1]
-    room, found = MOST_GROUPS, set[str]()
+    room, found = MAX_GROUPS_BY_NAME, set[str]()
     for size, identity in sorted(sizes):
         room -= size
         if room < 0:

@@ -32,7 +32,7 @@ _MARKS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":", 19: b".", 27: b"Z", 28
 _SECOND_DIGITS = (17, 18, 20, 21, 22, 23, 24, 25, 26)
 
 
-def parse(text: str) -> int:
+def parse_time(text: str) -> int:
     """Read an ISO 8601 moment with 0 to 7 fraction digits; without an offset it is UTC.
 
     Raises ValueError for anything else.
@@ -50,7 +50,7 @@ def parse(text: str) -> int:
     return ticks + int((fraction or "0").ljust(7, "0"))
 
 
-class Minutes:
+class TimeParser:
     """Reads columns of moments, and remembers the minutes it has met.
 
     Rows of two hours share 120 of them, so nearly every row is a look-up and a number.
@@ -58,7 +58,9 @@ class Minutes:
 
     def __init__(self) -> None:
         # Less the 100 seconds that the 1 before each number is worth.
-        self._starts = Memo[str, int](lambda start: parse(start + ":00.0000000Z") - 100 * SECOND)
+        self._starts = Memo[str, int](
+            lambda start: parse_time(start + ":00.0000000Z") - 100 * SECOND
+        )
 
     def parse_column(self, values: Sequence[Any]) -> list[int]:
         """Read a column; raises ValueError(position, reason) for the first that is unreadable."""
@@ -69,7 +71,7 @@ class Minutes:
             try:
                 if not isinstance(text, str):
                     raise ValueError(f"{text!r:.60} is not an ISO 8601 time")
-                ticks.append(parse(text))
+                ticks.append(parse_time(text))
             except ValueError as error:
                 raise ValueError(len(ticks), str(error)) from None
         return ticks
@@ -95,7 +97,7 @@ class Minutes:
         return list(map(add, starts, orjson.loads(b"[" + numbers[:-1] + b"]")))
 
 
-def text_of(ticks: int) -> str:
+def format_time(ticks: int) -> str:
     """Write a moment as ISO 8601 UTC with all seven fraction digits and `Z`."""
     seconds, fraction = divmod(ticks, SECOND)
     # A digit before it keeps the fraction's zeros, and costs less than a format that adds them.

@@ -8,21 +8,21 @@ from collections.abc import Collection, Sequence
 from operator import itemgetter
 from typing import Protocol
 
-from detection.ranking.baseline import Deed
-from detection.ranking.classify import action_of
-from detection.rule.exclusions import Row
+from detection.ranking.baseline import PastChange
+from detection.ranking.classify import classify_action
+from detection.rule.exclusions import ExclusionRow
 from detection.rule.filters import (
     RuleSettings,
 )
-from detection.rule.kql_text import fold
-from detection.rule.log_rows import IDENTITY, OPERATION, Operation
+from detection.rule.kql_text import ascii_lower
+from detection.rule.log_rows import IDENTITY, OPERATION_NAME, Operation
 from detection.window import Window
 
 
 class Background(Protocol):
     """Reads one workspace. Every method raises SourceError rather than return less than all."""
 
-    def exclusions(self) -> list[Row]:
+    def exclusions(self) -> list[ExclusionRow]:
         """Return the rows of the exclusions' watchlist; a missing one has none."""
         ...
 
@@ -33,7 +33,7 @@ class Background(Protocol):
         """
         ...
 
-    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+    def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Return the changes of (start, end], each at least once for each day it was made on."""
         ...
 
@@ -41,7 +41,7 @@ class Background(Protocol):
 class NoBackground:
     """Knows nothing."""
 
-    def exclusions(self) -> list[Row]:
+    def exclusions(self) -> list[ExclusionRow]:
         """Nobody answers for anything."""
         return []
 
@@ -50,7 +50,7 @@ class NoBackground:
         del identities, window, now
         return []
 
-    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+    def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Nothing happened before."""
         del start, end, settings
         return []
@@ -58,6 +58,10 @@ class NoBackground:
 
 def telling_actions(rows: Sequence[Operation], identities: Collection[str]) -> list[Operation]:
     """Return the rows of these identities (folded) whose operations say more about them."""
-    names = set(map(itemgetter(OPERATION), rows))
-    telling = {name for name in names if action_of(name) is not None}
-    return [row for row in rows if row[OPERATION] in telling and fold(row[IDENTITY]) in identities]
+    names = set(map(itemgetter(OPERATION_NAME), rows))
+    telling = {name for name in names if classify_action(name) is not None}
+    return [
+        row
+        for row in rows
+        if row[OPERATION_NAME] in telling and ascii_lower(row[IDENTITY]) in identities
+    ]

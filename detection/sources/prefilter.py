@@ -2,26 +2,32 @@
 
 from collections.abc import Callable, Mapping
 
-from detection.ranking.classify import action_of
+from detection.ranking.classify import classify_action
 from detection.rule.filters import (
     is_change,
     is_signed_in,
     is_target_service,
 )
-from detection.rule.log_rows import OPERATION, OPERATION_TABLE, RESOURCE, RESULT, SIGN_IN_TABLE
+from detection.rule.log_rows import (
+    OPERATION_NAME,
+    OPERATION_TABLE,
+    RESOURCE_NAME,
+    RESULT_TYPE,
+    SIGN_IN_TABLE,
+)
 
 Candidates = Mapping[str, Callable[[str], bool]]  # a column's name, and which texts it may hold
 
 
 def is_telling(name: str) -> bool:
     """Whether an operation of this name changes something, or says more about who did."""
-    return is_change(name) or action_of(name) is not None
+    return is_change(name) or classify_action(name) is not None
 
 
 # What no setting and no window can make a part of clauses 2 and 3 need not be kept.
 ALL: Candidates = {}
 SIGN_IN_CANDIDATES: Candidates = {
-    SIGN_IN_TABLE.columns[RESULT]: is_signed_in,
-    SIGN_IN_TABLE.columns[RESOURCE]: is_target_service,
+    SIGN_IN_TABLE.columns[RESULT_TYPE]: is_signed_in,
+    SIGN_IN_TABLE.columns[RESOURCE_NAME]: is_target_service,
 }
-OPERATION_CANDIDATES: Candidates = {OPERATION_TABLE.columns[OPERATION]: is_telling}
+OPERATION_CANDIDATES: Candidates = {OPERATION_TABLE.columns[OPERATION_NAME]: is_telling}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from detection.outbox import Outbox
-from detection.ranking.baseline import History
+from detection.ranking.baseline import Baseline
 from detection.rule.ledger import Ledger
 
 Tag = str  # names one written version of a state; "" before the first
@@ -20,7 +20,7 @@ class State:
     `watermark`: the end of the last window whose result is written down. `arrivals_until`: rows
     ingested up to here were visible to it. `watched_from`: the start of the first window of all.
     `reopened_from`: from where windows may start though what was reported then may be forgotten,
-    because the watermark was set back. `history`: what identities did before, if asked for.
+    because the watermark was set back. `baseline`: what identities did before, if asked for.
     """
 
     watermark: int | None = None
@@ -28,7 +28,7 @@ class State:
     watched_from: int | None = None
     ledger: Ledger = field(default_factory=Ledger)
     outbox: Outbox = field(default_factory=Outbox)
-    history: History | None = None
+    baseline: Baseline | None = None
     reopened_from: int | None = None
 
     @property

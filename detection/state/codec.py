@@ -18,10 +18,10 @@ from detection.outbox import (
     Row,
     Rows,
 )
-from detection.ranking.baseline import Days, History
+from detection.ranking.baseline import Baseline, Days
 from detection.rule import ticks
 from detection.rule.correlate import GroupKey
-from detection.rule.ledger import Ledger, Reported, pack, unpacked
+from detection.rule.ledger import Ledger, Reported, decode_operations, encode_operations
 from detection.state import State
 from detection.window import Timing
 
@@ -71,7 +71,7 @@ def pieces(state: State) -> Iterator[bytes]:
         "watched_from": _text_of(state.watched_from),
         "known_from": state.ledger.known_from,
         "reopened_from": _text_of(state.reopened_from),
-        "history": _history(state.history),
+        "history": _baseline(state.baseline),
     }
     yield orjson.dumps(head)[:-1] + b',"groups":['
     yield from _listed(map(_group, sorted(state.ledger.groups.items())))
@@ -108,7 +108,7 @@ def _group(item: tuple[GroupKey, list[Reported]]) -> dict[str, object]:
                 "revision": finding.revision,
                 "opened": finding.opened,
                 "last_seen": finding.last_seen,
-                "operations": b64encode(pack(finding.operations())).decode(),
+                "operations": b64encode(encode_operations(finding.operations())).decode(),
             }
             for finding in findings
         ],
@@ -165,7 +165,9 @@ def _state(document: dict[str, Any]) -> State:
                 revision=int(finding["revision"]),
                 opened=_moment(finding["opened"]),
                 last_seen=_moment(finding["last_seen"]),
-                packed=pack(unpacked(b64decode(finding["operations"], validate=True))),
+                packed=encode_operations(
+                    decode_operations(b64decode(finding["operations"], validate=True))
+                ),
             )
             for finding in group["findings"]
         ]
@@ -180,7 +182,7 @@ def _state(document: dict[str, Any]) -> State:
             [dict(row) for row in outbox["runs"]],
             _place(*outbox["begin"]),
         ),
-        history=_history_of(document["history"]),
+        baseline=_baseline_of(document["history"]),
         reopened_from=_ticks_of(document["reopened_from"]),
     )
 
@@ -209,22 +211,22 @@ def _place(findings: object, runs: object) -> Place:
     return place
 
 
-def _history(history: History | None) -> dict[str, Any] | None:
-    if history is None:
+def _baseline(baseline: Baseline | None) -> dict[str, Any] | None:
+    if baseline is None:
         return None
     return {
-        "read_at": history.read_at,
-        "length": history.length,
-        "class_days": history.class_days,
-        "group_days": history.group_days,
+        "read_at": baseline.read_at,
+        "length": baseline.length,
+        "class_days": baseline.class_days,
+        "group_days": baseline.group_days,
     }
 
 
-def _history_of(document: dict[str, Any] | None) -> History | None:
+def _baseline_of(document: dict[str, Any] | None) -> Baseline | None:
     """Return what was remembered, if anything was."""
     if document is None:
         return None
-    return History(
+    return Baseline(
         int(document["read_at"]),
         int(document["length"]),
         _days_of(document["class_days"]),
@@ -240,8 +242,8 @@ def _days_of(document: dict[str, Any]) -> Days:
 
 
 def _text_of(moment: int | None) -> str | None:
-    return None if moment is None else ticks.text_of(moment)
+    return None if moment is None else ticks.format_time(moment)
 
 
 def _ticks_of(text: str | None) -> int | None:
-    return None if text is None else ticks.parse(text)
+    return None if text is None else ticks.parse_time(text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detection.rule.ticks import DAY, HOUR, from_datetime, text_of
+from detection.rule.ticks import DAY, HOUR, format_time, from_datetime
 from detection.state.blob import BlobStore
 from tests.support import DEMO, NOW, json_lines, run_cli
 from tests.support.services.ingestion import FINDINGS_STREAM, Answer
@@ -90,7 +90,7 @@ def test_a_state_folder_alone_delivers(world: World, tmp_path: Path) -> None:
 @pytest.mark.parametrize("memory", ["folder", "account"])
 def test_a_time_of_the_future_is_not_remembered(world: World, tmp_path: Path, memory: str) -> None:
     """--now, and --to of a backfill, later than the present are refused where runs remember."""
-    future = text_of(from_datetime(datetime.now(UTC)) + 4 * HOUR)
+    future = format_time(from_datetime(datetime.now(UTC)) + 4 * HOUR)
     place = ("--state-dir", str(tmp_path / "state")) if memory == "folder" else ()
     for when in (("--now", future), ("--from", NOW, "--to", future)):
         done = run_cli("run", *when, *place, settings=world.environment)
@@ -102,7 +102,7 @@ def test_a_time_of_the_future_is_not_remembered(world: World, tmp_path: Path, me
 
 def test_a_recording_of_the_future_is_not_remembered(tmp_path: Path) -> None:
     """It is no matter where the logs come from."""
-    future = text_of(from_datetime(datetime.now(UTC)) + DAY)
+    future = format_time(from_datetime(datetime.now(UTC)) + DAY)
     asked = ("run", "--recorded", DEMO, "--now", future)
     done = run_cli(*asked, "--state-dir", tmp_path / "state")
     assert done.returncode == 2

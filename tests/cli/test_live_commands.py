@@ -16,7 +16,7 @@ import pytest
 
 from detection.kql.render import FOLDER
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
-from detection.rule.ticks import HOUR, MINUTE, from_datetime, parse, text_of
+from detection.rule.ticks import HOUR, MINUTE, format_time, from_datetime, parse_time
 from tests.support import (
     ALLOWLIST,
     DEMO,
@@ -184,7 +184,7 @@ def test_a_failed_window_is_told_once(world: World) -> None:
 
 def test_a_finding_without_evidence_is_in_the_report(world: World, tmp_path: Path) -> None:
     """Where the workspace cannot say more about a finding, the report is made all the same."""
-    world.logs.script("traces", *[Reply(500, b"{}")] * 9)
+    world.logs.script("pairs", *[Reply(500, b"{}")] * 9)
     world.logs.tables[OPERATIONS] = [
         row for row in world.logs.tables[OPERATIONS] if "LISTKEYS" not in row["OperationNameValue"]
     ]
@@ -235,7 +235,7 @@ def remarks(done: CompletedProcess[str]) -> dict[str, tuple[str, str]]:
 
 def test_check_finds_everything_in_order(world: World, containers: Containers) -> None:
     """Where all works the status is 0, every part is named, and nothing has been changed."""
-    just_now = text_of(from_datetime(datetime.now(UTC)) - 5 * MINUTE)
+    just_now = format_time(from_datetime(datetime.now(UTC)) - 5 * MINUTE)
     world.logs.tables = {
         name: [{**row, "TimeGenerated": just_now} for row in rows] if name != ALLOWLIST else rows
         for name, rows in world.logs.tables.items()
@@ -280,12 +280,12 @@ def test_check_names_the_queries_that_do_not_run(world: World) -> None:
     """A query that the cluster refuses is named, with its words, before a window needs it."""
     refused = Reply(400, json.dumps(failure("BadArgumentError", TOO_COMPLEX)).encode())
     world.logs.script("correlate", refused, refused)
-    world.logs.script("history", *[Reply(error=TOO_MANY)] * 2)
+    world.logs.script("baseline", *[Reply(error=TOO_MANY)] * 2)
     done = run(world, "check")
     assert done.returncode == 1
     status, remark = remarks(done)[f"{WORKSPACE} queries"]
     assert status == "failed"
-    assert remark.startswith("correlate, history fail: ")
+    assert remark.startswith("correlate, baseline fail: ")
     assert "CRT0015" in remark
     assert "E_QUERY_RESULT_SET_TOO_LARGE" in remark
 
@@ -479,7 +479,7 @@ def test_a_recording_of_many_hours_holds_each_row_once(world: World, tmp_path: P
     for table in (SIGN_INS, OPERATIONS):
         rows = json.loads((tmp_path / "saved" / f"{table}.json").read_bytes())["tables"][0]["rows"]
         asked = [call for call in world.logs.called("recording") if table in call.query]
-        assert len(asked) == -(-(parse(end) - parse(start)) // HOUR)
+        assert len(asked) == -(-(parse_time(end) - parse_time(start)) // HOUR)
         times = [row[0] for row in rows]
         assert times
         assert len(set(map(str, rows))) == len(rows)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from detection.rule.correlate import Detection, Group, detect
 from detection.rule.filters import (
-    Chosen,
+    Matched,
     RuleSettings,
 )
-from detection.rule.ledger import hashed
+from detection.rule.ledger import hash_key
 from detection.rule.log_rows import Logs, Operation, SignIn
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources import Correlated
@@ -37,7 +37,7 @@ def there(logs: Logs, window: Window) -> Correlated:
     groups = [
         Group(
             **values_of(group)
-            | {"operations_at": {hashed(key): time for key, time in group.operations_at.items()}}
+            | {"operations_at": {hash_key(key): time for key, time in group.operations_at.items()}}
         )
         for group in found.groups
     ]
@@ -54,8 +54,8 @@ def in_duckdb(logs: Logs, window: Window) -> Correlated:
 
 def counted(logs: Logs, found: Detection) -> Correlated:
     """Return a part whose rows stayed where they are."""
-    sign_ins: Chosen[SignIn] = Chosen({}, matched=found.sign_ins.matched)
-    operations: Chosen[Operation] = Chosen({}, matched=found.operations.matched)
+    sign_ins: Matched[SignIn] = Matched({}, matched=found.sign_ins.matched)
+    operations: Matched[Operation] = Matched({}, matched=found.operations.matched)
     detection = Detection(found.groups, sign_ins, operations, found.allowlist)
     return Correlated(replace(logs, sign_ins=[], operations=[]), detection)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from detection.rule.ticks import HOUR, text_of
+from detection.rule.ticks import HOUR, format_time
 from detection.state.blob import BlobStore
 from tests.support import ROOT
 from tests.support.effort import effort
@@ -52,7 +52,7 @@ class Runs:
         """Start a run and wait until it has imported everything."""
         self._logs.present = now
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.services.invocation", text_of(now)],
+            [sys.executable, "-m", "tests.support.services.invocation", format_time(now)],
             cwd=ROOT,
             env=self._environment,
             stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ from azure.monitor.query import LogsQueryClient
 from detection.errors import DetectionError
 from detection.outbox import Outbox
 from detection.pipeline.workspaces import AT_ONCE, Parts, run_workspaces
-from detection.rule.ticks import HOUR, MINUTE, parse, text_of
+from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
 from detection.settings import Settings
 from detection.sources.log_analytics.client import Limits
 from detection.sources.workspace.source import WorkspaceSource
@@ -21,7 +21,7 @@ from tests.support.histories import Event, Simulation, Stream
 from tests.support.services.log_analytics import LogAnalyticsService, Reply, client_for
 from tests.support.services.servers import Containers
 
-TEN = parse(NOW)
+TEN = parse_time(NOW)
 GUIDS = [f"00000000-0000-0000-0000-0000000000{number:02}" for number in range(50)]
 LIMITS = Limits(queries=5, together=1000).shared(AT_ONCE)
 SETTINGS = Settings.of({})
@@ -31,14 +31,14 @@ SETTINGS = Settings.of({})
 def service() -> Iterator[LogAnalyticsService]:
     """Serve fifty workspaces, each with one finding."""
     sign_in = {
-        "TimeGenerated": text_of(TEN - HOUR),
+        "TimeGenerated": format_time(TEN - HOUR),
         "ServicePrincipalId": "identity",
         "ResultType": "0",
         "ResourceDisplayName": "Azure Key Vault",
         "Id": "s1",
     }
     operation = {
-        "TimeGenerated": text_of(TEN - HOUR + MINUTE),
+        "TimeGenerated": format_time(TEN - HOUR + MINUTE),
         "Caller": "identity",
         "OperationNameValue": "MICROSOFT.KEYVAULT/VAULTS/DELETE",
         "ActivityStatusValue": "Success",
@@ -211,7 +211,7 @@ def test_one_with_much_to_catch_up_gives_way() -> None:
     assert sorted(order) == sorted(GUIDS[:AT_ONCE] * 6 + GUIDS[AT_ONCE:10])
     assert set(order[:20]) >= set(GUIDS[AT_ONCE:10])
     ends = [record["WindowEnd"] for record in records if record["WorkspaceId"] == GUIDS[0]]
-    assert ends == [text_of(TEN - hours * HOUR) for hours in range(5, -1, -1)]
+    assert ends == [format_time(TEN - hours * HOUR) for hours in range(5, -1, -1)]
 
 
 def test_a_mistake_in_the_program_costs_no_other_its_turn() -> None:

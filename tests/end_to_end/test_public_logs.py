@@ -8,7 +8,7 @@ import pytest
 
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
-from detection.rule.ticks import HOUR, SECOND, parse
+from detection.rule.ticks import HOUR, SECOND, parse_time
 from detection.sources.recorded.folder import RecordedSource
 from detection.state import Unsaved
 from tests.support import ROOT, Collected
@@ -44,8 +44,8 @@ def comparable(row: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: row[name].lower() for name in LOWERED},
         **{name: row[name] for name in EXACT},
-        "FirstEvent": parse(row["FirstEvent"]) // MICROSECOND,
-        "LastEvent": parse(row["LastEvent"]) // MICROSECOND,
+        "FirstEvent": parse_time(row["FirstEvent"]) // MICROSECOND,
+        "LastEvent": parse_time(row["LastEvent"]) // MICROSECOND,
         "Operations": sorted(map(str.lower, row["Operations"])),
         "AffectedResourcesCount": (
             row["AffectedResourcesCount"] if affected is None else len(affected)
@@ -57,7 +57,7 @@ def test_the_spliced_logs_give_exactly_what_they_should() -> None:
     """Published rows, brought together, make the findings that were worked out by hand."""
     path = folder("spliced")
     expected = json.loads((path / "expected.json").read_text("utf-8"))
-    found = findings(RecordedSource(path), parse(expected["now"]))
+    found = findings(RecordedSource(path), parse_time(expected["now"]))
 
     def by_group(rows: list[Any]) -> list[dict[str, Any]]:
         return sorted(map(comparable, rows), key=lambda row: str(row["ResourceGroup"]))
@@ -70,4 +70,4 @@ def test_the_logs_as_published_give_no_finding(day: str) -> None:
     """No hour of either day, read as it was published, has a finding."""
     source = RecordedSource(folder("as-published"))
     for hour in range(1, 25):
-        assert not findings(source, parse(day) + hour * HOUR)
+        assert not findings(source, parse_time(day) + hour * HOUR)

@@ -8,7 +8,7 @@ import pytest
 
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
-from detection.rule.ticks import parse
+from detection.rule.ticks import parse_time
 from detection.settings import Settings
 from detection.sources.recorded.folder import RecordedSource
 from detection.state.folder import FolderStore
@@ -33,7 +33,7 @@ def play(scenario: str, folder: Path) -> Collected:
     source = RecordedSource(RECORDED / scenario)
     sink = Collected()
     for now in (expected["now"], *expected.get("later", [])):
-        asked = Invocation("recorded", parse(now), settings.timing, settings.rule)
+        asked = Invocation("recorded", parse_time(now), settings.timing, settings.rule)
         outcome = run(source, sink, FolderStore(folder), asked)
         assert not outcome.failures
     return sink
@@ -41,7 +41,7 @@ def play(scenario: str, folder: Path) -> Collected:
 
 def comparable(row: dict[str, object]) -> dict[str, object]:
     """Return a finding with its times as ticks, however many digits they are written with."""
-    return row | {name: parse(str(row[name])) for name in TIMES if name in row}
+    return row | {name: parse_time(str(row[name])) for name in TIMES if name in row}
 
 
 def test_every_scenario_says_what_it_expects() -> None:

@@ -1,4 +1,4 @@
-"""The two engines agree: correlate.kql and traces.kql in DuckDB find what the rule finds here.
+"""The two engines agree: correlate.kql and pairs.kql in DuckDB find what the rule finds here.
 
 A query takes a while to plan, so a log is made of several generated windows whose identities are
 kept apart by a number before each; blank ones stay blank.
@@ -19,7 +19,7 @@ from detection.rule.filters import (
     RuleSettings,
 )
 from detection.rule.kql_text import is_blank
-from detection.rule.ledger import hashed
+from detection.rule.ledger import hash_key
 from detection.rule.log_rows import Logs
 from detection.sources.workspace.partitions import BUCKETS
 from detection.sources.workspace.queries import Asking
@@ -61,8 +61,8 @@ def in_cluster(
 
 def comparable(group: Group) -> dict[str, Any]:
     """Return all that is known of a group, with the operations as the ledger names them."""
-    operations = [(hashed(key), time) for key, time in group.operations_at.items()]
-    return values_of(group) | {"operations_at": operations, "traces": group.traces()}
+    operations = [(hash_key(key), time) for key, time in group.operations_at.items()]
+    return values_of(group) | {"operations_at": operations, "read_pairs": group.read_pairs()}
 
 
 def assert_agreement(database: Any, logs: Logs, rule: RuleSettings) -> Detection:
@@ -169,9 +169,9 @@ def test_the_earliest_of_each_name_are_shown(database: Any, names: int) -> None:
     ]
     logs = Scenario(sign_ins, operations, [], HOUR, ("Success",)).logs()
     (group,) = assert_agreement(database, logs, RuleSettings()).groups
-    shown = [len(act.pairs) for act in group.traces().acts]
+    shown = [len(act.pairs) for act in group.read_pairs().by_operation]
     assert shown == [max(11 - names, 1)] * names
-    assert group.traces().services == {"Key Vault", "Storage"}
+    assert group.read_pairs().services == {"Key Vault", "Storage"}
 
 
 def test_the_shortest_time_is_that_of_any_row(database: Any) -> None:
@@ -180,8 +180,10 @@ def test_the_shortest_time_is_that_of_any_row(database: Any) -> None:
     operations = [operation(TimeGenerated=written(START + at)) for at in (800, 903)]
     logs = Scenario(sign_ins, operations, [], HOUR, ("Success",)).logs()
     (group,) = assert_agreement(database, logs, RuleSettings()).groups
-    assert group.traces().soonest == 3
-    assert [pair.operated for act in group.traces().acts for pair in act.pairs] == [START + 800]
+    assert group.read_pairs().soonest == 3
+    assert [pair.operated for act in group.read_pairs().by_operation for pair in act.pairs] == [
+        START + 800
+    ]
 
 
 def test_services_are_told_from_all_resources(database: Any) -> None:
@@ -195,7 +197,7 @@ def test_services_are_told_from_all_resources(database: Any) -> None:
     logs = Scenario(sign_ins, operations, [], HOUR, ("Success",)).logs()
     (group,) = assert_agreement(database, logs, RuleSettings()).groups
     assert "Blob" not in group.resources
-    assert group.traces().services == {"Key Vault", "Storage"}
+    assert group.read_pairs().services == {"Key Vault", "Storage"}
 
 
 @pytest.mark.parametrize("entry", ["10.0.0.1 - 10.0.0.9", "10.0.0.0/8", "2001:db8::/32", "x"])

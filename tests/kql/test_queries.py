@@ -19,7 +19,7 @@ from detection.rule.filters import (
     RuleSettings,
 )
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
-from detection.rule.ticks import HOUR, SECOND, parse
+from detection.rule.ticks import HOUR, SECOND, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.workspace import counts as counting
 from detection.sources.workspace import kusto_correlation as cluster
@@ -31,7 +31,7 @@ from tests.support import ROOT
 from tests.support.language_service import KQL, Column, LanguageService, Schema
 
 SHARED = ROOT.parent / "shared" / "data" / "schemas"  # of the whole tables, where it is at hand
-NOW = parse("2026-03-14T10:00:00Z")
+NOW = parse_time("2026-03-14T10:00:00Z")
 TABLES = (SIGN_IN_TABLE, OPERATION_TABLE)
 
 SCHEMA: dict[str, list[Column]] = json.loads((KQL / "schemas.json").read_text("utf-8"))
@@ -70,7 +70,7 @@ SAMPLES: list[tuple[str, dict[str, Value]]] = [
     ("latest", {"now": NOW, "table": SIGN_IN_TABLE}),
     ("latest", {"now": NOW, "table": OPERATION_TABLE}),
     ("actions", {**SPAN, "statuses": ("Success",), "identities": (IDENTITY, 'a"b')}),
-    ("history", {**SPAN, "statuses": ("Success",)}),
+    ("baseline", {**SPAN, "statuses": ("Success",)}),
     ("exclusions", {"alias": "ManagedIdentityExclusions"}),
     ("investigate_activity", {**SPAN, "identity": (IDENTITY,)}),
     ("investigate_data_plane", {**SPAN, "identity": (IDENTITY,)}),
@@ -124,8 +124,8 @@ ASKED: dict[str, tuple[Query, list[Column]]] = {
         ASKING.correlate(BOTH, ADDRESSES),
         [column(name, CORRELATED.get(name, "dynamic")) for name in cluster.COLUMNS],
     ),
-    "traces": (
-        ASKING.traces(BOTH, ADDRESSES),
+    "pairs": (
+        ASKING.pairs(BOTH, ADDRESSES),
         [column(name, TRACED.get(name, "string")) for name in tracing.COLUMNS],
     ),
 }
@@ -153,7 +153,7 @@ RESULTS: dict[str, list[Column]] = {
     "clock": [{"name": "Now", "type": "datetime"}],
     "latest": [{"name": "Latest", "type": "datetime"}],
     "actions": [*timed(OPERATION_TABLE), column("IngestionTime", "datetime")],
-    "history": [
+    "baseline": [
         {"name": name, "type": "datetime" if name == "TimeGenerated" else "string"}
         for name in HISTORY_TABLE.columns
     ],

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from detection.kql.render import query
 from detection.rule.allowlist import Allowlist
 from detection.rule.filters import (
-    Chosen,
+    Matched,
     RuleSettings,
-    choose_operations,
-    choose_sign_ins,
+    match_operations,
+    match_sign_ins,
 )
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
@@ -116,7 +116,7 @@ def scenario_of(sign_ins: list[Row], operations: list[Row]) -> Scenario:
     return Scenario(sign_ins, operations, allowlist=[], span=HOUR, statuses=("Success",))
 
 
-def comparable(chosen: Chosen[Any]) -> object:
+def comparable(chosen: Matched[Any]) -> object:
     """Return what was chosen, whatever order the rows came in.
 
     Of an event with an id what tells others apart may be left out.
@@ -143,8 +143,8 @@ def check_sign_ins(database: Any, drawn: Sequence[Scenario]) -> None:
     tables = left(database, SIGN_IN_TABLE, [each.sign_ins for each in logs], text)
     for each, rows in zip(logs, tables, strict=True):
         allowlist = Allowlist.of(each.allowlist)
-        whole = choose_sign_ins(each.sign_ins, START, END, allowlist)
-        assert comparable(choose_sign_ins(rows, START, END, allowlist)) == comparable(whole)
+        whole = match_sign_ins(each.sign_ins, START, END, allowlist)
+        assert comparable(match_sign_ins(rows, START, END, allowlist)) == comparable(whole)
 
 
 def check_operations(database: Any, drawn: Sequence[Scenario], statuses: tuple[str, ...]) -> None:
@@ -154,8 +154,8 @@ def check_operations(database: Any, drawn: Sequence[Scenario], statuses: tuple[s
     text = query("operations", start=START, end=END, now=END, statuses=statuses)
     tables = left(database, OPERATION_TABLE, [each.operations for each in logs], text)
     for each, rows in zip(logs, tables, strict=True):
-        whole = choose_operations(each.operations, START, END, rule)
-        assert comparable(choose_operations(rows, START, END, rule)) == comparable(whole)
+        whole = match_operations(each.operations, START, END, rule)
+        assert comparable(match_operations(rows, START, END, rule)) == comparable(whole)
 
 
 @settings(max_examples=EXAMPLES // 5)
@@ -226,7 +226,7 @@ def test_as_many_rows_are_read_as_were_counted(database: Any, drawn: Scenario) -
     asking, logs = Asking(Window(START, END, Mode.SCHEDULED), END, rule), drawn.logs()
     for shape, rows in ((SIGN_IN_TABLE, logs.sign_ins), (OPERATION_TABLE, logs.operations)):
         kusto.fill(database, shape.name, [[*row, None] for row in rows])
-    accepted = choose_operations(logs.operations, START, END, rule)
+    accepted = match_operations(logs.operations, START, END, rule)
     for signed_in in (True, False):
         found = kusto.ask(database, asking.count(OPERATION_TABLE, signed_in=signed_in))
         counts = Counter[str]()

@@ -8,11 +8,11 @@ import pytest
 
 from detection.kql.render import queries
 from detection.pipeline.finding_context import QUESTIONS
-from detection.rule.ticks import HOUR, parse
+from detection.rule.ticks import HOUR, parse_time
 from detection.schema import FINDINGS_TABLE
 from tests.support import OPERATIONS, SIGN_INS, kusto
 
-TEN = parse("2026-03-14T10:00:00Z")
+TEN = parse_time("2026-03-14T10:00:00Z")
 OURS = "e1525895-2305-453d-b6ab-6a524251f7d9"
 OTHER = "0e29b7b8-6f3b-4a0c-9d4b-2f3c1d5e6a70"
 LONG_CLAIM = "http://schemas.microsoft.com/identity/claims/objectidentifier"

@@ -10,14 +10,14 @@ import pytest
 from detection.errors import StateError
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
-from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
+from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
 from detection.state import Unsaved
 from detection.state.codec import decode, encode
 from detection.window import Timing
 from tests.support import OPERATIONS, SIGN_INS
 from tests.support.histories import Event, Simulation, Stream, assert_consistent
 
-BEGIN = parse("2026-03-14T00:00:00Z")
+BEGIN = parse_time("2026-03-14T00:00:00Z")
 
 
 def hourly(hours: int, *, group: str = "rg", delay: int = 0) -> Stream:
@@ -124,7 +124,7 @@ def test_a_watermark_of_the_future_is_loud_until_it_is_set_back() -> None:
         orjson.loads(row) for row in simulation.delivered if b'"Status":"Failure"' not in row
     ]
     ends = {row["WindowEnd"] for row in examined if "FindingId" not in row}
-    assert {text_of(BEGIN + hour * HOUR) for hour in range(31)} <= ends
+    assert {format_time(BEGIN + hour * HOUR) for hour in range(31)} <= ends
     assert news(simulation) == 30
 
 
@@ -344,7 +344,9 @@ def test_a_schedule_is_not_beaten_by_a_backfill_beside_it() -> None:
         with simulation.disturbed(4, old):
             outcome = simulation.run(now)
         assert outcome.failures == []
-        assert [record["WindowEnd"] for record in outcome.records] == [text_of(BEGIN + hour * HOUR)]
+        assert [record["WindowEnd"] for record in outcome.records] == [
+            format_time(BEGIN + hour * HOUR)
+        ]
     assert news(simulation) == 80
 
 
@@ -447,7 +449,7 @@ def test_a_watermark_that_is_set_back_under_a_run_stays_set_back() -> None:
         }
         assert found == {f"/of/{event.event_id}" for event in simulation.stream.operations}
         ends = Counter(row["WindowEnd"] for row in map(orjson.loads, simulation.delivered))
-        assert ends[text_of(BEGIN + 4 * HOUR)] > 1
+        assert ends[format_time(BEGIN + 4 * HOUR)] > 1
 
 
 # Delivery

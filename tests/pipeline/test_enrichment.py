@@ -14,17 +14,17 @@ from detection.pipeline.enrichment import Analysis
 from detection.pipeline.finding_context import QUESTIONS, Dossiers
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
-from detection.ranking.baseline import Deed
-from detection.ranking.evidence import corroborating
+from detection.ranking.baseline import PastChange
+from detection.ranking.evidence import succeeded_actions
 from detection.rule.correlate import Group, detect
-from detection.rule.exclusions import Row
+from detection.rule.exclusions import ExclusionRow
 from detection.rule.filters import (
     RuleSettings,
 )
-from detection.rule.kql_text import fold
+from detection.rule.kql_text import ascii_lower
 from detection.rule.ledger import Emission
 from detection.rule.log_rows import Logs, Operation
-from detection.rule.ticks import DAY, HOUR, MINUTE, parse
+from detection.rule.ticks import DAY, HOUR, MINUTE, parse_time
 from detection.sources import Arrivals, Correlated
 from detection.sources.recorded.folder import RecordedSource
 from detection.state import Unsaved
@@ -71,7 +71,7 @@ class Troubled:
         """Answer as recorded."""
         return self._source.parts(window, now)
 
-    def exclusions(self) -> list[Row]:
+    def exclusions(self) -> list[ExclusionRow]:
         """Answer, or fail."""
         return _fail("exclusions") if self._fails[0] else []
 
@@ -80,9 +80,11 @@ class Troubled:
         self.asked.append(identities)
         return _fail("actions") if self._fails[1] else self._source.actions(identities, window, now)
 
-    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+    def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Answer, or fail with the actions."""
-        return _fail("history") if self._fails[1] else self._source.history(start, end, settings)
+        return (
+            _fail("baseline") if self._fails[1] else self._source.past_changes(start, end, settings)
+        )
 
 
 def _fail(what: str) -> NoReturn:
@@ -92,7 +94,7 @@ def _fail(what: str) -> NoReturn:
 def outcome(source: Troubled) -> tuple[Outcome, Collected]:
     """Run one window."""
     sink = Collected()
-    return run(source, sink, Unsaved(), Invocation("w", parse(NOW))), sink
+    return run(source, sink, Unsaved(), Invocation("w", parse_time(NOW))), sink
 
 
 @pytest.mark.parametrize("failing", ["exclusions", "actions"])
@@ -116,9 +118,9 @@ def test_actions_are_asked_for_identities_with_findings_only() -> None:
 def test_nothing_is_asked_without_a_finding(tmp_path: Path) -> None:
     """A window with nothing new asks nobody what else happened."""
     source = Troubled(exclusions=False, actions=False)
-    hour = (parse(NOW) - 60 * MINUTE, parse(NOW))
+    hour = (parse_time(NOW) - 60 * MINUTE, parse_time(NOW))
     for _ in range(2):
-        asked = Invocation("w", parse(NOW), backfill=hour)
+        asked = Invocation("w", parse_time(NOW), backfill=hour)
         run(source, Collected(), FolderStore(tmp_path), asked)
     assert len(source.asked) == 1
 
@@ -137,7 +139,7 @@ def test_actions_that_failed_or_repeat_do_not_corroborate() -> None:
             )
         ],
     ).operations
-    assert [row[0] for row in corroborating(rows, ("success",))] == [NOON, NOON + 2]
+    assert [row[0] for row in succeeded_actions(rows, ("success",))] == [NOON, NOON + 2]
 
 
 def groups(*operations: dict[str, str]) -> list[Group]:
@@ -162,7 +164,7 @@ def test_an_address_of_its_own(here: str, there: str, counts: bool) -> None:
         {"ResourceGroup": "rg-1", "CallerIpAddress": here},
         {"ResourceGroup": "rg-2", "CallerIpAddress": there},
     )
-    reasons = Dossiers(found).of(found[0], found[0].traces()).score.reasons
+    reasons = Dossiers(found).of(found[0], found[0].read_pairs()).score.reasons
     assert any("public address" in reason.sentence for reason in reasons) is counts
 
 
@@ -174,7 +176,8 @@ def test_spread_is_the_identitys() -> None:
         {"ResourceGroup": "rg-2", "SubscriptionId": "s-2"},
     )
     sentences = [
-        reason.sentence for reason in Dossiers(found).of(found[0], found[0].traces()).score.reasons
+        reason.sentence
+        for reason in Dossiers(found).of(found[0], found[0].read_pairs()).score.reasons
     ]
     assert "The identity changed 2 resource groups in 2 subscriptions" in sentences
 
@@ -182,7 +185,7 @@ def test_spread_is_the_identitys() -> None:
 def test_the_queries_are_about_the_finding() -> None:
     """Each of the three names the identity, and the first two its time."""
     (only,) = groups({})
-    asked = Dossiers([only]).of(only, only.traces()).investigate
+    asked = Dossiers([only]).of(only, only.read_pairs()).investigate
     assert [question["Title"] for question in asked] == list(QUESTIONS)
     assert all(f'"{GUID}"' in question["Query"] for question in asked)
     assert all("datetime(2026-03-02T11:00:00.0000000Z)" in one["Query"] for one in asked[:2])
@@ -193,7 +196,7 @@ def test_an_identity_that_no_query_can_hold_has_none() -> None:
     odd = "a\n| take 1"
     logs = as_logs([sign_in(ServicePrincipalId=odd)], [operation(Caller=odd)])
     (only,) = detect(logs, START, END, RuleSettings()).groups
-    assert Dossiers([only]).of(only, only.traces()).investigate == []
+    assert Dossiers([only]).of(only, only.read_pairs()).investigate == []
 
 
 class Remembering(Troubled):
@@ -205,12 +208,12 @@ class Remembering(Troubled):
         self._days = days
         self._history_fails = fails
 
-    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+    def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Answer with a role assignment a day, by the identity of the demo."""
         del settings
         self.recalled.append((start, end))
         if self._history_fails:
-            _fail("history")
+            _fail("baseline")
         identity = "E1525895-2305-453d-b6ab-6a524251f7d9"
         return [
             (end - n * DAY, identity, "MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE", "RG")
@@ -223,7 +226,7 @@ def recalled(source: Remembering, folder: Path, *, novelty: bool = True) -> Coll
     sink = Collected()
     for hour in (0, 1):
         settings = RuleSettings(novelty=novelty)
-        asked = Invocation("w", parse(NOW) + hour * HOUR, rule=settings)
+        asked = Invocation("w", parse_time(NOW) + hour * HOUR, rule=settings)
         run(source, sink, FolderStore(folder), asked)
     return sink
 
@@ -244,14 +247,14 @@ def test_the_past_is_asked_for_once_a_day(tmp_path: Path) -> None:
     """The two weeks before the first window are read once; the next run remembers them."""
     source = Remembering(14)
     sink = recalled(source, tmp_path)
-    start = parse("2026-03-14T08:00:00Z")
+    start = parse_time("2026-03-14T08:00:00Z")
     assert source.recalled == [(start - 14 * DAY, start)]
     told = sentences(sink)
     assert "New for the identity in 13 days: defence evasion, destruction" in told
     assert "The resource group is new for the identity in 13 days" in told
-    history = FolderStore(tmp_path).load()[0].history
-    assert history is not None
-    assert history.read_at == parse(NOW)
+    baseline = FolderStore(tmp_path).load()[0].baseline
+    assert baseline is not None
+    assert baseline.read_at == parse_time(NOW)
 
 
 def test_a_short_past_scores_nothing(tmp_path: Path) -> None:
@@ -275,8 +278,8 @@ def test_a_past_that_cannot_be_read_is_a_warning(tmp_path: Path) -> None:
 
 def test_the_past_of_a_recording_is_in_it() -> None:
     """The changes that a recorded folder has from before the window are its history."""
-    end = parse(NOW)
-    deeds = RecordedSource(DEMO).history(end - 14 * DAY, end, RuleSettings())
+    end = parse_time(NOW)
+    deeds = RecordedSource(DEMO).past_changes(end - 14 * DAY, end, RuleSettings())
     assert len(deeds) == 11
     assert all(end - 14 * DAY < time <= end for time, *_ in deeds)
 
@@ -284,8 +287,8 @@ def test_the_past_of_a_recording_is_in_it() -> None:
 def test_a_backfill_does_without_the_past() -> None:
     """What is remembered lies around the present, so old windows are not measured by it."""
     source = Remembering(14)
-    hours = (parse(NOW) - HOUR, parse(NOW))
-    asked = Invocation("w", parse(NOW), rule=RuleSettings(novelty=True), backfill=hours)
+    hours = (parse_time(NOW) - HOUR, parse_time(NOW))
+    asked = Invocation("w", parse_time(NOW), rule=RuleSettings(novelty=True), backfill=hours)
     run(source, Collected(), Unsaved(), asked)
     assert source.recalled == []
 
@@ -297,7 +300,7 @@ def test_a_window_may_come_in_parts() -> None:
     class Listed(Remembering):
         listed = 0
 
-        def exclusions(self) -> list[Row]:
+        def exclusions(self) -> list[ExclusionRow]:
             self.listed += 1
             return [entry]
 
@@ -326,7 +329,7 @@ def test_an_operation_more_in_the_logs_never_lowers_a_score(scenario: Scenario, 
     def judged(logs: Logs) -> dict[tuple[str, ...], int]:
         found = detect(logs, *scenario.window, settings).groups
         dossiers = Dossiers(found)
-        return {group.key: dossiers.of(group, group.traces()).score.points for group in found}
+        return {group.key: dossiers.of(group, group.read_pairs()).score.points for group in found}
 
     before = judged(scenario.logs())
     for row in scenario.operations:
@@ -334,6 +337,6 @@ def test_an_operation_more_in_the_logs_never_lowers_a_score(scenario: Scenario, 
         grown = as_logs(scenario.sign_ins, [*scenario.operations, more], scenario.allowlist)
         after = judged(grown)
         same = [
-            key for key in before if key[2] == fold(row["ResourceGroup"] or "")
+            key for key in before if key[2] == ascii_lower(row["ResourceGroup"] or "")
         ]  # the findings it may belong to
         assert all(after[key] >= before[key] for key in same)

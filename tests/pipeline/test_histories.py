@@ -11,12 +11,12 @@ from detection.rule.correlate import detect
 from detection.rule.filters import (
     RuleSettings,
 )
-from detection.rule.ledger import hashed
-from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
+from detection.rule.ledger import hash_key
+from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, format_time, parse_time
 from detection.window import Timing
 from tests.support.histories import Event, Simulation, Stream, assert_consistent, describe
 
-BEGIN = parse("2026-03-14T00:00:00Z")
+BEGIN = parse_time("2026-03-14T00:00:00Z")
 SPANNED = 9 * HOUR
 
 # Times lie on a coarse grid, some a tick beside it, so that pairs exactly an hour apart are common.
@@ -80,7 +80,7 @@ def matched(simulation: Simulation) -> set[tuple[object, bytes]]:
     found: set[tuple[object, bytes]] = set()
     for window, logs in zip(simulation.windows, simulation.logs, strict=True):
         for group in detect(logs, window.start, window.end, RuleSettings()).groups:
-            found.update((group.key, hashed(key)) for key in group.operations_at)
+            found.update((group.key, hash_key(key)) for key in group.operations_at)
     return found
 
 
@@ -253,7 +253,7 @@ def test_hours_before_the_first_window_that_could_be_read_are_examined() -> None
     simulation.unreadable = False
     outcome = simulation.run(BEGIN + 6 * HOUR)
     assert [row["NewOperations"] for row in simulation.findings()] == [1]
-    assert outcome.records[0]["WindowStart"] == text_of(BEGIN - 2 * HOUR)
+    assert outcome.records[0]["WindowStart"] == format_time(BEGIN - 2 * HOUR)
     assert len(outcome.records) == 7
 
 
@@ -293,8 +293,8 @@ def test_hours_that_are_given_up_are_not_examined_after_all() -> None:
     simulation.run(BEGIN)
     outcome = simulation.run(BEGIN + 20 * DAY)
     gap, first, *_ = outcome.records
-    assert (gap["Status"], gap["WindowEnd"]) == ("Failure", text_of(BEGIN + 13 * DAY))
+    assert (gap["Status"], gap["WindowEnd"]) == ("Failure", format_time(BEGIN + 13 * DAY))
     assert "never examined" in gap["Error"]
-    assert first["WindowStart"] == text_of(BEGIN + 13 * DAY - HOUR)
+    assert first["WindowStart"] == format_time(BEGIN + 13 * DAY - HOUR)
     assert outcome.findings == []
     assert [record["LateRows"] for record in outcome.records] == [0] * len(outcome.records)

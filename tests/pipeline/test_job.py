@@ -9,13 +9,13 @@ import orjson
 from detection.errors import SourceError
 from detection.outbox import Outbox
 from detection.rule.log_rows import IDENTITY, Logs
-from detection.rule.ticks import HOUR, MINUTE, parse, text_of
+from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
 from detection.sources import Correlated
 from detection.state.codec import decode
 from detection.window import Window
 from tests.support.histories import Event, Simulation, Stream
 
-BEGIN = parse("2026-03-14T10:00:00Z")
+BEGIN = parse_time("2026-03-14T10:00:00Z")
 
 
 def stream(*hours: int) -> Stream:
@@ -36,7 +36,7 @@ def watermark(simulation: Simulation) -> str:
     """Return the watermark that is written down."""
     moment = decode(simulation.body, "the state").watermark
     assert moment is not None
-    return text_of(moment)
+    return format_time(moment)
 
 
 def test_nothing_is_delivered_twice_without_need() -> None:
@@ -54,11 +54,11 @@ def test_what_was_not_taken_waits_and_comes_first() -> None:
     for hour in range(1, 4):
         outcome = simulation.run(BEGIN + hour * HOUR)
         assert "out of order" in outcome.failures[0]
-        assert watermark(simulation) == text_of(BEGIN + hour * HOUR)
+        assert watermark(simulation) == format_time(BEGIN + hour * HOUR)
     simulation.refusing = False
     simulation.run(BEGIN + 4 * HOUR)
     ends = [row["WindowEnd"] for row in delivered(simulation) if "FindingId" in row]
-    assert ends == [text_of(BEGIN + hour * HOUR) for hour in range(1, 4)]
+    assert ends == [format_time(BEGIN + hour * HOUR) for hour in range(1, 4)]
 
 
 def test_what_waits_is_delivered_though_nothing_is_due() -> None:
@@ -76,7 +76,7 @@ def test_a_full_outbox_stops_detection() -> None:
     simulation = Simulation(stream(0, 1, 2), refusing=True, outbox_limit=3)
     outcomes = [simulation.run(BEGIN + hour * HOUR) for hour in range(1, 5)]
     assert any("wait in the outbox" in failure for failure in outcomes[-1].failures)
-    assert watermark(simulation) == text_of(BEGIN + 2 * HOUR)
+    assert watermark(simulation) == format_time(BEGIN + 2 * HOUR)
     simulation.refusing = False
     simulation.run(BEGIN + 4 * HOUR)
     assert [row["NewOperations"] for row in simulation.findings()] == [1, 1, 1]
@@ -91,7 +91,7 @@ def test_a_window_that_cannot_be_read_is_on_record_and_tried_again() -> None:
     assert outcome.failures == ["the workspace does not answer"]
     assert delivered(simulation)[-1]["Status"] == "Failure"
     assert delivered(simulation)[-1]["Error"] == "the workspace does not answer"
-    assert watermark(simulation) == text_of(BEGIN + HOUR)
+    assert watermark(simulation) == format_time(BEGIN + HOUR)
     simulation.unreadable = False
     simulation.run(BEGIN + 3 * HOUR)
     assert [row["NewOperations"] for row in simulation.findings()] == [1, 1]

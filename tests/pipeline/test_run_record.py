@@ -24,7 +24,7 @@ from detection.printable import (
     sentences,
 )
 from detection.rule.log_rows import Logs
-from detection.rule.ticks import parse
+from detection.rule.ticks import parse_time
 from detection.sources import Arrivals, Correlated
 from detection.sources.context import NoBackground
 from detection.sources.recorded.folder import RecordedSource
@@ -85,7 +85,7 @@ def folder(
 
 def record_of(source: RecordedSource | Refusing) -> Any:
     """Return the record of the one window of a run."""
-    (record,) = run(source, Collected(), Unsaved(), Invocation("w", parse(NOW))).records
+    (record,) = run(source, Collected(), Unsaved(), Invocation("w", parse_time(NOW))).records
     return record
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from detection.errors import DetectionError, SettingsError, StateConflict
 from detection.pipeline.workspaces import Parts, run_workspaces
-from detection.rule.ticks import HOUR, MINUTE, parse, text_of
+from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
 from detection.settings import Service, Settings
 from detection.state import State, Tag
 from tests.support.histories import Event, Simulation, Stream
 
-NOW = parse("2026-03-14T10:00:00Z")
+NOW = parse_time("2026-03-14T10:00:00Z")
 GUIDS = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(3)]
 NEEDED = {
     "WORKSPACE_IDS": f" {GUIDS[0].upper()} ,{GUIDS[1]},,{GUIDS[0]}",
@@ -99,7 +99,7 @@ def test_without_time_the_rest_is_due_next_time() -> None:
             now=NOW,
             has_time=lambda: next(time_there_is, False),  # noqa: B023 - called in this turn
         )
-        assert [record["WindowEnd"] for record in records] == [text_of(ends)]
+        assert [record["WindowEnd"] for record in records] == [format_time(ends)]
 
 
 def test_settings_of_the_service() -> None:

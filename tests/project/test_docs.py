@@ -11,22 +11,22 @@ from detection.printable import (
     ENTRY,
     TEXT,
 )
-from detection.ranking.classify import KINDS
+from detection.ranking.classify import OPERATION_CLASSES
 from detection.ranking.score import (
-    ACTIONS,
-    ADDRESS,
-    BANDS,
-    BOTH,
-    CLASSES,
-    DELETES,
+    ACTION_COUNTS,
+    BOTH_SERVICES,
+    CLASS_COUNTS,
+    DELETE_COUNTS,
     FIRST_CLASS,
     FIRST_GROUP,
-    HASTE,
     LONG_SEEN,
-    MOST,
-    OFTEN,
-    RESOURCE_GROUPS,
-    SUBSCRIPTIONS,
+    MAX_POINTS,
+    OWN_ADDRESS,
+    PROXIMITY,
+    RESOURCE_GROUP_COUNTS,
+    ROUTINE_DAYS,
+    SEVERITY_BANDS,
+    SUBSCRIPTION_COUNTS,
 )
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.ticks import MINUTE
@@ -82,7 +82,7 @@ def test_queries_in_documents_bind(language_service: LanguageService) -> None:
 def test_bands() -> None:
     """The bands of severity are the score's, without a gap from 0 to 100."""
     rows = re.findall(r"\| ([A-Z]\w+) \| (\d+) (?:to (\d+)|and up) \|", DOCS["risk.md"])
-    assert [(int(least), name) for name, least, _ in reversed(rows)] == list(BANDS)
+    assert [(int(least), name) for name, least, _ in reversed(rows)] == list(SEVERITY_BANDS)
     assert [int(most or 100) + 1 for _, _, most in rows[:-1]] == [int(row[1]) for row in rows[1:]]
 
 
@@ -93,19 +93,21 @@ def test_points() -> None:
     )
     listed = {name: [int(n) for n in re.findall(r"\d+", points)] for name, points in rows.items()}
     expected = {
-        "Gravest operation": [MOST["class"]],
-        "Deletes": [points for _, points in reversed(DELETES)],
-        "Classes": [points for _, points in reversed(CLASSES)],
-        "Spread": [points for _, points in (*reversed(RESOURCE_GROUPS), *SUBSCRIPTIONS)],
-        "Haste": [points for _, points in HASTE],
-        "Both services": [BOTH],
-        "Address": [ADDRESS],
-        "Corroboration": [points for _, points in reversed(ACTIONS)],
+        "Gravest operation": [MAX_POINTS["class"]],
+        "Deletes": [points for _, points in reversed(DELETE_COUNTS)],
+        "Classes": [points for _, points in reversed(CLASS_COUNTS)],
+        "Spread": [
+            points for _, points in (*reversed(RESOURCE_GROUP_COUNTS), *SUBSCRIPTION_COUNTS)
+        ],
+        "Haste": [points for _, points in PROXIMITY],
+        "Both services": [BOTH_SERVICES],
+        "Address": [OWN_ADDRESS],
+        "Corroboration": [points for _, points in reversed(ACTION_COUNTS)],
     }
     assert {name: listed[name] for name in expected} == expected
     assert f"| {FIRST_CLASS} and {FIRST_GROUP}, or {LONG_SEEN} |" in DOCS["risk.md"]
-    assert f"{OFTEN} or more days" in DOCS["risk.md"]
-    minutes = [most // MINUTE for most, _ in HASTE]
+    assert f"{ROUTINE_DAYS} or more days" in DOCS["risk.md"]
+    minutes = [most // MINUTE for most, _ in PROXIMITY]
     assert f"at most {minutes[0]}, {minutes[1]} minutes after a sign-in" in DOCS["risk.md"]
 
 
@@ -114,7 +116,7 @@ def test_classes() -> None:
     rows = re.findall(r"\n\| ([a-z ]+) \| (\d+)(?: to (\d+))? \|", DOCS["risk.md"])
     listed = {name: (int(least), int(most or least)) for name, least, most in rows}
     points: dict[str, list[int]] = {}
-    for kind in KINDS:
+    for kind in OPERATION_CLASSES:
         points.setdefault(kind.name, []).append(kind.points)
     assert listed == {name: (min(each), max(each)) for name, each in points.items()}
 

@@ -5,12 +5,12 @@ import re
 import pytest
 
 from detection.ranking.classify import (
-    ACTION_KINDS,
-    KINDS,
-    Kind,
-    action_of,
+    ACTION_CLASSES,
+    OPERATION_CLASSES,
+    OperationClass,
+    classify,
+    classify_action,
     is_delete,
-    kind_of,
     read_table,
 )
 from detection.rule.filters import (
@@ -82,29 +82,31 @@ def test_operations_are_of_their_class(
     operation: str, name: str, points: int, technique: str
 ) -> None:
     """Operations as Azure writes them have the class, points and technique worked out by hand."""
-    kind = kind_of(operation)
+    kind = classify(operation)
     assert (kind.name, kind.points, kind.technique) == (name, points, technique)
 
 
 def test_the_classes_are_those_of_the_score() -> None:
     """There is every class that the documentation names, and no other."""
-    assert {kind.name for kind in KINDS} == CLASSES
+    assert {kind.name for kind in OPERATION_CLASSES} == CLASSES
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.pattern))
-def test_no_line_is_hidden_by_another(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", OPERATION_CLASSES, ids=lambda kind: str(kind.pattern))
+def test_no_line_is_hidden_by_another(kind: OperationClass) -> None:
     """Each line is the one that counts for the plainest name that it fits."""
-    assert kind_of(kind.pattern.replace("*", "x")) == kind
+    assert classify(kind.pattern.replace("*", "x")) == kind
 
 
-@pytest.mark.parametrize("kind", ACTION_KINDS, ids=lambda kind: str(kind.pattern))
-def test_no_action_is_hidden_by_another(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ACTION_CLASSES, ids=lambda kind: str(kind.pattern))
+def test_no_action_is_hidden_by_another(kind: OperationClass) -> None:
     """Each action's line counts for the plainest name that it fits."""
-    assert action_of(kind.pattern.replace("*", "x").upper()) == kind
+    assert classify_action(kind.pattern.replace("*", "x").upper()) == kind
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *ACTION_KINDS], ids=lambda kind: str(kind.pattern))
-def test_lines_are_complete(kind: Kind) -> None:
+@pytest.mark.parametrize(
+    "kind", [*OPERATION_CLASSES, *ACTION_CLASSES], ids=lambda kind: str(kind.pattern)
+)
+def test_lines_are_complete(kind: OperationClass) -> None:
     """Each line has a folded pattern, a technique, and words that go on a sentence."""
     assert re.fullmatch(r"T1\d{3}(\.\d{3})?", kind.technique)
     assert kind.pattern == kind.pattern.lower()
@@ -113,16 +115,18 @@ def test_lines_are_complete(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [k for k in KINDS if "*" not in k.pattern], ids=lambda kind: str(kind.pattern)
+    "kind",
+    [k for k in OPERATION_CLASSES if "*" not in k.pattern],
+    ids=lambda kind: str(kind.pattern),
 )
-def test_classes_are_of_operations_that_the_rule_takes(kind: Kind) -> None:
+def test_classes_are_of_operations_that_the_rule_takes(kind: OperationClass) -> None:
     """Each full name in the table is one that clause 3 accepts."""
     assert has_any(kind.pattern, CHANGE_TERMS)
     assert not has_any(kind.pattern, READ_TERMS)
 
 
-@pytest.mark.parametrize("kind", ACTION_KINDS, ids=lambda kind: str(kind.pattern))
-def test_actions_are_outside_the_rule(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ACTION_CLASSES, ids=lambda kind: str(kind.pattern))
+def test_actions_are_outside_the_rule(kind: OperationClass) -> None:
     """No action is one that clause 3 accepts, so it never makes a finding."""
     assert not has_any(kind.pattern, CHANGE_TERMS)
     assert kind.pattern.endswith("/action")
@@ -131,10 +135,10 @@ def test_actions_are_outside_the_rule(kind: Kind) -> None:
 def test_the_most_specific_line_counts() -> None:
     """A full name beats a pattern, and a longer pattern a shorter one, whatever their points."""
     backup = "microsoft.recoveryservices/vaults/a/"
-    assert kind_of(backup + "delete").points < kind_of(backup + "protecteditems/delete").points
-    assert kind_of("microsoft.sql/servers/firewallrules/delete").name == "defence evasion"
-    assert kind_of("microsoft.storage/storageaccounts/blobservices/write").points == 26
-    assert kind_of("microsoft.storage/storageaccounts/blobservices/containers/delete").points == 42
+    assert classify(backup + "delete").points < classify(backup + "protecteditems/delete").points
+    assert classify("microsoft.sql/servers/firewallrules/delete").name == "defence evasion"
+    assert classify("microsoft.storage/storageaccounts/blobservices/write").points == 26
+    assert classify("microsoft.storage/storageaccounts/blobservices/containers/delete").points == 42
 
 
 @pytest.mark.parametrize(
@@ -152,7 +156,7 @@ def test_the_most_specific_line_counts() -> None:
 )
 def test_actions_that_corroborate(operation: str, expected: str | None) -> None:
     """Handing out keys corroborates a finding, restarting an app does not."""
-    kind = action_of(operation)
+    kind = classify_action(operation)
     assert (kind.name if kind else None) == expected
 
 

@@ -6,20 +6,20 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from detection.ranking.classify import is_delete, kind_of
+from detection.ranking.classify import classify, is_delete
 from detection.ranking.score import (
-    ACTIONS,
-    ADDRESS,
-    BANDS,
-    BOTH,
-    CLASSES,
-    DELETES,
+    ACTION_COUNTS,
+    BOTH_SERVICES,
+    CLASS_COUNTS,
+    DELETE_COUNTS,
     FIRST_CLASS,
     FIRST_GROUP,
-    HASTE,
-    MOST,
-    RESOURCE_GROUPS,
-    SUBSCRIPTIONS,
+    MAX_POINTS,
+    OWN_ADDRESS,
+    PROXIMITY,
+    RESOURCE_GROUP_COUNTS,
+    SEVERITY_BANDS,
+    SUBSCRIPTION_COUNTS,
     Context,
     Novelty,
     Reason,
@@ -27,7 +27,7 @@ from detection.ranking.score import (
     is_public,
     score,
 )
-from detection.rule.pairs import Traces
+from detection.rule.pairs import GroupPairs
 from detection.rule.ticks import DAY, MINUTE, SECOND
 from tests.support import findings as made
 
@@ -36,24 +36,24 @@ QUIET = Context()
 
 def test_the_most_points_of_all_signals_make_a_hundred() -> None:
     """Each signal gives at most what is declared, and all together give exactly 100."""
-    assert sum(MOST.values()) == 100
+    assert sum(MAX_POINTS.values()) == 100
     assert {
         "class": 44,
-        "deletes": DELETES[0][1],
-        "classes": CLASSES[0][1],
-        "spread": RESOURCE_GROUPS[0][1] + SUBSCRIPTIONS[0][1],
-        "haste": HASTE[0][1],
-        "both": BOTH,
-        "address": ADDRESS,
-        "actions": ACTIONS[0][1],
+        "deletes": DELETE_COUNTS[0][1],
+        "classes": CLASS_COUNTS[0][1],
+        "spread": RESOURCE_GROUP_COUNTS[0][1] + SUBSCRIPTION_COUNTS[0][1],
+        "haste": PROXIMITY[0][1],
+        "both": BOTH_SERVICES,
+        "address": OWN_ADDRESS,
+        "actions": ACTION_COUNTS[0][1],
         "novelty": FIRST_CLASS + FIRST_GROUP,
-    } == MOST
-    assert max(kind_of(name).points for name in made.NAMES) == MOST["class"]
+    } == MAX_POINTS
+    assert max(classify(name).points for name in made.NAMES) == MAX_POINTS["class"]
 
 
 def test_everything_at_once_is_a_hundred() -> None:
     """A finding with every signal at its highest scores 100, Critical."""
-    worst = made.traces(
+    worst = made.group_pairs(
         *(made.act(made.VAULT, 3), made.act(made.ROLE), made.act(made.LOG)),
         soonest=SECOND,
         services=("Key Vault", "Storage"),
@@ -61,12 +61,12 @@ def test_everything_at_once_is_a_hundred() -> None:
     context = Context(3, 2, ("203.0.113.7",), made.ACTIONS[:2], Novelty(14 * DAY, {}, 0))
     judged = score(worst, context)
     assert (judged.points, judged.severity) == (100, "Critical")
-    assert len(judged.reasons) == len(MOST) + 1  # novelty gives two
+    assert len(judged.reasons) == len(MAX_POINTS) + 1  # novelty gives two
 
 
 def test_routine_is_nothing() -> None:
     """A finding of deployments and tags alone, deletes among them, scores 0 and is kept."""
-    routine = made.traces(*map(made.act, (made.DEPLOYMENT, made.DEPLOYMENT_GONE, made.TAGS)))
+    routine = made.group_pairs(*map(made.act, (made.DEPLOYMENT, made.DEPLOYMENT_GONE, made.TAGS)))
     judged = score(routine, QUIET)
     assert (judged.points, judged.severity) == (0, "Low")
     assert [reason.points for reason in judged.reasons] == [0]
@@ -74,38 +74,38 @@ def test_routine_is_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("traces", "context", "points"),
+    ("pairs", "context", "points"),
     [
-        (made.traces(made.act(made.ROLE)), QUIET, 42),
-        (made.traces(made.act(made.SITE, 90)), QUIET, 8),
-        (made.traces(made.act(made.SITE_GONE)), QUIET, 8 + 4),
-        (made.traces(made.act(made.SITE_GONE, 2)), QUIET, 8 + 7),
-        (made.traces(made.act(made.SITE_GONE, 3)), QUIET, 8 + 10),
-        (made.traces(made.act(made.VAULT), made.act(made.LOG)), QUIET, 44 + 7 + 8),
-        (made.traces(made.act(made.ROLE), made.act(made.SITE)), QUIET, 42),
+        (made.group_pairs(made.act(made.ROLE)), QUIET, 42),
+        (made.group_pairs(made.act(made.SITE, 90)), QUIET, 8),
+        (made.group_pairs(made.act(made.SITE_GONE)), QUIET, 8 + 4),
+        (made.group_pairs(made.act(made.SITE_GONE, 2)), QUIET, 8 + 7),
+        (made.group_pairs(made.act(made.SITE_GONE, 3)), QUIET, 8 + 10),
+        (made.group_pairs(made.act(made.VAULT), made.act(made.LOG)), QUIET, 44 + 7 + 8),
+        (made.group_pairs(made.act(made.ROLE), made.act(made.SITE)), QUIET, 42),
         (
-            made.traces(*map(made.act, (made.ROLE, made.STORAGE, made.SNAPSHOT))),
+            made.group_pairs(*map(made.act, (made.ROLE, made.STORAGE, made.SNAPSHOT))),
             QUIET,
             42 + 14,
         ),
-        (made.traces(made.act(made.SITE), soonest=5 * MINUTE), QUIET, 8 + 4),
-        (made.traces(made.act(made.SITE), soonest=5 * MINUTE + 1), QUIET, 8 + 2),
-        (made.traces(made.act(made.SITE), soonest=15 * MINUTE), QUIET, 8 + 2),
-        (made.traces(made.act(made.SITE), soonest=15 * MINUTE + 1), QUIET, 8),
-        (made.traces(made.act(made.SITE), services=("Key Vault", "Storage")), QUIET, 8 + 4),
-        (made.traces(made.act(made.SITE), services=("Storage",)), QUIET, 8),
-        (made.traces(made.act(made.SITE)), Context(resource_groups=2), 8 + 2),
-        (made.traces(made.act(made.SITE)), Context(resource_groups=3), 8 + 3),
-        (made.traces(made.act(made.SITE)), Context(subscriptions=2), 8 + 3),
-        (made.traces(made.act(made.SITE)), Context(addresses=("203.0.113.7",)), 8 + 4),
-        (made.traces(made.act(made.SITE)), Context(actions=made.ACTIONS[:1]), 8 + 4),
-        (made.traces(made.act(made.SITE)), Context(actions=made.ACTIONS[:2]), 8 + 6),
-        (made.traces(made.act(made.SITE)), Context(actions=made.ACTIONS[2:]), 8),
+        (made.group_pairs(made.act(made.SITE), soonest=5 * MINUTE), QUIET, 8 + 4),
+        (made.group_pairs(made.act(made.SITE), soonest=5 * MINUTE + 1), QUIET, 8 + 2),
+        (made.group_pairs(made.act(made.SITE), soonest=15 * MINUTE), QUIET, 8 + 2),
+        (made.group_pairs(made.act(made.SITE), soonest=15 * MINUTE + 1), QUIET, 8),
+        (made.group_pairs(made.act(made.SITE), services=("Key Vault", "Storage")), QUIET, 8 + 4),
+        (made.group_pairs(made.act(made.SITE), services=("Storage",)), QUIET, 8),
+        (made.group_pairs(made.act(made.SITE)), Context(resource_groups=2), 8 + 2),
+        (made.group_pairs(made.act(made.SITE)), Context(resource_groups=3), 8 + 3),
+        (made.group_pairs(made.act(made.SITE)), Context(subscriptions=2), 8 + 3),
+        (made.group_pairs(made.act(made.SITE)), Context(addresses=("203.0.113.7",)), 8 + 4),
+        (made.group_pairs(made.act(made.SITE)), Context(actions=made.ACTIONS[:1]), 8 + 4),
+        (made.group_pairs(made.act(made.SITE)), Context(actions=made.ACTIONS[:2]), 8 + 6),
+        (made.group_pairs(made.act(made.SITE)), Context(actions=made.ACTIONS[2:]), 8),
     ],
 )
-def test_scores_worked_out_by_hand(traces: Traces, context: Context, points: int) -> None:
+def test_scores_worked_out_by_hand(pairs: GroupPairs, context: Context, points: int) -> None:
     """Each signal gives the documented points, from the documented threshold on."""
-    assert score(traces, context).points == points
+    assert score(pairs, context).points == points
 
 
 @pytest.mark.parametrize(
@@ -122,29 +122,29 @@ def test_scores_worked_out_by_hand(traces: Traces, context: Context, points: int
 )
 def test_novelty_worked_out_by_hand(novelty: Novelty, points: int) -> None:
     """What is new adds, what was there on ten days takes off, a short history does nothing."""
-    judged = score(made.traces(made.act(made.ROLE)), Context(novelty=novelty))
+    judged = score(made.group_pairs(made.act(made.ROLE)), Context(novelty=novelty))
     assert judged.points == points
 
 
 def test_a_short_history_is_said() -> None:
     """Under seven days of history a reason of no points says so."""
     context = Context(novelty=Novelty(3 * DAY, {}, 0))
-    reasons = score(made.traces(made.act(made.ROLE)), context).reasons
+    reasons = score(made.group_pairs(made.act(made.ROLE)), context).reasons
     assert Reason(0, "Whether this is new cannot be said: the history has 3 of 7 days") in reasons
 
 
 def test_what_is_long_known_takes_off_no_more_than_there_is() -> None:
     """A finding of 8 points that happens all the time scores 0, and its reasons add up to that."""
     context = Context(novelty=Novelty(14 * DAY, {}, 14))
-    judged = score(made.traces(made.act(made.SITE)), context)
+    judged = score(made.group_pairs(made.act(made.SITE)), context)
     assert sorted(reason.points for reason in judged.reasons) == [-8, 8]
     assert judged.points == 0
 
 
 @given(made.TRACES, made.CONTEXTS)
-def test_reasons_add_up(traces: Traces, context: Context) -> None:
+def test_reasons_add_up(pairs: GroupPairs, context: Context) -> None:
     """The reasons' points are the score, which lies in 0 to 100, and each reason is a sentence."""
-    judged = score(traces, context)
+    judged = score(pairs, context)
     assert judged.points == sum(reason.points for reason in judged.reasons)
     assert 0 <= judged.points <= 100
     assert all(
@@ -155,32 +155,34 @@ def test_reasons_add_up(traces: Traces, context: Context) -> None:
 
 @given(made.TRACES, made.CONTEXTS, st.sampled_from(made.NAMES), st.integers(1, 12))
 def test_an_operation_more_never_lowers_the_score(
-    traces: Traces, context: Context, name: str, count: int
+    pairs: GroupPairs, context: Context, name: str, count: int
 ) -> None:
     """A finding with further operations, of whatever kind, scores at least as much."""
-    known = {act.operation: act.number for act in traces.acts}
+    known = {act.operation: act.number for act in pairs.by_operation}
     more = known | {name: known.get(name, 0) + count}
-    grown = made.traces(
+    grown = made.group_pairs(
         *(made.act(operation, number) for operation, number in more.items()),
-        soonest=traces.soonest,
-        services=tuple(traces.services),
+        soonest=pairs.soonest,
+        services=tuple(pairs.services),
     )
-    assert score(grown, context).points >= score(traces, context).points
+    assert score(grown, context).points >= score(pairs, context).points
 
 
 @given(made.TRACES, made.CONTEXTS)
-def test_the_gravest_operation_gives_its_points(traces: Traces, context: Context) -> None:
+def test_the_gravest_operation_gives_its_points(pairs: GroupPairs, context: Context) -> None:
     """Whatever else is found, one reason names the gravest operation and gives its class's points.
 
     The points of other reasons may outweigh it: of two everyday operations, both of 8 points, the
     third to delete something gives more than one that deletes nothing.
     """
-    judged = score(traces, context)
+    judged = score(pairs, context)
     (reason,) = [one for one in judged.reasons if one.sentence.startswith("The gravest operation")]
-    gravest = max(traces.acts, key=lambda one: kind_of(one.operation).points)
-    assert reason.points == kind_of(gravest.operation).points
+    gravest = max(pairs.by_operation, key=lambda one: classify(one.operation).points)
+    assert reason.points == classify(gravest.operation).points
     assert reason.points in {
-        kind_of(one.operation).points for one in traces.acts if one.operation in reason.sentence
+        classify(one.operation).points
+        for one in pairs.by_operation
+        if one.operation in reason.sentence
     }
 
 
@@ -195,9 +197,11 @@ def test_a_graver_operation_never_lowers_the_score(
 ) -> None:
     """Of two findings of one kind of operation, the graver scores its class's surplus more."""
     assume(is_delete(one) == is_delete(other))
-    slight, grave = sorted((one, other), key=lambda name: kind_of(name).points)
-    added = kind_of(grave).points - kind_of(slight).points
-    scores = [score(made.traces(made.act(name, count)), context).points for name in (slight, grave)]
+    slight, grave = sorted((one, other), key=lambda name: classify(name).points)
+    added = classify(grave).points - classify(slight).points
+    scores = [
+        score(made.group_pairs(made.act(name, count)), context).points for name in (slight, grave)
+    ]
     assert scores[1] - scores[0] >= added
 
 
@@ -211,7 +215,7 @@ def test_a_graver_operation_never_lowers_the_score(
 def test_bands(points: int, severity: str) -> None:
     """Every score lies in one band, whose ends are as documented."""
     assert Score(points, []).severity == severity
-    assert [least for least, _ in BANDS] == [74, 48, 22, 0]
+    assert [least for least, _ in SEVERITY_BANDS] == [74, 48, 22, 0]
 
 
 @pytest.mark.parametrize(

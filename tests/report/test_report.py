@@ -15,7 +15,7 @@ from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.report import FINDINGS_SHOWN, TIMELINES_SHOWN, render
 from detection.report.timeline import LABELS, LANES, draw
-from detection.rule.ticks import parse
+from detection.rule.ticks import parse_time
 from detection.sinks.html_report import ReportFile
 from detection.sources.recorded.folder import RecordedSource
 from detection.state import Unsaved
@@ -71,7 +71,7 @@ def finding(**fields: Any) -> dict[str, Any]:
 def demo() -> list[Any]:
     """Return the findings of the demo."""
     sink = Collected()
-    run(RecordedSource(DEMO), sink, Unsaved(), Invocation("recorded", parse(NOW)))
+    run(RecordedSource(DEMO), sink, Unsaved(), Invocation("recorded", parse_time(NOW)))
     return list(sink.findings)
 
 

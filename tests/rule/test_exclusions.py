@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.rule.correlate import Group, detect
-from detection.rule.exclusions import Exclusions, Row
+from detection.rule.exclusions import ExclusionRow, Exclusions
 from detection.rule.filters import (
     RuleSettings,
 )
-from detection.rule.ticks import parse
+from detection.rule.ticks import parse_time
 from tests.support.strategies import END, GUID, START, as_logs, operation, sign_in
 
-NOW = parse("2026-03-14T12:00:00Z")
+NOW = parse_time("2026-03-14T12:00:00Z")
 LATER, EARLIER = "2026-03-14T12:00:00.0000001Z", "2026-03-14"
 
 
@@ -38,7 +38,7 @@ def group(resource_group: str = "rg") -> Group:
         (("", "rg*", "ops", "deploys", LATER), False),
     ],
 )
-def test_what_an_exclusion_covers(row: Row, excludes: bool) -> None:
+def test_what_an_exclusion_covers(row: ExclusionRow, excludes: bool) -> None:
     """An identity, a resource group or both together are left out, whatever their case."""
     kept, used = Exclusions.of([row], NOW).split([group("rG")])
     assert (len(kept), sum(used.values())) == ((0, 1) if excludes else (1, 0))
@@ -67,7 +67,9 @@ def test_an_expired_exclusion_is_named_and_excludes_nothing(expires: str) -> Non
         ((GUID, "", "ops", "deploys", "31.12.2026"), "expires"),
     ],
 )
-def test_an_incomplete_exclusion_is_named_and_excludes_nothing(row: Row, problem: str) -> None:
+def test_an_incomplete_exclusion_is_named_and_excludes_nothing(
+    row: ExclusionRow, problem: str
+) -> None:
     """Without a subject, an owner, a reason or an end that can be read, nothing is left out."""
     exclusions = Exclusions.of([row], NOW)
     assert exclusions.split([group()])[0]
@@ -94,7 +96,7 @@ TEXTS = st.sampled_from(("", " ", GUID, "rg", "x", LATER, EARLIER, "\u0130"))
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS, TEXTS, TEXTS), max_size=4))
-def test_nothing_is_lost(rows: list[Row]) -> None:
+def test_nothing_is_lost(rows: list[ExclusionRow]) -> None:
     """Whatever the entries, each group is kept or counted, and each entry is known to somebody."""
     exclusions = Exclusions.of(rows, NOW)
     given_groups = [group(), group("x")]
@@ -114,7 +116,7 @@ OTHERS = {name: group(name) for name in ("", "rg", "x", "y", "else")}
 
 
 @given(ENTRIES, st.lists(st.sampled_from(sorted(OTHERS)), max_size=6))
-def test_the_first_exclusion_that_covers_counts(rows: list[Row], names: list[str]) -> None:
+def test_the_first_exclusion_that_covers_counts(rows: list[ExclusionRow], names: list[str]) -> None:
     """Each group is left out by the first entry that names it, looked for one after the other."""
     exclusions = Exclusions.of(rows, NOW)
     groups = [OTHERS[name] for name in names]

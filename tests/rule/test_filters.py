@@ -8,8 +8,8 @@ from hypothesis import given
 from detection.rule.allowlist import Allowlist
 from detection.rule.filters import (
     RuleSettings,
-    choose_operations,
-    choose_sign_ins,
+    match_operations,
+    match_sign_ins,
 )
 from detection.rule.log_rows import (
     OPERATION_TABLE,
@@ -36,7 +36,7 @@ from tests.support.strategies import (
 def test_sign_ins_are_chosen_and_counted_as_read_naively(scenario: Scenario) -> None:
     """The sign-ins kept, matched, excluded and without address are those of a plain loop."""
     rows, allowed = scenario.sign_ins, scenario.allowlist
-    chosen = choose_sign_ins(
+    chosen = match_sign_ins(
         scenario.logs().sign_ins, scenario.start, scenario.end, Allowlist.of(allowed)
     )
     matched = [p for p, row in enumerate(rows) if naive.is_access(row, scenario.window)]
@@ -54,7 +54,7 @@ def test_operations_are_chosen_and_counted_as_read_naively(scenario: Scenario) -
     """The operations kept and those spelt Succeeded are those of a plain loop."""
     rows, statuses = scenario.operations, scenario.statuses
     settings = RuleSettings(scenario.span, statuses)
-    chosen = choose_operations(scenario.logs().operations, scenario.start, scenario.end, settings)
+    chosen = match_operations(scenario.logs().operations, scenario.start, scenario.end, settings)
     changes = [p for p, row in enumerate(rows) if naive.is_change(row, scenario.window)]
     kept = [p for p in changes if naive.is_success(rows[p], statuses)]
     others = [p for p in changes if naive.is_success(rows[p], ["Succeeded"]) and p not in kept]
@@ -81,15 +81,15 @@ def _orders(
 def test_the_window_holds_its_end_and_not_its_start(time: int, taken: bool) -> None:
     """A row at the window's start is left out and one at its end is taken, to the tick."""
     logs = as_logs([sign_in(TimeGenerated=written(time))], [operation(TimeGenerated=written(time))])
-    assert choose_sign_ins(logs.sign_ins, START, END, Allowlist.of([])).matched == taken
-    assert choose_operations(logs.operations, START, END, RuleSettings()).matched == taken
+    assert match_sign_ins(logs.sign_ins, START, END, Allowlist.of([])).matched == taken
+    assert match_operations(logs.operations, START, END, RuleSettings()).matched == taken
 
 
 @pytest.mark.parametrize("result", ["7000232", "00", "0 ", " 0", "", None, "0.0"])
 def test_a_failed_sign_in_is_no_access(result: str | None) -> None:
     """Only the result type 0, to the letter, is a sign-in that succeeded."""
     logs = as_logs([sign_in(ResultType=result)], [])
-    assert choose_sign_ins(logs.sign_ins, START, END, Allowlist.of([])).matched == 0
+    assert match_sign_ins(logs.sign_ins, START, END, Allowlist.of([])).matched == 0
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_a_failed_sign_in_is_no_access(result: str | None) -> None:
 def test_operations_that_change_something(name: str, taken: bool) -> None:
     """A change has the term write or delete and none of read, list and get."""
     logs = as_logs([], [operation(OperationNameValue=name)])
-    assert choose_operations(logs.operations, START, END, RuleSettings()).matched == taken
+    assert match_operations(logs.operations, START, END, RuleSettings()).matched == taken
 
 
 def test_excluded_sign_ins_are_still_matched() -> None:
     """A sign-in from an allowed address counts as matched and as excluded, and pairs no more."""
     logs = as_logs([sign_in(IPAddress="10.0.0.1"), sign_in(IPAddress="")], [])
-    chosen = choose_sign_ins(logs.sign_ins, START, END, Allowlist.of(["10.0.0.0/8"]))
+    chosen = match_sign_ins(logs.sign_ins, START, END, Allowlist.of(["10.0.0.0/8"]))
     assert (chosen.matched, chosen.excluded, chosen.without_address) == (2, 1, 1)
     assert [len(mine) for mine in chosen.by_identity.values()] == [1]
 
@@ -125,7 +125,7 @@ def test_excluded_sign_ins_are_still_matched() -> None:
 def test_a_blank_address_is_none(address: str | None) -> None:
     """A sign-in whose address is blank counts as without address and is never left out."""
     logs = as_logs([sign_in(IPAddress=address), sign_in(IPAddress="x")], [])
-    chosen = choose_sign_ins(logs.sign_ins, START, END, Allowlist.of(["0.0.0.0/0", "::/0"]))
+    chosen = match_sign_ins(logs.sign_ins, START, END, Allowlist.of(["0.0.0.0/0", "::/0"]))
     assert (chosen.matched, chosen.excluded, chosen.without_address) == (2, 0, 1)
 
 
@@ -160,7 +160,7 @@ def test_changes_without_a_caller_are_counted() -> None:
     """Of accepted changes those with a blank caller are counted, as no identity has them."""
     rows = [operation(Caller=who) for who in ("", None, " ", "a")]
     rows.append(operation(Caller="", ActivityStatusValue="Succeeded"))
-    chosen = choose_operations(as_logs([], rows).operations, START, END, RuleSettings())
+    chosen = match_operations(as_logs([], rows).operations, START, END, RuleSettings())
     assert (chosen.matched, chosen.without_caller, chosen.other_success) == (4, 3, 1)
 
 

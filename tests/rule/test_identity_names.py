@@ -13,13 +13,13 @@ from detection.rule.correlate import Detection, detect
 from detection.rule.filters import (
     RuleSettings,
 )
-from detection.rule.kql_text import fold
+from detection.rule.kql_text import ascii_lower
 from detection.rule.memo import Memo
 from detection.rule.sign_in_index import (
-    AS_MUCH,
-    MOST_GROUPS,
-    Named,
-    crowded,
+    MAX_GROUPS_BY_NAME,
+    OPERATIONS_PER_GROUP,
+    IdentityRows,
+    identities_with_too_many_names,
 )
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources.recorded.folder import RecordedSource
@@ -69,11 +69,11 @@ def found(sign_ins: Sequence[Row], operations: Sequence[Row]) -> Detection:
     return detect(as_logs(sign_ins, operations), START, END, RuleSettings())
 
 
-def named(names: int, resource_groups: int, each: int = 1) -> Named:
+def named(names: int, resource_groups: int, each: int = 1) -> IdentityRows:
     """Return an identity with so many names, and operations in each of so many groups."""
     _, operated = rows(1, resource_groups)
     logs = as_logs([], operated * each)
-    return Named({f"name-{number}": [] for number in range(names)}, logs.operations)
+    return IdentityRows({f"name-{number}": [] for number in range(names)}, logs.operations)
 
 
 def test_nothing_of_an_identity_with_many_names_is_missed() -> None:
@@ -98,23 +98,31 @@ def test_others_are_told_apart_by_name_beside_it() -> None:
 
 def test_the_largest_are_not_told_apart() -> None:
     """What may be made at most counts, of all identities together, the smallest first."""
-    folded = Memo[str, str](fold)
+    folded = Memo[str, str](ascii_lower)
     some = {"a": named(500, 198), "b": named(MANY, MANY), "c": named(4, 100)}
-    assert some["a"].size(folded) + some["c"].size(folded) <= MOST_GROUPS
-    assert crowded(some.items(), folded) == {"b"}
-    assert crowded([*some.items(), ("d", named(FEW, 300))], folded) == {"a", "b"}
+    assert some["a"].size(folded) + some["c"].size(folded) <= MAX_GROUPS_BY_NAME
+    assert identities_with_too_many_names(some.items(), folded) == {"b"}
+    assert identities_with_too_many_names([*some.items(), ("d", named(FEW, 300))], folded) == {
+        "a",
+        "b",
+    }
 
 
 def test_operations_count_as_the_memory_that_they_take() -> None:
     """Few names and groups with very many operations are many, too."""
-    folded = Memo[str, str](fold)
-    assert named(10, 1, each=50 * AS_MUCH).size(folded) == 10 * (1 + 50)
+    folded = Memo[str, str](ascii_lower)
+    assert named(10, 1, each=50 * OPERATIONS_PER_GROUP).size(folded) == 10 * (1 + 50)
 
 
 def test_one_name_is_never_too_many() -> None:
     """An identity with one name is told apart by it, whatever it changed."""
-    folded = Memo[str, str](fold)
-    assert crowded([("a", named(1, 1, each=MOST_GROUPS * AS_MUCH // 100))], folded) == set()
+    folded = Memo[str, str](ascii_lower)
+    assert (
+        identities_with_too_many_names(
+            [("a", named(1, 1, each=MAX_GROUPS_BY_NAME * OPERATIONS_PER_GROUP // 100))], folded
+        )
+        == set()
+    )
     assert found(*rows(1, 500)).groups[0].key.name == "name-0"
 
 

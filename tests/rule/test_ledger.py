@@ -4,7 +4,7 @@ import pytest
 
 from detection.rule.correlate import Group, GroupKey
 from detection.rule.ledger import Emission, Ledger, Review
-from detection.rule.pairs import Traces
+from detection.rule.pairs import GroupPairs
 from detection.rule.ticks import DAY, HOUR, MINUTE
 
 NOON = 500_000 * HOUR
@@ -27,7 +27,7 @@ def group(operations: dict[str, int], *, resource_group: str = "rg") -> Group:
         first_event=min(operations.values()),
         last_event=max(operations.values()),
         operations_at=dict(operations.items()),
-        traces=lambda: Traces([], 0, frozenset()),
+        read_pairs=lambda: GroupPairs([], 0, frozenset()),
     )
 
 

@@ -8,14 +8,14 @@ from detection.rule.correlate import detect
 from detection.rule.filters import (
     RuleSettings,
 )
-from detection.rule.kql_text import fold
+from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import (
-    OPERATION,
+    OPERATION_NAME,
     Operation,
     SignIn,
     operation_keys,
 )
-from detection.rule.pairs import PAIRS_KEPT, services, traces
+from detection.rule.pairs import PAIRS_KEPT, group_pairs, target_services_of
 from detection.rule.ticks import HOUR, MINUTE
 from tests.support import naive_rule as naive
 from tests.support.strategies import (
@@ -59,12 +59,12 @@ def test_traces_point_at_real_pairs(scenario: Scenario) -> None:
     settings = RuleSettings(scenario.span, scenario.statuses)
     for group in detect(scenario.logs(), *scenario.window, settings).groups:
         pairs = expected[group.key]
-        found = group.traces()
+        found = group.read_pairs()
         assert found.soonest == min(naive.time(op) - naive.time(one) for one, op in pairs)
-        assert found.services == services(
+        assert found.services == target_services_of(
             [naive.text(one, "ResourceDisplayName") for one, _ in pairs]
         )
-        for act in found.acts:
+        for act in found.by_operation:
             assert 0 < len(act.pairs) <= PAIRS_KEPT
             for pair in act.pairs:
                 mine = [
@@ -83,15 +83,15 @@ def test_traces_point_at_real_pairs(scenario: Scenario) -> None:
 
 @given(scenarios())
 def test_traces_count_every_operation(scenario: Scenario) -> None:
-    """The acts count each name's distinct operations and keep its earliest, in order of time."""
+    """The pairs of a group count each name's distinct operations and keep the earliest first."""
     settings = RuleSettings(scenario.span, scenario.statuses)
     for group in detect(scenario.logs(), *scenario.window, settings).groups:
-        acts = group.traces().acts
-        assert sum(act.number for act in acts) >= len(group.operations_at)
-        assert len({fold(act.operation) for act in acts}) == len(acts)
-        enough = max(PAIRS_KEPT + 1 - len(acts), 1)
-        assert all(len(act.pairs) == min(act.number, enough) for act in acts)
-        assert [act.operation for act in acts[:10]] == group.operations
+        by_operation = group.read_pairs().by_operation
+        assert sum(act.number for act in by_operation) >= len(group.operations_at)
+        assert len({ascii_lower(act.operation) for act in by_operation}) == len(by_operation)
+        enough = max(PAIRS_KEPT + 1 - len(by_operation), 1)
+        assert all(len(act.pairs) == min(act.number, enough) for act in by_operation)
+        assert [act.operation for act in by_operation[:10]] == group.operations
 
 
 def rows(sign_ins: list[Row], operations: list[Row]) -> tuple[list[SignIn], list[Operation]]:
@@ -106,8 +106,8 @@ def test_a_repeated_operation_is_one_that_happened_first() -> None:
     (signed_in,), operated = rows(
         [sign_in()], [operation(TimeGenerated=time, EventDataId="o1") for time in times]
     )
-    found = traces(operated, operation_keys(operated), [signed_in] * 2, ["Azure Key Vault"])
-    assert [(act.number, [pair.operated for pair in act.pairs]) for act in found.acts] == [
+    found = group_pairs(operated, operation_keys(operated), [signed_in] * 2, ["Azure Key Vault"])
+    assert [(act.number, [pair.operated for pair in act.pairs]) for act in found.by_operation] == [
         (1, [NOON])
     ]
 
@@ -117,8 +117,11 @@ def test_one_id_under_two_names_is_shown_under_both() -> None:
     (signed_in,), operated = rows(
         [sign_in()], [operation(OperationNameValue=name) for name in ("a/write", "b/delete")]
     )
-    found = traces(operated, operation_keys(operated), [signed_in] * 2, ["Azure Key Vault"])
-    assert [(act.operation, act.number) for act in found.acts] == [("a/write", 1), ("b/delete", 1)]
+    found = group_pairs(operated, operation_keys(operated), [signed_in] * 2, ["Azure Key Vault"])
+    assert [(act.operation, act.number) for act in found.by_operation] == [
+        ("a/write", 1),
+        ("b/delete", 1),
+    ]
 
 
 def test_as_many_are_kept_as_can_be_shown() -> None:
@@ -131,18 +134,18 @@ def test_as_many_are_kept_as_can_be_shown() -> None:
             for n, name in enumerate(names)
         ],
     )
-    found = traces(operated, operation_keys(operated), [signed_in] * 101, ["Azure Key Vault"])
-    assert Counter({act.operation: len(act.pairs) for act in found.acts}) == {
+    found = group_pairs(operated, operation_keys(operated), [signed_in] * 101, ["Azure Key Vault"])
+    assert Counter({act.operation: len(act.pairs) for act in found.by_operation}) == {
         "a/write": 9,
         "b/delete": 1,
     }
-    assert [pair.operated for pair in found.acts[0].pairs] == [NOON + n for n in range(9)]
-    assert operated[100][OPERATION] == found.acts[1].operation
+    assert [pair.operated for pair in found.by_operation[0].pairs] == [NOON + n for n in range(9)]
+    assert operated[100][OPERATION_NAME] == found.by_operation[1].operation
 
 
 def test_services_are_told_by_whole_words() -> None:
     """Key Vault and Storage are told as clause 2 tells them, Blob being Storage."""
-    assert services(["Azure Key Vault"]) == {"Key Vault"}
-    assert services(["x_BLOB", "StorageSync"]) == {"Storage"}
-    assert services(["Azure Storage", "azure key vault"]) == {"Key Vault", "Storage"}
-    assert services(["AzureKeyVault"]) == frozenset()
+    assert target_services_of(["Azure Key Vault"]) == {"Key Vault"}
+    assert target_services_of(["x_BLOB", "StorageSync"]) == {"Storage"}
+    assert target_services_of(["Azure Storage", "azure key vault"]) == {"Key Vault", "Storage"}
+    assert target_services_of(["AzureKeyVault"]) == frozenset()

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.rule.log_rows import RESOURCE, SIGN_IN_ID, SignIn
-from detection.rule.sign_in_index import Accesses, Range, merge_ranges
+from detection.rule.log_rows import RESOURCE_NAME, SIGN_IN_ID, SignIn
+from detection.rule.sign_in_index import Range, SignInIndex, merge_ranges
 
 TIMES = st.lists(st.integers(0, 12), max_size=14).map(sorted)
 
@@ -58,14 +58,14 @@ def cases(draw: st.DrawFn) -> Case:
 def test_distinct_counts_the_keys_in_the_ranges(case: Case) -> None:
     """The distinct sign-ins of some ranges are the different keys of the rows in them."""
     distinct = len({row[SIGN_IN_ID] for row in case.within()})
-    assert Accesses(case.rows).distinct(case.ranges) == distinct
+    assert SignInIndex(case.rows).distinct(case.ranges) == distinct
 
 
 @given(cases(), st.integers(1, 6))
 def test_resources_come_earliest_first_up_to_the_limit(case: Case, limit: int) -> None:
     """The resources of some ranges are those of the rows in them, each where it first stands."""
-    found = list(dict.fromkeys(row[RESOURCE] for row in case.within()))
-    assert Accesses(case.rows).resources(case.ranges, limit) == found[:limit]
+    found = list(dict.fromkeys(row[RESOURCE_NAME] for row in case.within()))
+    assert SignInIndex(case.rows).resources(case.ranges, limit) == found[:limit]
 
 
 @given(TIMES.filter(bool), TIMES, st.integers(0, 4))
@@ -73,7 +73,7 @@ def test_followers_are_the_operations_within_the_span(
     signed_in: list[int], operated: list[int], span: int
 ) -> None:
     """An operation follows when at least one sign-in is at its time or at most a span before."""
-    accesses = Accesses([at(time) for time in signed_in])
+    accesses = SignInIndex([at(time) for time in signed_in])
     assert accesses.followers(operated, span) == [
         place
         for place, time in enumerate(operated)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from detection.rule.ticks import Minutes, from_datetime, parse, text_of
+from detection.rule.ticks import TimeParser, format_time, from_datetime, parse_time
 from tests.support import naive_rule as naive
 from tests.support.strategies import NASTY, START, written
 
@@ -35,19 +35,19 @@ NO_MOMENT = (
 @given(TICKS)
 def test_writing_and_reading_gives_the_same_tick(ticks: int) -> None:
     """Every tick of the years 1 to 9999 survives being written and read."""
-    assert parse(text_of(ticks)) == ticks
+    assert parse_time(format_time(ticks)) == ticks
 
 
 @given(TICKS, TICKS)
 def test_written_moments_sort_as_their_ticks(left: int, right: int) -> None:
     """Written moments, compared as text, stand in the order of their ticks."""
-    assert (text_of(left) < text_of(right)) == (left < right)
+    assert (format_time(left) < format_time(right)) == (left < right)
 
 
 @given(st.integers(START, START + 30_000_000), st.integers(0, 3))
 def test_every_way_of_writing_a_moment_is_read(ticks: int, style: int) -> None:
     """Trailing zeros may be missing, and a moment may carry another offset or none."""
-    assert parse(written(ticks, style)) == ticks == naive.ticks(written(ticks, style))
+    assert parse_time(written(ticks, style)) == ticks == naive.ticks(written(ticks, style))
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,12 @@ def test_every_way_of_writing_a_moment_is_read(ticks: int, style: int) -> None:
 )
 def test_short_forms_of_a_moment(text: str, same: str) -> None:
     """Seconds, the time of day and the zone may be left out, and blanks around are nothing."""
-    assert text_of(parse(text)) == same
+    assert format_time(parse_time(text)) == same
 
 
 def test_one_tick_is_a_hundred_nanoseconds() -> None:
     """Moments that differ in the seventh fraction digit are one tick apart."""
-    assert parse("2026-03-02T11:00:00.0000001Z") - parse("2026-03-02T11:00:00Z") == 1
+    assert parse_time("2026-03-02T11:00:00.0000001Z") - parse_time("2026-03-02T11:00:00Z") == 1
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.integers(-840, 840))
@@ -75,27 +75,27 @@ def test_a_datetime_is_the_ticks_of_its_text(moment: datetime, minutes: int) -> 
     """A datetime is the same tick as its ISO text, whatever the zone either is given in."""
     assume(1 < moment.year < 9999)
     elsewhere = moment.astimezone(timezone(timedelta(minutes=minutes)))
-    assert from_datetime(elsewhere) == from_datetime(moment) == parse(elsewhere.isoformat())
+    assert from_datetime(elsewhere) == from_datetime(moment) == parse_time(elsewhere.isoformat())
 
 
 @given(st.lists(st.one_of(TIMES, TIMES, TIMES.map(" {}".format)), max_size=12))
 def test_a_column_is_read_as_its_moments_are(values: list[str]) -> None:
     """Reading a whole column gives what reading one moment after the other gives."""
-    assert Minutes().parse_column(values) == [parse(value) for value in values]
+    assert TimeParser().parse_column(values) == [parse_time(value) for value in values]
 
 
 @given(st.lists(st.lists(TIMES, max_size=4), max_size=4))
 def test_columns_read_one_after_the_other_are_read_alike(columns: list[list[str]]) -> None:
     """Seconds remembered from one column change nothing about the next."""
-    seconds = Minutes()
+    seconds = TimeParser()
     for values in columns:
-        assert seconds.parse_column(values) == [parse(value) for value in values]
+        assert seconds.parse_column(values) == [parse_time(value) for value in values]
 
 
 @given(st.lists(st.builds(written, st.integers(START, START + 30_000_000)), max_size=8))
 def test_a_column_written_as_log_analytics_does_is_read_exactly(values: list[str]) -> None:
     """A column with seven fraction digits in every row gives each row's own tick."""
-    assert Minutes().parse_column(values) == [naive.ticks(value) for value in values]
+    assert TimeParser().parse_column(values) == [naive.ticks(value) for value in values]
 
 
 @given(
@@ -108,7 +108,7 @@ def test_a_column_names_its_first_unreadable_moment(
 ) -> None:
     """The error holds the position of the first value that is no moment."""
     with pytest.raises(ValueError, match=REFUSED) as caught:
-        Minutes().parse_column([*before, bad, *after])
+        TimeParser().parse_column([*before, bad, *after])
     position, reason = caught.value.args
     assert position == len(before)
     assert isinstance(reason, str)
@@ -118,7 +118,7 @@ def test_a_column_names_its_first_unreadable_moment(
 def test_what_is_no_moment_is_refused(text: str) -> None:
     """Text that is no moment, too fine or impossible, is an error and never a guess."""
     with pytest.raises(ValueError, match=REFUSED):
-        parse(text)
+        parse_time(text)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_what_is_no_moment_is_refused(text: str) -> None:
 def test_a_known_second_does_not_excuse_a_bad_fraction(tail: str) -> None:
     """A fraction is read with the same care when the second before it was seen already."""
     with pytest.raises(ValueError, match=REFUSED) as caught:
-        Minutes().parse_column(["2026-03-02T10:00:00.1234567Z", f"2026-03-02T10:00:00.{tail}"])
+        TimeParser().parse_column(["2026-03-02T10:00:00.1234567Z", f"2026-03-02T10:00:00.{tail}"])
     assert caught.value.args[0] == 1
 
 
@@ -143,12 +143,14 @@ def test_a_known_second_does_not_excuse_a_bad_fraction(tail: str) -> None:
 def test_texts_that_only_look_right_side_by_side_are_refused(tails: tuple[str, ...]) -> None:
     """Each moment of a column is read on its own: what one lacks, its neighbour cannot lend."""
     with pytest.raises(ValueError, match=REFUSED) as caught:
-        Minutes().parse_column([f"2026-03-02T10:00:00.{tail}" for tail in tails])
+        TimeParser().parse_column([f"2026-03-02T10:00:00.{tail}" for tail in tails])
     assert caught.value.args[0] == 0
 
 
 @given(
-    st.lists(st.builds(text_of, st.integers(START, START + 30_000_000)), min_size=2, max_size=4),
+    st.lists(
+        st.builds(format_time, st.integers(START, START + 30_000_000)), min_size=2, max_size=4
+    ),
     st.lists(st.tuples(st.integers(0, 120), st.integers(0, 120)), max_size=3),
     st.sampled_from(("", "0", ":", "Z", "\n", "9")),
 )
@@ -163,9 +165,9 @@ def test_a_character_out_of_place_is_noticed(
         at = target % (len(values[other]) + 1)
         values[other] = values[other][:at] + moved + added + values[other][at:]
     try:
-        expected = [parse(value) for value in values]
+        expected = [parse_time(value) for value in values]
     except ValueError:
         with pytest.raises(ValueError, match=REFUSED):
-            Minutes().parse_column(values)
+            TimeParser().parse_column(values)
     else:
-        assert Minutes().parse_column(values) == expected
+        assert TimeParser().parse_column(values) == expected

@@ -25,7 +25,7 @@ from detection.outbox import Outbox, Row
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.pipeline.run_record import SUCCESS, Header, empty_record
-from detection.rule.ticks import HOUR, MINUTE, parse
+from detection.rule.ticks import HOUR, MINUTE, parse_time
 from detection.schema import Finding, columns
 from detection.sinks.ingestion import (
     CALL_BYTES,
@@ -635,7 +635,7 @@ def test_nothing_secret_is_logged(
     assert TOKEN not in caplog.text
 
 
-NOW = parse("2026-03-14T10:00:00Z")
+NOW = parse_time("2026-03-14T10:00:00Z")
 
 
 def events(where: Callable[[int], str]) -> list[Event]:

@@ -26,7 +26,7 @@ from hypothesis import given
 from detection.errors import StateConflict, StateError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
-from detection.rule.ticks import HOUR, MINUTE, parse
+from detection.rule.ticks import HOUR, MINUTE, parse_time
 from detection.state import State, Tag
 from detection.state.blob import CLIENT_OPTIONS, BlobStore, longest_waiting
 from detection.state.codec import encode
@@ -36,7 +36,7 @@ from tests.support.states import STATES, content, numbered
 
 WORKSPACE = "6f1b0a5c-0000-4000-8000-00000000000a"
 BLOB = f"{WORKSPACE}.json.gz"
-TEN = parse("2026-03-14T10:00:00Z")
+TEN = parse_time("2026-03-14T10:00:00Z")
 # Reported by the first run of two, by the second, and by the second because it arrives late.
 STREAM = Stream(
     [Event(TEN - 90 * MINUTE, TEN - 90 * MINUTE, "aaaa", "Azure Storage", "s")],

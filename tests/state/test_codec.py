@@ -18,13 +18,13 @@ from detection.outbox import (
     Row,
     Rows,
 )
-from detection.rule.ledger import Ledger, Reported, pack
-from detection.rule.ticks import DAY, HOUR, MINUTE, parse
+from detection.rule.ledger import Ledger, Reported, encode_operations
+from detection.rule.ticks import DAY, HOUR, MINUTE, parse_time
 from detection.state import State
 from detection.state.codec import decode, encode
 from tests.support.states import STATES, content, numbered
 
-TEN = parse("2026-03-14T10:00:00Z")
+TEN = parse_time("2026-03-14T10:00:00Z")
 
 DAMAGE = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(-2, 2), st.text(max_size=2)),
@@ -61,7 +61,7 @@ def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) ->
                 each.revision,
                 each.opened,
                 each.last_seen,
-                packed=pack(shuffled(each.operations())),
+                packed=encode_operations(shuffled(each.operations())),
             )
             for each in findings
         ]

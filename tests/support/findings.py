@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from detection.ranking.score import Context, Novelty
-from detection.rule.pairs import Act, Pair, Traces
+from detection.rule.pairs import GroupPairs, OperationPairs, Pair
 from detection.rule.ticks import DAY, MINUTE
 
 ROLE = "MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE"
@@ -35,19 +35,21 @@ def pair(operation: str, operated: int = 60 * MINUTE, gap: int = 30 * MINUTE) ->
     return Pair(operated - gap, "Azure Key Vault", operated, operation, "/r/1", "198.51.100.9", "c")
 
 
-def act(operation: str, count: int = 1) -> Act:
+def act(operation: str, count: int = 1) -> OperationPairs:
     """Return `count` operations of a name, a minute apart."""
     pairs = [pair(operation, (60 + at) * MINUTE) for at in range(min(count, 10))]
-    return Act(operation, count, pairs)
+    return OperationPairs(operation, count, pairs)
 
 
-def traces(*acts: Act, soonest: int = 30 * MINUTE, services: Sequence[str] = ()) -> Traces:
-    """Return a group's traces."""
-    return Traces(list(acts), soonest, frozenset(services))
+def group_pairs(
+    *by_operation: OperationPairs, soonest: int = 30 * MINUTE, services: Sequence[str] = ()
+) -> GroupPairs:
+    """Return the pairs of a group."""
+    return GroupPairs(list(by_operation), soonest, frozenset(services))
 
 
 TRACES = st.builds(
-    lambda counts, soonest, services: traces(
+    lambda counts, soonest, services: group_pairs(
         *(act(name, count) for name, count in counts.items()),
         soonest=soonest * MINUTE,
         services=services,

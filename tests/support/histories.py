@@ -26,7 +26,7 @@ from detection.rule.log_rows import (
     Logs,
     SourceState,
 )
-from detection.rule.ticks import text_of
+from detection.rule.ticks import format_time
 from detection.sources import Arrivals, Correlated
 from detection.sources.context import NoBackground
 from detection.state import State, Tag
@@ -331,7 +331,8 @@ def assert_consistent(delivered: Iterable[bytes]) -> None:
 def describe(stream: Stream) -> str:
     """Write a stream down for a failing example."""
     lines = [
-        f"{kind} {text_of(e.time)} arrives {text_of(e.arrival)} {e.identity} {e.where} {e.event_id}"
+        f"{kind} {format_time(e.time)} arrives {format_time(e.arrival)} {e.identity} "
+        f"{e.where} {e.event_id}"
         for kind, events in (
             ("sign-in", stream.sign_ins),
             ("operation", stream.operations),

@@ -34,7 +34,7 @@ from duckdb_kql.translate.functions import (
 
 from detection.rule.correlate import Group
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, Logs
-from detection.rule.ticks import DAY, parse, text_of
+from detection.rule.ticks import DAY, format_time, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.decode.response import decode_table
 from detection.sources.log_analytics.client import Answer, summary
@@ -116,7 +116,7 @@ def to_sql(text: str) -> str:
     """Prepare and translate a query; those that differ in numbers only are translated once."""
     text = text.replace("ingestion_time()", INGESTED)
     text = re.sub(r'column_ifexists\(\s*"(\w+)", (""|\w+\(null\))\)', r"\1", text)
-    text = re.sub(r"datetime\((\d[^)]+)\)", lambda match: f"long({parse(match[1])})", text)
+    text = re.sub(r"datetime\((\d[^)]+)\)", lambda match: f"long({parse_time(match[1])})", text)
     text = re.sub(r"\b(\d+)tick\b", r"long(\1)", text)
     text = re.sub(r"(?<=[-+] )(\d+)d\b", lambda match: f"long({int(match[1]) * DAY})", text)
     text = re.sub(r"\((\d+) \.\. (\d+)\)", r"(long(\1) .. long(\2))", text)
@@ -173,14 +173,14 @@ def correlated(
         return Answer(table, len(body))
 
     def traced(some: range) -> list[Any]:
-        return answer(asking.traces(some, excluded), tracing.COLUMNS).table.rows
+        return answer(asking.pairs(some, excluded), tracing.COLUMNS).table.rows
 
-    traces_of = tracing.Tracing(traced, buckets, {}).of
+    pairs_of = tracing.Tracing(traced, buckets, {}).of
     found = cluster.found_in(answer(asking.correlate(buckets, excluded), cluster.COLUMNS))
-    return cluster.groups_of(found.rows, traces_of)
+    return cluster.groups_of(found.rows, pairs_of)
 
 
 def _cell(name: str, value: Any) -> Any:
     if isinstance(value, list):
         return json.dumps(value)
-    return text_of(value) if name.endswith("Event") and value is not None else value
+    return format_time(value) if name.endswith("Event") and value is not None else value

@@ -5,9 +5,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from detection.outbox import Outbox, Place
-from detection.ranking.baseline import History
+from detection.ranking.baseline import Baseline
 from detection.rule.correlate import GroupKey
-from detection.rule.ledger import Ledger, Reported, hashed, pack
+from detection.rule.ledger import Ledger, Reported, encode_operations, hash_key
 from detection.state import State
 
 TEXTS = st.one_of(st.sampled_from(("", "rg", '"\n\\', "\u2028\U0001f600\x00")), st.text(max_size=8))
@@ -27,7 +27,7 @@ FINDINGS = st.builds(
     opened=TICKS,
     last_seen=TICKS,
     fresh=st.dictionaries(TEXTS, TICKS, max_size=3),
-    packed=st.dictionaries(TEXTS.map(hashed), TICKS, max_size=4).map(pack),
+    packed=st.dictionaries(TEXTS.map(hash_key), TICKS, max_size=4).map(encode_operations),
 )
 KEYS = st.builds(GroupKey, TEXTS, TEXTS, TEXTS)
 DAYS = st.dictionaries(TEXTS, st.dictionaries(TEXTS, st.integers(1, 14), max_size=2), max_size=2)
@@ -47,7 +47,7 @@ STATES = st.builds(
         st.lists(ROWS, max_size=3),
         st.builds(Place, st.integers(0, 2**40), st.integers(0, 2**40)),
     ),
-    history=st.none() | st.builds(History, TICKS, TICKS, DAYS, DAYS),
+    baseline=st.none() | st.builds(Baseline, TICKS, TICKS, DAYS, DAYS),
 )
 
 
@@ -64,7 +64,7 @@ def content(state: State) -> dict[str, Any]:
             for key, findings in state.ledger.groups.items()
         },
         # As lists of pairs, since the order of a row's columns is part of what is delivered.
-        "history": state.history,
+        "baseline": state.baseline,
         "begin": state.outbox.begin,
         "findings": [list(row.items()) for row in state.outbox.findings],
         "runs": [list(row.items()) for row in state.outbox.runs],
@@ -73,7 +73,9 @@ def content(state: State) -> dict[str, Any]:
 
 def numbered(number: int) -> State:
     """Return a state of some size that tells its number everywhere."""
-    finding = Reported(str(number), number + 1, number, number, packed=pack({hashed("a"): number}))
+    finding = Reported(
+        str(number), number + 1, number, number, packed=encode_operations({hash_key("a"): number})
+    )
     groups = {GroupKey("i", "n", f"rg{each}"): [finding] for each in range(200)}
     row = {"n": number}
     return State(number, number, number, Ledger(groups), Outbox([row] * 50, [row]))

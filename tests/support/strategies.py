@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, TableShape
-from detection.rule.ticks import Minutes
+from detection.rule.ticks import TimeParser
 
 Row = dict[str, str | None]
 Values = dict[str, tuple[Sequence[str | None], Sequence[str | None]]]  # usual ones and odd ones
@@ -151,7 +151,7 @@ def as_logs(
 
 def _tuples(table: TableShape, rows: Sequence[Row]) -> list[Any]:
     time, *texts = table.columns
-    times = Minutes().parse_column([row[time] for row in rows])
+    times = TimeParser().parse_column([row[time] for row in rows])
     return [
         (at, *(row.get(column) or "" for column in texts))
         for at, row in zip(times, rows, strict=True)

@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import orjson
 
-from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
+from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
 from tests.support import ALLOWLIST, OPERATIONS, SIGN_INS
 from tests.support.histories import Event, Stream, assert_consistent
 
-BEGIN = parse("2026-03-14T00:00:00Z")  # when the first run of all is
+BEGIN = parse_time("2026-03-14T00:00:00Z")  # when the first run of all is
 FIRST = BEGIN - 2 * HOUR  # where its window starts: what lies before is nobody's to report
 
 
@@ -79,9 +79,9 @@ def tables_of(stream: Stream) -> dict[str, list[dict[str, object]]]:
 
 def _times(event: Event) -> dict[str, object]:
     return {
-        "TimeGenerated": text_of(event.time),
-        "IngestionTime": text_of(event.arrival),
-        "SeenFrom": text_of(event.arrival + event.unseen_for),
+        "TimeGenerated": format_time(event.time),
+        "IngestionTime": format_time(event.arrival),
+        "SeenFrom": format_time(event.arrival + event.unseen_for),
     }
 
 
@@ -118,7 +118,7 @@ def assert_made_good(delivered: Iterable[bytes], stream: Stream) -> None:
     assert found <= expected <= found | full
     assert news == Counter((identity, group) for identity, group, _ in expected)
     examined = sorted(
-        (parse(row["WindowEnd"]), parse(row["WindowStart"]))
+        (parse_time(row["WindowEnd"]), parse_time(row["WindowStart"]))
         for row in documents
         if "FindingId" not in row and row["Status"] != "Failure" and row["Mode"] != "Backfill"
     )

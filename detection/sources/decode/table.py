@@ -46,7 +46,7 @@ class Table:
         self._arrival = arrival
         self._where = where
         self._read = 0
-        self._minutes = ticks.Minutes()
+        self._minutes = ticks.TimeParser()
         self._shared = {name: _Texts() for name in shape.columns[: shape.shared]}
         self._judged = {name: Memo[str, bool](judge) for name, judge in candidates.items()}
 
@@ -109,7 +109,7 @@ class Table:
     def _arrivals_of(self, batch: Batch, length: int) -> list[int]:
         """Return when the rows came; none while no row has told."""
         if self._arrival in batch:
-            values = [value or ticks.text_of(ALWAYS_THERE) for value in batch[self._arrival]]
+            values = [value or ticks.format_time(ALWAYS_THERE) for value in batch[self._arrival]]
             arrivals = self._times(self._arrival, values)
             if not self.arrivals:
                 self.arrivals.extend([ALWAYS_THERE] * self._read)

@@ -7,7 +7,7 @@ that a custom provider likes. Words of the table of classes are known, and these
 from itertools import chain
 from typing import Final
 
-from detection.ranking.classify import ACTION_KINDS, KINDS
+from detection.ranking.classify import ACTION_CLASSES, OPERATION_CLASSES
 
 _VERBS = """
     action write delete read list get start stop restart poweroff deallocate move validate register
@@ -91,7 +91,7 @@ WORDS: Final = frozenset(
         *chain.from_iterable(text.split() for text in (_VERBS, _NAMESPACES, _TYPES)),
         *(
             word
-            for kind in (*KINDS, *ACTION_KINDS)
+            for kind in (*OPERATION_CLASSES, *ACTION_CLASSES)
             for word in kind.pattern.split("/")
             if "*" not in word
         ),

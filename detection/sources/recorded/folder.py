@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from detection.errors import UsageError
-from detection.ranking.baseline import Deed
-from detection.rule.exclusions import EXCLUSIONS_TABLE, Row
+from detection.ranking.baseline import PastChange
+from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
 from detection.rule.filters import (
     RuleSettings,
-    choose_operations,
+    match_operations,
 )
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     IDENTITY,
-    OPERATION,
+    OPERATION_NAME,
     OPERATION_TABLE,
     RESOURCE_GROUP,
     SIGN_IN_TABLE,
@@ -138,7 +138,7 @@ class RecordedSource:
             remedies=self._remedies,
         )
 
-    def exclusions(self) -> list[Row]:
+    def exclusions(self) -> list[ExclusionRow]:
         """Return the rows of the exclusions' file."""
         return self._exclusions
 
@@ -146,12 +146,12 @@ class RecordedSource:
         """Return what the activity of the window says of these identities."""
         return telling_actions(self._operations.within(window, now), identities)
 
-    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+    def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Return the changes that the recording has from before the window."""
         rows = self._operations.within(Window(start, end, Mode.BACKFILL), end)
-        chosen = choose_operations(rows, start, end, settings).by_identity
+        chosen = match_operations(rows, start, end, settings).by_identity
         return [
-            (row[TIME], row[IDENTITY], row[OPERATION], row[RESOURCE_GROUP])
+            (row[TIME], row[IDENTITY], row[OPERATION_NAME], row[RESOURCE_GROUP])
             for row in chain.from_iterable(chosen.values())
         ]
 

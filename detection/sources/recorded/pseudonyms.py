@@ -23,13 +23,13 @@ from detection.rule.filters import (
     READ_TERMS,
     TARGET_SERVICES,
 )
-from detection.rule.kql_text import fold, has, is_blank
+from detection.rule.kql_text import ascii_lower, has, is_blank
 from detection.rule.log_rows import (
     TableShape,
-    is_no_id,
+    is_nil_id,
 )
 from detection.rule.memo import Memo
-from detection.rule.ticks import parse
+from detection.rule.ticks import parse_time
 from detection.sources.recorded.azure_words import WORDS
 
 KEPT: Final = {"TimeGenerated"}  # a number of ticks
@@ -105,33 +105,33 @@ class Pseudonyms:
         """Replace a name or id; spellings that differ in case only differ so again."""
         if is_blank(text):
             return text
-        digest = self._digest(fold(text))
+        digest = self._digest(ascii_lower(text))
         guid = _GUID.fullmatch(text) is not None
         token = str(uuid.UUID(bytes=digest[:16], version=4)) if guid else f"x-{_letters(digest)}"
         return _in_case(token, self._spelling(text))
 
     def _event(self, text: str) -> str:
         """Replace the id of an event, which is compared with case; what is no id stays."""
-        if is_no_id(text):
+        if is_nil_id(text):
             return text
         return str(uuid.UUID(bytes=self._digest(f"event {text}")[:16], version=4))
 
     def _segment(self, text: str) -> str:
-        return text if fold(text) in _PATH_WORDS else self._named[text]
+        return text if ascii_lower(text) in _PATH_WORDS else self._named[text]
 
     def _kept(self, text: str, is_harmless: Callable[[str], bool]) -> str:
         return text if is_harmless(text) else self._named[text]
 
     def _service(self, text: str) -> str:
         """Keep what Azure itself calls a service; else only the rule's terms in it."""
-        if fold(text) in _SERVICES:
+        if ascii_lower(text) in _SERVICES:
             return text
         found = [term for term in TARGET_SERVICES if has(text, term)]
         return "/".join([self._named[text], *found])
 
     def _word(self, text: str) -> str:
         """Keep a part of an operation's name that is Azure's; else only the rule's terms in it."""
-        if fold(text) in WORDS:
+        if ascii_lower(text) in WORDS:
             return text
         found = [term for term in CHANGE_TERMS + READ_TERMS if has(text, term)]
         return "-".join([self._named[text], *found])
@@ -143,7 +143,7 @@ class Pseudonyms:
         span = parse_address(text.strip())
         if span is None:
             return self._named[text]
-        host = int.from_bytes(self._digest(f"address {fold(text)}")[:8], "big")
+        host = int.from_bytes(self._digest(f"address {ascii_lower(text)}")[:8], "big")
         public = is_public(text.strip())
         return str(ipaddress.IPv6Address(self._block_of(span, public=public) + host))
 
@@ -169,7 +169,7 @@ class Pseudonyms:
 
     def _spelling(self, text: str) -> int:
         """Return the number of a text among the spellings that came of it."""
-        known = self._spelt.setdefault(fold(text), {})
+        known = self._spelt.setdefault(ascii_lower(text), {})
         return known.setdefault(text, len(known))
 
 
@@ -178,12 +178,12 @@ def _is_code(text: str) -> bool:
 
 
 def _is_status(text: str) -> bool:
-    return fold(text) in _STATUSES
+    return ascii_lower(text) in _STATUSES
 
 
 def _is_time(text: str) -> bool:
     try:
-        parse(text)
+        parse_time(text)
     except ValueError:
         return False
     return True

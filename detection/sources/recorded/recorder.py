@@ -12,7 +12,7 @@ from detection.atomic_files import remove_leftovers, sync_folder, unfinished
 from detection.errors import DeliveryError, UsageError
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
-from detection.rule.ticks import text_of
+from detection.rule.ticks import format_time
 from detection.sources.decode.table import INGESTION_TIME
 from detection.sources.recorded.pseudonyms import Pseudonyms
 
@@ -62,7 +62,11 @@ class Recording:
         for rows, arrivals in pieces:
             for row, arrival in zip(rows, arrivals or repeat(None, len(rows)), strict=True):
                 values = self._pseudonyms.replace(shape, row) if self._pseudonyms else list(row)
-                yield [text_of(values[0]), *values[1:], text_of(arrival) if arrival else None]
+                yield [
+                    format_time(values[0]),
+                    *values[1:],
+                    format_time(arrival) if arrival else None,
+                ]
 
     def _write(self, shape: TableShape, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
         """Write an API response row by row, so that a long table is never held twice."""

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 from detection.errors import SourceError
 from detection.kql.render import Query, query
-from detection.ranking.baseline import Deed
-from detection.rule.exclusions import EXCLUSIONS_TABLE, Row
+from detection.ranking.baseline import PastChange
+from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
 from detection.rule.filters import (
     RuleSettings,
 )
@@ -34,7 +34,7 @@ class WorkspaceBackground:
         self._statuses = tuple(statuses)
         self._exclusions = query("exclusions", alias=alias)
 
-    def exclusions(self) -> list[Row]:
+    def exclusions(self) -> list[ExclusionRow]:
         """Read the watchlist."""
         try:
             return self._workspace.undivided(self._exclusions, EXCLUSIONS_TABLE).table.rows
@@ -61,7 +61,7 @@ class WorkspaceBackground:
             found += telling_actions([row for row, moment in rows if moment <= now], identities)
         return found
 
-    def history(self, start: int, end: int, settings: RuleSettings) -> list[Deed]:
+    def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Ask for the days of each identity, operation name and resource group."""
         text = history_query(start, end, settings.success_statuses)
         try:
@@ -89,4 +89,4 @@ def actions_query(window: Window, statuses: tuple[str, ...], identities: tuple[s
 
 def history_query(start: int, end: int, statuses: tuple[str, ...]) -> Query:
     """Ask on which days of (start, end] which changes were made."""
-    return query("history", start=start, end=end, statuses=statuses)
+    return query("baseline", start=start, end=end, statuses=statuses)

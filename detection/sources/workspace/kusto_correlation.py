@@ -1,4 +1,4 @@
-"""Correlation in the workspace's own cluster, with queries/correlate.kql, and how it is read.
+"""Correlation in the workspace's own cluster, with kql/correlate.kql, and how it is read.
 
 The allowlist is looked up here, address by address, so that its every form means the same in both
 engines: the cluster tells which addresses there are, and leaves out those that it is told to.
@@ -21,16 +21,16 @@ from detection.rule.correlate import (
     Key,
 )
 from detection.rule.filters import (
-    Chosen,
+    Matched,
 )
-from detection.rule.kql_text import fold
+from detection.rule.kql_text import ascii_lower
 from detection.rule.ledger import HASH_BYTES
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SignIn
-from detection.rule.pairs import Traces
-from detection.rule.ticks import parse
+from detection.rule.pairs import GroupPairs
+from detection.rule.ticks import parse_time
 from detection.sources.log_analytics.api_errors import CutShort
 from detection.sources.log_analytics.client import Answer, LogAnalytics, summary
-from detection.sources.workspace.kusto_pairs import COLUMNS as TRACED
+from detection.sources.workspace.kusto_pairs import COLUMNS as PAIR_COLUMNS
 from detection.sources.workspace.kusto_pairs import Rows, Tracing
 from detection.sources.workspace.queries import Asking
 from detection.sources.workspace.read_rows import complete
@@ -63,7 +63,7 @@ COLUMNS: Final = (
 NAMES: Final = 3  # of them are the same in all rows of a group, and in no other's
 SEEN: Final = -1  # the part of the rows that say how many rows of a table the query saw
 
-TracesOf = Callable[[GroupKey], Traces]
+PairsOf = Callable[[GroupKey], GroupPairs]
 
 
 class Addresses(NamedTuple):
@@ -87,7 +87,7 @@ class Found(NamedTuple):
 
 def correlated(
     workspace: LogAnalytics, asking: Asking, buckets: range, known: Survey
-) -> tuple[list[Group], Chosen[SignIn], int]:
+) -> tuple[list[Group], Matched[SignIn], int]:
     """Return the groups of some buckets, how many sign-ins took part, and the answers' size.
 
     The groups' traces are asked for when needed. Where none of the operations counted can pair,
@@ -111,7 +111,7 @@ def correlated(
     asked = complete(workspace, counted, ask, lambda found, _: found.sign_ins())
     addresses = asked.counts
     covered = {address for address, _ in addresses if known.allowlist.covers(address)}
-    sign_ins: Chosen[SignIn] = Chosen(
+    sign_ins: Matched[SignIn] = Matched(
         {},
         matched=asked.sign_ins(),
         excluded=sum(count for address, count in addresses if address in covered),
@@ -134,7 +134,9 @@ def correlated(
             raise _unreadable(workspace) from None
 
     def traced(some: range) -> Rows:
-        return workspace.table(asking.traces(some, excluded), SIGN_IN_TABLE, *TRACED).table.rows
+        return workspace.table(
+            asking.pairs(some, excluded), SIGN_IN_TABLE, *PAIR_COLUMNS
+        ).table.rows
 
     counted[OPERATION_TABLE] = known.all_operations_in(buckets)
     found = complete(workspace, counted, find, lambda found, shape: found.seen[shape.name])
@@ -161,7 +163,7 @@ def _unreadable(workspace: LogAnalytics) -> SourceError:
     return SourceError(f"{workspace.where(SIGN_IN_TABLE)}: what its cluster found cannot be read")
 
 
-def groups_of(rows: list[Any], traces_of: TracesOf) -> list[Group]:
+def groups_of(rows: list[Any], pairs_of: PairsOf) -> list[Group]:
     """Put groups together, each of which has a row for every thousand of its operations' keys."""
     part = COLUMNS.index("Part")
     operations: dict[tuple[str, ...], dict[Key, int]] = {}
@@ -175,17 +177,17 @@ def groups_of(rows: list[Any], traces_of: TracesOf) -> list[Group]:
         pairs = zip(map(bytes.fromhex, keys), map(int, times), strict=True)
         operations.setdefault(names, {}).update(pairs)
         described[names] = values
-    groups = [_group(described[names], operations[names], traces_of) for names in described]
+    groups = [_group(described[names], operations[names], pairs_of) for names in described]
     groups.sort(key=lambda group: (group.first_event, group.key))
     return groups
 
 
-def _group(values: dict[str, str], operations: dict[Key, int], traces_of: TracesOf) -> Group:
+def _group(values: dict[str, str], operations: dict[Key, int], pairs_of: PairsOf) -> Group:
     def shown(column: str, limit: int) -> list[str]:
         return [str(value) for value in orjson.loads(values[column])[:limit]]
 
     name, identity = values["ServicePrincipalName"], values["ServicePrincipalId"]
-    key = GroupKey(fold(identity), fold(name), fold(values["ResourceGroup"]))
+    key = GroupKey(ascii_lower(identity), ascii_lower(name), ascii_lower(values["ResourceGroup"]))
     return Group(
         key=key,
         service_principal_name=name,
@@ -198,8 +200,8 @@ def _group(values: dict[str, str], operations: dict[Key, int], traces_of: Traces
         affected_resources=shown("AffectedResources", AFFECTED_SHOWN),
         subscription_ids=shown("SubscriptionIds", SUBSCRIPTIONS_SHOWN),
         caller_addresses=shown("CallerIpAddresses", ADDRESSES_SHOWN),
-        first_event=parse(values["FirstEvent"]),
-        last_event=parse(values["LastEvent"]),
+        first_event=parse_time(values["FirstEvent"]),
+        last_event=parse_time(values["LastEvent"]),
         operations_at=operations,
-        traces=lambda: traces_of(key),
+        read_pairs=lambda: pairs_of(key),
     )

@@ -1,4 +1,4 @@
-"""What an analyst is shown of the groups that a workspace's cluster found: queries/traces.kql.
+"""What an analyst is shown of the groups that a workspace's cluster found: kql/pairs.kql.
 
 Only groups with something new are shown, and often none is. So the first that is asks about all
 groups of its part, and nothing is asked for a part without any.
@@ -12,8 +12,8 @@ import orjson
 
 from detection.errors import SourceError
 from detection.rule.correlate import GroupKey
-from detection.rule.kql_text import fold
-from detection.rule.pairs import Act, Pair, Traces, services
+from detection.rule.kql_text import ascii_lower
+from detection.rule.pairs import GroupPairs, OperationPairs, Pair, target_services_of
 from detection.sources.log_analytics.api_errors import CutShort, NotThere
 from detection.sources.workspace.partitions import halves
 
@@ -56,14 +56,14 @@ class Tracing:
         self._cuts = 0
         self._problem = "the cluster did not find the group again"
 
-    def of(self, key: GroupKey) -> Traces:
+    def of(self, key: GroupKey) -> GroupPairs:
         """Return the traces of one group; raises SourceError if they could not be had."""
         while self._waiting:
             self._read(self._waiting.popleft())
         if key not in self._rows:
             raise SourceError(self._problem)
         try:
-            return traces_of(self._rows[key])
+            return pairs_of(self._rows[key])
         except (ValueError, TypeError):
             raise SourceError("what the cluster shows of a group cannot be read") from None
 
@@ -87,24 +87,24 @@ class Tracing:
                 self._rows[tuple(row[:KEY])].append(row)
 
 
-def traces_of(rows: Rows) -> Traces:
+def pairs_of(rows: Rows) -> GroupPairs:
     """Put the traces of one group together, of which each row is a pair.
 
     Raises ValueError or TypeError for rows that no cluster gives.
     """
     described = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
-    acts: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
+    by_operation: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
     for values in sorted(described, key=lambda values: int(values["Place"])):
-        acts[fold(values["Operation"])].append(values)
+        by_operation[ascii_lower(values["Operation"])].append(values)
     group = described[0]
     resources = [str(resource) for resource in orjson.loads(group["Services"])]
-    return Traces(
-        acts=[
-            Act(act[0]["Operation"], int(act[0]["Number"]), list(map(_pair, act)))
-            for act in acts.values()
+    return GroupPairs(
+        by_operation=[
+            OperationPairs(act[0]["Operation"], int(act[0]["Number"]), list(map(_pair, act)))
+            for act in by_operation.values()
         ],
         soonest=int(group["Soonest"]),
-        services=services(resources),
+        services=target_services_of(resources),
     )
 
 

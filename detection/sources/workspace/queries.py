@@ -1,4 +1,4 @@
-"""What is asked of a workspace about one window: the texts, put together from queries/*.kql."""
+"""What is asked of a workspace about one window: the texts, put together from kql/*.kql."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from detection.kql.render import Duration, Query, query
 from detection.rule.filters import (
     RuleSettings,
 )
-from detection.rule.kql_text import fold
+from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
 from detection.window import Window
 
@@ -74,9 +74,9 @@ class Asking:
             buckets=buckets,
         )
 
-    def traces(self, buckets: range, excluded: tuple[str, ...]) -> Query:
-        """Ask for the traces of the same groups."""
-        return query("traces", sweep=self._sweep(buckets, excluded))
+    def pairs(self, buckets: range, excluded: tuple[str, ...]) -> Query:
+        """Ask for the pairs of the same groups."""
+        return query("pairs", sweep=self._sweep(buckets, excluded))
 
     def _sweep(self, buckets: range, excluded: tuple[str, ...]) -> Query:
         return query(
@@ -103,4 +103,4 @@ class Asking:
         return query("operations", start=start, end=end, now=self.now, statuses=statuses)
 
     def _statuses(self) -> tuple[str, ...]:
-        return tuple(map(fold, self.rule.success_statuses))
+        return tuple(map(ascii_lower, self.rule.success_statuses))

@@ -69,11 +69,11 @@ def trials(asking: Asking, alias: str, exclusions_alias: str) -> Iterator[Trial]
     for name, text, wanted in (
         ("addresses", asking.addresses(EVERYBODY), cluster.ADDRESSES),
         ("correlate", asking.correlate(EVERYBODY, ()), cluster.COLUMNS),
-        ("traces", asking.traces(EVERYBODY, ()), tracing.COLUMNS),
+        ("pairs", asking.pairs(EVERYBODY, ()), tracing.COLUMNS),
     ):
         yield Trial(name, text, summary(SIGN_IN_TABLE, *wanted))
     yield Trial("actions", actions_query(asking.window, statuses, NOBODY), OPERATION_TABLE)
-    yield Trial("history", history_query(now, now, statuses), HISTORY_TABLE)
+    yield Trial("baseline", history_query(now, now, statuses), HISTORY_TABLE)
 
 
 def tried(workspace: LogAnalytics, all_of_them: Iterator[Trial], threads: Executor) -> list[Tried]:

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from detection.errors import SourceError
 from detection.rule.log_rows import TableShape
-from detection.rule.ticks import SECOND, text_of
+from detection.rule.ticks import SECOND, format_time
 from detection.sources.decode.table import INGESTION_TIME, Table
 from detection.sources.log_analytics.api_errors import CutShort, NotThere
 from detection.sources.log_analytics.client import Answer, LogAnalytics
@@ -119,8 +119,8 @@ def _in_time(
                 raise
             if end - start <= NARROWEST:
                 raise SourceError(
-                    f"{workspace.where(shape)}: {text_of(start)} to {text_of(end)} cannot be read "
-                    f"whole ({error}): one query gives no more, and the window stays due"
+                    f"{workspace.where(shape)}: {format_time(start)} to {format_time(end)} cannot "
+                    f"be read whole ({error}): one query gives no more, and the window stays due"
                 ) from None
             middle = (start + end) // 2
             spans += [(middle, end), (start, middle)]

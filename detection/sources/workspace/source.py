@@ -19,7 +19,7 @@ from detection.kql.render import query
 from detection.rule.correlate import Detection
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.filters import (
-    Chosen,
+    Matched,
     RuleSettings,
 )
 from detection.rule.log_rows import (
@@ -189,7 +189,7 @@ class WorkspaceSource:
                 f"can correlate in one query ({error}): set CORRELATE_IN to python"
             ) from None
         matched, succeeded = known.operations_in(buckets)
-        operations: Chosen[Operation] = Chosen({}, matched=matched, other_success=succeeded)
+        operations: Matched[Operation] = Matched({}, matched=matched, other_success=succeeded)
         return Correlated(
             replace(known.about, bytes_read=size),
             Detection(groups, sign_ins, operations, known.allowlist),

@@ -12,7 +12,7 @@ from detection.kql.render import Query, query
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection
 from detection.rule.filters import (
-    Chosen,
+    Matched,
 )
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
@@ -22,7 +22,7 @@ from detection.rule.log_rows import (
     SourceState,
     TableShape,
 )
-from detection.rule.ticks import DAY, parse
+from detection.rule.ticks import DAY, parse_time
 from detection.sources import Arrivals, Correlated
 from detection.sources.log_analytics.client import LogAnalytics
 from detection.sources.workspace.counts import Counting, Operations, counts_of, failed, only, summed
@@ -57,14 +57,14 @@ class Survey:
         """Return the part of the operations that pair with nothing: they are only counted."""
         matched = sum(there.strangers_matched for there in self.operations.values())
         succeeded = sum(there.strangers_succeeded for there in self.operations.values())
-        operations: Chosen[Any] = Chosen(
+        operations: Matched[Any] = Matched(
             {},
             matched=matched,
             other_success=succeeded,
             without_caller=sum(there.without_caller for there in self.operations.values()),
         )
         return Correlated(
-            self.about, Detection([], Chosen({}, matched=0), operations, self.allowlist)
+            self.about, Detection([], Matched({}, matched=0), operations, self.allowlist)
         )
 
     def sign_ins_in(self, buckets: range) -> int:
@@ -122,7 +122,7 @@ def arrived(workspace: LogAnalytics, shape: TableShape, moments: Mapping[str, in
         return Arrivals(missing=frozenset({shape.name}))
     earliest, late, too_late = only(workspace, shape, rows)
     try:
-        return Arrivals(parse(earliest) if earliest else None, int(late), int(too_late))
+        return Arrivals(parse_time(earliest) if earliest else None, int(late), int(too_late))
     except ValueError:
         raise failed(workspace, shape, "what arrived in it cannot be read") from None
 
@@ -138,7 +138,7 @@ def clock(workspace: LogAnalytics) -> int:
     rows, _ = summed(workspace, query("clock"), CLOCK, *CLOCK.columns)
     (now,) = only(workspace, CLOCK, rows or [])
     try:
-        return parse(now)
+        return parse_time(now)
     except ValueError:
         raise failed(workspace, CLOCK, "does not tell the time") from None
 
@@ -168,7 +168,7 @@ def _latest(workspace: LogAnalytics, asking: Asking, shape: TableShape) -> int |
         return None
     (latest,) = only(workspace, shape, rows)
     try:
-        return parse(latest) if latest else None
+        return parse_time(latest) if latest else None
     except ValueError:
         raise failed(workspace, shape, "its newest row has no readable time") from None
 

@@ -11,13 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from detection.errors import SourceError
-from detection.rule.ticks import DAY, parse
+from detection.rule.ticks import DAY, parse_time
 from detection.sources.recorded.folder import RecordedSource
 from detection.window import Mode, Window
 from tests.support import ALLOWLIST, OPERATIONS, read_operations, response
 
 TEN = "2026-03-14T10:00:00Z"
-AT = parse(TEN)
+AT = parse_time(TEN)
 COLUMNS = [
     *("TimeGenerated", "Caller", "ResourceGroup", "EventDataId"),
     *("OperationNameValue", "ActivityStatusValue"),

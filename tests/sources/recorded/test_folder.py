@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from detection.errors import SourceError, UsageError
 from detection.rule.log_rows import Logs, SourceState
-from detection.rule.ticks import HOUR, MINUTE, parse, text_of
+from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
 from detection.sources import Arrivals
 from detection.sources.recorded.folder import RecordedSource
 from detection.window import Mode, Window
@@ -28,7 +28,7 @@ from tests.support import (
 )
 from tests.support.strategies import operation, sign_in
 
-TEN = parse("2026-03-14T10:00:00Z")
+TEN = parse_time("2026-03-14T10:00:00Z")
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
 NEAR = st.sampled_from([TEN + step for step in (-3, -2, -1, 0, 1, 2, 3)])
 Event = tuple[int, int | None]  # a row's time, and when it was ingested if that is known
@@ -50,8 +50,8 @@ def write_events(folder: Path, sign_ins: Sequence[Event], operations: Sequence[E
 
     def dated(row: dict[str, Any], event: Event) -> dict[str, Any]:
         time, ingested = event
-        at = {} if ingested is None else {"IngestionTime": text_of(ingested)}
-        return row | at | {"TimeGenerated": text_of(time)}
+        at = {} if ingested is None else {"IngestionTime": format_time(ingested)}
+        return row | at | {"TimeGenerated": format_time(time)}
 
     rows = [dated(sign_in(Id=f"s{n}"), event) for n, event in enumerate(sign_ins)]
     write_table(folder, SIGN_INS, response_of(rows) if rows else [])
@@ -143,9 +143,9 @@ def test_a_null_ingestion_time_means_that_the_row_is_there(tmp_path: Path) -> No
 def test_a_large_recording_may_know_few_ingestion_times(tmp_path: Path, known: int) -> None:
     """In thousands of rows one with the column is judged, and the others are simply there."""
     rows: list[dict[str, Any]] = [
-        operation(EventDataId=f"o{n}", TimeGenerated=text_of(TEN - n)) for n in range(3_000)
+        operation(EventDataId=f"o{n}", TimeGenerated=format_time(TEN - n)) for n in range(3_000)
     ]
-    rows[known]["IngestionTime"] = text_of(TEN + 1)
+    rows[known]["IngestionTime"] = format_time(TEN + 1)
     write_table(tmp_path, OPERATIONS, rows)
     source = RecordedSource(tmp_path)
     assert len(source.read(WINDOW, TEN).operations) == len(rows) - 1
@@ -168,7 +168,7 @@ def test_columns_are_laid_out_as_the_rule_reads_them(tmp_path: Path) -> None:
     write_table(tmp_path, SIGN_INS, response_of([signed_in]))
     write_table(tmp_path, OPERATIONS, response_of([changed]))
     write_table(tmp_path, ALLOWLIST, response(["X", "IPOrRange"], [[1, "10.0.0.0/8"], [1, None]]))
-    at = parse(str(signed_in["TimeGenerated"]))
+    at = parse_time(str(signed_in["TimeGenerated"]))
     logs = RecordedSource(tmp_path).read(Window(at - HOUR, at, Mode.SCHEDULED), at)
     assert read_sign_ins(logs) == [signed_in | {"TimeGenerated": at}]
     assert read_operations(logs) == [changed | {"TimeGenerated": at}]
@@ -261,7 +261,7 @@ def test_a_row_without_a_time_is_an_error(tmp_path: Path, table: str, row: dict[
 
 def test_rows_that_cannot_take_part_are_counted_and_not_kept(tmp_path: Path) -> None:
     """What clauses 2 and 3 rule out under every setting counts as read, arrived and newest."""
-    early, late = text_of(TEN - HOUR), text_of(TEN)
+    early, late = format_time(TEN - HOUR), format_time(TEN)
     known = {"IngestionTime": late}
     failed = sign_in(ResultType="50034", TimeGenerated=late) | known
     elsewhere = sign_in(ResourceDisplayName="Microsoft Graph", TimeGenerated=late) | known

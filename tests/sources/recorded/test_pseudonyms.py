@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.ranking.classify import ACTION_KINDS, KINDS, Kind, is_delete
+from detection.ranking.classify import ACTION_CLASSES, OPERATION_CLASSES, OperationClass, is_delete
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection, detect
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Exclusions
@@ -16,7 +16,7 @@ from detection.rule.filters import (
     RuleSettings,
     is_change,
 )
-from detection.rule.kql_text import fold
+from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, TableShape
 from detection.sources.recorded.azure_words import WORDS
 from detection.sources.recorded.pseudonyms import Pseudonyms
@@ -238,8 +238,10 @@ def fitting(part: str) -> str:
     return next(word for word in known if re.fullmatch(pattern, word))
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *ACTION_KINDS], ids=lambda kind: kind.pattern)
-def test_what_the_table_of_classes_knows_is_scored_the_same(kind: Kind) -> None:
+@pytest.mark.parametrize(
+    "kind", [*OPERATION_CLASSES, *ACTION_CLASSES], ids=lambda kind: kind.pattern
+)
+def test_what_the_table_of_classes_knows_is_scored_the_same(kind: OperationClass) -> None:
     """The operations that give points stay what they are, those that end in a wildcard too."""
     text = "/".join(map(fitting, kind.pattern.split("/")))
     assert operation_name(text) == text
@@ -256,4 +258,4 @@ def test_every_part_of_an_operation_is_a_known_word_or_a_pseudonym(parts: list[s
     assert len(shown) == max(len(parts), 1)
     for before, after in zip(parts, shown, strict=False):
         assert after == before or re.fullmatch(r"[xX]-[a-pA-P]{20}(-[A-Z]+)*", after)
-        assert after != before or fold(before) in WORDS or not before
+        assert after != before or ascii_lower(before) in WORDS or not before

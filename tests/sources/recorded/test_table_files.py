@@ -9,7 +9,7 @@ import pytest
 
 from detection.errors import SourceError, UsageError
 from detection.rule.log_rows import Logs
-from detection.rule.ticks import HOUR, parse
+from detection.rule.ticks import HOUR, parse_time
 from detection.sources.decode.table import ROW_LIMIT
 from detection.sources.recorded.folder import RecordedSource
 from detection.window import Mode, Window
@@ -27,7 +27,7 @@ from tests.support import (
 )
 from tests.support.strategies import operation, sign_in
 
-TEN = parse(NOW)
+TEN = parse_time(NOW)
 LIST_OF_ACTIVITY = {"eventTimestamp": NOW, "caller": "x", "operationName": {"value": "a/write"}}
 GRAPH = {"createdDateTime": NOW, "servicePrincipalId": "x", "status": {"errorCode": 0}}
 PORTAL = {"TimeGenerated [UTC]": "3/14/2026, 10:00:00.000 AM", "Caller": "x"}

@@ -20,7 +20,7 @@ from detection.kql.render import FOLDER
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
-from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
+from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
 from detection.sources import LogSource
 from detection.sources.log_analytics.api_errors import MayPass
 from detection.sources.log_analytics.client import Limits
@@ -55,7 +55,7 @@ from tests.support.services.log_analytics import (
     warned,
 )
 
-TEN = parse(NOW)
+TEN = parse_time(NOW)
 KINDS = ("sign_ins", "operations", "allowlist", "latest", "count_sign_ins", "count_operations")
 LIVE = {"python": Limits(here=math.inf), "workspace": Limits(here=-1)}
 
@@ -353,7 +353,7 @@ def test_nil_ids_tell_no_events_apart(
         for number, row in enumerate(rows):
             row[column] = nil
             row["CorrelationId"] = f"c{number % 4}"
-            row["TimeGenerated"] = text_of(TEN - MINUTE)
+            row["TimeGenerated"] = format_time(TEN - MINUTE)
     outcome, _ = job(source())
     (finding,) = outcome.findings
     assert (finding["DistinctSignIns"], finding["DistinctOperations"]) == (4, 4)
@@ -368,7 +368,7 @@ def test_arrivals_are_looked_for_in_the_last_days_only(
 ) -> None:
     """The query names the oldest time that can have come in, and finds all that came since."""
     since, too_late = TEN - HOUR, TEN - HOUR - DAY
-    late = {"IngestionTime": text_of(TEN - MINUTE)}
+    late = {"IngestionTime": format_time(TEN - MINUTE)}
     service.tables[SIGN_INS] = [
         sign_in(since - 2 * DAY + 1, **late),
         sign_in(TEN - 9 * DAY, **late),
@@ -376,7 +376,7 @@ def test_arrivals_are_looked_for_in_the_last_days_only(
     moments = {"since": since, "now": TEN, "examined": TEN - HOUR, "too_late": too_late}
     assert connect().arrivals(**moments).too_late == 1
     for call in service.called("arrivals"):
-        assert f"| where TimeGenerated > datetime({text_of(too_late - 3 * DAY)})" in call.query
+        assert f"| where TimeGenerated > datetime({format_time(too_late - 3 * DAY)})" in call.query
 
 
 # Rows that were counted

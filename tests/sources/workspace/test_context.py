@@ -10,8 +10,8 @@ from detection.errors import SourceError
 from detection.rule.filters import (
     RuleSettings,
 )
-from detection.rule.log_rows import OPERATION, TIME
-from detection.rule.ticks import DAY, HOUR, MINUTE, parse, text_of
+from detection.rule.log_rows import OPERATION_NAME, TIME
+from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
 from detection.sources.log_analytics.client import LogAnalytics
 from detection.sources.workspace.context import ASKED_AT_ONCE, WorkspaceBackground
 from detection.window import Mode, Window
@@ -24,7 +24,7 @@ from tests.support.services.log_analytics import (
     client_for,
 )
 
-TEN = parse(NOW)
+TEN = parse_time(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
 LIST, REGENERATE = "A/LISTKEYS/ACTION", "A/REGENERATEKEY/ACTION"
 ENTRY = {
@@ -41,7 +41,7 @@ Connect = Callable[[], WorkspaceBackground]
 def action(minutes: int, name: str = LIST, **fields: Any) -> dict[str, Any]:
     """Return an action so many minutes before the window's end."""
     return {
-        "TimeGenerated": text_of(TEN - minutes * MINUTE),
+        "TimeGenerated": format_time(TEN - minutes * MINUTE),
         "Caller": "ID-1",
         "OperationNameValue": name,
         "ActivityStatusValue": "Success",
@@ -93,7 +93,7 @@ def test_without_a_watchlist_there_are_none(connect: Connect, service: LogAnalyt
 def test_telling_actions_of_the_window_are_read(connect: Connect) -> None:
     """Of the identities asked about, in the window, succeeded and telling; spelling is nothing."""
     rows = connect().actions({"id-1"}, WINDOW, TEN)
-    assert [(row[OPERATION], row[TIME]) for row in rows] == [
+    assert [(row[OPERATION_NAME], row[TIME]) for row in rows] == [
         (LIST, TEN - 10 * MINUTE),
         (REGENERATE, TEN - 5 * MINUTE),
     ]
@@ -103,7 +103,7 @@ def test_actions_that_had_not_arrived_are_left_out(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
     """A run sees what was there at its moment."""
-    service.tables[OPERATIONS] = [action(10, IngestionTime=text_of(TEN + 1))]
+    service.tables[OPERATIONS] = [action(10, IngestionTime=format_time(TEN + 1))]
     assert connect().actions({"id-1"}, WINDOW, TEN) == []
 
 
@@ -129,15 +129,15 @@ def test_the_days_of_changes_are_read(connect: Connect, service: LogAnalyticsSer
     ] + [action(5)]
     signed_in = {"TimeGenerated": NOW, "ServicePrincipalId": "ID-1"}
     service.tables[SIGN_INS] = [signed_in]
-    days = connect().history(TEN - 14 * DAY, TEN, RuleSettings())
-    midnight = parse(NOW[:10])
+    days = connect().past_changes(TEN - 14 * DAY, TEN, RuleSettings())
+    midnight = parse_time(NOW[:10])
     assert days == [
         (midnight - DAY, "id-1", "a/write", "rg"),
         (midnight, "id-1", "a/write", "rg"),
     ]
 
 
-@pytest.mark.parametrize("kind", ["exclusions", "actions", "history"])
+@pytest.mark.parametrize("kind", ["exclusions", "actions", "baseline"])
 def test_part_of_an_answer_is_an_error(
     connect: Connect, service: LogAnalyticsService, kind: str
 ) -> None:
@@ -147,7 +147,7 @@ def test_part_of_an_answer_is_an_error(
     asked: dict[str, Callable[[], object]] = {
         "exclusions": background.exclusions,
         "actions": lambda: background.actions({"id-1"}, WINDOW, TEN),
-        "history": lambda: background.history(TEN - 14 * DAY, TEN, RuleSettings()),
+        "baseline": lambda: background.past_changes(TEN - 14 * DAY, TEN, RuleSettings()),
     }
     with pytest.raises(SourceError, match="cannot be read whole"):
         asked[kind]()

@@ -18,9 +18,9 @@ from detection.rule.correlate import Group
 from detection.rule.filters import (
     RuleSettings,
 )
-from detection.rule.kql_text import fold
+from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import IDENTITY, Logs
-from detection.rule.ticks import HOUR, MINUTE, parse, text_of
+from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
 from detection.sources import Correlated
 from detection.sources.log_analytics.client import Limits
 from detection.sources.workspace.kusto_correlation import ADDRESSES_NAMED, COLUMNS
@@ -46,7 +46,7 @@ from tests.support.services.log_analytics import (
     semantic,
 )
 
-TEN = parse(NOW)
+TEN = parse_time(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
 SPELLINGS = (str, str.upper, str.title)
 HERE, THERE = math.inf, -1
@@ -82,7 +82,7 @@ def logs_of(identities: int, each: int, strangers: int = 0) -> dict[str, Rows]:
 def sign_in(identity: str | None, at: int, name: str, address: str = "") -> dict[str, Any]:
     """Return a sign-in to Key Vault."""
     return {
-        "TimeGenerated": text_of(at),
+        "TimeGenerated": format_time(at),
         "ServicePrincipalId": identity,
         "ResultType": "0",
         "ResourceDisplayName": "Azure Key Vault",
@@ -97,7 +97,7 @@ def operation(
 ) -> dict[str, Any]:
     """Return a deletion."""
     return {
-        "TimeGenerated": text_of(at),
+        "TimeGenerated": format_time(at),
         "Caller": identity,
         "OperationNameValue": "MICROSOFT.KEYVAULT/VAULTS/DELETE",
         "ActivityStatusValue": status,
@@ -186,7 +186,8 @@ def test_an_identity_is_in_one_part(service: LogAnalyticsService) -> None:
     """All rows of an identity are read together, both sides and however it is spelt."""
     parts = read(service, Limits(here=HERE, together=30))
     held = [
-        {fold(str(row[IDENTITY])) for row in (*part.sign_ins, *part.operations)} for part in parts
+        {ascii_lower(str(row[IDENTITY])) for row in (*part.sign_ins, *part.operations)}
+        for part in parts
     ]
     assert len(parts) > 10
     assert sum(map(len, held)) == len(set().union(*held))
@@ -262,11 +263,11 @@ def test_traces_are_asked_for_once_a_part_with_something_new(
         store = FolderStore(tmp_path)
         first = run(source, Collected(), store, Invocation(WORKSPACE, TEN))
         assert len(first.findings) == 180
-        assert len(service.called("correlate")) == len(service.called("traces")) == 1
+        assert len(service.called("correlate")) == len(service.called("pairs")) == 1
         again = run(source, Collected(), store, Invocation(WORKSPACE, TEN + MINUTE))
     assert again.findings == []
     assert len(service.called("correlate")) == 2
-    assert len(service.called("traces")) == 1
+    assert len(service.called("pairs")) == 1
 
 
 @pytest.mark.parametrize("says_so", [True, False])
@@ -283,7 +284,7 @@ def test_traces_that_are_cut_are_asked_for_in_halves(
     assert parted.findings == whole.findings
     assert same == record
     assert len(service.called("correlate")) == 2
-    assert len(service.called("traces")) >= 3
+    assert len(service.called("pairs")) >= 3
 
 
 # The first has the rows all the same, the others take less time to make.
@@ -308,7 +309,7 @@ def test_a_finding_is_reported_without_traces_that_cannot_be_read(case: str) -> 
     replies, problem = UNREADABLE[case]
     with LogAnalyticsService(logs_of(1, 1)) as service:
         whole, _ = job(service, WHOLE)
-        service.script("traces", *replies)
+        service.script("pairs", *replies)
         outcome, record = job(service, Limits(here=THERE))
     assert record["Status"] == "Warning"
     assert "Evidence could not be read, and scores may be too low: " in record["Reason"]
@@ -337,7 +338,7 @@ def test_one_identity_whose_traces_are_too_many_leaves_the_others_theirs() -> No
         whole, _ = job(service, WHOLE)
         service.row_limit = 15
         outcome, record = job(service, Limits(here=THERE, rows=15))
-        asked = [call.query for call in service.called("traces")]
+        asked = [call.query for call in service.called("pairs")]
     assert "it is more than an answer holds" in record["Reason"]
     assert len(asked) == len(set(asked))
     for finding, known in zip(outcome.findings, whole.findings, strict=True):
@@ -404,7 +405,7 @@ TOO_MUCH = [TOO_COMPLEX, LOW_MEMORY, RUNAWAY]
 
 
 @pytest.mark.parametrize("words", TOO_MUCH, ids=lambda words: str(words[0]))
-@pytest.mark.parametrize("kind", ["correlate", "traces"])
+@pytest.mark.parametrize("kind", ["correlate", "pairs"])
 def test_what_is_too_much_for_the_cluster_is_asked_for_in_halves(
     kind: str, words: tuple[str, str], service: LogAnalyticsService
 ) -> None:
@@ -484,6 +485,6 @@ def test_halves_hold_the_same_buckets(counts: dict[int, int], start: int, size: 
 def test_identities_that_pair_are_in_one_bucket(one: str, other: str) -> None:
     """Lowering all letters, as the queries do, joins whatever lowering A to Z joins (D3)."""
     spelt = "".join(chr(ord(c) ^ 32) if c.isascii() and c.isalpha() else c for c in one)
-    assert fold(spelt) == fold(one)
+    assert ascii_lower(spelt) == ascii_lower(one)
     assert bucket_of(spelt) == bucket_of(one)
-    assert fold(one) != fold(other) or bucket_of(one) == bucket_of(other)
+    assert ascii_lower(one) != ascii_lower(other) or bucket_of(one) == bucket_of(other)

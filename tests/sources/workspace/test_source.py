@@ -25,7 +25,7 @@ from detection.rule.filters import (
     RuleSettings,
 )
 from detection.rule.log_rows import SIGN_IN_TABLE, Logs, SourceState
-from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse, text_of
+from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, format_time, parse_time
 from detection.settings import Settings
 from detection.sources import Arrivals, Correlated
 from detection.sources.log_analytics.client import Limits, LogAnalytics
@@ -57,7 +57,7 @@ from tests.support.services.log_analytics import (
     semantic,
 )
 
-TEN = parse(NOW)
+TEN = parse_time(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
 NOT_COMPARED = {"DurationMs", "BytesRead", "SignInsRead", "OperationsRead"}
 SCENARIOS = sorted(path.name for path in RECORDED.iterdir())
@@ -106,7 +106,7 @@ def connect(service: LogAnalyticsService, waits: Waits) -> Iterator[Connect]:
 def sign_in(time: int, **values: object) -> dict[str, Any]:
     """Return a sign-in that matches clause 2."""
     return {
-        "TimeGenerated": text_of(time),
+        "TimeGenerated": format_time(time),
         "ServicePrincipalId": "identity",
         "ResultType": "0",
         "ResourceDisplayName": "Azure Key Vault",
@@ -116,7 +116,7 @@ def sign_in(time: int, **values: object) -> dict[str, Any]:
 def operation(time: int, **values: object) -> dict[str, Any]:
     """Return an operation that matches clause 3."""
     return {
-        "TimeGenerated": text_of(time),
+        "TimeGenerated": format_time(time),
         "Caller": "identity",
         "OperationNameValue": "MICROSOFT.KEYVAULT/VAULTS/DELETE",
         "ActivityStatusValue": "Success",
@@ -147,7 +147,7 @@ def play(scenario: str, folder: Path, source_for: Callable[[Settings, int], Any]
     expected = json.loads((RECORDED / scenario / "expected.json").read_text("utf-8"))
     settings = Settings.of(expected.get("environment", {}))
     sink = Collected()
-    for now in map(parse, (expected["now"], *expected.get("later", []))):
+    for now in map(parse_time, (expected["now"], *expected.get("later", []))):
         asked = Invocation("recorded", now, settings.timing, settings.rule)
         outcome = run(source_for(settings, now), sink, FolderStore(folder), asked)
         assert not outcome.failures
@@ -159,9 +159,9 @@ def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
     row = {name: value for name, value in record.items() if name not in NOT_COMPARED}
     of_a_folder = r"\S+ is not in \S+; if the workspace has no such table either, "
     row["Reason"] = re.sub(of_a_folder, "", row["Reason"])
-    oldest = parse(row["TimeGenerated"]) - DAY
+    oldest = parse_time(row["TimeGenerated"]) - DAY
     for name in ("LatestSignIn", "LatestOperation"):
-        row[name] = row[name] if row[name] and parse(row[name]) > oldest else None
+        row[name] = row[name] if row[name] and parse_time(row[name]) > oldest else None
     return row
 
 
@@ -249,7 +249,7 @@ def test_rows_that_take_no_part_keep_a_table_from_looking_empty(
 def test_rows_of_the_future_wait(connect: Connect, service: LogAnalyticsService) -> None:
     """A row ingested after the moment of reading has not arrived."""
     for row, ingested in zip(service.tables[SIGN_INS], (TEN - 1, TEN, TEN + 1, None), strict=False):
-        row["IngestionTime"] = ingested and text_of(ingested)
+        row["IngestionTime"] = ingested and format_time(ingested)
     assert ids(read(connect()))[0] == ["s0", "s1", "s3", "s4", "s5", "s6", "s7"]
 
 
@@ -257,7 +257,7 @@ def test_arrivals_of_both_tables_are_put_together(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
     """The earliest is of both, and the counts are sums."""
-    late = {"IngestionTime": text_of(TEN - SECOND)}
+    late = {"IngestionTime": format_time(TEN - SECOND)}
     service.tables[SIGN_INS] = [sign_in(TEN - hour * HOUR, **late) for hour in (1, 4, 30)]
     service.tables[OPERATIONS] = [operation(TEN - hour * HOUR, **late) for hour in (3, 6, 40)]
     arrivals = connect().arrivals(

@@ -8,7 +8,7 @@ import sys
 
 from detection.azure_clients import Azure
 from detection.pipeline.workspaces import run_workspaces
-from detection.rule.ticks import parse
+from detection.rule.ticks import parse_time
 from detection.settings import Service, Settings
 
 
@@ -28,4 +28,4 @@ def main(now: int) -> None:
 if __name__ == "__main__":
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    main(parse(sys.argv[1]))
+    main(parse_time(sys.argv[1]))

@@ -25,7 +25,7 @@ from detection.kql.render import FOLDER
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.kql_text import equals_ignoring_case, has_any, is_blank
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
-from detection.rule.ticks import DAY, from_datetime, parse, text_of
+from detection.rule.ticks import DAY, format_time, from_datetime, parse_time
 from detection.sources.workspace.counts import COLUMNS as COUNTED
 from detection.sources.workspace.partitions import BUCKETS
 from tests.support import ALLOWLIST, EXCLUSIONS, OPERATIONS, SIGN_INS, kusto, response
@@ -88,7 +88,7 @@ LIMITED = {
     "sign_ins",
     "operations",
     "correlate",
-    "traces",
+    "pairs",
     "recording",
 }  # the kinds whose rows a test may limit
 BEGINNINGS = {
@@ -241,7 +241,7 @@ class LogAnalyticsService:
         """Return status and document for a query."""
         if kind == "clock":  # in UTC, to the tick: learn.microsoft.com/kusto/query/now-function
             now = self.present or from_datetime(datetime.now(UTC))
-            return 200, response(["Now"], [[text_of(now)]])
+            return 200, response(["Now"], [[format_time(now)]])
         return self._answer(kind, query)
 
     def _answer(self, kind: str, query: str) -> tuple[int, dict[str, Any]]:
@@ -265,8 +265,8 @@ class LogAnalyticsService:
             "count_operations": _count_operations,
             "addresses": _addresses,
             "correlate": _in_duckdb,
-            "traces": _in_duckdb,
-            "history": _history,
+            "pairs": _in_duckdb,
+            "baseline": _history,
             "actions": _actions,
         }
         document = answers.get(kind, _rows)(query, there)
@@ -277,7 +277,7 @@ class LogAnalyticsService:
 
     def _is_there(self, row: Mapping[str, Any]) -> bool:
         seen = row.get("SeenFrom") or row.get("IngestionTime")
-        return self.present is None or not seen or parse(seen) <= self.present
+        return self.present is None or not seen or parse_time(seen) <= self.present
 
     def _cut(self, document: dict[str, Any]) -> dict[str, Any]:
         """Give no more rows than the limit, and say so."""
@@ -425,7 +425,7 @@ def moment(pattern: str, query: str) -> int:
     """Return the time that stands at the braces of a pattern."""
     found = re.search(pattern.replace(r"\{}", r"datetime\(([^)]+)\)"), query)
     assert found is not None, pattern
-    return parse(found[1])
+    return parse_time(found[1])
 
 
 def _chosen(query: str, table: str, there: Mapping[str, Rows]) -> Rows:
@@ -435,8 +435,8 @@ def _chosen(query: str, table: str, there: Mapping[str, Rows]) -> Rows:
     now = moment(r"ingestion_time\(\) <= \{}", text)
     between = re.search(r"Bucket between \((\d+) \.\. (\d+)\)", query)
     low, high = map(int, between.groups()) if between else (0, BUCKETS)
-    rows = [row for row in there[table] if start < parse(row["TimeGenerated"]) <= end]
-    rows = [row for row in rows if parse(row.get("IngestionTime") or "1970-01-01") <= now]
+    rows = [row for row in there[table] if start < parse_time(row["TimeGenerated"]) <= end]
+    rows = [row for row in rows if parse_time(row.get("IngestionTime") or "1970-01-01") <= now]
     rows = [row for row in rows if low <= bucket_of(identity_of(row)) <= high]
     if table == SIGN_INS:
         return [row for row in rows if row["ResultType"] == "0" and _is_target(row)]
@@ -518,9 +518,9 @@ def _in_duckdb(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
         rows = [
             [
-                parse(row["TimeGenerated"]),
+                parse_time(row["TimeGenerated"]),
                 *(row.get(name) or "" for name in shape.columns[1:]),
-                parse(row["IngestionTime"]) if row.get("IngestionTime") else None,
+                parse_time(row["IngestionTime"]) if row.get("IngestionTime") else None,
             ]
             for row in there[shape.name]
         ]
@@ -538,7 +538,7 @@ def _timed(query: str, there: Mapping[str, Rows]) -> Rows:
     return [
         row
         for row in there[OPERATIONS]
-        if start < parse(row["TimeGenerated"]) <= end and _status_in(row, accepted)
+        if start < parse_time(row["TimeGenerated"]) <= end and _status_in(row, accepted)
     ]
 
 
@@ -557,7 +557,7 @@ def _history(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     signed_in = {
         identity_of(row).lower()
         for row in there[SIGN_INS]
-        if start < parse(row["TimeGenerated"]) <= end
+        if start < parse_time(row["TimeGenerated"]) <= end
     }
     days = {
         (
@@ -576,9 +576,9 @@ def _history(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
 def _latest(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     rows = there[needed(query)[0]]
     now = moment(r"TimeGenerated <= \{}", query)
-    times = [parse(row["TimeGenerated"]) for row in rows]
+    times = [parse_time(row["TimeGenerated"]) for row in rows]
     newest = max((time for time in times if now - DAY < time <= now), default=None)
-    return response(["Latest"], [[None if newest is None else text_of(newest)]])
+    return response(["Latest"], [[None if newest is None else format_time(newest)]])
 
 
 def _arrivals(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
@@ -589,11 +589,11 @@ def _arrivals(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     examined = moment(r" Late = .* TimeGenerated <= \{}", query)
     oldest = moment(r"where TimeGenerated > \{}", query)
     came = [row for row in rows if row.get("IngestionTime")]
-    came = [row for row in came if parse(row["TimeGenerated"]) > oldest]
-    came = [row for row in came if since < parse(row["IngestionTime"]) <= now]
-    times = [parse(row["TimeGenerated"]) for row in came]
+    came = [row for row in came if parse_time(row["TimeGenerated"]) > oldest]
+    came = [row for row in came if since < parse_time(row["IngestionTime"]) <= now]
+    times = [parse_time(row["TimeGenerated"]) for row in came]
     reachable = [time for time in times if time > too_late]
-    earliest = text_of(min(reachable)) if reachable else None
+    earliest = format_time(min(reachable)) if reachable else None
     late = sum(time <= examined for time in reachable)
     columns = ["Earliest", "Late", "TooLate"]
     return response(columns, [[earliest, late, len(times) - len(reachable)]])

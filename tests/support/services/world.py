@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from detection.rule.ticks import MINUTE, text_of
+from detection.rule.ticks import MINUTE, format_time
 from tests.support import DEMO, OPERATIONS, ROOT, SIGN_INS
 from tests.support.services.azure import surroundings
 from tests.support.services.ingestion import IngestionService
@@ -91,7 +91,7 @@ def one_finding(now: int) -> dict[str, Rows]:
     """Return tables that hold one finding of the hour before `now` (ticks)."""
     identity = str(uuid.uuid4())
     sign_in = {
-        "TimeGenerated": text_of(now - 30 * MINUTE),
+        "TimeGenerated": format_time(now - 30 * MINUTE),
         "ServicePrincipalId": identity,
         "ServicePrincipalName": "func-orders",
         "ResultType": "0",
@@ -99,7 +99,7 @@ def one_finding(now: int) -> dict[str, Rows]:
         "Id": "s1",
     }
     operation = {
-        "TimeGenerated": text_of(now - 20 * MINUTE),
+        "TimeGenerated": format_time(now - 20 * MINUTE),
         "Caller": identity,
         "OperationNameValue": "MICROSOFT.AUTHORIZATION/LOCKS/DELETE",
         "ActivityStatusValue": "Success",
