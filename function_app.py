@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import azure.functions as func
 
-from detection.azure_clients import Azure
+from detection.azure_clients import AzureClients
 from detection.pipeline.workspaces import run_workspaces
 from detection.rule.ticks import from_datetime
 from detection.settings import Service, Settings
@@ -25,9 +25,9 @@ def detect(timer: func.TimerRequest) -> None:
     del timer  # late or not, what is due follows from the watermark
     began = time.monotonic()
     settings, service = Settings.of(os.environ), Service.of(os.environ)
-    with Azure(settings, service, until=began + LAST_QUERY) as azure:
+    with AzureClients(settings, service, deadline=began + LAST_QUERY) as azure:
         run_workspaces(
-            azure.in_turn(),
+            azure.least_recent_first(),
             azure.connector(),
             settings,
             now=from_datetime(datetime.now(UTC)),

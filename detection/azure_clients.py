@@ -14,16 +14,16 @@ from azure.monitor.ingestion import LogsIngestionClient
 from azure.monitor.query import LogsQueryClient
 from azure.storage.blob import ContainerClient
 
-from detection.credential_errors import NoToken, no_token
+from detection.credential_errors import TokenUnavailable, explain_token_failure
 from detection.errors import SourceError
-from detection.pipeline.workspaces import AT_ONCE, Parts
+from detection.pipeline.workspaces import CONCURRENT_WORKSPACES, Connections
 from detection.settings import Service, Settings
-from detection.sinks import FindingSink, Undelivered
+from detection.sinks import FindingSink, NullSink
 from detection.sinks.ingestion import IngestionSink
-from detection.sources.log_analytics.client import HERE, Limits
+from detection.sources.log_analytics.client import MAX_ROWS_IN_PROCESS, Limits
 from detection.sources.workspace.source import WorkspaceSource
-from detection.state import StateStore, Unsaved
-from detection.state.blob import CLIENT_OPTIONS, BlobStore, longest_waiting
+from detection.state import ReadOnlyStore, StateStore
+from detection.state.blob import CLIENT_OPTIONS, BlobStore, least_recently_written
 
 # The key of the storage emulator, the same everywhere and public.
 EMULATOR = "/devstoreaccount1"
@@ -32,7 +32,7 @@ EMULATOR_KEY = (
 )
 
 # The most rows of a window that are correlated in this process.
-_HERE = {"auto": HERE, "python": inf, "workspace": -1}
+_ROWS_IN_PROCESS = {"auto": MAX_ROWS_IN_PROCESS, "python": inf, "workspace": -1}
 
 
 class Credential(DefaultAzureCredential):
@@ -45,10 +45,10 @@ class Credential(DefaultAzureCredential):
         try:
             return super().get_token_info(*scopes, options=options)
         except AzureError as error:
-            raise NoToken(no_token(error)) from error
+            raise TokenUnavailable(explain_token_failure(error)) from error
 
 
-class Azure:
+class AzureClients:
     """The clients for one set of settings; none of them asks a service anything yet.
 
     They are shared, for threads as for workspaces, and so is the credential: a managed identity
@@ -56,12 +56,12 @@ class Azure:
     of the block.
     """
 
-    def __init__(self, settings: Settings, service: Service, *, until: float = inf) -> None:
-        """From `until` (of time.monotonic) no workspace is asked anything.
+    def __init__(self, settings: Settings, service: Service, *, deadline: float = inf) -> None:
+        """From `deadline` (of time.monotonic) no workspace is asked anything.
 
         What may be asked and held at once is shared out among those that are read at once.
         """
-        at_once = min(AT_ONCE, len(service.workspace_ids))
+        at_once = min(CONCURRENT_WORKSPACES, len(service.workspace_ids))
         # What the credential tried in vain is in the error that is raised, in fewer words.
         logging.getLogger("azure").addHandler(logging.NullHandler())
         for name in ("azure.core", "azure.identity"):  # they log each request, headers and all
@@ -77,7 +77,9 @@ class Azure:
                 self._credential, endpoint=service.query_endpoint, audience=service.cloud.query
             )
         )
-        self._limits = Limits(until=until, here=_HERE[service.correlate_in]).shared(at_once)
+        self._limits = Limits(
+            deadline=deadline, rows_in_process=_ROWS_IN_PROCESS[service.correlate_in]
+        ).shared(at_once)
 
     def __enter__(self) -> Self:
         return self
@@ -85,11 +87,11 @@ class Azure:
     def __exit__(self, *_: object) -> None:
         self._closing.close()
 
-    def try_credential(self) -> None:
+    def check_credential(self) -> None:
         """Ask for a token; raises SourceError if none is given."""
         try:
             self._credential.get_token_info(f"{self._service.cloud.query}/.default")
-        except NoToken as error:
+        except TokenUnavailable as error:
             raise SourceError(error.message) from error
 
     def source(self, workspace_id: str) -> WorkspaceSource:
@@ -135,23 +137,25 @@ class Azure:
         """Return the store that remembers a workspace's state; its settings must be there."""
         return BlobStore(container=self.container, workspace_id=workspace_id)
 
-    def in_turn(self) -> list[str]:
+    def least_recent_first(self) -> list[str]:
         """Return the workspaces, the one first whose last turn is longest ago."""
-        return longest_waiting(self.container, self._service.workspace_ids)
+        return least_recently_written(self.container, self._service.workspace_ids)
 
-    def connector(self) -> Callable[[str], Parts]:
+    def connector(self) -> Callable[[str], Connections]:
         """Return a function from a workspace's id to its parts.
 
         Where the settings to write or to remember are absent, nothing is written or remembered.
         """
         service = self._service
         writes = bool(service.ingestion_endpoint) and not service.dry_run
-        sink: FindingSink = self.sink() if writes else Undelivered()
+        sink: FindingSink = self.sink() if writes else NullSink()
 
-        def connect(workspace_id: str) -> Parts:
-            store: StateStore = self.store(workspace_id) if service.state_account_url else Unsaved()
-            return Parts(
-                self.source(workspace_id), sink, Unsaved(store) if service.dry_run else store
+        def connect(workspace_id: str) -> Connections:
+            store: StateStore = (
+                self.store(workspace_id) if service.state_account_url else ReadOnlyStore()
+            )
+            return Connections(
+                self.source(workspace_id), sink, ReadOnlyStore(store) if service.dry_run else store
             )
 
         return connect

@@ -45,16 +45,16 @@ _NOTHING = (
 )
 
 
-class NoToken(ClientAuthenticationError):
+class TokenUnavailable(ClientAuthenticationError):
     """No token was given; the message says why. A service's refusal is never one of these."""
 
 
-def no_token(error: AzureError, environment: Mapping[str, str] = os.environ) -> str:
+def explain_token_failure(error: AzureError, environment: Mapping[str, str] = os.environ) -> str:
     """Say which credential was meant to give a token, why it did not, and what to do."""
     message = str(error.message)
-    if isinstance(error, NoToken):
+    if isinstance(error, TokenUnavailable):
         return message
-    tried = list(attempts(message))
+    tried = list(credential_attempts(message))
     if not tried:
         return f"no token could be had: {_with_advice('', _safe(message))}"
     meant = [name for name in _meant(environment) if name in dict(tried)]
@@ -67,13 +67,13 @@ def no_token(error: AzureError, environment: Mapping[str, str] = os.environ) -> 
     return f"no token could be had: {name}: {_with_advice(name, dict(tried)[name])}"
 
 
-def attempts(message: str) -> Iterator[tuple[str, str]]:
+def credential_attempts(message: str) -> Iterator[tuple[str, str]]:
     """Yield each credential that a message says was tried, and what became of it, in one line."""
     for name, text in _ATTEMPT.findall(_LAST_LINE.sub("", message)):
         yield name, _safe(text)
 
 
-class Attempts(logging.Handler):
+class AttemptLog(logging.Handler):
     """Tells on stderr, for `--verbose`, all that was tried for a token: each on a line, once."""
 
     def __init__(self) -> None:
@@ -82,7 +82,9 @@ class Attempts(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tell what a warning of the credential holds, unless it was told before."""
-        lines = "".join(f"  {name}: {text}\n" for name, text in attempts(record.getMessage()))
+        lines = "".join(
+            f"  {name}: {text}\n" for name, text in credential_attempts(record.getMessage())
+        )
         if lines and lines not in self._told:
             self._told.add(lines)
             sys.stderr.write(f"Tried for a token:\n{lines}")

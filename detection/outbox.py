@@ -13,13 +13,13 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import orjson
 
-MODEL_BYTES = 32_768  # that a compressor looks back
+DICTIONARY_BYTES = 32_768  # that a compressor looks back
 
 T = TypeVar("T", bound=Mapping[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class CompressedRow:
     """A row in compressed JSON, most of it references to `model`, which is JSON of a row like it.
 
     Calling it gives the row. Raises ValueError or zlib.error if it is damaged.
@@ -29,10 +29,10 @@ class Packed:
     model: bytes
 
     @classmethod
-    def of(cls, row: Mapping[str, Any], model: bytes = b"") -> "Packed":
+    def of(cls, row: Mapping[str, Any], model: bytes = b"") -> "CompressedRow":
         """Pack a row, by itself if there is no model."""
         text = orjson.dumps(row)
-        model = model or text[-MODEL_BYTES:]
+        model = model or text[-DICTIONARY_BYTES:]
         packing = zlib.compressobj(1, zdict=model)
         return cls(packing.compress(text) + packing.flush(), model)
 
@@ -45,7 +45,7 @@ class Packed:
         return orjson.loads(text)
 
 
-class Rows(Sequence[T], Generic[T]):
+class PendingRows(Sequence[T], Generic[T]):
     """Rows that are made anew at every access, each time the same.
 
     Equal to any sequence of equal rows.
@@ -71,30 +71,30 @@ class Rows(Sequence[T], Generic[T]):
     @overload
     def __getitem__(self, place: int) -> T: ...
     @overload
-    def __getitem__(self, place: slice) -> "Rows[T]": ...
+    def __getitem__(self, place: slice) -> "PendingRows[T]": ...
     def __getitem__(self, place: int | slice) -> Any:
         """Return one of them, or several."""
         if isinstance(place, slice):
-            return Rows(self._makers[place])
+            return PendingRows(self._makers[place])
         return self._makers[place]()
 
-    def packed(self) -> Iterator[Packed]:
+    def packed(self) -> Iterator[CompressedRow]:
         """Yield all of them by the model of the first; what is packed by it is not packed anew."""
         model = b""
         for make in self._makers:
-            if isinstance(make, Packed) and make.model == (model or make.model):
+            if isinstance(make, CompressedRow) and make.model == (model or make.model):
                 row = make
             else:
-                row = Packed.of(make(), model)
+                row = CompressedRow.of(make(), model)
             model = row.model
             yield row
 
     @classmethod
-    def joined(cls, *several: Sequence[T]) -> "Rows[T]":
+    def joined(cls, *several: Sequence[T]) -> "PendingRows[T]":
         """Return one after the other, without making a row."""
         makers: list[Callable[[], T]] = []
         for rows in several:
-            if isinstance(rows, Rows):
+            if isinstance(rows, PendingRows):
                 makers += rows._makers  # noqa: SLF001 - of its own kind
             else:
                 makers += [partial(_itself, row) for row in rows]
@@ -108,15 +108,15 @@ def _itself(row: T) -> T:
 Row = Mapping[str, object]
 
 
-class Place(NamedTuple):
+class OutboxPosition(NamedTuple):
     """How many findings and how many run records came before, since the first of all."""
 
     findings: int = 0
     runs: int = 0
 
-    def on(self, findings: int, runs: int) -> "Place":
+    def on(self, findings: int, runs: int) -> "OutboxPosition":
         """Return the place so many rows further on."""
-        return Place(self.findings + findings, self.runs + runs)
+        return OutboxPosition(self.findings + findings, self.runs + runs)
 
 
 @dataclass(slots=True)
@@ -129,18 +129,18 @@ class Outbox:
 
     findings: Sequence[Row] = field(default_factory=list)
     runs: Sequence[Row] = field(default_factory=list)
-    begin: Place = field(default_factory=Place)
+    begin: OutboxPosition = field(default_factory=OutboxPosition)
 
     def __len__(self) -> int:
         """Return how many rows wait."""
         return len(self.findings) + len(self.runs)
 
     @property
-    def end(self) -> Place:
+    def end(self) -> OutboxPosition:
         """The place after the last row."""
         return self.begin.on(len(self.findings), len(self.runs))
 
-    def since(self, place: Place) -> "Outbox":
+    def since(self, place: OutboxPosition) -> "Outbox":
         """Return what is left when all rows before a place have been delivered."""
         findings = max(place.findings - self.begin.findings, 0)
         runs = max(place.runs - self.begin.runs, 0)

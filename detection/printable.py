@@ -40,14 +40,14 @@ def shortened(text: str, length: int) -> str:
     return f"{head}{LEFT_OUT}{tail}"
 
 
-ENTRIES: Final = 100  # of a list
-ENTRY: Final = 200  # characters of each
-SENTENCE: Final = 2_000  # characters of one sentence, which may hold a command to run
-TEXT: Final = 4_000  # characters of all sentences together
+MAX_ENTRIES: Final = 100  # of a list
+MAX_ENTRY_LENGTH: Final = 200  # characters of each
+MAX_SENTENCE_LENGTH: Final = 2_000  # characters of one sentence, which may hold a command to run
+MAX_TEXT_LENGTH: Final = 4_000  # characters of all sentences together
 ELLIPSIS: Final = "..."
 
 
-def cut(text: str, most: int = ENTRY) -> str:
+def shorten_middle(text: str, most: int = MAX_ENTRY_LENGTH) -> str:
     """Return the text, or both its ends if it has more than so many characters.
 
     Where an entry begins is its name; where it ends, or a message does, is what is wrong with it.
@@ -58,17 +58,21 @@ def cut(text: str, most: int = ENTRY) -> str:
     return text[: most - end - len(ELLIPSIS)] + ELLIPSIS + text[-end:]
 
 
-def entries(texts: Iterable[str]) -> list[str]:
+def first_entries(texts: Iterable[str]) -> list[str]:
     """Return the first of some entries, each cut."""
-    return list(map(cut, islice(texts, ENTRIES)))
+    return list(map(shorten_middle, islice(texts, MAX_ENTRIES)))
 
 
-def numbered(counts: Iterable[tuple[str, int]]) -> list[str]:
+def numbered_entries(counts: Iterable[tuple[str, int]]) -> list[str]:
     """Return the first of some entries, each cut, and its number whole."""
-    numbers = ((text, f": {number}") for text, number in islice(counts, ENTRIES))
-    return [cut(text, ENTRY - len(number)) + number for text, number in numbers]
+    numbers = ((text, f": {number}") for text, number in islice(counts, MAX_ENTRIES))
+    return [
+        shorten_middle(text, MAX_ENTRY_LENGTH - len(number)) + number for text, number in numbers
+    ]
 
 
-def sentences(texts: Iterable[str]) -> str:
+def join_sentences(texts: Iterable[str]) -> str:
     """Return sentences as one printable line."""
-    return shortened(". ".join(shortened(text, SENTENCE) for text in texts), TEXT)
+    return shortened(
+        ". ".join(shortened(text, MAX_SENTENCE_LENGTH) for text in texts), MAX_TEXT_LENGTH
+    )

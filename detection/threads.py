@@ -34,7 +34,7 @@ class Threads(ThreadPoolExecutor):
         self.shutdown(wait=not interrupted, cancel_futures=error is not None)
 
 
-def within(seconds: float, work: Callable[[], T]) -> T:
+def run_with_timeout(seconds: float, work: Callable[[], T]) -> T:
     """Return what `work` comes to; raises TimeoutError if that takes longer.
 
     The work then goes on in a thread that nobody waits for, not even at the process's end.

@@ -34,12 +34,12 @@ SETTINGS = {
 }
 SIGN_IN = """\
 import os
-from detection.azure_clients import Azure
+from detection.azure_clients import AzureClients
 from detection.errors import SourceError
 from detection.settings import Service, Settings
-with Azure(Settings.of(os.environ), Service.of(os.environ, whole=False)) as azure:
+with AzureClients(Settings.of(os.environ), Service.of(os.environ, whole=False)) as azure:
     try:
-        azure.try_credential()
+        azure.check_credential()
     except SourceError as error:
         print(error)
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
-from detection.credential_errors import NoToken, attempts, no_token
+from detection.credential_errors import TokenUnavailable, credential_attempts, explain_token_failure
 from tests.support import OPERATIONS, ROOT, SIGN_INS, run_cli
 
 WORKSPACE = "00000000-0000-0000-0000-000000000001"
@@ -30,10 +30,10 @@ az login --scope {SCOPE}
 ASK = """\
 import sys
 from detection.azure_clients import Credential
-from detection.credential_errors import NoToken
+from detection.credential_errors import TokenUnavailable
 try:
     Credential().get_token_info(sys.argv[1], options={"claims": sys.argv[2]} if sys.argv[2] else {})
-except NoToken as error:
+except TokenUnavailable as error:
     assert error.status_code is None
     print(error.message)
 """
@@ -208,15 +208,15 @@ DOCKER = "ManagedIdentityCredential authentication unavailable. Error: unreachab
 def test_the_first_that_could_have_given_one_is_told(identity: str, tool: str, told: str) -> None:
     """Ways that do not exist here come last, and before them those that were never signed in."""
     error = ClientAuthenticationError(CHAIN.format(identity=identity, az=tool))
-    assert told in no_token(error, {})
-    assert "troubleshooting guidelines" not in no_token(error, {})
+    assert told in explain_token_failure(error, {})
+    assert "troubleshooting guidelines" not in explain_token_failure(error, {})
 
 
 def test_a_message_of_one_credential_is_told_as_it_is() -> None:
     """Once a credential has given a token it is asked alone, and its error is no list."""
     error = ServiceRequestError("The identity\nis \x1b[2J gone.")
-    assert no_token(error, {}).startswith(
+    assert explain_token_failure(error, {}).startswith(
         "no token could be had: The identity is \ufffd[2J gone. Check"
     )
-    assert no_token(NoToken("said before"), {}) == "said before"
-    assert list(attempts("nothing of the kind")) == []
+    assert explain_token_failure(TokenUnavailable("said before"), {}) == "said before"
+    assert list(credential_attempts("nothing of the kind")) == []

@@ -15,12 +15,11 @@ from detection.rule.log_rows import Logs
 from detection.rule.ticks import DAY, parse_time
 from detection.schema import Finding, RunRecord, columns
 from detection.sources import Arrivals
-from detection.sources.context import NoBackground
 from detection.sources.recorded.folder import RecordedSource
-from detection.state import State, Unsaved
+from detection.state import ReadOnlyStore, State
 from detection.state.folder import FolderStore
 from detection.window import Window
-from tests.support import DEMO, NOW, RECORDED, Collected
+from tests.support import DEMO, NOW, RECORDED, Collected, NoContext
 
 FINDING_COLUMNS = {
     "TimeGenerated": "datetime",
@@ -114,7 +113,7 @@ OBJECTS: dict[str, set[str]] = {
 class Unreadable:
     """A source that cannot be read."""
 
-    background = NoBackground()
+    context = NoContext()
 
     def clock(self) -> None:
         """Have none."""
@@ -188,7 +187,7 @@ def test_columns_are_named_and_typed_as_log_analytics_allows(table: type) -> Non
 def test_rows_have_exactly_the_declared_columns(folder: Path) -> None:
     """Findings and run records of every recorded scenario keep to the declaration."""
     sink = Collected()
-    run(RecordedSource(folder), sink, Unsaved(), Invocation("w", parse_time(NOW)))
+    run(RecordedSource(folder), sink, ReadOnlyStore(), Invocation("w", parse_time(NOW)))
     for row in sink.findings:
         check_row(row, Finding)
     assert len(sink.runs) == 1
@@ -198,7 +197,7 @@ def test_rows_have_exactly_the_declared_columns(folder: Path) -> None:
 def test_the_record_of_a_failure_has_the_declared_columns() -> None:
     """A window that could not be read has a record that says so."""
     sink = Collected()
-    outcome = run(Unreadable(), sink, Unsaved(), Invocation("w", parse_time(NOW)))
+    outcome = run(Unreadable(), sink, ReadOnlyStore(), Invocation("w", parse_time(NOW)))
     assert outcome.failures == [f"no answer for {parse_time(NOW)} at {parse_time(NOW)}"]
     assert [row["Status"] for row in sink.runs] == ["Failure"]
     assert sink.runs[0]["Error"] == outcome.failures[0]

@@ -5,9 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import SettingsError
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
 from detection.settings import DEFAULTS, FORMS, Service, Settings, parse_duration
 from detection.window import Timing

@@ -15,7 +15,7 @@ from azure.monitor.ingestion import LogsIngestionClient
 from azure.monitor.query import LogsQueryClient
 
 from bench.cases import NOW
-from detection.pipeline.workspaces import Parts, run_workspaces
+from detection.pipeline.workspaces import Connections, run_workspaces
 from detection.rule.ticks import HOUR, parse_time
 from detection.settings import Settings
 from detection.sinks.ingestion import IngestionSink
@@ -37,14 +37,14 @@ def main(address: str, folder: Path, together: int, hours: int) -> dict[str, obj
         source = WorkspaceSource(
             client=client,
             workspace_id=WORKSPACE,
-            limits=Limits(together=together, here=float("inf")),
+            limits=Limits(rows_per_partition=together, rows_in_process=float("inf")),
         )
         sink = IngestionSink(
             ingestion, rule_id="dcr-bench", findings_stream="findings", runs_stream="runs"
         )
         (record,) = run_workspaces(
             [WORKSPACE],
-            lambda _: Parts(source, sink, FolderStore(folder)),
+            lambda _: Connections(source, sink, FolderStore(folder)),
             Settings.of({}),
             now=parse_time(NOW) + hours * HOUR,
             has_time=lambda: True,

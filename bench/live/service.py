@@ -19,7 +19,7 @@ from bench.live.logs import CASES, OPERATIONS, SIGN_INS, TABLES, folder_of, part
 from detection.kql.render import FOLDER
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import OPERATION_TABLE
-from detection.sources.workspace.counts import COLUMNS
+from detection.sources.workspace.counts import COUNT_COLUMNS
 
 KINDS = {path.read_text("utf-8").partition("\n")[0]: path.stem for path in FOLDER.glob("*.kql")}
 # What is answered whatever is asked about.
@@ -51,7 +51,7 @@ class Workspace:
             counts = [[bucket, part.rows] for bucket, part in self._parts[SIGN_INS].items()]
             return _response(["Bucket", "Matched"], counts)
         if kind == "count_operations":
-            names = ["Bucket", *COLUMNS]
+            names = ["Bucket", *COUNT_COLUMNS]
             counts = []
             for bucket, part in self._parts[OPERATIONS].items():
                 pairs = part.rows if bucket in self._parts[SIGN_INS] else 0

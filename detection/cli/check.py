@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from detection.cli.options import present, told_of, verbose_option
+from detection.cli.options import current_time, describe_error, verbose_option
 from detection.errors import DeliveryError, DetectionError
 from detection.pipeline.schedule import (
     behind,
@@ -29,8 +29,8 @@ from detection.rule.ticks import format_time
 from detection.settings import Service, Settings
 
 if TYPE_CHECKING:
-    from detection.azure_clients import Azure
-    from detection.sources.workspace.query_checks import Tried
+    from detection.azure_clients import AzureClients
+    from detection.sources.workspace.query_checks import CheckedQuery
     from detection.sources.workspace.source import WorkspaceSource
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
@@ -61,7 +61,7 @@ def check_command(*, verbose: bool) -> int:
     settings, service = Settings.of(os.environ), Service.of(os.environ, whole=False)
     console = Console(highlight=False, emoji=False)
     failed = False
-    for found in _all(settings, service, present()):
+    for found in _all(settings, service, current_time()):
         failed = failed or found.status == FAILED
         status = f"[{STYLES[found.status]}]{found.status:<8}[/]"
         remark = escape(one_line(f"{found.part}: {found.remark}"))
@@ -71,9 +71,9 @@ def check_command(*, verbose: bool) -> int:
 
 def _all(settings: Settings, service: Service, now: int) -> Iterator[Checked]:
     """Try one part after another; each is tried whatever became of those before it."""
-    from detection.azure_clients import Azure  # noqa: PLC0415 - half a second that --help need not wait
+    from detection.azure_clients import AzureClients  # noqa: PLC0415 - half a second that --help need not wait
 
-    azure = Azure(settings, service)
+    azure = AzureClients(settings, service)
     yield Checked("settings", OK, f"{len(service.workspace_ids)} workspaces")
     credential = _tried("credential", partial(_token, azure, service))
     yield credential
@@ -91,7 +91,7 @@ def _all(settings: Settings, service: Service, now: int) -> Iterator[Checked]:
 
 
 def _workspace(
-    azure: "Azure", service: Service, workspace_id: str, now: int, *, token: bool
+    azure: "AzureClients", service: Service, workspace_id: str, now: int, *, token: bool
 ) -> Iterator[Checked]:
     """Try all that is asked of one workspace."""
 
@@ -115,10 +115,10 @@ def _tried(part: str, look: Callable[[], tuple[str, str]]) -> Checked:
     except DetectionError as error:
         return Checked(part, FAILED, " ".join(str(error).split()))
     except Exception as error:  # noqa: BLE001 - a mistake in one part hides none of the others
-        return Checked(part, FAILED, told_of(error))
+        return Checked(part, FAILED, describe_error(error))
 
 
-def _ingestion(azure: "Azure") -> tuple[str, str]:
+def _ingestion(azure: "AzureClients") -> tuple[str, str]:
     try:
         azure.sink().probe()
     except DeliveryError as error:
@@ -129,19 +129,19 @@ def _ingestion(azure: "Azure") -> tuple[str, str]:
     return OK, "both streams take calls"
 
 
-def _state(azure: "Azure", workspace_id: str) -> tuple[str, str]:
+def _state(azure: "AzureClients", workspace_id: str) -> tuple[str, str]:
     azure.store(workspace_id).probe()
     return OK, "can be read and written"
 
 
-def _token(azure: "Azure", service: Service) -> tuple[str, str]:
-    azure.try_credential()
+def _token(azure: "AzureClients", service: Service) -> tuple[str, str]:
+    azure.check_credential()
     return OK, f"has a token for {service.query_endpoint}"
 
 
 def _clock(source: "WorkspaceSource") -> tuple[str, str]:
     clock = source.clock()
-    now = present()
+    now = current_time()
     check_clock(now, clock)
     late = behind(now, clock)
     return (WARNING, late) if late else (OK, f"agrees with this machine's: {format_time(clock)}")
@@ -178,7 +178,7 @@ def _allowlist(source: "WorkspaceSource") -> tuple[str, str]:
 
 
 def _exclusions(source: "WorkspaceSource", now: int) -> tuple[str, str]:
-    exclusions = Exclusions.of(source.background.exclusions(), now)
+    exclusions = Exclusions.of(source.context.exclusions(), now)
     unusable = (*exclusions.expired, *exclusions.invalid)
     if exclusions.problem:
         return WARNING, exclusions.problem
@@ -203,5 +203,5 @@ def _queries(source: "WorkspaceSource", now: int) -> tuple[str, str]:
     return OK, f"all {len(tried)} run"
 
 
-def _names(tried: "list[Tried]") -> str:
+def _names(tried: "list[CheckedQuery]") -> str:
     return ", ".join(one.name for one in tried)

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from detection.cli import console as terminal
 from detection.cli.options import path_option, verbose_option
-from detection.cli.run import RECORDED_WORKSPACE, examine, report_sink, stdout
+from detection.cli.run import RECORDED_WORKSPACE, report_sink, run_and_report, stdout
 from detection.errors import UsageError
 from detection.pipeline.invocation import Invocation
-from detection.pipeline.workspaces import Parts
+from detection.pipeline.workspaces import Connections
 from detection.rule import ticks
-from detection.sinks import Several
+from detection.sinks import FanOutSink
 from detection.sources.recorded.folder import RecordedSource
-from detection.state import Unsaved
+from detection.state import ReadOnlyStore
 
 SCENARIO = Path(__file__).parents[2] / "tests/recorded/stolen-workload-deletes-backups-and-vaults"
 NOW = "2026-03-14T10:00:00Z"
@@ -44,8 +44,8 @@ def demo_command(*, as_json: bool, report: Path | None, verbose: bool) -> int:
     terminal.say(stderr, f"{os.path.relpath(SCENARIO)}; this is what the hourly run reports:")
     asked = Invocation(RECORDED_WORKSPACE, ticks.parse_time(NOW))
     page = report or _temporary() / "report.html"
-    sink = Several(stdout(as_json=as_json), report_sink(page))
-    status = examine(Parts(RecordedSource(SCENARIO), sink, Unsaved()), asked)
+    sink = FanOutSink(stdout(as_json=as_json), report_sink(page))
+    status = run_and_report(Connections(RecordedSource(SCENARIO), sink, ReadOnlyStore()), asked)
     if page.exists():
         terminal.say(stderr, f"The report is in {page}: open it in a browser.")
     stderr.print("README.md says how to read this, and how to run it on logs of your own.")

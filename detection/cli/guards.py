@@ -4,20 +4,20 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from detection.cli.options import present
+from detection.cli.options import current_time
 from detection.errors import UsageError
 from detection.pipeline.invocation import Invocation
 from detection.rule.ticks import format_time
 from detection.settings import Service
 
 
-def check_moments(asked: Invocation, *, remembers: bool) -> None:
+def check_times(asked: Invocation, *, remembers: bool) -> None:
     """Refuse a moment of the future where it would be remembered, and to set back what is not.
 
     The hours up to it would count as examined before their rows are there.
     """
     latest = asked.now if asked.backfill is None else asked.backfill[1]
-    if remembers and latest > present():
+    if remembers and latest > current_time():
         option = "--now" if asked.backfill is None else "--to"
         raise UsageError(
             f"{option} {format_time(latest)} is later than the present, and this run would "
@@ -30,7 +30,7 @@ def check_moments(asked: Invocation, *, remembers: bool) -> None:
         )
 
 
-def apart_from_the_app(service: Service, state_dir: Path | None) -> Service:
+def separate_from_app(service: Service, state_dir: Path | None) -> Service:
     """Return the settings without what belongs to the app; raise UsageError for a mixture.
 
     A run that shares the app's state must deliver as the app does, and one with another state, or

@@ -12,11 +12,11 @@ import click
 
 from detection.cli.check import check_command
 from detection.cli.demo import demo_command
-from detection.cli.options import complain, told_of
+from detection.cli.options import describe_error, print_error
 from detection.cli.record import record_command
 from detection.cli.run import run_command
 from detection.errors import DetectionError, SettingsError, UsageError
-from detection.sinks.failures import READER_GONE
+from detection.sinks.failures import CLOSED_PIPE_STATUS
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -43,15 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return 2
     except click.ClickException as error:
-        complain(f"{error.format_message()} (see --help)", verbose=verbose)
+        print_error(f"{error.format_message()} (see --help)", verbose=verbose)
         return 2
     except DetectionError as error:
-        complain(str(error), verbose=verbose)
+        print_error(str(error), verbose=verbose)
         return 2 if isinstance(error, UsageError | SettingsError) else 1
     except SystemExit:  # only raised where nobody reads what is written any more
-        return READER_GONE
+        return CLOSED_PIPE_STATUS
     except (KeyboardInterrupt, click.Abort):
-        complain("interrupted: what was not examined yet is still due", verbose=verbose)
+        print_error("interrupted: what was not examined yet is still due", verbose=verbose)
     except Exception as error:  # noqa: BLE001 - a mistake is told in one line like the others
-        complain(told_of(error), verbose=verbose)
+        print_error(describe_error(error), verbose=verbose)
     return 1

@@ -58,9 +58,9 @@ def _tell_attempts(context: click.Context, option: click.Parameter, verbose: boo
     del context, option
     if verbose:
         # Azure is imported for it, which others need not wait for.
-        from detection.credential_errors import Attempts  # noqa: PLC0415
+        from detection.credential_errors import AttemptLog  # noqa: PLC0415
 
-        logging.getLogger("azure.identity").addHandler(Attempts())
+        logging.getLogger("azure.identity").addHandler(AttemptLog())
     return verbose
 
 
@@ -72,12 +72,12 @@ verbose_option = click.option(
 )
 
 
-def present() -> int:
+def current_time() -> int:
     """Return the present moment in ticks."""
     return ticks.from_datetime(datetime.now(UTC))
 
 
-def bounds_of(now: int | None, start: int | None, end: int | None) -> tuple[int, int] | None:
+def backfill_bounds(now: int | None, start: int | None, end: int | None) -> tuple[int, int] | None:
     """Check --now, --from and --to against each other; return the bounds, if they are given."""
     if start is None and end is None:
         return None
@@ -95,7 +95,7 @@ def bounds_of(now: int | None, start: int | None, end: int | None) -> tuple[int,
     return start, end
 
 
-def check_apart(named: dict[str, Path | None], recorded: Path | None = None) -> None:
+def check_distinct_files(named: dict[str, Path | None], recorded: Path | None = None) -> None:
     """Refuse two options that name one file, and one that names a table of a recording."""
     taken: dict[Path, str] = {}
     for option, path in named.items():
@@ -109,7 +109,7 @@ def check_apart(named: dict[str, Path | None], recorded: Path | None = None) -> 
             raise UsageError(f"{other} and {option} both name {path}: name two files")
 
 
-def complain(message: str, *, verbose: bool) -> None:
+def print_error(message: str, *, verbose: bool) -> None:
     """Say on one line of stderr what went wrong, after the traceback if it is asked for."""
     told = printable(traceback.format_exc()) if verbose else ""
     with contextlib.suppress(OSError):  # nobody is there to be told
@@ -117,7 +117,7 @@ def complain(message: str, *, verbose: bool) -> None:
             print(f"{told}error: {one_line(message)}", file=sys.stderr, flush=True)
 
 
-def told_of(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Return what to say of an error that nobody foresaw."""
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, OSError):

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from detection.cli import console as terminal
 from detection.cli.options import (
-    bounds_of,
+    backfill_bounds,
+    current_time,
     from_option,
     now_option,
     path_option,
-    present,
     to_option,
     verbose_option,
 )
@@ -32,9 +32,9 @@ from detection.rule.log_rows import (
 )
 from detection.rule.ticks import HOUR, format_time
 from detection.settings import Service, Settings
-from detection.sources.log_analytics.api_errors import NotThere
+from detection.sources.log_analytics.api_errors import TableMissing
 from detection.sources.recorded.pseudonyms import Pseudonyms
-from detection.sources.recorded.recorder import Piece, Recording
+from detection.sources.recorded.recorder import Piece, Recorder
 from detection.window import Mode, Window
 
 if TYPE_CHECKING:
@@ -85,16 +85,16 @@ def record_command(
     """
     del verbose
     settings, service = Settings.of(os.environ), Service.of(os.environ, whole=False)
-    end_of_all = present() if now is None else now
-    bounds = bounds_of(now, start, end) or (end_of_all - settings.timing.lookback, end_of_all)
+    end_of_all = current_time() if now is None else now
+    bounds = backfill_bounds(now, start, end) or (end_of_all - settings.timing.lookback, end_of_all)
     workspace_id = _chosen(workspace, service.workspace_ids)
-    Recording(out)  # complains now rather than after the reading
-    from detection.azure_clients import Azure  # noqa: PLC0415 - half a second that --help need not wait
+    Recorder(out)  # complains now rather than after the reading
+    from detection.azure_clients import AzureClients  # noqa: PLC0415 - half a second that --help need not wait
 
-    source = Azure(settings, service).source(workspace_id)
+    source = AzureClients(settings, service).source(workspace_id)
     entries = source.allowlist()
     pseudonyms = Pseudonyms(entries or ()) if pseudonymize else None
-    _record(source, entries, Recording(out, pseudonyms), bounds)
+    _record(source, entries, Recorder(out, pseudonyms), bounds)
     told = f"To look at it: python -m detection run --recorded {out} --now {format_time(bounds[1])}"
     terminal.say(Console(stderr=True, highlight=False), told)
     return 0
@@ -103,7 +103,7 @@ def record_command(
 def _record(
     source: "WorkspaceSource",
     entries: Sequence[str] | None,
-    recording: Recording,
+    recording: Recorder,
     bounds: tuple[int, int],
 ) -> None:
     """Write each table that is there, and say what was written."""
@@ -127,7 +127,7 @@ def _record(
         raise SourceError(
             "the workspace has neither table, so there is nothing to record: check WORKSPACE_IDS"
         )
-    if exclusions := source.background.exclusions():
+    if exclusions := source.context.exclusions():
         count = recording.write_exclusions(exclusions)
         terminal.say(stderr, f"{EXCLUSIONS_TABLE.name}: {count} rows")
     if entries is None:
@@ -146,9 +146,9 @@ def _read(
     hours[-1] = Window(ends[-2] if len(ends) > 1 else start, last, Mode.BACKFILL)
     for hour in terminal.with_progress(hours, stderr):
         try:
-            for table in source.tables(shape, hour, present()):
+            for table in source.tables(shape, hour, current_time()):
                 yield table.rows, table.row_arrivals
-        except NotThere as error:
+        except TableMissing as error:
             raise SourceError(
                 f"{shape.name} went missing while it was recorded ({error}): record again"
             ) from None
@@ -166,7 +166,7 @@ def _actions(
 ) -> Iterator[Piece]:
     """Read what corroborates a finding of those who signed in."""
     window = Window(*bounds, Mode.BACKFILL)
-    yield source.background.actions(identities - {""}, window, present()), ()
+    yield source.context.actions(identities - {""}, window, current_time()), ()
 
 
 def _chosen(given: str | None, ids: Sequence[str]) -> str:

@@ -11,31 +11,31 @@ import click
 from rich.console import Console
 
 from detection.cli import console as terminal
-from detection.cli.guards import apart_from_the_app, check_moments
+from detection.cli.guards import check_times, separate_from_app
 from detection.cli.options import (
     Moment,
-    bounds_of,
-    check_apart,
-    complain,
+    backfill_bounds,
+    check_distinct_files,
+    current_time,
+    describe_error,
     from_option,
     now_option,
     path_option,
-    present,
+    print_error,
     to_option,
-    told_of,
     verbose_option,
 )
 from detection.errors import DetectionError, SettingsError, UsageError
 from detection.outbox import Outbox, Row
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
-from detection.pipeline.workspaces import Parts
+from detection.pipeline.workspaces import Connections
 from detection.settings import Service, Settings
-from detection.sinks import FindingSink, Several
+from detection.sinks import FanOutSink, FindingSink
 from detection.sinks.jsonl import JsonLinesFile, JsonLinesStream
 from detection.sinks.terminal import FindingsTable
 from detection.sources.recorded.folder import RecordedSource
-from detection.state import StateStore, Unsaved
+from detection.state import ReadOnlyStore, StateStore
 from detection.state.folder import FolderStore
 
 RECORDED_WORKSPACE = "recorded"
@@ -117,35 +117,37 @@ def run_command(
     settings = Settings.of(os.environ)
     asked = Invocation(
         workspace_id=RECORDED_WORKSPACE,
-        now=present() if now is None else now,
+        now=current_time() if now is None else now,
         timing=settings.timing,
         rule=settings.rule,
-        backfill=bounds_of(now, start, end),
+        backfill=backfill_bounds(now, start, end),
         watermark=watermark,
         by_clock=now is None,
     )
-    files = _Files(output, runs, report)
-    check_apart({"--output": output, "--runs": runs, "--report": report}, recorded)
+    files = _OutputFiles(output, runs, report)
+    check_distinct_files({"--output": output, "--runs": runs, "--report": report}, recorded)
     if recorded is not None:
-        check_moments(asked, remembers=bool(state_dir) and not dry_run)
+        check_times(asked, remembers=bool(state_dir) and not dry_run)
         sinks = _shown(files, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
         source = RecordedSource(recorded)
         until_exit.append(source)
-        return examine(Parts(source, Several(*sinks), _store(state_dir, dry_run=dry_run)), asked)
+        return run_and_report(
+            Connections(source, FanOutSink(*sinks), _store(state_dir, dry_run=dry_run)), asked
+        )
     try:
         service = Service.of(os.environ, whole=False)
     except SettingsError as error:
         raise SettingsError(f"{error}; or give --recorded DIR to read recorded logs") from error
     service = replace(service, dry_run=dry_run or service.dry_run)
     remembers = bool(state_dir or service.state_account_url)
-    check_moments(asked, remembers=remembers and not service.dry_run)
-    service = apart_from_the_app(service, state_dir)
+    check_times(asked, remembers=remembers and not service.dry_run)
+    service = separate_from_app(service, state_dir)
     sinks = _shown(files, as_json=as_json, dry_run=service.dry_run, append=remembers)
     connect = _workspaces(settings, service, state_dir, sinks)
     return _examine_each(service.workspace_ids, connect, asked, verbose=verbose)
 
 
-class _Files(NamedTuple):
+class _OutputFiles(NamedTuple):
     """The files to write to, as far as they are asked for."""
 
     output: Path | None
@@ -153,7 +155,7 @@ class _Files(NamedTuple):
     report: Path | None
 
 
-def _shown(files: _Files, *, as_json: bool, dry_run: bool, append: bool) -> list[FindingSink]:
+def _shown(files: _OutputFiles, *, as_json: bool, dry_run: bool, append: bool) -> list[FindingSink]:
     """Return the sinks for files and terminal."""
     sinks: list[FindingSink] = []
     for path, pick in ((files.output, _findings), (files.runs, _runs)):
@@ -174,7 +176,7 @@ def report_sink(path: Path) -> FindingSink:
     return ReportFile(path)
 
 
-def examine(parts: Parts, asked: Invocation) -> int:
+def run_and_report(parts: Connections, asked: Invocation) -> int:
     """Run the job, tell what came of it on stderr, and return the exit status."""
     stderr = Console(stderr=True, highlight=False, emoji=False)
     outcome = run(*parts, asked, progress=lambda windows: terminal.with_progress(windows, stderr))
@@ -197,25 +199,25 @@ def stdout(*, as_json: bool) -> FindingSink:
 
 def _workspaces(
     settings: Settings, service: Service, state_dir: Path | None, sinks: Sequence[FindingSink]
-) -> Callable[[str], Parts]:
+) -> Callable[[str], Connections]:
     """Return a function from a workspace's id to its parts; what is shown comes before Azure."""
     # Takes half a second to import, which a run on recorded logs need not wait for.
-    from detection.azure_clients import Azure  # noqa: PLC0415
+    from detection.azure_clients import AzureClients  # noqa: PLC0415
 
-    connect = Azure(settings, service).connector()
+    connect = AzureClients(settings, service).connector()
 
-    def parts(workspace_id: str) -> Parts:
+    def parts(workspace_id: str) -> Connections:
         source, sink, store = connect(workspace_id)
         if state_dir is not None:
             store = _store(state_dir / workspace_id, dry_run=service.dry_run)
-        return Parts(source, Several(*sinks, sink), store)
+        return Connections(source, FanOutSink(*sinks, sink), store)
 
     return parts
 
 
 def _examine_each(
     workspace_ids: Sequence[str],
-    connect: Callable[[str], Parts],
+    connect: Callable[[str], Connections],
     asked: Invocation,
     *,
     verbose: bool,
@@ -227,23 +229,23 @@ def _examine_each(
             terminal.say(Console(stderr=True, highlight=False), f"Workspace {workspace_id}:")
         try:
             parts = connect(workspace_id)
-            status |= examine(parts, replace(asked, workspace_id=workspace_id))
+            status |= run_and_report(parts, replace(asked, workspace_id=workspace_id))
         except (UsageError, SettingsError):
             raise
         except DetectionError as error:
-            complain(str(error), verbose=verbose)
+            print_error(str(error), verbose=verbose)
             status = 1
         except Exception as error:  # noqa: BLE001 - a mistake must not cost others their turn
-            complain(told_of(error), verbose=verbose)
+            print_error(describe_error(error), verbose=verbose)
             status = 1
     return status
 
 
 def _store(folder: Path | None, *, dry_run: bool) -> StateStore:
     if folder is None:
-        return Unsaved()
+        return ReadOnlyStore()
     store = FolderStore(folder, create=not dry_run)
-    return Unsaved(store) if dry_run else store
+    return ReadOnlyStore(store) if dry_run else store
 
 
 def _findings(outbox: Outbox) -> Sequence[Row]:

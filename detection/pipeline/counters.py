@@ -9,7 +9,7 @@ from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, Source
 
 
 @dataclass(slots=True)
-class Tally:
+class WindowCounters:
     """Sums over the parts; what is the same in every part, as the allowlist is, is the last's."""
 
     states: Mapping[str, SourceState] = field(default_factory=dict)

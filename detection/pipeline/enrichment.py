@@ -10,32 +10,30 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from detection.errors import SourceError
-from detection.pipeline.finding_context import Dossier, Dossiers
+from detection.pipeline.finding_context import ContextBuilder, FindingContext
 from detection.ranking.baseline import BASELINE_LENGTH, Baseline
 from detection.ranking.evidence import succeeded_actions
 from detection.rule.correlate import Group
 from detection.rule.exclusions import Exclusions
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.ledger import Emission
 from detection.rule.log_rows import Operation
 from detection.rule.pairs import GroupPairs, without_pairs
-from detection.sources.context import Background
+from detection.sources.context import ContextSource
 from detection.window import Mode, Window
 
-Told = Callable[[], Dossier]  # makes it when it is asked for, the same every time
+Told = Callable[[], FindingContext]  # makes it when it is asked for, the same every time
 
 
 @dataclass(slots=True)
-class Analysis:
+class Enrichment:
     """One window's, at the moment `now` (ticks); its groups may come in parts.
 
     `baseline` is what was remembered, and what is to be; `excluded` says how many groups each
     exclusion left out, `warnings` what could not be read.
     """
 
-    background: Background
+    context: ContextSource
     settings: RuleSettings
     now: int
     baseline: Baseline | None = None
@@ -48,7 +46,7 @@ class Analysis:
         """Return the groups that nobody answers for; all of them if that cannot be read."""
         if self._first("exclusions"):
             try:
-                self.exclusions = Exclusions.of(self.background.exclusions(), self.now)
+                self.exclusions = Exclusions.of(self.context.exclusions(), self.now)
             except SourceError as error:
                 self._warn("Exclusions could not be read and leave nothing out", error)
         kept, used = self.exclusions.split(groups)
@@ -58,14 +56,14 @@ class Analysis:
     def tellers(
         self, emissions: list[Emission], groups: Sequence[Group], window: Window
     ) -> list[Told]:
-        """Return what makes each emission's dossier, in the light of all groups of its identity.
+        """Return what makes each emission's context, in the light of all groups of its identity.
 
         All that has to be read somewhere is read now.
         """
         baseline = self._recall(window) if self.settings.novelty and emissions else None
-        dossiers = Dossiers(groups, self._actions(emissions, window), baseline)
+        builder = ContextBuilder(groups, self._actions(emissions, window), baseline)
         return [
-            partial(dossiers.of, emission.group, self._traces(emission.group))
+            partial(builder.of, emission.group, self._traces(emission.group))
             for emission in emissions
         ]
 
@@ -83,7 +81,7 @@ class Analysis:
         if not identities:
             return []
         try:
-            rows = self.background.actions(identities, window, self.now)
+            rows = self.context.actions(identities, window, self.now)
         except SourceError as error:
             self._warn("What corroborates findings could not be read", error)
             return []
@@ -98,11 +96,11 @@ class Analysis:
             self.baseline = None
             end = window.start
             try:
-                deeds = self.background.past_changes(end - BASELINE_LENGTH, end, self.settings)
+                changes = self.context.past_changes(end - BASELINE_LENGTH, end, self.settings)
             except SourceError as error:
                 self._warn("What is new could not be told", error)
             else:
-                self.baseline = Baseline.of(deeds, end, self.now)
+                self.baseline = Baseline.of(changes, end, self.now)
         return self.baseline
 
     def _first(self, question: str) -> bool:

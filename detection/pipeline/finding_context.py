@@ -13,7 +13,7 @@ from detection.ranking.evidence import (
     evidence_items,
     sentinel_entities,
 )
-from detection.ranking.score import Context, Novelty, Score, is_public, score
+from detection.ranking.score import Novelty, Score, ScoreInputs, is_public, score
 from detection.rule.correlate import Group
 from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import IDENTITY, OPERATION_NAME, Operation
@@ -27,7 +27,7 @@ QUESTIONS = {
 }
 
 
-class Dossier(NamedTuple):
+class FindingContext(NamedTuple):
     """A finding's score, its evidence, the entities in it and the queries to go on with."""
 
     score: Score
@@ -36,8 +36,8 @@ class Dossier(NamedTuple):
     investigate: list[dict[str, str]]
 
 
-class Dossiers:
-    """Makes the dossiers of one window's findings, knowing all of its groups."""
+class ContextBuilder:
+    """Makes the builder of one window's findings, knowing all of its groups."""
 
     def __init__(
         self,
@@ -47,23 +47,23 @@ class Dossiers:
     ) -> None:
         """`actions` are what the identities with findings did outside the rule."""
         self._baseline = baseline
-        self._reach: defaultdict[str, _Reach] = defaultdict(_Reach)
+        self._reach: defaultdict[str, _IdentityActivity] = defaultdict(_IdentityActivity)
         for group in groups:
             self._reach[group.key.identity].add(group)
         for row in actions:
             self._reach[ascii_lower(row[IDENTITY])].actions.append(row)
 
-    def of(self, group: Group, pairs: GroupPairs) -> Dossier:
-        """Return the dossier of one of the groups, of which `pairs` are shown."""
+    def of(self, group: Group, pairs: GroupPairs) -> FindingContext:
+        """Return the context of one of the groups, of which `pairs` are shown."""
         reach = self._reach[group.key.identity]
-        context = Context(
+        context = ScoreInputs(
             resource_groups=len(reach.resource_groups),
             subscriptions=max(len(reach.subscriptions), 1),
             addresses=reach.own_addresses(group),
             actions=reach.action_names,
             novelty=self._novelty(group),
         )
-        return Dossier(
+        return FindingContext(
             score(pairs, context),
             evidence_items(pairs.by_operation, reach.corroborations),
             sentinel_entities(
@@ -78,7 +78,7 @@ class Dossiers:
         return self._baseline.about(group.key.identity, group.key.resource_group)
 
 
-class _Reach:
+class _IdentityActivity:
     """What an identity reached in the window; everything folded."""
 
     def __init__(self) -> None:

@@ -2,8 +2,8 @@
 
 from functools import lru_cache
 
-from detection.pipeline.finding_context import Dossier
-from detection.pipeline.run_record import Header
+from detection.pipeline.finding_context import FindingContext
+from detection.pipeline.run_record import RunHeader
 from detection.ranking.classify import CACHE_SIZE
 from detection.ranking.score import Reason
 from detection.rule.ledger import Emission
@@ -18,7 +18,7 @@ from detection.schema import (
 )
 
 
-def finding(emission: Emission, dossier: Dossier, header: Header) -> Finding:
+def finding_row(emission: Emission, context: FindingContext, header: RunHeader) -> Finding:
     """Return the row of ManagedIdentityImpact_CL for a group with something new."""
     group = emission.group
     return {
@@ -44,12 +44,12 @@ def finding(emission: Emission, dossier: Dossier, header: Header) -> Finding:
         "AffectedResources": group.affected_resources,
         "SubscriptionIds": group.subscription_ids,
         "CallerIpAddresses": group.caller_addresses,
-        "RiskScore": dossier.score.points,
-        "RiskReasons": list(map(_risk_reason, dossier.score.reasons)),
-        "SuggestedSeverity": dossier.score.severity,
-        "Evidence": dossier.evidence,
-        "Entities": dossier.entities,
-        "Investigate": dossier.investigate,
+        "RiskScore": context.score.points,
+        "RiskReasons": list(map(_risk_reason, context.score.reasons)),
+        "SuggestedSeverity": context.score.severity,
+        "Evidence": context.evidence,
+        "Entities": context.entities,
+        "Investigate": context.investigate,
         "FirstEvent": format_time(group.first_event),
         "LastEvent": format_time(group.last_event),
         "WindowStart": header.window_start,

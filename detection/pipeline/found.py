@@ -4,8 +4,8 @@ from collections.abc import Callable
 from operator import itemgetter
 
 from detection.outbox import (
-    Packed,
-    Rows,
+    CompressedRow,
+    PendingRows,
 )
 from detection.rule.correlate import Group, GroupKey
 from detection.schema import Finding
@@ -28,12 +28,12 @@ class Found:
     def settle(self) -> None:
         """Pack the findings so far, and let go of what they were found with."""
         for first, key, write in self._last:
-            packed = Packed.of(write(), self._model)
+            packed = CompressedRow.of(write(), self._model)
             self._settled.append((first, key, packed))
             self._model = packed.model
         self._last = []
 
-    def in_order(self) -> Rows[Finding]:
+    def in_order(self) -> PendingRows[Finding]:
         """Return all of them, earliest first, as detect() orders the groups of one part."""
         found = sorted(self._settled + self._last, key=itemgetter(0, 1))
-        return Rows([write for *_, write in found])
+        return PendingRows([write for *_, write in found])

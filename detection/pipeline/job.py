@@ -15,15 +15,15 @@ from functools import partial
 from detection.errors import ClockError, DeliveryError, DetectionError, SourceError, StateConflict
 from detection.outbox import (
     Outbox,
-    Rows,
+    PendingRows,
 )
 from detection.pipeline import run_record as records
-from detection.pipeline.enrichment import Analysis
+from detection.pipeline.enrichment import Enrichment
 from detection.pipeline.invocation import Invocation, Outcome
-from detection.pipeline.run_record import Header
+from detection.pipeline.run_record import RunHeader
 from detection.pipeline.schedule import Schedule, set_back
-from detection.pipeline.window_run import examine
-from detection.pipeline.workspace_state import Change, Memory, Overtaken
+from detection.pipeline.window_run import evaluate_window
+from detection.pipeline.workspace_state import Change, OvertakenByAnotherRun, WorkspaceState
 from detection.rule.ledger import Review
 from detection.schema import RULE_NAME, Finding, RunRecord
 from detection.sinks import FindingSink
@@ -31,7 +31,7 @@ from detection.sources import Arrivals, LogSource
 from detection.state import State, StateStore
 from detection.window import Mode, Window, backfill_windows
 
-TIMES_OVERTAKEN = 5  # by other runs, for one window
+MAX_EVALUATIONS = 5  # by other runs, for one window
 
 Progress = Callable[[Sequence[Window]], Iterable[Window]]
 
@@ -53,9 +53,9 @@ def run(
     cannot be set back. Reading and delivering do not raise: what failed is in the outcome, and is
     tried again next time.
     """
-    memory = Memory(store)
+    memory = WorkspaceState(store)
     if asked.watermark is not None:
-        memory.write(partial(set_back, watermark=asked.watermark, span=asked.timing.span))
+        memory.update(partial(set_back, watermark=asked.watermark, span=asked.timing.span))
     job = _Job(source, sink, memory, asked)
     job.deliver()
     windows = job.due()
@@ -75,7 +75,7 @@ class _Job:
     """The steps of an invocation, each of which writes the state down."""
 
     def __init__(
-        self, source: LogSource, sink: FindingSink, memory: Memory, asked: Invocation
+        self, source: LogSource, sink: FindingSink, memory: WorkspaceState, asked: Invocation
     ) -> None:
         self._source = source
         self._sink = sink
@@ -131,7 +131,7 @@ class _Job:
 
     def examine(self, window: Window) -> bool:
         """Read a window, decide what is new and write it down; False ends the invocation."""
-        for attempt in range(TIMES_OVERTAKEN):
+        for attempt in range(MAX_EVALUATIONS):
             watermark = self._memory.state.watermark
             if self._schedule.is_past(window, self._memory.state):
                 return True  # another run has examined it meanwhile
@@ -144,12 +144,12 @@ class _Job:
             except SourceError as error:
                 self._could_not_examine(window, error, _since(began))
                 return False
-            except Overtaken:
+            except OvertakenByAnotherRun:
                 continue
             return True
         raise StateConflict(
             "other runs kept writing the state while this one worked, so it gave up and delivered "
-            f"nothing more: {records.owed(window)}"
+            f"nothing more: {records.retry_advice(window)}"
         )
 
     def _examine(self, window: Window, attempt: int, began: float) -> None:
@@ -158,19 +158,19 @@ class _Job:
         if not self._has_reached_back:
             window, arrivals = self._schedule.reach_back(window, based_on, self._source)
         again = f"|{attempt}|{asked.watermark}" if attempt or asked.watermark else ""
-        header = Header.of(asked.workspace_id, window, asked.now, again)
+        header = RunHeader.of(asked.workspace_id, window, asked.now, again)
         scope = f"{RULE_NAME}\n{asked.workspace_id}"
         known_from = based_on.known_from
         review = Review(based_on.ledger, scope, window.start, window.end, asked.now, known_from)
-        analysis = Analysis(
-            self._source.background,
+        enrichment = Enrichment(
+            self._source.context,
             asked.rule,
             asked.now,
             based_on.baseline,
             warnings=[*self._schedule.warnings],
         )
-        tally, found = examine(self._source, window, header, review, analysis)
-        record = records.run_record(header, tally, analysis, arrivals, _since(began))
+        counters, found = evaluate_window(self._source, window, header, review, enrichment)
+        record = records.run_record(header, counters, enrichment, arrivals, _since(began))
         moments = based_on.moments
 
         def accept(state: State) -> None:
@@ -178,11 +178,11 @@ class _Job:
             if not review.stands(state.ledger, state.known_from) or (
                 scheduled and state.moments != moments
             ):
-                raise Overtaken
-            review.accept(state.ledger)
+                raise OvertakenByAnotherRun
+            review.commit(state.ledger)
             if scheduled:
-                state.baseline = analysis.baseline
-                self._schedule.advance(state, window, tally.states)
+                state.baseline = enrichment.baseline
+                self._schedule.advance(state, window, counters.states)
 
         self._remember(record, found, accept)
         self._has_reached_back = True
@@ -223,10 +223,10 @@ class _Job:
         def add(state: State) -> None:
             change(state)
             outbox = state.outbox
-            waiting = Rows.joined(outbox.findings, found)
+            waiting = PendingRows.joined(outbox.findings, found)
             state.outbox = Outbox(waiting, [*outbox.runs, record], outbox.begin)
 
-        self._memory.write(add)
+        self._memory.update(add)
         self.outcome.records.append(record)
         if found:
             self.outcome.found.append(found)
@@ -235,8 +235,8 @@ class _Job:
         if message not in self.outcome.failures:
             self.outcome.failures.append(message)
 
-    def _header(self, window: Window) -> Header:
-        return Header.of(self._asked.workspace_id, window, self._asked.now)
+    def _header(self, window: Window) -> RunHeader:
+        return RunHeader.of(self._asked.workspace_id, window, self._asked.now)
 
 
 def _since(began: float) -> int:

@@ -5,17 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from detection.pipeline.counters import Tally
-from detection.pipeline.enrichment import Analysis
+from detection.pipeline.counters import WindowCounters
+from detection.pipeline.enrichment import Enrichment
 from detection.printable import (
-    entries,
-    numbered,
-    sentences,
+    first_entries,
+    join_sentences,
+    numbered_entries,
     shortened,
 )
-from detection.rule.filters import (
-    OTHER_SUCCESS,
-)
+from detection.rule.filters import OTHER_SUCCESS
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
@@ -35,7 +33,7 @@ _RUNS = uuid.UUID("6f3c1f0e-6d5b-5c0a-9a39-0d7f9a4b8a51")  # names the space of 
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class RunHeader:
     """What every row of one window's run has in common."""
 
     workspace_id: str
@@ -46,7 +44,7 @@ class Header:
     mode: str
 
     @classmethod
-    def of(cls, workspace_id: str, window: Window, now: int, again: str = "") -> "Header":
+    def of(cls, workspace_id: str, window: Window, now: int, again: str = "") -> "RunHeader":
         """Name a run; the same run on the same logs has the same id, so that results compare.
 
         A window that is examined again at the same moment may come out otherwise, and is another
@@ -64,49 +62,53 @@ class Header:
 
 
 def run_record(
-    header: Header, tally: Tally, analysis: Analysis, arrivals: Arrivals, duration_ms: int
+    header: RunHeader,
+    counters: WindowCounters,
+    enrichment: Enrichment,
+    arrivals: Arrivals,
+    duration_ms: int,
 ) -> RunRecord:
     """Return the row of ManagedIdentityImpactRuns_CL for a window that was examined."""
-    warnings, notes = remarks(tally, analysis, arrivals)
-    excluded = sum(analysis.excluded.values())
+    warnings, notes = warnings_and_notes(counters, enrichment, arrivals)
+    excluded = sum(enrichment.excluded.values())
     record = empty_record(header, WARNING if warnings else SUCCESS)
     record.update(
         {
-            "Reason": sentences(warnings + notes),
+            "Reason": join_sentences(warnings + notes),
             "LateRows": arrivals.late,
             "TooLateRows": arrivals.too_late,
-            "SignInsState": tally.states[SIGN_IN_TABLE.name],
-            "OperationsState": tally.states[OPERATION_TABLE.name],
-            "AllowlistState": tally.states[ALLOWLIST_TABLE.name],
-            "SignInsRead": tally.sign_ins_read,
-            "OperationsRead": tally.operations_read,
-            "SignInsMatched": tally.sign_ins_matched,
-            "SignInsExcluded": tally.sign_ins_excluded,
-            "SignInsWithoutIp": tally.sign_ins_without_address,
-            "OperationsMatched": tally.operations_matched,
-            "OperationsSucceededSpelling": tally.operations_succeeded,
-            "OperationsWithoutCaller": tally.operations_without_caller,
-            "AllowlistEntries": tally.allowlist_entries,
-            "AllowlistInvalid": entries(tally.allowlist_invalid),
-            "LatestSignIn": _text_of(tally.latest.get(SIGN_IN_TABLE.name)),
-            "LatestOperation": _text_of(tally.latest.get(OPERATION_TABLE.name)),
-            "Pairs": tally.pairs,
-            "Findings": tally.groups,
-            "FindingsNew": tally.opened,
-            "FindingsUpdated": tally.emitted - tally.opened,
-            "FindingsUnchanged": tally.groups - tally.emitted - excluded,
+            "SignInsState": counters.states[SIGN_IN_TABLE.name],
+            "OperationsState": counters.states[OPERATION_TABLE.name],
+            "AllowlistState": counters.states[ALLOWLIST_TABLE.name],
+            "SignInsRead": counters.sign_ins_read,
+            "OperationsRead": counters.operations_read,
+            "SignInsMatched": counters.sign_ins_matched,
+            "SignInsExcluded": counters.sign_ins_excluded,
+            "SignInsWithoutIp": counters.sign_ins_without_address,
+            "OperationsMatched": counters.operations_matched,
+            "OperationsSucceededSpelling": counters.operations_succeeded,
+            "OperationsWithoutCaller": counters.operations_without_caller,
+            "AllowlistEntries": counters.allowlist_entries,
+            "AllowlistInvalid": first_entries(counters.allowlist_invalid),
+            "LatestSignIn": _text_of(counters.latest.get(SIGN_IN_TABLE.name)),
+            "LatestOperation": _text_of(counters.latest.get(OPERATION_TABLE.name)),
+            "Pairs": counters.pairs,
+            "Findings": counters.groups,
+            "FindingsNew": counters.opened,
+            "FindingsUpdated": counters.emitted - counters.opened,
+            "FindingsUnchanged": counters.groups - counters.emitted - excluded,
             "FindingsExcluded": excluded,
-            "ExclusionsUsed": numbered(analysis.excluded.most_common()),
-            "ExclusionsExpired": entries(analysis.exclusions.expired),
-            "ExclusionsInvalid": entries(analysis.exclusions.invalid),
+            "ExclusionsUsed": numbered_entries(enrichment.excluded.most_common()),
+            "ExclusionsExpired": first_entries(enrichment.exclusions.expired),
+            "ExclusionsInvalid": first_entries(enrichment.exclusions.invalid),
             "DurationMs": duration_ms,
-            "BytesRead": tally.bytes_read,
+            "BytesRead": counters.bytes_read,
         }
     )
     return record
 
 
-def owed(window: Window) -> str:
+def retry_advice(window: Window) -> str:
     """Say what becomes of a window that was not examined."""
     if window.mode is Mode.BACKFILL:
         return (
@@ -115,7 +117,7 @@ def owed(window: Window) -> str:
     return "the next run tries it again"
 
 
-def failure_record(header: Header, window: Window, error: str, duration_ms: int) -> RunRecord:
+def failure_record(header: RunHeader, window: Window, error: str, duration_ms: int) -> RunRecord:
     """Return the row for a window that could not be examined."""
     record = empty_record(header, FAILURE)
     # What is tried again at the same moment is another run, and may end otherwise.
@@ -123,15 +125,15 @@ def failure_record(header: Header, window: Window, error: str, duration_ms: int)
     record.update(
         {
             "RunId": str(uuid.uuid5(_RUNS, name)),
-            "Reason": f"The window could not be examined; {owed(window)}",
-            "Error": sentences([error]),
+            "Reason": f"The window could not be examined; {retry_advice(window)}",
+            "Error": join_sentences([error]),
             "DurationMs": duration_ms,
         }
     )
     return record
 
 
-def gap_record(header: Header) -> RunRecord:
+def gap_record(header: RunHeader) -> RunRecord:
     """Return the row for hours that were given up because they are too long ago to catch up."""
     record = empty_record(header, FAILURE)
     reason = (
@@ -143,7 +145,7 @@ def gap_record(header: Header) -> RunRecord:
     return record
 
 
-def empty_record(header: Header, status: str) -> RunRecord:
+def empty_record(header: RunHeader, status: str) -> RunRecord:
     """Return a row of the header and nothing counted."""
     return RunRecord(
         TimeGenerated=header.generated,
@@ -192,61 +194,63 @@ def _text_of(moment: int | None) -> str | None:
     return None if moment is None else format_time(moment)
 
 
-NAMED: Final = 300  # characters of the entries that a sentence names
+NAMES_LENGTH: Final = 300  # characters of the entries that a sentence names
 
 
-def remarks(tally: Tally, analysis: Analysis, arrivals: Arrivals) -> tuple[list[str], list[str]]:
+def warnings_and_notes(
+    counters: WindowCounters, enrichment: Enrichment, arrivals: Arrivals
+) -> tuple[list[str], list[str]]:
     """Return what may have hidden a finding, and what is merely worth knowing, as sentences."""
     notes: list[str] = []
-    if analysis.excluded:
-        number, used = sum(analysis.excluded.values()), analysis.excluded.most_common()
+    if enrichment.excluded:
+        number, used = sum(enrichment.excluded.values()), enrichment.excluded.most_common()
         names = _named(called for called, _ in used)
         notes.append(f"{number} findings were left out by exclusions: {names}")
     warnings = [
-        f"Table {shape.name} is missing: {tally.remedies.get(shape.name, shape.remedy)}"
+        f"Table {shape.name} is missing: {counters.remedies.get(shape.name, shape.remedy)}"
         for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
-        if tally.states[shape.name] is SourceState.MISSING
+        if counters.states[shape.name] is SourceState.MISSING
     ]
-    warnings += tally.warnings
-    warnings += analysis.warnings
-    warnings += filter(None, (tally.allowlist_problem, analysis.exclusions.problem))
+    warnings += counters.warnings
+    warnings += enrichment.warnings
+    warnings += filter(None, (counters.allowlist_problem, enrichment.exclusions.problem))
     for listed, problem in (
-        (analysis.exclusions.expired, "have expired and leave nothing out any more"),
-        (analysis.exclusions.invalid, "are incomplete and leave nothing out"),
+        (enrichment.exclusions.expired, "have expired and leave nothing out any more"),
+        (enrichment.exclusions.invalid, "are incomplete and leave nothing out"),
     ):
         if listed:
             warnings.append(f"{len(listed)} exclusions {problem}: {_named(listed)}")
-    if tally.nameless:
+    if counters.nameless:
         warnings.append(
-            f"{len(tally.nameless)} identities signed in under too many names to tell their "
-            f"findings apart by name: {_named(tally.nameless)}"
+            f"{len(counters.nameless)} identities signed in under too many names to tell their "
+            f"findings apart by name: {_named(counters.nameless)}"
         )
     if arrivals.too_late:
         warnings.append(
             f"{arrivals.too_late} rows arrived later than MAX_LATENESS and were not examined"
         )
-    if tally.allowlist_invalid:
-        names = _named(map(repr, entries(tally.allowlist_invalid)))
+    if counters.allowlist_invalid:
+        names = _named(map(repr, first_entries(counters.allowlist_invalid)))
         warnings.append(
-            f"{len(tally.allowlist_invalid)} allowlist entries cannot be read and exclude "
+            f"{len(counters.allowlist_invalid)} allowlist entries cannot be read and exclude "
             f"nothing: {names}"
         )
-    if tally.operations_succeeded:
+    if counters.operations_succeeded:
         remark = (
-            f"{tally.operations_succeeded} changes are spelt {OTHER_SUCCESS} and were "
+            f"{counters.operations_succeeded} changes are spelt {OTHER_SUCCESS} and were "
             "ignored; SUCCESS_STATUSES can add that spelling"
         )
-        (notes if tally.operations_matched else warnings).append(remark)
-    if tally.operations_without_caller:
+        (notes if counters.operations_matched else warnings).append(remark)
+    if counters.operations_without_caller:
         notes.append(
-            f"{tally.operations_without_caller} changes have no caller: they pair with no identity"
+            f"{counters.operations_without_caller} changes have no caller: they pair with no identity"
         )
-    if tally.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
-        remedy = tally.remedies.get(ALLOWLIST_TABLE.name, ALLOWLIST_TABLE.remedy)
+    if counters.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
+        remedy = counters.remedies.get(ALLOWLIST_TABLE.name, ALLOWLIST_TABLE.remedy)
         notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {remedy}")
     return warnings, notes
 
 
 def _named(texts: Iterable[str]) -> str:
     """Return the first of some entries as a list."""
-    return shortened("; ".join(entries(texts)), NAMED)
+    return shortened("; ".join(first_entries(texts)), NAMES_LENGTH)

@@ -3,19 +3,21 @@
 from collections.abc import Callable
 
 from detection.errors import StateConflict
-from detection.outbox import Place
+from detection.outbox import OutboxPosition
 from detection.state import State, StateStore
 
-TRIES = 10  # of one write: other runs write once a window, and each try takes seconds at most
+WRITE_ATTEMPTS = (
+    10  # of one write: other runs write once a window, and each try takes seconds at most
+)
 
 Change = Callable[[State], None]
 
 
-class Overtaken(Exception):
+class OvertakenByAnotherRun(Exception):
     """Another run wrote a state on which a decision of this run does not stand."""
 
 
-class Memory:
+class WorkspaceState:
     """One workspace's state while a run works on it."""
 
     def __init__(self, store: StateStore) -> None:
@@ -28,24 +30,24 @@ class Memory:
         """Whether what is written is there for the next run."""
         return self._store.remembers
 
-    def write(self, change: Change) -> None:
+    def update(self, change: Change) -> None:
         """Apply a change and write it down, over what another run wrote in the meantime.
 
         A change must leave a state as it is when it raises Overtaken. Raises StateConflict where
         other runs write faster than this one, StateError if the state cannot be written.
         """
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, WRITE_ATTEMPTS + 1):
             change(self.state)
             try:
                 self._tag = self._store.save(self.state, self._tag)
             except StateConflict:
-                if attempt == TRIES:
+                if attempt == WRITE_ATTEMPTS:
                     raise
                 self.state, self._tag = self._store.load()
             else:
                 return
 
-    def delivered(self, place: Place) -> None:
+    def delivered(self, place: OutboxPosition) -> None:
         """Write down that all rows before a place in the outbox were delivered."""
         begin = self.state.outbox.begin
 
@@ -55,7 +57,7 @@ class Memory:
             if there.findings >= begin.findings and there.runs >= begin.runs:
                 state.outbox = state.outbox.since(place)
 
-        self.write(leave)
+        self.update(leave)
 
     def promise(self, rows: int) -> str:
         """Return what becomes of rows that could not be delivered."""

@@ -24,13 +24,13 @@ from detection.sources import LogSource
 from detection.state import StateStore
 from detection.threads import Threads
 
-AT_ONCE = 5  # workspaces; the service takes as many queries at once
-TURN = 60.0  # seconds; then a workspace begins no further window until it is next again
+CONCURRENT_WORKSPACES = 5  # workspaces; the service takes as many queries at once
+TURN_S = 60.0  # seconds; then a workspace begins no further window until it is next again
 
 log = logging.getLogger("detection")
 
 
-class Parts(NamedTuple):
+class Connections(NamedTuple):
     """What a workspace is read with, delivered with and remembered with."""
 
     source: LogSource
@@ -40,12 +40,12 @@ class Parts(NamedTuple):
 
 def run_workspaces(
     workspace_ids: Iterable[str],
-    connect: Callable[[str], Parts],
+    connect: Callable[[str], Connections],
     settings: Settings,
     *,
     now: int,
     has_time: Callable[[], bool],
-    turn: float = TURN,
+    turn: float = TURN_S,
 ) -> list[RunRecord]:
     """Run the job for each workspace, in this order; one that fails or is slow stops no other.
 
@@ -54,7 +54,7 @@ def run_workspaces(
     every workspace that failed and why, so that the host marks the run failed.
     """
     turns = _Turns(deque(workspace_ids), connect, settings, now, has_time, turn)
-    with Threads(AT_ONCE, "workspace") as threads:
+    with Threads(CONCURRENT_WORKSPACES, "workspace") as threads:
         turns.take(threads)
     if turns.waiting:
         log.warning(
@@ -74,7 +74,7 @@ class _Turns:
     """The workspaces whose turn is still to come, and what came of those that had one."""
 
     waiting: deque[str]
-    connect: Callable[[str], Parts]
+    connect: Callable[[str], Connections]
     settings: Settings
     now: int
     has_time: Callable[[], bool]
@@ -90,7 +90,7 @@ class _Turns:
         """
         running: dict[Future[Outcome], str] = {}
         while True:
-            while self.waiting and len(running) < AT_ONCE and self.has_time():
+            while self.waiting and len(running) < CONCURRENT_WORKSPACES and self.has_time():
                 workspace_id = self.waiting.popleft()
                 running[threads.submit(self._run, workspace_id)] = workspace_id
             if not running:

@@ -81,7 +81,7 @@ class Novelty(NamedTuple):
     group_days: int
 
 
-class Context(NamedTuple):
+class ScoreInputs(NamedTuple):
     """What the score takes into account beside a group's own pairs.
 
     `resource_groups` and `subscriptions` count what the identity reached in the window,
@@ -108,7 +108,7 @@ class Score(NamedTuple):
         return next(name for least, name in SEVERITY_BANDS if self.points >= least)
 
 
-def score(pairs: GroupPairs, context: Context) -> Score:
+def score(pairs: GroupPairs, context: ScoreInputs) -> Score:
     """Judge one finding."""
     reasons = [*_signals(pairs, context)]
     total = sum(reason.points for reason in reasons)
@@ -124,7 +124,7 @@ def is_public(address: str) -> bool:
     return _ANY.covers(address) and not _INTERNAL.covers(address)
 
 
-def _signals(pairs: GroupPairs, context: Context) -> Iterator[Reason]:
+def _signals(pairs: GroupPairs, context: ScoreInputs) -> Iterator[Reason]:
     """Yield what the window itself says."""
     by_operation = pairs.by_operation
     yield max([_gravest_operation(act.operation) for act in by_operation], key=_points)

@@ -24,7 +24,7 @@ class Reported:
     """A finding that was emitted, with the operations reported in it.
 
     `opened` is the end of the window that opened it, `last_seen` the latest moment at which a
-    run saw one of its operations. `packed` holds the operations as pack() lays them down, `fresh`
+    run saw one of its operations. `encoded` holds the operations as encode_operations() lays them down, `pending`
     those that have not been laid down yet.
     """
 
@@ -32,19 +32,19 @@ class Reported:
     revision: int
     opened: int
     last_seen: int
-    fresh: Mapping[Key, int] = field(default_factory=dict)
-    packed: bytes = b""
+    pending: Mapping[Key, int] = field(default_factory=dict)
+    encoded: bytes = b""
 
     def operations(self) -> dict[bytes, int]:
         """Return the latest time of each operation by its hashed key."""
-        return decode_operations(self.packed) | {
-            hash_key(key): time for key, time in self.fresh.items()
+        return decode_operations(self.encoded) | {
+            hash_key(key): time for key, time in self.pending.items()
         }
 
-    def settle(self) -> None:
+    def encode(self) -> None:
         """Lay the fresh operations down."""
-        if self.fresh:
-            self.packed, self.fresh = encode_operations(self.operations()), {}
+        if self.pending:
+            self.encoded, self.pending = encode_operations(self.operations()), {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Review:
     """One window (start, end], reviewed part after part, at the moment `now`; all in ticks.
 
     `scope` names rule and workspace, so that equal groups of two workspaces differ. The ledger
-    stays as it was until accept(), since a window that cannot be read to its end was not examined.
+    stays as it was until commit(), since a window that cannot be read to its end was not examined.
     `known_from` is how far back all that was reported is known. `seen` is what the ledger had of
     each group.
     """
@@ -110,7 +110,7 @@ class Review:
         """Whether operations of this window may have been reported and forgotten."""
         return self.start < self.known_from
 
-    def of(self, groups: Iterable[Group]) -> list[Emission]:
+    def register(self, groups: Iterable[Group]) -> list[Emission]:
         """Take note of groups, each of which comes once; return those with news."""
         emissions = map(self._emission, groups)
         return [emission for emission in emissions if emission is not None]
@@ -128,7 +128,7 @@ class Review:
             if not any(_same_finding(finding, known) for known in seen)
         )
 
-    def accept(self, ledger: Ledger) -> None:
+    def commit(self, ledger: Ledger) -> None:
         """Let a ledger on which the review stands know what was reviewed."""
         for key, findings in self.changed.items():
             there = {finding.finding_id: finding for finding in ledger.groups.get(key, [])}
@@ -143,11 +143,11 @@ class Review:
         """Whether a finding has an operation in this window."""
         return any(self.start < time <= self.end for time in finding.operations().values())
 
-    def settle(self) -> None:
+    def encode(self) -> None:
         """Lay down what was reviewed so far, before another part is read."""
         for findings in self.changed.values():
             for finding in findings:
-                finding.settle()
+                finding.encode()
 
     def _emission(self, group: Group) -> Emission | None:
         self.seen[group.key] = self.ledger.groups.get(group.key, [])
@@ -174,11 +174,11 @@ class Review:
             finding = findings[place]
             finding.revision += 1
             operations = known[place] | {hash_key(key): time for key, time in new.items()}
-            finding.packed, finding.fresh = encode_operations(operations), {}
+            finding.encoded, finding.pending = encode_operations(operations), {}
             finding.last_seen = max(finding.last_seen, self.now)
         else:
             finding_id = _finding_id(self.scope, group.key, hash_key(next(iter(new))).hex())
-            finding = Reported(finding_id, 1, self.end, self.now, fresh=new)
+            finding = Reported(finding_id, 1, self.end, self.now, pending=new)
             self.changed[group.key] = [*findings, finding]
         return Emission(group, finding.finding_id, finding.revision, len(new))
 
@@ -193,7 +193,7 @@ class Review:
             sorted(hash_key(key).hex() for key in keys) for keys in (group.operations_at, new)
         )
         finding_id = _finding_id(self.scope, group.key, operations, fresh)
-        return Reported(finding_id, 1, self.start - REVISED_FOR, self.now, fresh=new)
+        return Reported(finding_id, 1, self.start - REVISED_FOR, self.now, pending=new)
 
     def _not_reported(
         self,
@@ -217,7 +217,7 @@ class Review:
         for place in sighted:
             findings[place].last_seen = max(findings[place].last_seen, self.now)
         for place in moved:
-            findings[place].packed, findings[place].fresh = encode_operations(known[place]), {}
+            findings[place].encoded, findings[place].pending = encode_operations(known[place]), {}
         return new
 
 
@@ -236,11 +236,11 @@ def encode_operations(operations: Mapping[bytes, int]) -> bytes:
     return b"".join(sorted(map(_RECORD.pack, operations.keys(), operations.values())))
 
 
-def decode_operations(packed: bytes) -> dict[bytes, int]:
-    """Return what pack() laid down; raises ValueError for anything else."""
-    if len(packed) % _RECORD.size:
-        raise ValueError(f"{len(packed)} bytes are no whole operations")
-    return dict(_RECORD.iter_unpack(packed))
+def decode_operations(encoded: bytes) -> dict[bytes, int]:
+    """Return what encode_operations() laid down; raises ValueError for anything else."""
+    if len(encoded) % _RECORD.size:
+        raise ValueError(f"{len(encoded)} bytes are no whole operations")
+    return dict(_RECORD.iter_unpack(encoded))
 
 
 def _same_finding(one: Reported, other: Reported) -> bool:

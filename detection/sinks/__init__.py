@@ -18,7 +18,7 @@ class FindingSink(Protocol):
         ...
 
 
-class Several:
+class FanOutSink:
     """Hands the same rows to several sinks in turn."""
 
     def __init__(self, *sinks: FindingSink) -> None:
@@ -35,7 +35,7 @@ class Several:
                 raise
 
 
-class Undelivered:
+class NullSink:
     """Takes rows and does nothing with them: for a dry run, whose log says what it found."""
 
     def deliver(self, outbox: Outbox) -> None:

@@ -16,12 +16,12 @@ import orjson
 
 from detection.atomic_files import READ_AND_ADD, is_at, sync_folder
 
-PATIENCE = 60.0  # seconds to wait for others that add to the file
-PAUSE = 0.02
-AT_A_TIME = 1_000_000  # bytes that are written, or looked through, in one call
+LOCK_TIMEOUT_S = 60.0  # seconds to wait for others that add to the file
+LOCK_RETRY_S = 0.02
+WRITE_BYTES = 1_000_000  # bytes that are written, or looked through, in one call
 
 
-def append_lines(path: Path, lines: Iterable[bytes], *, patience: float = PATIENCE) -> None:
+def append_lines(path: Path, lines: Iterable[bytes], *, patience: float = LOCK_TIMEOUT_S) -> None:
     """Add whole lines at the end of a file, which is made if it is not there.
 
     A row that a killed process left unfinished there is cut off first. Raises OSError if the lines
@@ -62,7 +62,7 @@ def _lock(handle: int, until: float) -> None:
         except BlockingIOError:
             if time.monotonic() > until:
                 raise OSError(EWOULDBLOCK, "another run is writing it and does not end") from None
-        time.sleep(PAUSE)
+        time.sleep(LOCK_RETRY_S)
 
 
 def _end_of(handle: int) -> tuple[int, bytes]:
@@ -85,7 +85,7 @@ def _start_of_last_line(handle: int, size: int) -> int:
     """Return the place after the last line break, by looking through the file from its end."""
     place = size
     while place:
-        length = min(AT_A_TIME, place)
+        length = min(WRITE_BYTES, place)
         place -= length
         found = os.pread(handle, length, place).rfind(b"\n")
         if found >= 0:
@@ -106,7 +106,7 @@ def _pieces(before: bytes, lines: Iterable[bytes]) -> Iterator[bytes]:
     held = bytearray(before)
     for line in lines:
         held += line
-        if len(held) >= AT_A_TIME:
+        if len(held) >= WRITE_BYTES:
             yield bytes(held)
             held.clear()
     yield bytes(held)

@@ -9,11 +9,11 @@ from typing import Final
 from detection.errors import DeliveryError
 from detection.printable import one_line
 
-READER_GONE: Final = 141  # the exit status of a Unix tool that wrote into a closed pipe
+CLOSED_PIPE_STATUS: Final = 141  # the exit status of a Unix tool that wrote into a closed pipe
 
 
 @contextlib.contextmanager
-def delivering(to: str, remedy: str) -> Iterator[None]:
+def as_delivery_error(to: str, remedy: str) -> Iterator[None]:
     """Turn any failure into a DeliveryError that names the place and says what to do.
 
     A pipe that nobody reads any more, as with `| head`, ends the program as it ends every tool:
@@ -24,7 +24,7 @@ def delivering(to: str, remedy: str) -> Iterator[None]:
     except DeliveryError:
         raise
     except BrokenPipeError:
-        raise SystemExit(READER_GONE) from None
+        raise SystemExit(CLOSED_PIPE_STATUS) from None
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise DeliveryError(f"{to} could not be written: {why}: {remedy}") from error

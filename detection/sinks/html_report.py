@@ -5,7 +5,7 @@ from pathlib import Path
 from detection.atomic_files import replace, writable
 from detection.outbox import Outbox
 from detection.report import Row, render
-from detection.sinks.failures import delivering
+from detection.sinks.failures import as_delivery_error
 
 
 class ReportFile:
@@ -24,7 +24,7 @@ class ReportFile:
         warnings = [text for row in outbox.runs if (text := _warning(row))]
         if self._written and not outbox.findings and not warnings:
             return
-        with delivering(str(self._path), "free space or make it writable, and run again"):
+        with as_delivery_error(str(self._path), "free space or make it writable, and run again"):
             self._rows += outbox.findings
             self._warnings |= dict.fromkeys(warnings)
             replace(self._path, [self._page().encode("utf-8", "replace")])

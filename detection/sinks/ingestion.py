@@ -20,18 +20,22 @@ from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import RetryPolicy
 from azure.monitor.ingestion import LogsIngestionClient
 
-from detection.credential_errors import no_token
+from detection.credential_errors import explain_token_failure
 from detection.errors import DeliveryError
 from detection.outbox import Outbox, Row
-from detection.sinks.ingestion_errors import cause, silence
-from detection.threads import within
+from detection.sinks.ingestion_errors import refusal_reason, timeout_reason
+from detection.threads import run_with_timeout
 
 FIELD_BYTES = 65_535  # of a field's JSON, quotes and brackets included
 CALL_BYTES = 1_000_000  # of a call's JSON array, before compression
-PARTS = 16  # where a field is too long, no part of it keeps more than this share of the room
-REFUSED = (400, 404, 413)  # answers that may be about one stream alone; 403 is about the rule
-PATIENCE = 120.0  # seconds for a call, with its repeats and the waits between them
-CONNECT = 10.0
+FIELD_PARTS = 16  # where a field is too long, no part of it keeps more than this share of the room
+STREAM_STATUSES = (
+    400,
+    404,
+    413,
+)  # answers that may be about one stream alone; 403 is about the rule
+CALL_TIMEOUT_S = 120.0  # seconds for a call, with its repeats and the waits between them
+CONNECT_TIMEOUT_S = 10.0
 
 
 class IngestionSink:
@@ -44,7 +48,7 @@ class IngestionSink:
         rule_id: str,
         findings_stream: str,
         runs_stream: str,
-        patience: float = PATIENCE,
+        patience: float = CALL_TIMEOUT_S,
     ) -> None:
         """`patience`: the seconds after which a call is over, whatever was answered by then."""
         self._client = client
@@ -73,7 +77,7 @@ class IngestionSink:
                     taken[place] += rows
             except DeliveryError as error:
                 failures.append(error)
-                if error.status not in REFUSED:
+                if error.status not in STREAM_STATUSES:
                     break
         if failures:
             reasons = "; ".join(map(str, failures))
@@ -88,9 +92,11 @@ class IngestionSink:
         """Make one call and its repeats; an answer that comes byte by byte holds nobody up."""
         ends = time.monotonic() + self._patience
         try:
-            within(self._patience, partial(self._call, stream, body, ends))
+            run_with_timeout(self._patience, partial(self._call, stream, body, ends))
         except TimeoutError:
-            raise DeliveryError(f"{stream} was not taken: {silence(self._patience)}") from None
+            raise DeliveryError(
+                f"{stream} was not taken: {timeout_reason(self._patience)}"
+            ) from None
 
     def _call(self, stream: str, body: bytes, ends: float) -> None:
         content = BytesIO(body)  # a file is sent as it is
@@ -104,7 +110,7 @@ class IngestionSink:
                 return
             wait, left = _wait(response), ends - time.monotonic()
             if left <= 0:  # nobody waits for this call any more
-                raise DeliveryError(silence(self._patience))
+                raise DeliveryError(timeout_reason(self._patience))
             if wait > left:
                 raise DeliveryError(
                     f"{stream} was not taken: the service answered {status} and asks to wait "
@@ -120,18 +126,20 @@ class IngestionSink:
                 raw_response_hook=answered,
                 retry_on_methods=["POST"],  # lost connections too: rows may repeat
                 permit_redirects=False,  # the client would follow with an empty body
-                connection_timeout=min(CONNECT, self._patience),
+                connection_timeout=min(CONNECT_TIMEOUT_S, self._patience),
                 read_timeout=self._patience / 2,  # of silence, which leaves time for a repeat
                 timeout=self._patience,
                 error_map={401: azure.HttpResponseError},  # its own error is the credential's
             )
         # What was answered may repeat the rows: it is kept out of tracebacks too.
         except azure.ClientAuthenticationError as error:
-            raise DeliveryError(f"{stream} was not sent: {no_token(error)}") from None
+            raise DeliveryError(f"{stream} was not sent: {explain_token_failure(error)}") from None
         except azure.ServiceResponseTimeoutError:
-            raise DeliveryError(f"{stream} was not taken: {silence(self._patience)}") from None
+            raise DeliveryError(
+                f"{stream} was not taken: {timeout_reason(self._patience)}"
+            ) from None
         except (azure.AzureError, OSError, ValueError, RecursionError) as error:
-            reason, told = cause(error, status)
+            reason, told = refusal_reason(error, status)
             raise DeliveryError(f"{stream} was not taken: {reason}", told) from None
 
 
@@ -147,7 +155,7 @@ def batches(rows: Iterable[Row]) -> Iterator[Batch]:
     batch: list[bytes] = []
     size = 1
     for row in rows:
-        line = written(row)
+        line = encode_row(row)
         if batch and size + len(line) + 1 > CALL_BYTES:
             yield _batch(batch)
             batch, size = [], 1
@@ -161,15 +169,15 @@ def _batch(lines: list[bytes]) -> Batch:
     return Batch(b"[" + b",".join(lines) + b"]", len(lines))
 
 
-def written(row: Row) -> bytes:
+def encode_row(row: Row) -> bytes:
     """Return a row's JSON, shortened where it must be; the same row gives the same bytes."""
     try:
         line, limit = orjson.dumps(row), FIELD_BYTES
         if len(line) > limit:  # else no field is
-            line = orjson.dumps(shortened(row, limit))
-        while len(line) + 2 > CALL_BYTES and limit > PARTS:
+            line = orjson.dumps(shorten_row(row, limit))
+        while len(line) + 2 > CALL_BYTES and limit > FIELD_PARTS:
             limit //= 2
-            line = orjson.dumps(shortened(row, limit))
+            line = orjson.dumps(shorten_row(row, limit))
     except TypeError as error:
         raise DeliveryError(
             f"nothing was sent, because a row cannot be written as JSON ({error}): this is a "
@@ -178,7 +186,7 @@ def written(row: Row) -> bytes:
     return line
 
 
-def shortened(row: Row, limit: int = FIELD_BYTES) -> Row:
+def shorten_row(row: Row, limit: int = FIELD_BYTES) -> Row:
     """Return the row with fields of at most `limit` bytes of JSON, and Shortened if that cut."""
     fitted = {name: _fitted(value, limit) for name, value in row.items()}
     return row if fitted == row else fitted | {"Shortened": True}
@@ -194,9 +202,9 @@ def _fitted(value: Any, limit: int) -> Any:
         case str():
             parts, build = value[:limit], str
         case list() | tuple():
-            parts, build = [_fitted(item, limit // PARTS) for item in value], list
+            parts, build = [_fitted(item, limit // FIELD_PARTS) for item in value], list
         case dict():
-            parts, build = [(key, _fitted(value[key], limit // PARTS)) for key in value], dict
+            parts, build = [(key, _fitted(value[key], limit // FIELD_PARTS)) for key in value], dict
         case _:
             return value
     counts = range(len(parts) + 1)

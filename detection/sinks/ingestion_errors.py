@@ -41,7 +41,7 @@ _FOREIGN = (
 )
 
 
-def silence(patience: float) -> str:
+def timeout_reason(patience: float) -> str:
     """Say that there was no answer in time."""
     return (
         f"no whole answer within {patience:g} s, so that nothing tells whether the rows were "
@@ -49,7 +49,7 @@ def silence(patience: float) -> str:
     )
 
 
-def cause(error: Exception, status: int | None) -> tuple[str, int]:
+def refusal_reason(error: Exception, status: int | None) -> tuple[str, int]:
     """Say what was answered, or what became of the connection, and what to do.
 
     Returns the service's status with it, 0 where it was not the service that answered.

@@ -10,21 +10,23 @@ import orjson
 from detection.atomic_files import replace, writable
 from detection.outbox import Outbox, Row
 from detection.sinks.append_file import append_lines
-from detection.sinks.failures import delivering
+from detection.sinks.failures import as_delivery_error
 
-Pick = Callable[[Outbox], Sequence[Row]]
+SelectRows = Callable[[Outbox], Sequence[Row]]
 
 
 class JsonLinesStream:
     """Writes the picked rows to standard output, a line each."""
 
-    def __init__(self, stream: BinaryIO, pick: Pick) -> None:
+    def __init__(self, stream: BinaryIO, pick: SelectRows) -> None:
         self._stream = stream
         self._pick = pick
 
     def deliver(self, outbox: Outbox) -> None:
         """Write and flush; raises SystemExit where nobody reads any more."""
-        with delivering("standard output", "free space or redirect it elsewhere, and run again"):
+        with as_delivery_error(
+            "standard output", "free space or redirect it elsewhere, and run again"
+        ):
             for line in _lines(self._pick(outbox)):
                 self._stream.write(line)
             self._stream.flush()
@@ -36,7 +38,7 @@ class JsonLinesFile:
     With `append`, rows already in the file stay; without, the first delivery starts it anew.
     """
 
-    def __init__(self, path: Path, pick: Pick, *, append: bool) -> None:
+    def __init__(self, path: Path, pick: SelectRows, *, append: bool) -> None:
         """Raise UsageError now if the file cannot be written later."""
         self._path = writable(path, append=append)
         self._pick = pick
@@ -44,7 +46,7 @@ class JsonLinesFile:
 
     def deliver(self, outbox: Outbox) -> None:
         """Write the rows down before returning; without any, the file is only made."""
-        with delivering(str(self._path), "free space or make it writable, and run again"):
+        with as_delivery_error(str(self._path), "free space or make it writable, and run again"):
             rows = self._pick(outbox)
             if not self._append:
                 replace(self._path, _lines(rows))

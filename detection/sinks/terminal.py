@@ -6,14 +6,16 @@ from rich.text import Text
 
 from detection.outbox import Outbox, Row
 from detection.printable import (
-    cut,
     printable,
+    shorten_middle,
 )
-from detection.sinks.failures import delivering
+from detection.sinks.failures import as_delivery_error
 
 SHOWN_VALUES = 5
 MAX_WIDTH = 110
-MOST = 1_000  # characters of one value; an id has fewer, and a longer text would bury the others
+MAX_VALUE_LENGTH = (
+    1_000  # characters of one value; an id has fewer, and a longer text would bury the others
+)
 
 
 class FindingsTable:
@@ -24,7 +26,9 @@ class FindingsTable:
 
     def deliver(self, outbox: Outbox) -> None:
         """Print what waited; raises SystemExit where nobody reads any more."""
-        with delivering("standard output", "free space or redirect it elsewhere, and run again"):
+        with as_delivery_error(
+            "standard output", "free space or redirect it elsewhere, and run again"
+        ):
             for row in outbox.findings:
                 self._console.print(_shown(row))
 
@@ -42,9 +46,9 @@ def _table(row: Row) -> Table:
     """Lay one finding out so that 80 columns hold it without cutting an id."""
     table = Table(
         title=_plain(
-            cut(str(row["ServicePrincipalName"]), MOST),
+            shorten_middle(str(row["ServicePrincipalName"]), MAX_VALUE_LENGTH),
             " changed ",
-            cut(str(row["ResourceGroup"]), MOST),
+            shorten_middle(str(row["ResourceGroup"]), MAX_VALUE_LENGTH),
         ),
         title_justify="left",
         title_style="bold",
@@ -56,7 +60,9 @@ def _table(row: Row) -> Table:
     news = f"revision {row['Revision']}, {row['NewOperations']} operations not reported before"
     table.add_row("Risk", _plain(f"{row['RiskScore']} of 100, {row['SuggestedSeverity']}; {news}"))
     table.add_row("Because", _listed(_sentences(row["RiskReasons"])))
-    table.add_row("Identity", _plain(cut(str(row["ServicePrincipalId"]), MOST)))
+    table.add_row(
+        "Identity", _plain(shorten_middle(str(row["ServicePrincipalId"]), MAX_VALUE_LENGTH))
+    )
     table.add_row("Signed in to", _listed(row["Resources"]))
     table.add_row("Then changed", _listed(row["Operations"]))
     table.add_row("Affected", _listed(row["AffectedResources"]))
@@ -83,7 +89,11 @@ def _sentences(reasons: object) -> list[str]:
 
 def _listed(values: object) -> Text:
     """Show the first few of a list and how many more there are."""
-    texts = [cut(str(value), MOST) for value in values] if isinstance(values, list) else []
+    texts = (
+        [shorten_middle(str(value), MAX_VALUE_LENGTH) for value in values]
+        if isinstance(values, list)
+        else []
+    )
     more = len(texts) - SHOWN_VALUES
     shown = texts[:SHOWN_VALUES] + ([f"and {more} more"] if more > 0 else [])
     return _plain("\n".join(shown))

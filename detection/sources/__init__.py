@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from detection.rule.correlate import Detection
 from detection.rule.log_rows import Logs
-from detection.sources.context import Background
+from detection.sources.context import ContextSource
 from detection.window import Window
 
 
@@ -44,7 +44,7 @@ class LogSource(Protocol):
     """Reads one workspace. Every method raises SourceError rather than return less than all."""
 
     @property
-    def background(self) -> Background:
+    def context(self) -> ContextSource:
         """What else the workspace knows about findings."""
         ...
 

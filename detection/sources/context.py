@@ -11,15 +11,13 @@ from typing import Protocol
 from detection.ranking.baseline import PastChange
 from detection.ranking.classify import classify_action
 from detection.rule.exclusions import ExclusionRow
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import IDENTITY, OPERATION_NAME, Operation
 from detection.window import Window
 
 
-class Background(Protocol):
+class ContextSource(Protocol):
     """Reads one workspace. Every method raises SourceError rather than return less than all."""
 
     def exclusions(self) -> list[ExclusionRow]:
@@ -38,25 +36,9 @@ class Background(Protocol):
         ...
 
 
-class NoBackground:
-    """Knows nothing."""
-
-    def exclusions(self) -> list[ExclusionRow]:
-        """Nobody answers for anything."""
-        return []
-
-    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
-        """Nothing else happened."""
-        del identities, window, now
-        return []
-
-    def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
-        """Nothing happened before."""
-        del start, end, settings
-        return []
-
-
-def telling_actions(rows: Sequence[Operation], identities: Collection[str]) -> list[Operation]:
+def corroborating_actions(
+    rows: Sequence[Operation], identities: Collection[str]
+) -> list[Operation]:
     """Return the rows of these identities (folded) whose operations say more about them."""
     names = set(map(itemgetter(OPERATION_NAME), rows))
     telling = {name for name in names if classify_action(name) is not None}

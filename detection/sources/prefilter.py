@@ -19,15 +19,15 @@ from detection.rule.log_rows import (
 Candidates = Mapping[str, Callable[[str], bool]]  # a column's name, and which texts it may hold
 
 
-def is_telling(name: str) -> bool:
+def is_relevant(name: str) -> bool:
     """Whether an operation of this name changes something, or says more about who did."""
     return is_change(name) or classify_action(name) is not None
 
 
 # What no setting and no window can make a part of clauses 2 and 3 need not be kept.
-ALL: Candidates = {}
+KEEP_ALL: Candidates = {}
 SIGN_IN_CANDIDATES: Candidates = {
     SIGN_IN_TABLE.columns[RESULT_TYPE]: is_signed_in,
     SIGN_IN_TABLE.columns[RESOURCE_NAME]: is_target_service,
 }
-OPERATION_CANDIDATES: Candidates = {OPERATION_TABLE.columns[OPERATION_NAME]: is_telling}
+OPERATION_CANDIDATES: Candidates = {OPERATION_TABLE.columns[OPERATION_NAME]: is_relevant}

@@ -71,7 +71,7 @@ class StateStore(Protocol):
         ...
 
 
-class Unsaved:
+class ReadOnlyStore:
     """Keeps nothing: for a run without a state, or a dry run that only looks at one."""
 
     remembers: Final = False

@@ -14,11 +14,11 @@ from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.storage.blob import ContainerClient, ContentSettings, StorageErrorCode
 
-from detection.credential_errors import no_token
+from detection.credential_errors import explain_token_failure
 from detection.errors import StateConflict, StateError
 from detection.printable import one_line
 from detection.state import State, Tag
-from detection.state.codec import compressed, decompressed
+from detection.state.codec import compress, decompress
 
 # For the ContainerClient that a BlobStore is given. The SDK's own patience, minutes of waiting
 # between and within four attempts, is too much for a run that must end; with these options it knows
@@ -72,7 +72,7 @@ class BlobStore:
                     f"another run wrote {self._where} while this one read it and delivered nothing"
                 ) from error
             raise self._failure("read", error) from error
-        return decompressed(packed, self._where), str(stream.properties.etag)
+        return decompress(packed, self._where), str(stream.properties.etag)
 
     def save(self, state: State, tag: Tag) -> Tag:
         """Write `state` over the version `tag`, or as the first if that is ""; return the new tag.
@@ -86,7 +86,7 @@ class BlobStore:
             condition = {"match_condition": MatchConditions.IfNotModified, "etag": tag}
         try:
             written = self._blob.upload_blob(
-                compressed(state),
+                compress(state),
                 overwrite=bool(tag),
                 metadata={_WRITE_ID: write_id},
                 # Not as content encoding: clients would unpack it, some of them a part at a time.
@@ -136,7 +136,7 @@ class BlobStore:
         failed = f"{self._where} cannot be {action}"
         status = getattr(error, "status_code", None)
         if isinstance(error, ClientAuthenticationError) and status is None:
-            return StateError(f"{failed}: {no_token(error)}")
+            return StateError(f"{failed}: {explain_token_failure(error)}")
         if status is None:
             return StateError(
                 f"{failed}: no answer ({type(error).__name__}: {one_line(str(error))}); check the "
@@ -175,7 +175,7 @@ class BlobStore:
         return f" ({_message(error)}); see to that, or check STATE_ACCOUNT_URL and STATE_CONTAINER"
 
 
-def longest_waiting(container: ContainerClient, workspace_ids: Sequence[str]) -> list[str]:
+def least_recently_written(container: ContainerClient, workspace_ids: Sequence[str]) -> list[str]:
     """Return the workspaces in the order in which their states were written, never first.
 
     Every turn of a workspace writes its state, so the first has waited longest for the next one.

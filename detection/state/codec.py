@@ -12,11 +12,11 @@ import orjson
 
 from detection.errors import StateError
 from detection.outbox import (
+    CompressedRow,
     Outbox,
-    Packed,
-    Place,
+    OutboxPosition,
+    PendingRows,
     Row,
-    Rows,
 )
 from detection.ranking.baseline import Baseline, Days
 from detection.rule import ticks
@@ -26,7 +26,7 @@ from detection.state import State
 from detection.window import Timing
 
 VERSION = 4
-BEFORE = 3  # which did not say how far back it knew all, nor the place of what waits
+PREVIOUS_VERSION = 3  # which did not say how far back it knew all, nor the place of what waits
 _BOUND = 2**63  # of a moment in ticks, before and after 1970
 # What reading a damaged document may end in.
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error)
@@ -36,17 +36,17 @@ RECOVERY = (
 )
 
 
-def compressed(state: State) -> bytes:
+def compress(state: State) -> bytes:
     """Write a state down and compress it meanwhile, as it may be large; gzip adds a checksum."""
     packed = BytesIO()
     # Without a name and a time equal states give equal bytes.
     with gzip.GzipFile("", "wb", compresslevel=6, fileobj=packed, mtime=0) as file:
-        for piece in pieces(state):
+        for piece in encoded_pieces(state):
             file.write(piece)
     return packed.getvalue()
 
 
-def decompressed(packed: bytes, where: str) -> State:
+def decompress(packed: bytes, where: str) -> State:
     """Read what compressed() wrote; raises StateError as decode() does."""
     try:
         body = gzip.decompress(packed)
@@ -59,10 +59,10 @@ def decompressed(packed: bytes, where: str) -> State:
 
 def encode(state: State) -> bytes:
     """Write a state down."""
-    return b"".join(pieces(state))
+    return b"".join(encoded_pieces(state))
 
 
-def pieces(state: State) -> Iterator[bytes]:
+def encoded_pieces(state: State) -> Iterator[bytes]:
     """Write a state down piece by piece, as the whole may be large."""
     head = {
         "version": VERSION,
@@ -84,7 +84,7 @@ def pieces(state: State) -> Iterator[bytes]:
 
 def _waiting(findings: Sequence[Row]) -> Iterator[bytes]:
     """Write packed findings, after the model that they are packed by: each is a tenth so."""
-    rows = Rows.joined(findings).packed()
+    rows = PendingRows.joined(findings).packed()
     first = list(islice(rows, 1))
     model = first[0].model if first else b""
     yield b'"model":' + orjson.dumps(b64encode(model).decode()) + b',"findings":['
@@ -123,9 +123,9 @@ def decode(body: bytes, where: str) -> State:
     try:
         document = orjson.loads(body)
         version = document["version"]
-        if type(version) is int and version == BEFORE:
-            document = _brought_up(document)
-        if type(version) is int and version in (BEFORE, VERSION):
+        if type(version) is int and version == PREVIOUS_VERSION:
+            document = _upgraded(document)
+        if type(version) is int and version in (PREVIOUS_VERSION, VERSION):
             return _state(document)
     except _DAMAGE as error:
         raise StateError(
@@ -137,7 +137,7 @@ def decode(body: bytes, where: str) -> State:
     )
 
 
-def _brought_up(document: dict[str, Any]) -> dict[str, Any]:
+def _upgraded(document: dict[str, Any]) -> dict[str, Any]:
     """Return a state of the version before as one of today.
 
     With the default settings, under which it was most likely written, it knew what was reported
@@ -165,7 +165,7 @@ def _state(document: dict[str, Any]) -> State:
                 revision=int(finding["revision"]),
                 opened=_moment(finding["opened"]),
                 last_seen=_moment(finding["last_seen"]),
-                packed=encode_operations(
+                encoded=encode_operations(
                     decode_operations(b64decode(finding["operations"], validate=True))
                 ),
             )
@@ -187,13 +187,13 @@ def _state(document: dict[str, Any]) -> State:
     )
 
 
-def _findings(outbox: dict[str, Any]) -> Rows[Row]:
+def _findings(outbox: dict[str, Any]) -> PendingRows[Row]:
     """Return the findings that wait, packed."""
     model = b64decode(outbox["model"], validate=True)
-    rows = [Packed(b64decode(body, validate=True), model) for body in outbox["findings"]]
+    rows = [CompressedRow(b64decode(body, validate=True), model) for body in outbox["findings"]]
     for row in rows:
         dict(row())  # damage is to be noticed now, not when it is delivered
-    return Rows(rows)
+    return PendingRows(rows)
 
 
 def _moment(written: object) -> int:
@@ -203,9 +203,9 @@ def _moment(written: object) -> int:
     return written
 
 
-def _place(findings: object, runs: object) -> Place:
+def _place(findings: object, runs: object) -> OutboxPosition:
     """Return a place in the outbox; raises ValueError for what is none."""
-    place = Place(_moment(findings), _moment(runs))
+    place = OutboxPosition(_moment(findings), _moment(runs))
     if min(place) < 0:
         raise ValueError(f"{place!r:.60} is no place")
     return place

@@ -15,7 +15,7 @@ from typing import Final
 from detection.atomic_files import remove_leftovers, sync_folder, unfinished
 from detection.errors import StateConflict, StateError, UsageError
 from detection.state import State, Tag
-from detection.state.codec import compressed, decode, decompressed
+from detection.state.codec import compress, decode, decompress
 
 # Earlier releases wrote versions without compressing them.
 _VERSION = re.compile(r"state-(\d{10})\.json(\.gz)?", re.ASCII)
@@ -47,7 +47,7 @@ class FolderStore:
             version, path = max(self._versions(), default=(0, self._folder))
             if version == 0:
                 return State(), "0"
-            read = decompressed if path.suffix == ".gz" else decode
+            read = decompress if path.suffix == ".gz" else decode
             try:
                 return read(path.read_bytes(), str(path)), str(version)
             except FileNotFoundError:
@@ -62,7 +62,7 @@ class FolderStore:
         path = self._folder / f"state-{version:010d}.json.gz"
         remove_leftovers(self._folder, _UNFINISHED)
         try:
-            self._link(compressed(state), path)
+            self._link(compress(state), path)
             # A version that was removed could be linked again by a run that had read the one
             # before it: a newer one is there then, or the same of an earlier release.
             if any(number >= version and other != path for number, other in self._versions()):

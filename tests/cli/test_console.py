@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from detection.cli.console import report_outcome, say
-from detection.cli.options import told_of
+from detection.cli.options import describe_error
 from detection.outbox import Outbox
 from detection.pipeline.invocation import Outcome
 from detection.sinks.terminal import FindingsTable
@@ -182,7 +182,7 @@ def test_a_mistake_in_the_program_is_one_line(*, verbose: bool) -> None:
 
 def test_what_the_system_refuses_is_no_mistake_of_the_program() -> None:
     """An error of the system says to free space or give access."""
-    assert "free space or give access" in told_of(OSError(28, "No space left on device"))
+    assert "free space or give access" in describe_error(OSError(28, "No space left on device"))
 
 
 def test_without_a_standard_error_nothing_else_is_written(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from detection.rule.log_rows import Logs, Operation, SignIn
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources import Correlated
 from detection.sources.workspace.partitions import BUCKETS
-from detection.sources.workspace.queries import Asking
+from detection.sources.workspace.queries import WindowQueries
 from detection.window import Window
 from tests.pipeline.test_histories import BEGIN, SCHEDULES, STREAMS, after
 from tests.support import kusto, values_of
@@ -46,7 +46,7 @@ def there(logs: Logs, window: Window) -> Correlated:
 
 def in_duckdb(logs: Logs, window: Window) -> Correlated:
     """Run the queries themselves."""
-    asking = Asking(window, window.end, RuleSettings())
+    asking = WindowQueries(window, window.end, RuleSettings())
     groups = kusto.correlated(kusto.database(), logs, asking, range(BUCKETS))
     found = detect(logs, window.start, window.end, RuleSettings())
     return counted(logs, replace(found, groups=groups))

@@ -95,7 +95,7 @@ class Day:
             client=self._query,
             workspace_id=WORKSPACE,
             sleep=lambda _: None,
-            limits=Limits(silence=silence),
+            limits=Limits(read_timeout=silence),
         )
         self.logs.present = now
         try:

@@ -9,13 +9,13 @@ from azure.monitor.query import LogsQueryClient
 
 from detection.errors import DetectionError
 from detection.outbox import Outbox
-from detection.pipeline.workspaces import AT_ONCE, Parts, run_workspaces
+from detection.pipeline.workspaces import CONCURRENT_WORKSPACES, Connections, run_workspaces
 from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
 from detection.settings import Settings
 from detection.sources.log_analytics.client import Limits
 from detection.sources.workspace.source import WorkspaceSource
-from detection.state import Unsaved
-from detection.state.blob import BlobStore, longest_waiting
+from detection.state import ReadOnlyStore
+from detection.state.blob import BlobStore, least_recently_written
 from tests.support import NOW, OPERATIONS, SIGN_INS, Collected
 from tests.support.histories import Event, Simulation, Stream
 from tests.support.services.log_analytics import LogAnalyticsService, Reply, client_for
@@ -23,7 +23,7 @@ from tests.support.services.servers import Containers
 
 TEN = parse_time(NOW)
 GUIDS = [f"00000000-0000-0000-0000-0000000000{number:02}" for number in range(50)]
-LIMITS = Limits(queries=5, together=1000).shared(AT_ONCE)
+LIMITS = Limits(concurrent_queries=5, rows_per_partition=1000).shared(CONCURRENT_WORKSPACES)
 SETTINGS = Settings.of({})
 
 
@@ -89,7 +89,7 @@ def test_fifty_workspaces_share_five_queries(
     sinks = {name: Collected() for name in GUIDS}
     records = run_workspaces(
         GUIDS,
-        lambda name: Parts(source(client, name), sinks[name], Unsaved()),
+        lambda name: Connections(source(client, name), sinks[name], ReadOnlyStore()),
         SETTINGS,
         now=TEN,
         has_time=lambda: True,
@@ -120,7 +120,7 @@ def test_slow_and_failing_ones_hold_up_no_other(
     with pytest.raises(DetectionError, match=refusing) as caught:
         run_workspaces(
             GUIDS,
-            lambda name: Parts(source(client, name), sinks[name], Unsaved()),
+            lambda name: Connections(source(client, name), sinks[name], ReadOnlyStore()),
             SETTINGS,
             now=TEN,
             has_time=lambda: True,
@@ -135,14 +135,14 @@ def test_one_that_never_answers_is_given_up_in_time(
 ) -> None:
     """When the time to ask is up, the run ends, and says which workspace did not answer."""
     service.always = {GUIDS[0]: Reply(delay=60)}
-    limits = {GUIDS[0]: LIMITS._replace(until=time.monotonic() + 1)}
+    limits = {GUIDS[0]: LIMITS._replace(deadline=time.monotonic() + 1)}
     sinks = {name: Collected() for name in GUIDS[:3]}
     began = time.monotonic()
     with pytest.raises(DetectionError, match=GUIDS[0]):
         run_workspaces(
             GUIDS[:3],
-            lambda name: Parts(
-                source(client, name, limits.get(name, LIMITS)), sinks[name], Unsaved()
+            lambda name: Connections(
+                source(client, name, limits.get(name, LIMITS)), sinks[name], ReadOnlyStore()
             ),
             SETTINGS,
             now=TEN,
@@ -169,8 +169,8 @@ def test_what_did_not_fit_comes_first_next_time(
             return next(left, False)
 
         records = run_workspaces(
-            longest_waiting(container, names),
-            lambda name: Parts(
+            least_recently_written(container, names),
+            lambda name: Connections(
                 source(client, name),
                 Collected(),
                 BlobStore(container=container, workspace_id=name),
@@ -197,19 +197,21 @@ def quiet(hours: int) -> Simulation:
 
 def test_one_with_much_to_catch_up_gives_way() -> None:
     """A workspace begins no further window once its turn is over, and has another at the end."""
-    simulations = {name: quiet(hours=6) for name in GUIDS[:AT_ONCE]}
-    simulations |= {name: quiet(hours=1) for name in GUIDS[AT_ONCE:10]}
+    simulations = {name: quiet(hours=6) for name in GUIDS[:CONCURRENT_WORKSPACES]}
+    simulations |= {name: quiet(hours=1) for name in GUIDS[CONCURRENT_WORKSPACES:10]}
     records = run_workspaces(
         simulations,
-        lambda name: Parts(simulations[name], simulations[name], simulations[name]),
+        lambda name: Connections(simulations[name], simulations[name], simulations[name]),
         SETTINGS,
         now=TEN,
         has_time=lambda: True,
         turn=0,
     )
     order = [record["WorkspaceId"] for record in records]
-    assert sorted(order) == sorted(GUIDS[:AT_ONCE] * 6 + GUIDS[AT_ONCE:10])
-    assert set(order[:20]) >= set(GUIDS[AT_ONCE:10])
+    assert sorted(order) == sorted(
+        GUIDS[:CONCURRENT_WORKSPACES] * 6 + GUIDS[CONCURRENT_WORKSPACES:10]
+    )
+    assert set(order[:20]) >= set(GUIDS[CONCURRENT_WORKSPACES:10])
     ends = [record["WindowEnd"] for record in records if record["WorkspaceId"] == GUIDS[0]]
     assert ends == [format_time(TEN - hours * HOUR) for hours in range(5, -1, -1)]
 
@@ -218,10 +220,10 @@ def test_a_mistake_in_the_program_costs_no_other_its_turn() -> None:
     """Whatever goes wrong with one workspace, the others are run, and the run fails in the end."""
     simulations = {name: quiet(hours=1) for name in GUIDS[:20]}
 
-    def connect(name: str) -> Parts:
+    def connect(name: str) -> Connections:
         if name in GUIDS[:6]:
             raise ZeroDivisionError("a mistake")
-        return Parts(simulations[name], simulations[name], simulations[name])
+        return Connections(simulations[name], simulations[name], simulations[name])
 
     with pytest.raises(DetectionError, match="ZeroDivisionError: a mistake"):
         run_workspaces(simulations, connect, SETTINGS, now=TEN, has_time=lambda: True)

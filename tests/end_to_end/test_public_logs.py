@@ -10,7 +10,7 @@ from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.rule.ticks import HOUR, SECOND, parse_time
 from detection.sources.recorded.folder import RecordedSource
-from detection.state import Unsaved
+from detection.state import ReadOnlyStore
 from tests.support import ROOT, Collected
 
 PUBLIC = ROOT.parent / "shared" / "data" / "public-logs"
@@ -30,7 +30,7 @@ def folder(name: str) -> Path:
 def findings(source: RecordedSource, now: int) -> list[Any]:
     """Return what a first run at `now` finds."""
     sink = Collected()
-    outcome = run(source, sink, Unsaved(), Invocation("public", now))
+    outcome = run(source, sink, ReadOnlyStore(), Invocation("public", now))
     assert not outcome.failures
     return sink.findings
 

@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection, Group, detect
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import is_blank
 from detection.rule.ledger import hash_key
 from detection.rule.log_rows import Logs
 from detection.sources.workspace.partitions import BUCKETS
-from detection.sources.workspace.queries import Asking
+from detection.sources.workspace.queries import WindowQueries
 from detection.window import Mode, Window
 from tests.support import kusto, values_of
 from tests.support.strategies import (
@@ -56,7 +54,7 @@ def in_cluster(
     allowlist = Allowlist.of(logs.allowlist)
     addresses = {row[5].strip() for row in logs.sign_ins}
     excluded = tuple(sorted(filter(allowlist.covers, addresses)))
-    return kusto.correlated(database, logs, Asking(WINDOW, END, rule), buckets, excluded)
+    return kusto.correlated(database, logs, WindowQueries(WINDOW, END, rule), buckets, excluded)
 
 
 def comparable(group: Group) -> dict[str, Any]:

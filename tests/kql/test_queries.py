@@ -15,17 +15,15 @@ from hypothesis import strategies as st
 
 from detection.kql.render import FOLDER, Query, Value, query
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import HOUR, SECOND, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.workspace import counts as counting
 from detection.sources.workspace import kusto_correlation as cluster
 from detection.sources.workspace import kusto_pairs as tracing
-from detection.sources.workspace.context import HISTORY_TABLE
-from detection.sources.workspace.queries import Asking
+from detection.sources.workspace.context import BASELINE_TABLE
+from detection.sources.workspace.queries import WindowQueries
 from detection.window import Mode, Window
 from tests.support import ROOT
 from tests.support.language_service import KQL, Column, LanguageService, Schema
@@ -90,7 +88,7 @@ def timed(shape: TableShape) -> list[Column]:
 
 
 CORRELATED = {
-    **dict.fromkeys(cluster.COLUMNS[:3], "string"),
+    **dict.fromkeys(cluster.GROUP_COLUMNS[:3], "string"),
     **dict.fromkeys(("DataPlaneAccesses", "MgmtPlaneOps", "DistinctSignIns", "Part"), "long"),
     **dict.fromkeys(("SignInsSeen", "OperationsSeen"), "long"),
     **dict.fromkeys(("FirstEvent", "LastEvent"), "datetime"),
@@ -101,10 +99,10 @@ TRACED = {
 }
 
 # What is put together of several files: the question, and the columns that the reader expects.
-ASKING = Asking(WINDOW, NOW, RuleSettings(HOUR, ("Success", 'a "quoted" one')))
+ASKING = WindowQueries(WINDOW, NOW, RuleSettings(HOUR, ("Success", 'a "quoted" one')))
 ADDRESSES = ("198.51.100.7", "2001:db8::1")
 BOTH = range(3, 8)
-COUNTS = [column(name, "long") for name in ("Bucket", *counting.COLUMNS)]
+COUNTS = [column(name, "long") for name in ("Bucket", *counting.COUNT_COLUMNS)]
 ASKED: dict[str, tuple[Query, list[Column]]] = {
     "count_sign_ins": (ASKING.count(SIGN_IN_TABLE), COUNTS[:2]),
     "count_operations": (ASKING.count(OPERATION_TABLE), COUNTS),
@@ -122,11 +120,11 @@ ASKED: dict[str, tuple[Query, list[Column]]] = {
     "addresses": (ASKING.addresses(BOTH), [column("Address"), column("Matched", "long")]),
     "correlate": (
         ASKING.correlate(BOTH, ADDRESSES),
-        [column(name, CORRELATED.get(name, "dynamic")) for name in cluster.COLUMNS],
+        [column(name, CORRELATED.get(name, "dynamic")) for name in cluster.GROUP_COLUMNS],
     ),
     "pairs": (
         ASKING.pairs(BOTH, ADDRESSES),
-        [column(name, TRACED.get(name, "string")) for name in tracing.COLUMNS],
+        [column(name, TRACED.get(name, "string")) for name in tracing.PAIR_COLUMNS],
     ),
 }
 
@@ -155,7 +153,7 @@ RESULTS: dict[str, list[Column]] = {
     "actions": [*timed(OPERATION_TABLE), column("IngestionTime", "datetime")],
     "baseline": [
         {"name": name, "type": "datetime" if name == "TimeGenerated" else "string"}
-        for name in HISTORY_TABLE.columns
+        for name in BASELINE_TABLE.columns
     ],
     "exclusions": [{"name": name, "type": "string"} for name in EXCLUSIONS_TABLE.columns],
     "investigate_activity": told("Activity", "Outcome", "Address", "Target", "CorrelationId"),

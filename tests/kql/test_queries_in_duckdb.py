@@ -34,7 +34,7 @@ from detection.rule.log_rows import (
 )
 from detection.sources import Arrivals
 from detection.sources.workspace.partitions import BUCKETS
-from detection.sources.workspace.queries import Asking
+from detection.sources.workspace.queries import WindowQueries
 from detection.window import Mode, Window
 from tests.support import kusto
 from tests.support.strategies import (
@@ -223,7 +223,7 @@ def test_rows_are_really_filtered(database: Any) -> None:
 def test_as_many_rows_are_read_as_were_counted(database: Any, drawn: Scenario) -> None:
     """Counts and readings are of the same rows, and the rule counts what is not read alike."""
     rule = RuleSettings(drawn.span, drawn.statuses or ("Success",))
-    asking, logs = Asking(Window(START, END, Mode.SCHEDULED), END, rule), drawn.logs()
+    asking, logs = WindowQueries(Window(START, END, Mode.SCHEDULED), END, rule), drawn.logs()
     for shape, rows in ((SIGN_IN_TABLE, logs.sign_ins), (OPERATION_TABLE, logs.operations)):
         kusto.fill(database, shape.name, [[*row, None] for row in rows])
     accepted = match_operations(logs.operations, START, END, rule)
@@ -232,8 +232,8 @@ def test_as_many_rows_are_read_as_were_counted(database: Any, drawn: Scenario) -
         counts = Counter[str]()
         for row in found:
             counts.update(row)
-        assert counts["Matched"] + counts["StrangersMatched"] == accepted.matched
-        assert counts["Succeeded"] + counts["StrangersSucceeded"] == accepted.other_success
+        assert counts["Matched"] + counts["MatchedWithoutSignIn"] == accepted.matched
+        assert counts["Succeeded"] + counts["SucceededWithoutSignIn"] == accepted.other_success
         assert counts["WithoutCaller"] == accepted.without_caller
         if signed_in:
             read = kusto.ask(database, asking.rows(OPERATION_TABLE, EVERYBODY, START, END))

@@ -11,7 +11,7 @@ from detection.errors import StateError
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
-from detection.state import Unsaved
+from detection.state import ReadOnlyStore
 from detection.state.codec import decode, encode
 from detection.window import Timing
 from tests.support import OPERATIONS, SIGN_INS
@@ -484,7 +484,7 @@ def test_no_outbox_is_promised_where_nothing_remembers() -> None:
     """Without a state, rows that a sink refuses are said to be remembered by nothing."""
     simulation = Simulation(hourly(2), refusing=True)
     asked = Invocation("workspace", BEGIN + 2 * HOUR)
-    (failure,) = run(simulation, simulation, Unsaved(), asked).failures
+    (failure,) = run(simulation, simulation, ReadOnlyStore(), asked).failures
     assert "nothing remembers the 2 rows" in failure
     assert "outbox" not in failure
     (failure,) = run(simulation, simulation, simulation, asked).failures

@@ -10,24 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import SourceError
-from detection.pipeline.enrichment import Analysis
-from detection.pipeline.finding_context import QUESTIONS, Dossiers
+from detection.pipeline.enrichment import Enrichment
+from detection.pipeline.finding_context import QUESTIONS, ContextBuilder
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.ranking.baseline import PastChange
 from detection.ranking.evidence import succeeded_actions
 from detection.rule.correlate import Group, detect
 from detection.rule.exclusions import ExclusionRow
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
 from detection.rule.ledger import Emission
 from detection.rule.log_rows import Logs, Operation
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse_time
 from detection.sources import Arrivals, Correlated
 from detection.sources.recorded.folder import RecordedSource
-from detection.state import Unsaved
+from detection.state import ReadOnlyStore
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window
 from tests.support import DEMO, NOW, Collected
@@ -56,7 +54,7 @@ class Troubled:
         self.asked: list[Collection[str]] = []
 
     @property
-    def background(self) -> "Troubled":
+    def context(self) -> "Troubled":
         """The same."""
         return self
 
@@ -94,7 +92,7 @@ def _fail(what: str) -> NoReturn:
 def outcome(source: Troubled) -> tuple[Outcome, Collected]:
     """Run one window."""
     sink = Collected()
-    return run(source, sink, Unsaved(), Invocation("w", parse_time(NOW))), sink
+    return run(source, sink, ReadOnlyStore(), Invocation("w", parse_time(NOW))), sink
 
 
 @pytest.mark.parametrize("failing", ["exclusions", "actions"])
@@ -164,7 +162,7 @@ def test_an_address_of_its_own(here: str, there: str, counts: bool) -> None:
         {"ResourceGroup": "rg-1", "CallerIpAddress": here},
         {"ResourceGroup": "rg-2", "CallerIpAddress": there},
     )
-    reasons = Dossiers(found).of(found[0], found[0].read_pairs()).score.reasons
+    reasons = ContextBuilder(found).of(found[0], found[0].read_pairs()).score.reasons
     assert any("public address" in reason.sentence for reason in reasons) is counts
 
 
@@ -177,7 +175,7 @@ def test_spread_is_the_identitys() -> None:
     )
     sentences = [
         reason.sentence
-        for reason in Dossiers(found).of(found[0], found[0].read_pairs()).score.reasons
+        for reason in ContextBuilder(found).of(found[0], found[0].read_pairs()).score.reasons
     ]
     assert "The identity changed 2 resource groups in 2 subscriptions" in sentences
 
@@ -185,7 +183,7 @@ def test_spread_is_the_identitys() -> None:
 def test_the_queries_are_about_the_finding() -> None:
     """Each of the three names the identity, and the first two its time."""
     (only,) = groups({})
-    asked = Dossiers([only]).of(only, only.read_pairs()).investigate
+    asked = ContextBuilder([only]).of(only, only.read_pairs()).investigate
     assert [question["Title"] for question in asked] == list(QUESTIONS)
     assert all(f'"{GUID}"' in question["Query"] for question in asked)
     assert all("datetime(2026-03-02T11:00:00.0000000Z)" in one["Query"] for one in asked[:2])
@@ -196,7 +194,7 @@ def test_an_identity_that_no_query_can_hold_has_none() -> None:
     odd = "a\n| take 1"
     logs = as_logs([sign_in(ServicePrincipalId=odd)], [operation(Caller=odd)])
     (only,) = detect(logs, START, END, RuleSettings()).groups
-    assert Dossiers([only]).of(only, only.read_pairs()).investigate == []
+    assert ContextBuilder([only]).of(only, only.read_pairs()).investigate == []
 
 
 class Remembering(Troubled):
@@ -289,7 +287,7 @@ def test_a_backfill_does_without_the_past() -> None:
     source = Remembering(14)
     hours = (parse_time(NOW) - HOUR, parse_time(NOW))
     asked = Invocation("w", parse_time(NOW), rule=RuleSettings(novelty=True), backfill=hours)
-    run(source, Collected(), Unsaved(), asked)
+    run(source, Collected(), ReadOnlyStore(), asked)
     assert source.recalled == []
 
 
@@ -305,7 +303,7 @@ def test_a_window_may_come_in_parts() -> None:
             return [entry]
 
     source = Listed(fails=True)
-    analysis = Analysis(source, RuleSettings(novelty=True), END)
+    analysis = Enrichment(source, RuleSettings(novelty=True), END)
     window = Window(START, END, Mode.SCHEDULED)
     other = detect(
         as_logs([sign_in(ServicePrincipalId="b")], [operation(Caller="b")]),
@@ -328,7 +326,7 @@ def test_an_operation_more_in_the_logs_never_lowers_a_score(scenario: Scenario, 
 
     def judged(logs: Logs) -> dict[tuple[str, ...], int]:
         found = detect(logs, *scenario.window, settings).groups
-        dossiers = Dossiers(found)
+        dossiers = ContextBuilder(found)
         return {group.key: dossiers.of(group, group.read_pairs()).score.points for group in found}
 
     before = judged(scenario.logs())

@@ -4,14 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.outbox import (
-    Rows,
-)
+from detection.outbox import PendingRows
 from detection.pipeline.found import Found
 from detection.rule.correlate import detect
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.schema import Finding
 from tests.support.strategies import Scenario, scenarios
 
@@ -47,4 +43,4 @@ def test_a_finding_that_cannot_be_written_is_not_taken_for_the_last() -> None:
         raise IndexError("a defect")
 
     with pytest.raises(IndexError, match="a defect"):
-        list(Rows([lambda: row(1), broken, lambda: row(2)]))
+        list(PendingRows([lambda: row(1), broken, lambda: row(2)]))

@@ -8,9 +8,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from detection.rule.correlate import detect
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.ledger import hash_key
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, format_time, parse_time
 from detection.window import Timing

@@ -14,21 +14,20 @@ from detection.errors import SourceError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.printable import (
-    ENTRIES,
-    ENTRY,
-    SENTENCE,
-    TEXT,
-    cut,
-    entries,
-    numbered,
-    sentences,
+    MAX_ENTRIES,
+    MAX_ENTRY_LENGTH,
+    MAX_SENTENCE_LENGTH,
+    MAX_TEXT_LENGTH,
+    first_entries,
+    join_sentences,
+    numbered_entries,
+    shorten_middle,
 )
 from detection.rule.log_rows import Logs
 from detection.rule.ticks import parse_time
 from detection.sources import Arrivals, Correlated
-from detection.sources.context import NoBackground
 from detection.sources.recorded.folder import RecordedSource
-from detection.state import Unsaved
+from detection.state import ReadOnlyStore
 from detection.window import Window
 from tests.support import (
     ALLOWLIST,
@@ -37,6 +36,7 @@ from tests.support import (
     OPERATIONS,
     SIGN_INS,
     Collected,
+    NoContext,
     write_table,
 )
 
@@ -47,7 +47,7 @@ RECORD_SIZE = 100_000  # bytes of JSON: four lists and two texts, at their longe
 class Refusing:
     """A source that answers nothing but an error."""
 
-    background = NoBackground()
+    context = NoContext()
 
     def __init__(self, message: str) -> None:
         self._message = message
@@ -85,7 +85,7 @@ def folder(
 
 def record_of(source: RecordedSource | Refusing) -> Any:
     """Return the record of the one window of a run."""
-    (record,) = run(source, Collected(), Unsaved(), Invocation("w", parse_time(NOW))).records
+    (record,) = run(source, Collected(), ReadOnlyStore(), Invocation("w", parse_time(NOW))).records
     return record
 
 
@@ -99,7 +99,7 @@ def test_a_long_allowlist_makes_no_long_record(tmp_path: Path) -> None:
     took = time.process_time() - began
     assert len(orjson.dumps(record)) < 20_000
     assert record["AllowlistEntries"] == count + 1
-    assert record["AllowlistInvalid"] == unreadable[:ENTRIES]
+    assert record["AllowlistInvalid"] == unreadable[:MAX_ENTRIES]
     assert f"{count} allowlist entries cannot be read" in record["Reason"]
     assert took < 10  # seconds; two on a quiet machine
 
@@ -121,9 +121,9 @@ def test_long_exclusions_make_no_long_record(tmp_path: Path, kind: str) -> None:
     ]
     record = record_of(folder(tmp_path, [], rows))
     listed = record[f"Exclusions{kind.title()}"]
-    assert len(listed) == ENTRIES
-    assert [text.partition(" ")[0] for text in listed] == [f"id-{n}" for n in range(ENTRIES)]
-    assert max(map(len, listed)) <= ENTRY
+    assert len(listed) == MAX_ENTRIES
+    assert [text.partition(" ")[0] for text in listed] == [f"id-{n}" for n in range(MAX_ENTRIES)]
+    assert max(map(len, listed)) <= MAX_ENTRY_LENGTH
     assert f"{count} exclusions " in record["Reason"]
     assert record["Reason"].isprintable()
     assert len(orjson.dumps(record)) < RECORD_SIZE
@@ -144,9 +144,9 @@ def test_the_exclusions_used_most_are_named(tmp_path: Path) -> None:
     ]
     record = record_of(folder(tmp_path, [], rows, groups=150))
     assert record["FindingsExcluded"] == 150
-    assert len(record["ExclusionsUsed"]) == ENTRIES
+    assert len(record["ExclusionsUsed"]) == MAX_ENTRIES
     assert all(text.endswith(": 1") for text in record["ExclusionsUsed"])
-    assert numbered([("a", 3), ("b" * 500, 12)])[1].endswith("b: 12")
+    assert numbered_entries([("a", 3), ("b" * 500, 12)])[1].endswith("b: 12")
 
 
 def test_an_error_is_one_printable_line_of_bounded_length() -> None:
@@ -156,24 +156,24 @@ def test_an_error_is_one_printable_line_of_bounded_length() -> None:
     assert record["Error"].startswith("the beginning")
     assert record["Error"].endswith("and what to do")
     assert record["Error"].isprintable()
-    assert len(record["Error"]) <= SENTENCE
+    assert len(record["Error"]) <= MAX_SENTENCE_LENGTH
     assert record["Status"] == "Failure"
 
 
 @given(st.lists(st.text(max_size=300), max_size=150))
 def test_what_fits_stays_as_it_is(texts: list[str]) -> None:
     """Entries and sentences are bounded, and within the bounds they are untouched."""
-    kept = entries(texts)
-    assert len(kept) == min(len(texts), ENTRIES)
+    kept = first_entries(texts)
+    assert len(kept) == min(len(texts), MAX_ENTRIES)
     for text, entry in zip(texts, kept, strict=False):
-        assert len(entry) <= ENTRY
-        assert entry == text or len(text) > ENTRY
-    told = sentences(texts)
-    assert len(told) <= TEXT
+        assert len(entry) <= MAX_ENTRY_LENGTH
+        assert entry == text or len(text) > MAX_ENTRY_LENGTH
+    told = join_sentences(texts)
+    assert len(told) <= MAX_TEXT_LENGTH
     assert told.isprintable()
 
 
 def test_a_cut_text_keeps_both_ends() -> None:
     """A text that is too long shows its beginning, its end and that there was more."""
-    assert cut("a" * 50 + "b" * 50, 100) == "a" * 50 + "b" * 50
-    assert cut("a" * 100 + "b" * 100, 100) == "a" * 47 + "..." + "b" * 50
+    assert shorten_middle("a" * 50 + "b" * 50, 100) == "a" * 50 + "b" * 50
+    assert shorten_middle("a" * 100 + "b" * 100, 100) == "a" * 47 + "..." + "b" * 50

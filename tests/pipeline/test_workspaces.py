@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from detection.errors import DetectionError, SettingsError, StateConflict
-from detection.pipeline.workspaces import Parts, run_workspaces
+from detection.pipeline.workspaces import Connections, run_workspaces
 from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
 from detection.settings import Service, Settings
 from detection.state import State, Tag
@@ -44,7 +44,7 @@ def run_all(simulations: dict[str, Simulation]) -> None:
     """Run all workspaces at NOW."""
     run_workspaces(
         simulations,
-        lambda name: Parts(simulations[name], simulations[name], simulations[name]),
+        lambda name: Connections(simulations[name], simulations[name], simulations[name]),
         Settings.of({}),
         now=NOW,
         has_time=lambda: True,
@@ -88,7 +88,7 @@ def test_the_log_holds_counts_and_nothing_of_the_logs(caplog: pytest.LogCaptureF
 def test_without_time_the_rest_is_due_next_time() -> None:
     """When time is up the window begun is finished, and the next run goes on after it."""
     simulation = workspace()
-    parts = Parts(simulation, simulation, simulation)
+    parts = Connections(simulation, simulation, simulation)
     simulation.run(NOW - 5 * HOUR)
     for ends in (NOW - 4 * HOUR, NOW - 3 * HOUR):
         time_there_is = iter([True])

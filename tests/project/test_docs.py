@@ -7,9 +7,9 @@ import pytest
 
 from detection.pipeline.finding_context import QUESTIONS
 from detection.printable import (
-    ENTRIES,
-    ENTRY,
-    TEXT,
+    MAX_ENTRIES,
+    MAX_ENTRY_LENGTH,
+    MAX_TEXT_LENGTH,
 )
 from detection.ranking.classify import OPERATION_CLASSES
 from detection.ranking.score import (
@@ -61,8 +61,8 @@ def test_schemas(table: type, title: str) -> None:
 def test_bounds_of_a_record() -> None:
     """How long lists and texts of a run record get is told as it is."""
     text = " ".join(section("schemas.md", "ManagedIdentityImpactRuns_CL").split())
-    assert f"at most {ENTRIES}, each of at most {ENTRY} characters, texts" in text
-    assert f"have at most {TEXT:,}" in text
+    assert f"at most {MAX_ENTRIES}, each of at most {MAX_ENTRY_LENGTH} characters, texts" in text
+    assert f"have at most {MAX_TEXT_LENGTH:,}" in text
 
 
 def test_queries_in_documents_bind(language_service: LanguageService) -> None:

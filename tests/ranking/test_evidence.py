@@ -11,9 +11,7 @@ from detection.ranking.evidence import (
     strongest_pairs,
 )
 from detection.rule.correlate import detect
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.pairs import GroupPairs, OperationPairs, Pair
 from detection.rule.ticks import HOUR, MINUTE, parse_time
 from tests.support import findings as made

@@ -20,10 +20,10 @@ from detection.ranking.score import (
     RESOURCE_GROUP_COUNTS,
     SEVERITY_BANDS,
     SUBSCRIPTION_COUNTS,
-    Context,
     Novelty,
     Reason,
     Score,
+    ScoreInputs,
     is_public,
     score,
 )
@@ -31,7 +31,7 @@ from detection.rule.pairs import GroupPairs
 from detection.rule.ticks import DAY, MINUTE, SECOND
 from tests.support import findings as made
 
-QUIET = Context()
+QUIET = ScoreInputs()
 
 
 def test_the_most_points_of_all_signals_make_a_hundred() -> None:
@@ -58,7 +58,7 @@ def test_everything_at_once_is_a_hundred() -> None:
         soonest=SECOND,
         services=("Key Vault", "Storage"),
     )
-    context = Context(3, 2, ("203.0.113.7",), made.ACTIONS[:2], Novelty(14 * DAY, {}, 0))
+    context = ScoreInputs(3, 2, ("203.0.113.7",), made.ACTIONS[:2], Novelty(14 * DAY, {}, 0))
     judged = score(worst, context)
     assert (judged.points, judged.severity) == (100, "Critical")
     assert len(judged.reasons) == len(MAX_POINTS) + 1  # novelty gives two
@@ -94,16 +94,16 @@ def test_routine_is_nothing() -> None:
         (made.group_pairs(made.act(made.SITE), soonest=15 * MINUTE + 1), QUIET, 8),
         (made.group_pairs(made.act(made.SITE), services=("Key Vault", "Storage")), QUIET, 8 + 4),
         (made.group_pairs(made.act(made.SITE), services=("Storage",)), QUIET, 8),
-        (made.group_pairs(made.act(made.SITE)), Context(resource_groups=2), 8 + 2),
-        (made.group_pairs(made.act(made.SITE)), Context(resource_groups=3), 8 + 3),
-        (made.group_pairs(made.act(made.SITE)), Context(subscriptions=2), 8 + 3),
-        (made.group_pairs(made.act(made.SITE)), Context(addresses=("203.0.113.7",)), 8 + 4),
-        (made.group_pairs(made.act(made.SITE)), Context(actions=made.ACTIONS[:1]), 8 + 4),
-        (made.group_pairs(made.act(made.SITE)), Context(actions=made.ACTIONS[:2]), 8 + 6),
-        (made.group_pairs(made.act(made.SITE)), Context(actions=made.ACTIONS[2:]), 8),
+        (made.group_pairs(made.act(made.SITE)), ScoreInputs(resource_groups=2), 8 + 2),
+        (made.group_pairs(made.act(made.SITE)), ScoreInputs(resource_groups=3), 8 + 3),
+        (made.group_pairs(made.act(made.SITE)), ScoreInputs(subscriptions=2), 8 + 3),
+        (made.group_pairs(made.act(made.SITE)), ScoreInputs(addresses=("203.0.113.7",)), 8 + 4),
+        (made.group_pairs(made.act(made.SITE)), ScoreInputs(actions=made.ACTIONS[:1]), 8 + 4),
+        (made.group_pairs(made.act(made.SITE)), ScoreInputs(actions=made.ACTIONS[:2]), 8 + 6),
+        (made.group_pairs(made.act(made.SITE)), ScoreInputs(actions=made.ACTIONS[2:]), 8),
     ],
 )
-def test_scores_worked_out_by_hand(pairs: GroupPairs, context: Context, points: int) -> None:
+def test_scores_worked_out_by_hand(pairs: GroupPairs, context: ScoreInputs, points: int) -> None:
     """Each signal gives the documented points, from the documented threshold on."""
     assert score(pairs, context).points == points
 
@@ -122,27 +122,27 @@ def test_scores_worked_out_by_hand(pairs: GroupPairs, context: Context, points: 
 )
 def test_novelty_worked_out_by_hand(novelty: Novelty, points: int) -> None:
     """What is new adds, what was there on ten days takes off, a short history does nothing."""
-    judged = score(made.group_pairs(made.act(made.ROLE)), Context(novelty=novelty))
+    judged = score(made.group_pairs(made.act(made.ROLE)), ScoreInputs(novelty=novelty))
     assert judged.points == points
 
 
 def test_a_short_history_is_said() -> None:
     """Under seven days of history a reason of no points says so."""
-    context = Context(novelty=Novelty(3 * DAY, {}, 0))
+    context = ScoreInputs(novelty=Novelty(3 * DAY, {}, 0))
     reasons = score(made.group_pairs(made.act(made.ROLE)), context).reasons
     assert Reason(0, "Whether this is new cannot be said: the history has 3 of 7 days") in reasons
 
 
 def test_what_is_long_known_takes_off_no_more_than_there_is() -> None:
     """A finding of 8 points that happens all the time scores 0, and its reasons add up to that."""
-    context = Context(novelty=Novelty(14 * DAY, {}, 14))
+    context = ScoreInputs(novelty=Novelty(14 * DAY, {}, 14))
     judged = score(made.group_pairs(made.act(made.SITE)), context)
     assert sorted(reason.points for reason in judged.reasons) == [-8, 8]
     assert judged.points == 0
 
 
 @given(made.TRACES, made.CONTEXTS)
-def test_reasons_add_up(pairs: GroupPairs, context: Context) -> None:
+def test_reasons_add_up(pairs: GroupPairs, context: ScoreInputs) -> None:
     """The reasons' points are the score, which lies in 0 to 100, and each reason is a sentence."""
     judged = score(pairs, context)
     assert judged.points == sum(reason.points for reason in judged.reasons)
@@ -155,7 +155,7 @@ def test_reasons_add_up(pairs: GroupPairs, context: Context) -> None:
 
 @given(made.TRACES, made.CONTEXTS, st.sampled_from(made.NAMES), st.integers(1, 12))
 def test_an_operation_more_never_lowers_the_score(
-    pairs: GroupPairs, context: Context, name: str, count: int
+    pairs: GroupPairs, context: ScoreInputs, name: str, count: int
 ) -> None:
     """A finding with further operations, of whatever kind, scores at least as much."""
     known = {act.operation: act.number for act in pairs.by_operation}
@@ -169,7 +169,7 @@ def test_an_operation_more_never_lowers_the_score(
 
 
 @given(made.TRACES, made.CONTEXTS)
-def test_the_gravest_operation_gives_its_points(pairs: GroupPairs, context: Context) -> None:
+def test_the_gravest_operation_gives_its_points(pairs: GroupPairs, context: ScoreInputs) -> None:
     """Whatever else is found, one reason names the gravest operation and gives its class's points.
 
     The points of other reasons may outweigh it: of two everyday operations, both of 8 points, the
@@ -193,7 +193,7 @@ def test_the_gravest_operation_gives_its_points(pairs: GroupPairs, context: Cont
     made.CONTEXTS.map(lambda context: context._replace(novelty=None)),
 )
 def test_a_graver_operation_never_lowers_the_score(
-    one: str, other: str, count: int, context: Context
+    one: str, other: str, count: int, context: ScoreInputs
 ) -> None:
     """Of two findings of one kind of operation, the graver scores its class's surplus more."""
     assume(is_delete(one) == is_delete(other))

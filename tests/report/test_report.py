@@ -18,7 +18,7 @@ from detection.report.timeline import LABELS, LANES, draw
 from detection.rule.ticks import parse_time
 from detection.sinks.html_report import ReportFile
 from detection.sources.recorded.folder import RecordedSource
-from detection.state import Unsaved
+from detection.state import ReadOnlyStore
 from scripts.take_picture import take_picture
 from tests.support import DEMO, NOW, Collected
 from tests.support.chromium import BUNDLED, look
@@ -71,7 +71,7 @@ def finding(**fields: Any) -> dict[str, Any]:
 def demo() -> list[Any]:
     """Return the findings of the demo."""
     sink = Collected()
-    run(RecordedSource(DEMO), sink, Unsaved(), Invocation("recorded", parse_time(NOW)))
+    run(RecordedSource(DEMO), sink, ReadOnlyStore(), Invocation("recorded", parse_time(NOW)))
     return list(sink.findings)
 
 

@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.rule.correlate import Group, Key, detect
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import Logs
 from detection.rule.ticks import HOUR
 from tests.support import naive_rule as naive

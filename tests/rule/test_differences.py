@@ -3,9 +3,7 @@
 import pytest
 
 from detection.rule.correlate import Detection, detect
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from tests.support.strategies import END, GUID, START, Row, as_logs, operation, sign_in, written
 
 

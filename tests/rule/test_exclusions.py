@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from detection.rule.correlate import Group, detect
 from detection.rule.exclusions import ExclusionRow, Exclusions
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.ticks import parse_time
 from tests.support.strategies import END, GUID, START, as_logs, operation, sign_in
 

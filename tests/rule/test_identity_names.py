@@ -10,9 +10,7 @@ import pytest
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.rule.correlate import Detection, detect
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
 from detection.rule.memo import Memo
 from detection.rule.sign_in_index import (

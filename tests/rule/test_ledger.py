@@ -37,8 +37,8 @@ def review(
     """Review one window, of two hours unless told otherwise, at the moment it ends."""
     begin = end - 2 * HOUR if start is None else start
     reviewed = Review(ledger, scope, begin, end, now=end)
-    emissions = reviewed.of(groups)
-    reviewed.accept(ledger)
+    emissions = reviewed.register(groups)
+    reviewed.commit(ledger)
     return emissions
 
 

@@ -5,9 +5,7 @@ from collections import Counter
 from hypothesis import given
 
 from detection.rule.correlate import detect
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import (
     OPERATION_NAME,

@@ -6,12 +6,12 @@ import os
 import pytest
 
 from detection.errors import DeliveryError
-from detection.sinks.failures import delivering
+from detection.sinks.failures import as_delivery_error
 
 
 def raised(error: BaseException) -> BaseException:
     """Return what becomes of an exception."""
-    with pytest.raises(BaseException) as caught, delivering("the place", "make room"):  # noqa: PT011
+    with pytest.raises(BaseException) as caught, as_delivery_error("the place", "make room"):  # noqa: PT011
         raise error
     return caught.value
 

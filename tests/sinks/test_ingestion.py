@@ -24,7 +24,7 @@ from detection.errors import DeliveryError
 from detection.outbox import Outbox, Row
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
-from detection.pipeline.run_record import SUCCESS, Header, empty_record
+from detection.pipeline.run_record import SUCCESS, RunHeader, empty_record
 from detection.rule.ticks import HOUR, MINUTE, parse_time
 from detection.schema import Finding, columns
 from detection.sinks.ingestion import (
@@ -32,8 +32,8 @@ from detection.sinks.ingestion import (
     FIELD_BYTES,
     IngestionSink,
     batches,
-    shortened,
-    written,
+    encode_row,
+    shorten_row,
 )
 from tests.support.histories import Event, Simulation, Stream
 from tests.support.services.client import TOKEN, FakeCredential, loopback
@@ -81,7 +81,7 @@ def finding(number: int = 0, **values: object) -> Row:
 
 def run_row(number: int = 0, **values: object) -> Row:
     """Return a row of the runs' table."""
-    header = Header("w", str(number), MOMENT, MOMENT, MOMENT, "Scheduled")
+    header = RunHeader("w", str(number), MOMENT, MOMENT, MOMENT, "Scheduled")
     return {**empty_record(header, SUCCESS), **values}
 
 
@@ -180,7 +180,7 @@ def test_batches_are_within_the_limit_whatever_the_rows(rows: list[Row]) -> None
     with IngestionService() as service, sink_of(service.endpoint) as sink:
         sink.deliver(Outbox(rows))
         assert not service.complaints
-        assert service.accepted[FINDINGS_STREAM] == [written(row) for row in rows]
+        assert service.accepted[FINDINGS_STREAM] == [encode_row(row) for row in rows]
         sizes = [len(batch) for batch in service.batches]
         firsts = [len(orjson.dumps(orjson.loads(batch)[0])) for batch in service.batches]
         assert max(sizes) <= CALL_BYTES
@@ -252,8 +252,8 @@ def test_a_field_is_whole_up_to_the_last_byte(beyond: int) -> None:
     """65,535 bytes of JSON stay as they are, 65,536 do not."""
     for value in ("x" * (FIELD_BYTES - 2 + beyond), ["x" * (FIELD_BYTES - 4 + beyond)]):
         row: Row = {"field": value, "Shortened": False}
-        assert (shortened(row) == row) is not beyond
-        assert shortened(row)["Shortened"] is bool(beyond)
+        assert (shorten_row(row) == row) is not beyond
+        assert shorten_row(row)["Shortened"] is bool(beyond)
 
 
 @settings(max_examples=40)
@@ -262,8 +262,8 @@ def test_a_field_is_whole_up_to_the_last_byte(beyond: int) -> None:
 @example({"a": [[["\x00" * 99_999]]], "b": {"key": ["y" * 99_999]}}, FIELD_BYTES)
 def test_shortening_keeps_what_it_can(row: dict[str, Any], limit: int) -> None:
     """Fields fit afterwards, are beginnings of what they were, and are not shortened again."""
-    short = shortened(row, limit)
-    assert shortened(short, limit) == short
+    short = shorten_row(row, limit)
+    assert shorten_row(short, limit) == short
     assert orjson.loads(orjson.dumps(short)) == short
     cut = [name for name in row if len(orjson.dumps(row[name])) > limit]
     assert short.get("Shortened", False) is bool(cut)

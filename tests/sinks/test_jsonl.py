@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from detection.errors import DeliveryError, UsageError
 from detection.outbox import Outbox, Row
-from detection.sinks import Several
+from detection.sinks import FanOutSink
 from detection.sinks.jsonl import JsonLinesFile, JsonLinesStream
 from tests.support import Collected, environment
 
@@ -81,7 +81,7 @@ def test_only_the_picked_rows_are_written(tmp_path: Path) -> None:
         JsonLinesFile(paths[1], runs, append=True),
         JsonLinesStream(stream, runs),
     )
-    Several(*sinks).deliver(outbox)
+    FanOutSink(*sinks).deliver(outbox)
     assert paths[0].read_bytes() == b'{"finding":1}\n'
     assert paths[1].read_bytes() == b'{"run":1}\n{"run":2}\n' == stream.getvalue()
 
@@ -242,7 +242,7 @@ def test_the_first_sink_that_fails_stops_the_rest(tmp_path: Path) -> None:
     before, failing, after = Collected(), file_of(path), Collected()
     path.parent.rmdir()
     with pytest.raises(DeliveryError):
-        Several(before, failing, after).deliver(Outbox([ROW]))
+        FanOutSink(before, failing, after).deliver(Outbox([ROW]))
     assert (before.findings, after.findings) == ([ROW], [])
 
 

@@ -28,7 +28,7 @@ from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.rule.ticks import HOUR, MINUTE, parse_time
 from detection.state import State, Tag
-from detection.state.blob import CLIENT_OPTIONS, BlobStore, longest_waiting
+from detection.state.blob import CLIENT_OPTIONS, BlobStore, least_recently_written
 from detection.state.codec import encode
 from tests.support.histories import Event, Fuse, Killed, Simulation, Stream
 from tests.support.services.servers import ACCOUNT, AT_ONCE, KEY, Containers, Line, azurite
@@ -332,13 +332,13 @@ def test_who_has_waited_longest_is_first(containers: Containers) -> None:
     BlobStore(container=container, workspace_id="b").save(numbered(1), "")
     time.sleep(1.1)  # the service tells the second
     BlobStore(container=container, workspace_id="a").save(numbered(1), "")
-    assert longest_waiting(container, ("a", "b", "c", "d")) == ["c", "d", "b", "a"]
+    assert least_recently_written(container, ("a", "b", "c", "d")) == ["c", "d", "b", "a"]
 
 
 def test_where_nothing_can_be_listed_the_order_stays(containers: Containers) -> None:
     """A container that is not there is told by each workspace, and not before."""
     container = containers.client(f"absent-{uuid.uuid4().hex}")
-    assert longest_waiting(container, ("b", "a")) == ["b", "a"]
+    assert least_recently_written(container, ("b", "a")) == ["b", "a"]
 
 
 def test_moving_a_damaged_state_away_starts_anew(containers: Containers) -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from detection.errors import StateError
 from detection.outbox import (
     Outbox,
+    PendingRows,
     Row,
-    Rows,
 )
 from detection.rule.ledger import Ledger, Reported, encode_operations
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse_time
@@ -61,7 +61,7 @@ def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) ->
                 each.revision,
                 each.opened,
                 each.last_seen,
-                packed=encode_operations(shuffled(each.operations())),
+                encoded=encode_operations(shuffled(each.operations())),
             )
             for each in findings
         ]
@@ -131,7 +131,7 @@ def test_a_damaged_row_is_noticed_before_anything_is_delivered(place: str, damag
 def test_rows_that_wait_take_little_room() -> None:
     """A state with many long rows is read and written in less room than their JSON takes."""
     queries = [f"AzureActivity | where Caller =~ '{n}' | take {n}" for n in range(150)]
-    rows = Rows[Row]([partial(dict, Number=n, Investigate=queries) for n in range(2000)])
+    rows = PendingRows[Row]([partial(dict, Number=n, Investigate=queries) for n in range(2000)])
     size = sum(len(orjson.dumps(row)) for row in rows)
     tracemalloc.start()
     try:

@@ -11,8 +11,8 @@ from hypothesis import given
 
 from detection.atomic_files import unfinished
 from detection.errors import StateConflict, StateError, UsageError
-from detection.state import State, Unsaved
-from detection.state.codec import compressed, encode
+from detection.state import ReadOnlyStore, State
+from detection.state.codec import compress, encode
 from detection.state.folder import FolderStore
 from tests.support import environment, snapshot
 from tests.support.states import STATES, content, numbered
@@ -169,7 +169,7 @@ def test_a_folder_that_vanished_is_an_error(tmp_path: Path) -> None:
 
 def test_a_look_creates_nothing(tmp_path: Path) -> None:
     """A dry run on a folder that is not there sees a new state and leaves no folder."""
-    looked = Unsaved(FolderStore(tmp_path / "state", create=False))
+    looked = ReadOnlyStore(FolderStore(tmp_path / "state", create=False))
     state, tag = looked.load()
     assert state == State()
     assert looked.save(numbered(1), tag) == tag
@@ -181,7 +181,7 @@ def test_a_look_changes_nothing(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     store.save(numbered(1), store.load()[1])
     before = snapshot(tmp_path)
-    looked = Unsaved(FolderStore(tmp_path, create=False))
+    looked = ReadOnlyStore(FolderStore(tmp_path, create=False))
     state, tag = looked.load()
     assert state == numbered(1)
     looked.save(numbered(2), tag)
@@ -190,7 +190,7 @@ def test_a_look_changes_nothing(tmp_path: Path) -> None:
 
 def test_without_a_store_every_state_is_new() -> None:
     """A run without a state begins from nothing and keeps nothing."""
-    unsaved = Unsaved()
+    unsaved = ReadOnlyStore()
     unsaved.save(numbered(1), unsaved.load()[1])
     assert unsaved.load()[0] == State()
 
@@ -267,7 +267,7 @@ def test_a_kill_while_saving_leaves_a_state(tmp_path: Path) -> None:
 def test_no_flipped_bit_is_taken_for_another_state(tmp_path: Path) -> None:
     """A version in which the disk changed one bit is refused, or says the very same."""
     path = tmp_path / "state-0000000004.json.gz"
-    body = compressed(numbered(4))
+    body = compress(numbered(4))
     store = FolderStore(tmp_path)
     refused = 0
     for bit in range(0, len(body) * 8, 3):
@@ -350,7 +350,7 @@ def test_what_killed_runs_left_is_removed_and_what_is_written_is_not(tmp_path: P
         assert path.exists()
     found = {path.name for path in tmp_path.iterdir()}
     assert found == {*kept, "state-0000000001.json.gz"}
-    Unsaved(FolderStore(tmp_path, create=False)).load()
+    ReadOnlyStore(FolderStore(tmp_path, create=False)).load()
     assert store.load() == (numbered(1), tag)
 
 

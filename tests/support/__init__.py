@@ -4,15 +4,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from detection.outbox import Outbox, Row
+from detection.ranking.baseline import PastChange
 from detection.rule.correlate import Group
-from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs
+from detection.rule.exclusions import ExclusionRow
+from detection.rule.filters import RuleSettings
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, Operation
+from detection.window import Window
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests" / "recorded"
@@ -36,6 +40,24 @@ class Collected:
         """Keep every row."""
         self.findings.extend(outbox.findings)
         self.runs.extend(outbox.runs)
+
+
+class NoContext:
+    """A ContextSource of a workspace that knows nothing but its logs."""
+
+    def exclusions(self) -> list[ExclusionRow]:
+        """Return no exclusion."""
+        return []
+
+    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+        """Return no action."""
+        del identities, window, now
+        return []
+
+    def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
+        """Return no change."""
+        del start, end, settings
+        return []
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

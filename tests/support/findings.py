@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from detection.ranking.score import Context, Novelty
+from detection.ranking.score import Novelty, ScoreInputs
 from detection.rule.pairs import GroupPairs, OperationPairs, Pair
 from detection.rule.ticks import DAY, MINUTE
 
@@ -66,7 +66,7 @@ NOVELTIES = st.builds(
     st.integers(0, 14),
 )
 CONTEXTS = st.builds(
-    Context,
+    ScoreInputs,
     resource_groups=st.integers(1, 5),
     subscriptions=st.integers(1, 3),
     addresses=st.sampled_from(((), ("203.0.113.7",))),

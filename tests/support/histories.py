@@ -16,9 +16,7 @@ from detection.errors import DeliveryError, SourceError, StateConflict
 from detection.outbox import Outbox
 from detection.pipeline.invocation import OUTBOX_LIMIT, Invocation, Outcome
 from detection.pipeline.job import run
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
@@ -28,11 +26,10 @@ from detection.rule.log_rows import (
 )
 from detection.rule.ticks import format_time
 from detection.sources import Arrivals, Correlated
-from detection.sources.context import NoBackground
 from detection.state import State, Tag
 from detection.state.codec import decode, encode
 from detection.window import Timing, Window
-from tests.support import OPERATIONS, SIGN_INS
+from tests.support import OPERATIONS, SIGN_INS, NoContext
 
 
 class Event(NamedTuple):
@@ -185,7 +182,7 @@ class Simulation:
 
     # The job's source.
 
-    background = NoBackground()
+    context = NoContext()
 
     def clock(self) -> int | None:
         """Tell what time it is, where the machine's clock is wrong."""

@@ -37,11 +37,11 @@ from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TA
 from detection.rule.ticks import DAY, format_time, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.decode.response import decode_table
-from detection.sources.log_analytics.client import Answer, summary
+from detection.sources.log_analytics.client import Answer, summary_shape
 from detection.sources.workspace import kusto_correlation as cluster
 from detection.sources.workspace import kusto_pairs as tracing
 from detection.sources.workspace.partitions import BUCKETS
-from detection.sources.workspace.queries import Asking
+from detection.sources.workspace.queries import WindowQueries
 from tests.support import response
 from tests.support.language_service import KQL
 
@@ -156,12 +156,16 @@ def ask(connection: Any, text: str) -> list[Mapping[str, Any]]:
 
 def as_response(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Lay out what the cluster found as the service does: lists are JSON in a text."""
-    columns = list(rows[0]) if rows else sorted({*cluster.COLUMNS, *tracing.COLUMNS})
+    columns = list(rows[0]) if rows else sorted({*cluster.GROUP_COLUMNS, *tracing.PAIR_COLUMNS})
     return response(columns, [[_cell(name, row[name]) for name in columns] for row in rows])
 
 
 def correlated(
-    connection: Any, logs: Logs, asking: Asking, buckets: range, excluded: tuple[str, ...] = ()
+    connection: Any,
+    logs: Logs,
+    asking: WindowQueries,
+    buckets: range,
+    excluded: tuple[str, ...] = (),
 ) -> list[Group]:
     """Return what the cluster's queries come to on these logs, read as answers are."""
     for shape, rows in ((SIGN_IN_TABLE, logs.sign_ins), (OPERATION_TABLE, logs.operations)):
@@ -169,14 +173,14 @@ def correlated(
 
     def answer(text: str, columns: tuple[str, ...]) -> Answer:
         body = json.dumps(as_response(ask(connection, text))).encode()
-        table = decode_table(body, summary(SIGN_IN_TABLE, *columns), "the cluster")
+        table = decode_table(body, summary_shape(SIGN_IN_TABLE, *columns), "the cluster")
         return Answer(table, len(body))
 
     def traced(some: range) -> list[Any]:
-        return answer(asking.pairs(some, excluded), tracing.COLUMNS).table.rows
+        return answer(asking.pairs(some, excluded), tracing.PAIR_COLUMNS).table.rows
 
-    pairs_of = tracing.Tracing(traced, buckets, {}).of
-    found = cluster.found_in(answer(asking.correlate(buckets, excluded), cluster.COLUMNS))
+    pairs_of = tracing.ClusterPairs(traced, buckets, {}).of
+    found = cluster.split_counts(answer(asking.correlate(buckets, excluded), cluster.GROUP_COLUMNS))
     return cluster.groups_of(found.rows, pairs_of)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from detection.outbox import Outbox, Place
+from detection.outbox import Outbox, OutboxPosition
 from detection.ranking.baseline import Baseline
 from detection.rule.correlate import GroupKey
 from detection.rule.ledger import Ledger, Reported, encode_operations, hash_key
@@ -26,8 +26,8 @@ FINDINGS = st.builds(
     revision=st.integers(1, 99),
     opened=TICKS,
     last_seen=TICKS,
-    fresh=st.dictionaries(TEXTS, TICKS, max_size=3),
-    packed=st.dictionaries(TEXTS.map(hash_key), TICKS, max_size=4).map(encode_operations),
+    pending=st.dictionaries(TEXTS, TICKS, max_size=3),
+    encoded=st.dictionaries(TEXTS.map(hash_key), TICKS, max_size=4).map(encode_operations),
 )
 KEYS = st.builds(GroupKey, TEXTS, TEXTS, TEXTS)
 DAYS = st.dictionaries(TEXTS, st.dictionaries(TEXTS, st.integers(1, 14), max_size=2), max_size=2)
@@ -45,7 +45,7 @@ STATES = st.builds(
         Outbox,
         st.lists(ROWS, max_size=3),
         st.lists(ROWS, max_size=3),
-        st.builds(Place, st.integers(0, 2**40), st.integers(0, 2**40)),
+        st.builds(OutboxPosition, st.integers(0, 2**40), st.integers(0, 2**40)),
     ),
     baseline=st.none() | st.builds(Baseline, TICKS, TICKS, DAYS, DAYS),
 )
@@ -74,7 +74,7 @@ def content(state: State) -> dict[str, Any]:
 def numbered(number: int) -> State:
     """Return a state of some size that tells its number everywhere."""
     finding = Reported(
-        str(number), number + 1, number, number, packed=encode_operations({hash_key("a"): number})
+        str(number), number + 1, number, number, encoded=encode_operations({hash_key("a"): number})
     )
     groups = {GroupKey("i", "n", f"rg{each}"): [finding] for each in range(200)}
     row = {"n": number}

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 AS_JSON: Final = "export the table with `az monitor log-analytics query -o json`"
-LOOKED_AT: Final = 65_536  # bytes of a file's beginning
+BYTES_LOOKED_AT: Final = 65_536  # bytes of a file's beginning
 
 _QUERY: Final = "query the workspace's table instead"
 _COLUMNS = (
@@ -27,7 +27,7 @@ _MAGIC = (
 )
 
 
-def of_columns(names: Collection[str], wanted: Collection[str]) -> str:
+def hint_from_columns(names: Collection[str], wanted: Collection[str]) -> str:
     """Recognise a table by the names of its columns, which lack a wanted one."""
     for known, phrase in _COLUMNS:
         if known <= set(names):
@@ -41,7 +41,7 @@ def of_columns(names: Collection[str], wanted: Collection[str]) -> str:
     return ""
 
 
-def of_document(document: dict[str, Any], wanted: Collection[str]) -> str:
+def hint_from_document(document: dict[str, Any], wanted: Collection[str]) -> str:
     """Recognise a JSON object that holds no tables."""
     if isinstance(document.get("value"), list):
         return (
@@ -55,7 +55,7 @@ def of_document(document: dict[str, Any], wanted: Collection[str]) -> str:
     return ""
 
 
-def of_body(head: bytes) -> str:
+def hint_from_bytes(head: bytes) -> str:
     """Recognise what is not JSON by its beginning."""
     head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not head.strip(b"\0"):

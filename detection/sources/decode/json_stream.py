@@ -12,18 +12,18 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-AT_A_TIME = 100_000  # bytes, which decoded stay in a processor's cache
-EDGE = 1_000_000  # bytes within which what comes before the rows, and what after, must fit
-TRIES = 50  # seams that turn out to be inside a text before giving up
-MARK = b"\xef\xbb\xbf"
+PIECE_BYTES = 100_000  # bytes, which decoded stay in a processor's cache
+EDGE_BYTES = 1_000_000  # bytes within which what comes before the rows, and what after, must fit
+MAX_SEAMS = 50  # seams that turn out to be inside a text before giving up
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _ARRAY = re.compile(rb"\s*\[\s*(?=\{)")
-_HERE = b'"rows":["here"'
+_ROWS_MARKER = b'"rows":["here"'
 _RESPONSE = re.compile(rb'"rows"\s*:\s*\[\s*(?=\[)')
 _SEAMS = {b"[": re.compile(rb"\]\s*,\s*(?=\[)"), b"{": re.compile(rb"\}\s*,\s*(?=\{)")}
 
 
-class Frame(NamedTuple):
+class Envelope(NamedTuple):
     """What surrounds the rows (a document without them), and where they begin and end."""
 
     document: Any
@@ -31,36 +31,38 @@ class Frame(NamedTuple):
     stop: int
 
 
-def find_frame(body: BinaryIO) -> Frame | None:
+def find_rows(body: BinaryIO) -> Envelope | None:
     """Find the rows of an array of objects or of a response with one table; None if unclear."""
     body.seek(0)
-    head = body.read(EDGE)
-    begin = len(MARK) if head.startswith(MARK) else 0
+    head = body.read(EDGE_BYTES)
+    begin = len(BYTE_ORDER_MARK) if head.startswith(BYTE_ORDER_MARK) else 0
     array = _ARRAY.match(head, begin)
     found = array or _RESPONSE.search(head, begin)
     if found is None:
         return None
     start = found.end()
-    tail_at = max(start, body.seek(0, SEEK_END) - EDGE)
+    tail_at = max(start, body.seek(0, SEEK_END) - EDGE_BYTES)
     body.seek(tail_at)
     tail = body.read()
     if array is not None:
         stop = len(tail.rstrip()) - 1
-        return Frame([], start, tail_at + stop) if tail[stop : stop + 1] == b"]" else None
+        return Envelope([], start, tail_at + stop) if tail[stop : stop + 1] == b"]" else None
     stop = len(tail)
-    for _ in range(TRIES):  # the bracket that closes the rows is among the last
+    for _ in range(MAX_SEAMS):  # the bracket that closes the rows is among the last
         stop = tail.rfind(b"]", 0, stop)
         if stop < 0:
             return None
         try:
-            document = orjson.loads(head[begin : found.start()] + _HERE + tail[stop:])
+            document = orjson.loads(head[begin : found.start()] + _ROWS_MARKER + tail[stop:])
         except ValueError:
             continue
-        return Frame(document, start, tail_at + stop) if _has_one_table(document) else None
+        return Envelope(document, start, tail_at + stop) if _has_one_table(document) else None
     return None
 
 
-def batches(body: BinaryIO, frame: Frame, at_a_time: int = AT_A_TIME) -> Iterator[list[Any]]:
+def row_batches(
+    body: BinaryIO, frame: Envelope, at_a_time: int = PIECE_BYTES
+) -> Iterator[list[Any]]:
     """Yield all rows in order, lists of them that each come from about `at_a_time` bytes.
 
     Raises ValueError, at the latest at the end, if the frame was mistaken.
@@ -81,7 +83,7 @@ def batches(body: BinaryIO, frame: Frame, at_a_time: int = AT_A_TIME) -> Iterato
                 rows = orjson.loads(b"".join((b"[", memoryview(held)[: found.start() + 1], b"]")))
             except ValueError:
                 tries += 1
-                if tries == TRIES:
+                if tries == MAX_SEAMS:
                     raise
                 cut = found.end()
                 continue

@@ -12,11 +12,11 @@ import orjson
 
 from detection.errors import SourceError
 from detection.rule.log_rows import TableShape
-from detection.sources.decode.export_hints import of_columns, of_document
-from detection.sources.decode.json_stream import MARK, batches, find_frame
-from detection.sources.decode.table import Batch, Table, text_of
+from detection.sources.decode.export_hints import hint_from_columns, hint_from_document
+from detection.sources.decode.json_stream import BYTE_ORDER_MARK, find_rows, row_batches
+from detection.sources.decode.table import Columns, Table, kql_tostring
 from detection.sources.prefilter import (
-    ALL,
+    KEEP_ALL,
     Candidates,
 )
 
@@ -30,7 +30,7 @@ def decode_table(
     shape: TableShape,
     where: str,
     arrival: str = "",
-    candidates: Candidates = ALL,
+    candidates: Candidates = KEEP_ALL,
 ) -> Table:
     """Read one table from an API response or an array of row objects, in pieces where it can be.
 
@@ -46,11 +46,11 @@ def decode_table(
 
 
 def _decode(stream: BinaryIO, where: str, new_reader: Callable[[], "_Reader"]) -> Table:
-    frame = find_frame(stream)
+    frame = find_rows(stream)
     if frame is not None:
         reader = new_reader()
         try:
-            reader.read(frame.document, batches(stream, frame))
+            reader.read(frame.document, row_batches(stream, frame))
             return reader.finished()
         except (ValueError, SourceError):
             pass  # the whole body then, which tells what is wrong with it if anything is
@@ -108,7 +108,7 @@ class _Reader:
         if there.issuperset(columns):
             return
         missing = [name for name in self._required if name not in there]
-        likeness = of_columns([*map(str, self._names)], missing)
+        likeness = hint_from_columns([*map(str, self._names)], missing)
         raise SourceError(
             f"{self._where}: has no column {', '.join(missing)}, without which the rule cannot be "
             f"applied: {likeness or 'record the table with all of its columns'}"
@@ -127,7 +127,7 @@ class _Reader:
         self._table.columns.update(present)
         if rows and self._shape.timed:  # or else the first row would be blamed for its time
             self._require(self._required[:1])
-        batch: Batch = {name: [row.get(name) for row in rows] for name in present}
+        batch: Columns = {name: [row.get(name) for row in rows] for name in present}
         if all("TableName" in row for row in rows):  # printed by `az`, which writes null so
             for name, values in batch.items():
                 batch[name] = [None if value == "None" else value for value in values]
@@ -184,7 +184,7 @@ class _Reader:
             )
         tables = document.get("tables")
         if not isinstance(tables, list) or not tables:
-            likeness = of_document(document, self._required)
+            likeness = hint_from_document(document, self._required)
             raise SourceError(
                 f'{where}: has no table: expected {{"tables": [...]}} or an array of rows'
                 + (f"; {likeness}" if likeness else "")
@@ -200,7 +200,7 @@ class _Reader:
 def _short(value: object) -> str:
     """Return the beginning of a value as text."""
     try:
-        return f"{text_of(value):.200}"
+        return f"{kql_tostring(value):.200}"
     except TypeError:
         return "nested too deeply to be shown"
 
@@ -209,7 +209,7 @@ def _parse(body: bytes, where: str) -> Any:
     """Parse UTF-8 JSON, with or without a byte order mark."""
     if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise SourceError(f"{where}: is UTF-16, as some shells write it: save it as UTF-8")
-    body = body.removeprefix(MARK)
+    body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         return orjson.loads(body)
     except ValueError:

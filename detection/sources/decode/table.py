@@ -13,14 +13,12 @@ from detection.errors import SourceError
 from detection.rule import ticks
 from detection.rule.log_rows import TableShape
 from detection.rule.memo import Memo
-from detection.sources.prefilter import (
-    Candidates,
-)
+from detection.sources.prefilter import Candidates
 
-Batch = dict[str, Sequence[Any]]  # the columns that are there, all of one length
+Columns = dict[str, Sequence[Any]]  # the columns that are there, all of one length
 INGESTION_TIME = "IngestionTime"  # the column that says when a row came
 ROW_LIMIT = 500_000  # rows of one answer; the service cuts off what is more
-ALWAYS_THERE = 0  # 1970: arrived before any moment, and late at none
+ALREADY_ARRIVED = 0  # 1970: arrived before any moment, and late at none
 
 
 class Table:
@@ -47,7 +45,7 @@ class Table:
         self._where = where
         self._read = 0
         self._minutes = ticks.TimeParser()
-        self._shared = {name: _Texts() for name in shape.columns[: shape.shared]}
+        self._shared = {name: _InternedTexts() for name in shape.columns[: shape.shared]}
         self._judged = {name: Memo[str, bool](judge) for name, judge in candidates.items()}
 
     @property
@@ -59,7 +57,7 @@ class Table:
         """Return the different texts of a shared column, as far as they were told apart."""
         return self._shared[name].values()
 
-    def add(self, batch: Batch, length: int) -> None:
+    def add(self, batch: Columns, length: int) -> None:
         """Add rows; raises SourceError for a cell that cannot be read."""
         before = self._read
         try:
@@ -68,10 +66,10 @@ class Table:
             self._blame(batch, before)
             raise
 
-    def _add(self, batch: Batch, length: int) -> None:
+    def _add(self, batch: Columns, length: int) -> None:
         self.columns.update(batch)
         absent = [""] * length
-        columns: Batch = {name: batch.get(name) or absent for name in self._shape.columns}
+        columns: Columns = {name: batch.get(name) or absent for name in self._shape.columns}
         if self._shape.timed:
             time = self._shape.columns[0]
             columns[time] = read = self._times(time, columns[time])
@@ -85,7 +83,7 @@ class Table:
         self.rows += zip(*map(self._texts, columns, columns.values()), strict=True)
         self.row_arrivals.extend(arrivals)
 
-    def _candidates_among(self, columns: Batch) -> list[bool] | None:
+    def _candidates_among(self, columns: Columns) -> list[bool] | None:
         """Return which rows to keep; None means all of them."""
         keep: list[bool] | None = None
         for name, judge in self._judged.items():
@@ -103,19 +101,19 @@ class Table:
         try:
             "".join(values)
         except TypeError:  # they are not all texts
-            return list(map(text_of, values))
+            return list(map(kql_tostring, values))
         return values
 
-    def _arrivals_of(self, batch: Batch, length: int) -> list[int]:
+    def _arrivals_of(self, batch: Columns, length: int) -> list[int]:
         """Return when the rows came; none while no row has told."""
         if self._arrival in batch:
-            values = [value or ticks.format_time(ALWAYS_THERE) for value in batch[self._arrival]]
+            values = [value or ticks.format_time(ALREADY_ARRIVED) for value in batch[self._arrival]]
             arrivals = self._times(self._arrival, values)
             if not self.arrivals:
-                self.arrivals.extend([ALWAYS_THERE] * self._read)
-                self.row_arrivals.extend([ALWAYS_THERE] * len(self.rows))
+                self.arrivals.extend([ALREADY_ARRIVED] * self._read)
+                self.row_arrivals.extend([ALREADY_ARRIVED] * len(self.rows))
         elif self.arrivals:
-            arrivals = [ALWAYS_THERE] * length
+            arrivals = [ALREADY_ARRIVED] * length
         else:
             return []
         self.arrivals.extend(arrivals)
@@ -130,12 +128,12 @@ class Table:
                 f"{self._where}: row {self._read + position + 1}: {name} is unreadable: {reason}"
             ) from None
 
-    def _blame(self, batch: Batch, before: int) -> None:
+    def _blame(self, batch: Columns, before: int) -> None:
         """Raise SourceError for the first cell that is nested too deeply to be written."""
         for name, values in batch.items():
             for position, value in enumerate(values):
                 try:
-                    text_of(value)
+                    kql_tostring(value)
                 except TypeError as error:
                     raise SourceError(
                         f"{self._where}: row {before + position + 1}: {name} is nested too "
@@ -143,14 +141,14 @@ class Table:
                     ) from error
 
 
-def text_of(value: object) -> str:
+def kql_tostring(value: object) -> str:
     """Return a value as KQL's tostring() does; raises TypeError if it is nested too deeply."""
     if isinstance(value, str):
         return value
     return "" if value is None else orjson.dumps(value).decode()
 
 
-class _Texts(dict[Any, str]):
+class _InternedTexts(dict[Any, str]):
     """Texts by their values, as long as all values are texts or null."""
 
     def __init__(self) -> None:
@@ -161,7 +159,7 @@ class _Texts(dict[Any, str]):
         """Remember a value met for the first time."""
         # 1, 1.0 and true are equal, so that one would be taken for the other.
         self._plain = self._plain and (value is None or isinstance(value, str))
-        text = self[value] = text_of(value)
+        text = self[value] = kql_tostring(value)
         return text
 
     def of(self, values: Sequence[Any]) -> list[str]:
@@ -171,4 +169,4 @@ class _Texts(dict[Any, str]):
                 texts = list(map(self.__getitem__, values))
                 if self._plain:
                     return texts
-        return list(map(text_of, values))
+        return list(map(kql_tostring, values))

@@ -14,7 +14,7 @@ import orjson
 from detection.printable import shortened
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
-from detection.sources.decode.json_stream import find_frame
+from detection.sources.decode.json_stream import find_rows
 
 MESSAGE_LENGTH: Final = 300
 NO_REASON: Final = "no reason given"
@@ -43,7 +43,7 @@ _WATCHLIST: Final = re.compile(r"\b(_GetWatchlist|Watchlist)\b")
 _UNRESOLVED: Final = re.compile(r"^Semantic|^SEM\d|Semantic error|Failed to resolve|Unknown func")
 
 
-class Said(NamedTuple):
+class ApiError(NamedTuple):
     """The code and message of the innermost error, and the codes of all."""
 
     code: str = ""
@@ -51,7 +51,7 @@ class Said(NamedTuple):
     codes: tuple[str, ...] = ()
 
     @classmethod
-    def by(cls, error: Any) -> "Said":
+    def by(cls, error: Any) -> "ApiError":
         """Read an error, whatever it is."""
         found = [(str(one.get("code") or ""), str(one.get("message") or "")) for one in _all(error)]
         told = [one for one in found if any(one)]
@@ -107,7 +107,7 @@ def tables_of(query: str) -> list[str]:
     return [shape.name for shape in (SIGN_IN_TABLE, OPERATION_TABLE) if shape.name in query]
 
 
-def is_whole(error: Any) -> bool:
+def is_only_warnings(error: Any) -> bool:
     """Tell an error that stands beside all rows of an answer from one of an answer cut short.
 
     What is only warned of took no rows away:
@@ -130,7 +130,7 @@ def _is_warning(detail: Any) -> bool:
 def document_of(body: bytes) -> Any:
     """Return the parsed body, without its rows if they can be told; None for what is not JSON."""
     try:
-        frame = find_frame(io.BytesIO(body))
+        frame = find_rows(io.BytesIO(body))
         return orjson.loads(body) if frame is None else frame.document
     except ValueError:
         return None

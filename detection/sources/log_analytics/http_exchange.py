@@ -15,19 +15,19 @@ from azure.core.exceptions import (
     ServiceResponseTimeoutError,
 )
 
-from detection.credential_errors import no_token
+from detection.credential_errors import explain_token_failure
 from detection.errors import SourceError
 from detection.printable import shortened
-from detection.sources.log_analytics.api_errors import MayPass
+from detection.sources.log_analytics.api_errors import TransientError
 from detection.sources.log_analytics.error_body import MESSAGE_LENGTH
-from detection.threads import within
+from detection.threads import run_with_timeout
 
 if TYPE_CHECKING:
     from azure.core.rest import HttpRequest
     from azure.monitor.query import LogsQueryClient
 
 
-class Exchanged(NamedTuple):
+class HttpResponse(NamedTuple):
     """An answer of any status."""
 
     status: int
@@ -37,7 +37,7 @@ class Exchanged(NamedTuple):
 
 def exchange(
     client: "LogsQueryClient", request: "HttpRequest", seconds: float, where: str
-) -> Exchanged:
+) -> HttpResponse:
     """Send a request and read the whole answer, both within so many seconds.
 
     Raises MayPass for an answer that is late or breaks off or for whatever else goes wrong on the
@@ -45,7 +45,7 @@ def exchange(
     """
     begun: list[Any] = []  # the answer, once its headers are there
 
-    def whole() -> Exchanged:
+    def whole() -> HttpResponse:
         response = client.send_request(
             request,
             stream=True,  # else the SDK decodes the body as well
@@ -55,13 +55,13 @@ def exchange(
             logging_enable=False,  # or the log would hold the token and the query
             hooks={"response": lambda answer, *_, **__: begun.append(answer.raw)},
         )
-        return Exchanged(response.status_code, response.headers, response.read())
+        return HttpResponse(response.status_code, response.headers, response.read())
 
-    late = MayPass(
+    late = TransientError(
         f"no whole answer within {seconds:.0f} s: query a shorter time (LOOKBACK, MAX_CATCH_UP)"
     )
     try:
-        return within(seconds, whole)
+        return run_with_timeout(seconds, whole)
     except TimeoutError:
         for answer in begun:
             # It may have ended this very moment.
@@ -71,22 +71,22 @@ def exchange(
     except ServiceResponseTimeoutError:
         raise late from None
     except ClientAuthenticationError as error:
-        raise SourceError(f"{where}: {no_token(error)}") from None
+        raise SourceError(f"{where}: {explain_token_failure(error)}") from None
     except ServiceRequestError as error:
-        raise MayPass(
+        raise TransientError(
             f"Log Analytics cannot be reached ({shortened(str(error), MESSAGE_LENGTH)}): check "
             "network, DNS and proxy"
         ) from None
     except AttributeError:
         # The SDK forgets its token when one query is refused, while others are about to use it.
-        raise MayPass("the token was refused to another query at the same time") from None
+        raise TransientError("the token was refused to another query at the same time") from None
     except AzureError as error:
-        raise MayPass(
+        raise TransientError(
             f"the connection broke before the whole answer was there ({type(error).__name__})"
         ) from None
     except Exception as error:  # noqa: BLE001 - the transport lets through those of its own parts
         said = shortened(f"{type(error).__name__}: {error}", MESSAGE_LENGTH)
-        raise MayPass(
+        raise TransientError(
             f"the request failed in an unforeseen way ({said}): check LOGS_QUERY_ENDPOINT, the "
             "certificates to trust, and for a proxy on the way"
         ) from None

@@ -86,7 +86,7 @@ _TYPES = """
     vpngateways vpnsites vulnerabilityassessments webhooks webtests workbooks workflows workspaces
     zones
 """
-WORDS: Final = frozenset(
+AZURE_WORDS: Final = frozenset(
     (
         *chain.from_iterable(text.split() for text in (_VERBS, _NAMESPACES, _TYPES)),
         *(

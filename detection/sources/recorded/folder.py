@@ -33,23 +33,23 @@ from detection.rule.log_rows import (
     SourceState,
 )
 from detection.sources import Arrivals
-from detection.sources.context import telling_actions
-from detection.sources.decode.table import ALWAYS_THERE, Table
+from detection.sources.context import corroborating_actions
+from detection.sources.decode.table import ALREADY_ARRIVED, Table
 from detection.sources.prefilter import (
-    ALL,
+    KEEP_ALL,
     OPERATION_CANDIDATES,
     SIGN_IN_CANDIDATES,
 )
 from detection.sources.recorded.table_files import (
-    file_of,
-    named_otherwise,
-    oddities,
-    read_file,
+    misnamed_files,
+    read_table_file,
     remedy,
+    table_path,
+    table_warnings,
 )
 from detection.window import Mode, Window
 
-SHAPES = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE)
+TABLES = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE)
 
 
 class RecordedSource:
@@ -59,24 +59,24 @@ class RecordedSource:
         """Raise UsageError if the folder holds no recording, SourceError if one is unreadable."""
         if not folder.is_dir():
             raise UsageError(f"{folder} is not a folder: name one that holds recorded tables")
-        files = [file_of(folder, shape) for shape in SHAPES]
+        files = [table_path(folder, shape) for shape in TABLES]
         if not any(path.exists() for path in files):
             names = ", ".join(path.name for path in files)
-            others = filter(None, (named_otherwise(folder, shape) for shape in SHAPES))
+            others = filter(None, (misnamed_files(folder, shape) for shape in TABLES))
             raise UsageError(
                 "; ".join(
                     (f"{folder} holds no recording: expected at least one of {names}", *others)
                 )
             )
         self._bytes = sum(path.stat().st_size for path in files if path.exists())
-        sign_ins = read_file(folder, SIGN_IN_TABLE, SIGN_IN_CANDIDATES)
-        operations = read_file(folder, OPERATION_TABLE, OPERATION_CANDIDATES)
-        allowlist = read_file(folder, ALLOWLIST_TABLE, ALL)
-        exclusions = read_file(folder, EXCLUSIONS_TABLE, ALL)
+        sign_ins = read_table_file(folder, SIGN_IN_TABLE, SIGN_IN_CANDIDATES)
+        operations = read_table_file(folder, OPERATION_TABLE, OPERATION_CANDIDATES)
+        allowlist = read_table_file(folder, ALLOWLIST_TABLE, KEEP_ALL)
+        exclusions = read_table_file(folder, EXCLUSIONS_TABLE, KEEP_ALL)
         tables = (sign_ins, operations, allowlist, exclusions)
-        pairs = tuple(zip((*SHAPES, EXCLUSIONS_TABLE), tables, strict=True))
+        pairs = tuple(zip((*TABLES, EXCLUSIONS_TABLE), tables, strict=True))
         self._remedies = {s.name: remedy(folder, s) for s, table in pairs if table is None}
-        self._warnings = tuple(chain(*(oddities(folder, *pair) for pair in pairs)))
+        self._warnings = tuple(chain(*(table_warnings(folder, *pair) for pair in pairs)))
         self._sign_ins, self._operations = _TimedTable(sign_ins), _TimedTable(operations)
         self._tables = {
             SIGN_IN_TABLE.name: self._sign_ins,
@@ -87,7 +87,7 @@ class RecordedSource:
         self._exclusions = exclusions.rows if exclusions else []
 
     @property
-    def background(self) -> "RecordedSource":
+    def context(self) -> "RecordedSource":
         """The same folder."""
         return self
 
@@ -144,7 +144,7 @@ class RecordedSource:
 
     def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
         """Return what the activity of the window says of these identities."""
-        return telling_actions(self._operations.within(window, now), identities)
+        return corroborating_actions(self._operations.within(window, now), identities)
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Return the changes that the recording has from before the window."""
@@ -164,8 +164,8 @@ class _TimedTable:
         none = array("q")
         rows, row_arrivals = (table.rows, table.row_arrivals) if table else ([], none)
         times, arrivals = (table.times, table.arrivals) if table else (none, none)
-        self._candidates = _InTime(rows, itemgetter(TIME), row_arrivals)
-        self._all = _InTime(times, int, arrivals)
+        self._candidates = _TimeSorted(rows, itemgetter(TIME), row_arrivals)
+        self._all = _TimeSorted(times, int, arrivals)
         self._earliest = min(times, default=0)
         self._newest = max(times, default=None)
         self._latest: dict[int, int | None] = {}
@@ -189,7 +189,7 @@ class _TimedTable:
         if now not in self._latest:
             newest, arrivals = self._newest, self._all.arrivals
             if arrivals or (newest is not None and newest > now):
-                pairs = zip(self._all.items, arrivals or repeat(ALWAYS_THERE), strict=False)
+                pairs = zip(self._all.items, arrivals or repeat(ALREADY_ARRIVED), strict=False)
                 times = (time for time, moment in pairs if moment <= now)
                 newest = max((time for time in times if time <= now), default=None)
             self._latest = {now: newest}
@@ -199,14 +199,14 @@ class _TimedTable:
         """Return the table's state, given how many rows the window has."""
         return _state(missing=self.missing, rows=rows)
 
-    def _part(self, whole: "_InTime", window: Window, now: int) -> Sequence[Any]:
+    def _part(self, whole: "_TimeSorted", window: Window, now: int) -> Sequence[Any]:
         """Return the items of the window that had arrived at `now`; mostly the window has all."""
         if self._newest is None or (window.start < self._earliest and self._newest <= window.end):
             return whole.arrived(0, len(whole.items), now)
         return whole.arrived(*whole.places(window), now)
 
 
-class _InTime:
+class _TimeSorted:
     """Items, how to tell when each was, and when each arrived if that is known."""
 
     def __init__(

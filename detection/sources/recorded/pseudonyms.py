@@ -30,7 +30,7 @@ from detection.rule.log_rows import (
 )
 from detection.rule.memo import Memo
 from detection.rule.ticks import parse_time
-from detection.sources.recorded.azure_words import WORDS
+from detection.sources.recorded.azure_words import AZURE_WORDS
 
 KEPT: Final = {"TimeGenerated"}  # a number of ticks
 NAMED: Final = {
@@ -131,7 +131,7 @@ class Pseudonyms:
 
     def _word(self, text: str) -> str:
         """Keep a part of an operation's name that is Azure's; else only the rule's terms in it."""
-        if ascii_lower(text) in WORDS:
+        if ascii_lower(text) in AZURE_WORDS:
             return text
         found = [term for term in CHANGE_TERMS + READ_TERMS if has(text, term)]
         return "-".join([self._named[text], *found])

@@ -19,17 +19,17 @@ from detection.sources.recorded.pseudonyms import Pseudonyms
 # Some rows of a table, and when each came; none where that is not known.
 Piece = tuple[Sequence[Any], Sequence[int]]
 _UNFINISHED: Final = ".unfinished-"
-SHAPES: Final = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE, EXCLUSIONS_TABLE)
+TABLES: Final = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE, EXCLUSIONS_TABLE)
 
 
-class Recording:
+class Recorder:
     """A folder that takes tables, each of which appears whole or not at all."""
 
     def __init__(self, folder: Path, pseudonyms: Pseudonyms | None = None) -> None:
         """Raise UsageError if the folder cannot take a recording, or holds one already."""
         self._pseudonyms = pseudonyms
         self._folder = folder
-        taken = [path.name for path in map(self._path, SHAPES) if path.exists()]
+        taken = [path.name for path in map(self._path, TABLES) if path.exists()]
         if taken:
             raise UsageError(f"{folder} holds {', '.join(taken)} already: name another folder")
         try:

@@ -5,26 +5,24 @@ from pathlib import Path
 
 from detection.errors import SourceError
 from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
-from detection.sources.decode.export_hints import LOOKED_AT, of_body
+from detection.sources.decode.export_hints import BYTES_LOOKED_AT, hint_from_bytes
 from detection.sources.decode.response import NotJson, decode_table
 from detection.sources.decode.table import INGESTION_TIME, ROW_LIMIT, Table
-from detection.sources.prefilter import (
-    Candidates,
-)
+from detection.sources.prefilter import Candidates
 
 RESULT_TYPE = "ResultType"
 SIGNED_IN = "0"
 NAMES_SHOWN = 3
 
 
-def file_of(folder: Path, shape: TableShape) -> Path:
+def table_path(folder: Path, shape: TableShape) -> Path:
     """Return where a table is recorded."""
     return folder / f"{shape.name}.json"
 
 
-def read_file(folder: Path, shape: TableShape, candidates: Candidates) -> Table | None:
+def read_table_file(folder: Path, shape: TableShape, candidates: Candidates) -> Table | None:
     """Read a table; None if it is not there. Raises SourceError if it cannot be read."""
-    path = file_of(folder, shape)
+    path = table_path(folder, shape)
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise SourceError(f"{path}: cannot be read: it is not a file")
     try:
@@ -33,7 +31,9 @@ def read_file(folder: Path, shape: TableShape, candidates: Candidates) -> Table 
                 return decode_table(body, shape, str(path), INGESTION_TIME, candidates)
             except NotJson as error:
                 body.seek(0)
-                raise SourceError(f"{error}; {of_body(body.read(LOOKED_AT))}") from error
+                raise SourceError(
+                    f"{error}; {hint_from_bytes(body.read(BYTES_LOOKED_AT))}"
+                ) from error
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -42,17 +42,17 @@ def read_file(folder: Path, shape: TableShape, candidates: Candidates) -> Table 
 
 def remedy(folder: Path, shape: TableShape) -> str:
     """Return what to do about a table that is not there."""
-    return named_otherwise(folder, shape) or (
-        f"{file_of(folder, shape).name} is not in {folder}; if the workspace has no such table "
+    return misnamed_files(folder, shape) or (
+        f"{table_path(folder, shape).name} is not in {folder}; if the workspace has no such table "
         f"either, {shape.remedy}"
     )
 
 
-def oddities(folder: Path, shape: TableShape, table: Table | None) -> Iterator[str]:
+def table_warnings(folder: Path, shape: TableShape, table: Table | None) -> Iterator[str]:
     """Yield what may have hidden or made a finding, as sentences."""
-    name = file_of(folder, shape).name
+    name = table_path(folder, shape).name
     if table is None:
-        if not shape.timed and (sentence := named_otherwise(folder, shape)):
+        if not shape.timed and (sentence := misnamed_files(folder, shape)):
             yield sentence  # of the tables of the rule it is told anyway that they are missing
         return
     if table.length >= ROW_LIMIT:
@@ -72,9 +72,9 @@ def oddities(folder: Path, shape: TableShape, table: Table | None) -> Iterator[s
         )
 
 
-def named_otherwise(folder: Path, shape: TableShape) -> str:
+def misnamed_files(folder: Path, shape: TableShape) -> str:
     """Return a sentence about files that seem to be the table under another name."""
-    name = file_of(folder, shape).name
+    name = table_path(folder, shape).name
     begin = shape.name.lower()
     others = sorted(
         path.name

@@ -20,27 +20,24 @@ from detection.rule.correlate import (
     GroupKey,
     Key,
 )
-from detection.rule.filters import (
-    Matched,
-)
+from detection.rule.filters import Matched
 from detection.rule.kql_text import ascii_lower
 from detection.rule.ledger import HASH_BYTES
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SignIn
 from detection.rule.pairs import GroupPairs
 from detection.rule.ticks import parse_time
-from detection.sources.log_analytics.api_errors import CutShort
-from detection.sources.log_analytics.client import Answer, LogAnalytics, summary
-from detection.sources.workspace.kusto_pairs import COLUMNS as PAIR_COLUMNS
-from detection.sources.workspace.kusto_pairs import Rows, Tracing
-from detection.sources.workspace.queries import Asking
-from detection.sources.workspace.read_rows import complete
-from detection.sources.workspace.window_counts import Survey
+from detection.sources.log_analytics.api_errors import PartialResult
+from detection.sources.log_analytics.client import Answer, LogAnalytics, summary_shape
+from detection.sources.workspace.kusto_pairs import PAIR_COLUMNS, ClusterPairs, PairRows
+from detection.sources.workspace.queries import WindowQueries
+from detection.sources.workspace.read_rows import read_all_counted
+from detection.sources.workspace.window_counts import WindowCounts
 
 # In one query. How long a query's text may be is not documented; 1.69 million characters were too
 # many (github.com/Azure/Azure-Sentinel/issues/8376). 2,000 addresses make it 95,000 at the most.
-ADDRESSES_NAMED: Final = 2_000
-ADDRESSES: Final = ("Address", "Matched")
-COLUMNS: Final = (
+MAX_EXCLUDED_ADDRESSES: Final = 2_000
+ADDRESS_COLUMNS: Final = ("Address", "Matched")
+GROUP_COLUMNS: Final = (
     "ServicePrincipalName",
     "ServicePrincipalId",
     "ResourceGroup",
@@ -60,13 +57,13 @@ COLUMNS: Final = (
     "SignInsSeen",
     "OperationsSeen",
 )
-NAMES: Final = 3  # of them are the same in all rows of a group, and in no other's
-SEEN: Final = -1  # the part of the rows that say how many rows of a table the query saw
+GROUP_KEY_COLUMNS: Final = 3  # of them are the same in all rows of a group, and in no other's
+ROW_COUNTS_PART: Final = -1  # the part of the rows that say how many rows of a table the query saw
 
 PairsOf = Callable[[GroupKey], GroupPairs]
 
 
-class Addresses(NamedTuple):
+class AddressCounts(NamedTuple):
     """From which addresses how many sign-ins came, and the size of the answer that says so."""
 
     counts: list[tuple[str, int]]
@@ -77,7 +74,7 @@ class Addresses(NamedTuple):
         return sum(count for _, count in self.counts)
 
 
-class Found(NamedTuple):
+class GroupRows(NamedTuple):
     """The groups' rows, how many rows of each table they were made of, and the answer's size."""
 
     rows: list[Any]
@@ -85,10 +82,10 @@ class Found(NamedTuple):
     size: int
 
 
-def correlated(
-    workspace: LogAnalytics, asking: Asking, buckets: range, known: Survey
+def correlate_in_cluster(
+    workspace: LogAnalytics, queries: WindowQueries, partition: range, known: WindowCounts
 ) -> tuple[list[Group], Matched[SignIn], int]:
-    """Return the groups of some buckets, how many sign-ins took part, and the answers' size.
+    """Return the groups of a partition, how many sign-ins took part, and the answers' size.
 
     The groups' traces are asked for when needed. Where none of the operations counted can pair,
     there is no group, and the cluster is not asked for any.
@@ -98,17 +95,19 @@ def correlated(
     saw fewer rows than were counted.
     """
     # One bucket, which may be one identity, is not cut in halves.
-    put = workspace.undivided if len(buckets) == 1 else workspace.ask
+    put = workspace.ask_once_more_if_partial if len(partition) == 1 else workspace.ask
 
-    def ask() -> Addresses:
-        asked = put(asking.addresses(buckets), summary(SIGN_IN_TABLE, *ADDRESSES))
+    def ask() -> AddressCounts:
+        asked = put(queries.addresses(partition), summary_shape(SIGN_IN_TABLE, *ADDRESS_COLUMNS))
         try:
-            return Addresses([(name, int(count)) for name, count in asked.table.rows], asked.size)
+            return AddressCounts(
+                [(name, int(count)) for name, count in asked.table.rows], asked.size
+            )
         except ValueError:
             raise _unreadable(workspace) from None
 
-    counted = {SIGN_IN_TABLE: known.sign_ins_in(buckets)}
-    asked = complete(workspace, counted, ask, lambda found, _: found.sign_ins())
+    counted = {SIGN_IN_TABLE: known.sign_ins_in(partition)}
+    asked = read_all_counted(workspace, counted, ask, lambda found, _: found.sign_ins())
     addresses = asked.counts
     covered = {address for address, _ in addresses if known.allowlist.covers(address)}
     sign_ins: Matched[SignIn] = Matched(
@@ -117,46 +116,50 @@ def correlated(
         excluded=sum(count for address, count in addresses if address in covered),
         without_address=sum(count for address, count in addresses if not address),
     )
-    if not any(known.operations_in(buckets)):
+    if not any(known.operations_in(partition)):
         return [], sign_ins, asked.size
-    if len(covered) > ADDRESSES_NAMED:
-        raise CutShort(
+    if len(covered) > MAX_EXCLUDED_ADDRESSES:
+        raise PartialResult(
             f"sign-ins came from {len(covered)} addresses in the allowlist, and a query names "
-            f"{ADDRESSES_NAMED}"
+            f"{MAX_EXCLUDED_ADDRESSES}"
         )
     excluded = tuple(sorted(covered))
 
-    def find() -> Found:
-        answer = put(asking.correlate(buckets, excluded), summary(SIGN_IN_TABLE, *COLUMNS))
+    def find() -> GroupRows:
+        answer = put(
+            queries.correlate(partition, excluded), summary_shape(SIGN_IN_TABLE, *GROUP_COLUMNS)
+        )
         try:
-            return found_in(answer)
+            return split_counts(answer)
         except ValueError:
             raise _unreadable(workspace) from None
 
-    def traced(some: range) -> Rows:
+    def traced(some: range) -> PairRows:
         return workspace.table(
-            asking.pairs(some, excluded), SIGN_IN_TABLE, *PAIR_COLUMNS
+            queries.pairs(some, excluded), SIGN_IN_TABLE, *PAIR_COLUMNS
         ).table.rows
 
-    counted[OPERATION_TABLE] = known.all_operations_in(buckets)
-    found = complete(workspace, counted, find, lambda found, shape: found.seen[shape.name])
+    counted[OPERATION_TABLE] = known.all_operations_in(partition)
+    found = read_all_counted(workspace, counted, find, lambda found, shape: found.seen[shape.name])
     try:
-        groups = groups_of(found.rows, Tracing(traced, buckets, known.rows()).of)
+        groups = groups_of(found.rows, ClusterPairs(traced, partition, known.rows()).of)
     except (ValueError, TypeError, KeyError):
         raise _unreadable(workspace) from None
     return groups, sign_ins, asked.size + found.size
 
 
-def found_in(answer: Answer) -> Found:
+def split_counts(answer: Answer) -> GroupRows:
     """Tell the groups' rows from those that say how many rows the query saw."""
-    part, of_sign_ins, of_operations = map(COLUMNS.index, ("Part", "SignInsSeen", "OperationsSeen"))
+    part, of_sign_ins, of_operations = map(
+        GROUP_COLUMNS.index, ("Part", "SignInsSeen", "OperationsSeen")
+    )
     rows = answer.table.rows
-    told = [row for row in rows if int(row[part]) == SEEN]
+    told = [row for row in rows if int(row[part]) == ROW_COUNTS_PART]
     seen = {
         SIGN_IN_TABLE.name: sum(int(row[of_sign_ins] or 0) for row in told),
         OPERATION_TABLE.name: sum(int(row[of_operations] or 0) for row in told),
     }
-    return Found([row for row in rows if int(row[part]) != SEEN], seen, answer.size)
+    return GroupRows([row for row in rows if int(row[part]) != ROW_COUNTS_PART], seen, answer.size)
 
 
 def _unreadable(workspace: LogAnalytics) -> SourceError:
@@ -165,12 +168,12 @@ def _unreadable(workspace: LogAnalytics) -> SourceError:
 
 def groups_of(rows: list[Any], pairs_of: PairsOf) -> list[Group]:
     """Put groups together, each of which has a row for every thousand of its operations' keys."""
-    part = COLUMNS.index("Part")
+    part = GROUP_COLUMNS.index("Part")
     operations: dict[tuple[str, ...], dict[Key, int]] = {}
     described: dict[tuple[str, ...], dict[str, str]] = {}
     for row in sorted(rows, key=lambda row: int(row[part])):
-        values = dict(zip(COLUMNS, row, strict=True))
-        names = row[:NAMES]
+        values = dict(zip(GROUP_COLUMNS, row, strict=True))
+        names = row[:GROUP_KEY_COLUMNS]
         keys, times = orjson.loads(values["Keys"]), orjson.loads(values["Times"])
         if set(map(len, keys)) != {2 * HASH_BYTES}:
             raise ValueError("an operation's key has another length")

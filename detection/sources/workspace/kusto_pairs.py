@@ -14,10 +14,10 @@ from detection.errors import SourceError
 from detection.rule.correlate import GroupKey
 from detection.rule.kql_text import ascii_lower
 from detection.rule.pairs import GroupPairs, OperationPairs, Pair, target_services_of
-from detection.sources.log_analytics.api_errors import CutShort, NotThere
-from detection.sources.workspace.partitions import halves
+from detection.sources.log_analytics.api_errors import PartialResult, TableMissing
+from detection.sources.workspace.partitions import split
 
-COLUMNS: Final = (
+PAIR_COLUMNS: Final = (
     "Identity",
     "Name",
     "ResourceGroup",
@@ -33,17 +33,19 @@ COLUMNS: Final = (
     "CallerIpAddress",
     "CorrelationId",
 )
-KEY: Final = 3  # of them are the group's key
-CUTS: Final = 32  # of one part, before no half is asked for: a hot identity is alone after ten
+GROUP_KEY_COLUMNS: Final = 3  # of them are the group's key
+MAX_SPLITS: Final = (
+    32  # of one part, before no half is asked for: a hot identity is alone after ten
+)
 
-Rows = Sequence[Sequence[str]]
+PairRows = Sequence[Sequence[str]]
 
 
-class Tracing:
+class ClusterPairs:
     """The traces of one part's groups, asked for with the first of them."""
 
     def __init__(
-        self, ask: Callable[[range], Rows], buckets: range, counts: Mapping[int, int]
+        self, ask: Callable[[range], PairRows], partition: range, counts: Mapping[int, int]
     ) -> None:
         """`ask` gives the rows of some buckets and may raise CutShort, NotThere and SourceError.
 
@@ -51,7 +53,7 @@ class Tracing:
         """
         self._ask = ask
         self._counts = counts
-        self._waiting = deque([buckets])
+        self._waiting = deque([partition])
         self._rows: defaultdict[tuple[str, ...], list[Sequence[str]]] = defaultdict(list)
         self._cuts = 0
         self._problem = "the cluster did not find the group again"
@@ -67,32 +69,32 @@ class Tracing:
         except (ValueError, TypeError):
             raise SourceError("what the cluster shows of a group cannot be read") from None
 
-    def _read(self, buckets: range) -> None:
-        """Ask about some buckets, or about each half of them where they are too many."""
+    def _read(self, partition: range) -> None:
+        """Ask about a partition, or about each half of them where they are too many."""
         try:
-            rows = self._ask(buckets)
-        except CutShort as error:
+            rows = self._ask(partition)
+        except PartialResult as error:
             self._cuts += 1
-            if self._cuts < CUTS and len(buckets) > 1:
-                self._waiting.extendleft(reversed(halves(buckets, self._counts)))
+            if self._cuts < MAX_SPLITS and len(partition) > 1:
+                self._waiting.extendleft(reversed(split(partition, self._counts)))
                 return
             self._problem = f"it is more than an answer holds, or the cluster can do ({error})"
-            if self._cuts == CUTS:
+            if self._cuts == MAX_SPLITS:
                 self._waiting.clear()
-        except (SourceError, NotThere) as error:
+        except (SourceError, TableMissing) as error:
             self._waiting.clear()  # what fails for some buckets fails for the others
             self._problem = str(error)
         else:
             for row in rows:
-                self._rows[tuple(row[:KEY])].append(row)
+                self._rows[tuple(row[:GROUP_KEY_COLUMNS])].append(row)
 
 
-def pairs_of(rows: Rows) -> GroupPairs:
+def pairs_of(rows: PairRows) -> GroupPairs:
     """Put the traces of one group together, of which each row is a pair.
 
     Raises ValueError or TypeError for rows that no cluster gives.
     """
-    described = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    described = [dict(zip(PAIR_COLUMNS, row, strict=True)) for row in rows]
     by_operation: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
     for values in sorted(described, key=lambda values: int(values["Place"])):
         by_operation[ascii_lower(values["Operation"])].append(values)

@@ -1,4 +1,4 @@
-"""Identities in buckets: how a window too large for one answer, or for memory, is cut up."""
+"""Identities in hash buckets: how a window too large for one answer, or for memory, is cut up."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,8 @@ from typing import Final
 BUCKETS: Final = 1024  # as many as in the queries
 
 
-def cut(counts: Mapping[int, int], most: int) -> Iterator[range]:
-    """Cut all buckets, empty ones too, into neighbours that hold at most `most` rows together.
+def group_buckets(counts: Mapping[int, int], most: int) -> Iterator[range]:
+    """Group all buckets, empty ones too, into neighbours that hold at most `most` rows together.
 
     `counts` are the rows of each bucket. A bucket that holds more stands alone: it may be a single
     identity.
@@ -24,9 +24,9 @@ def cut(counts: Mapping[int, int], most: int) -> Iterator[range]:
     yield range(start, BUCKETS)
 
 
-def halves(buckets: range, counts: Mapping[int, int]) -> tuple[range, range]:
-    """Cut two or more buckets in two, where half of the rows counted lie before."""
-    before = list(accumulate(counts.get(bucket, 0) for bucket in buckets))
-    middle = buckets.start + bisect_left(before, before[-1] / 2) + 1
-    middle = min(middle, buckets.stop - 1)
-    return range(buckets.start, middle), range(middle, buckets.stop)
+def split(partition: range, counts: Mapping[int, int]) -> tuple[range, range]:
+    """Split a partition of two or more buckets, where half of the rows counted lie before."""
+    before = list(accumulate(counts.get(bucket, 0) for bucket in partition))
+    middle = partition.start + bisect_left(before, before[-1] / 2) + 1
+    middle = min(middle, partition.stop - 1)
+    return range(partition.start, middle), range(middle, partition.stop)

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 from detection.kql.render import Duration, Query, query
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
 from detection.window import Window
@@ -14,7 +12,7 @@ NO_ADDRESS = " "  # equals no address without blanks around it, where a list may
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class WindowQueries:
     """The queries about the rows of a window that had arrived at `now` (ticks)."""
 
     window: Window
@@ -37,16 +35,16 @@ class Asking:
         """Ask for the time of a table's newest row."""
         return query("latest", table=shape, now=self.now)
 
-    def rows(self, shape: TableShape, buckets: range, start: int, end: int) -> Query:
+    def rows(self, shape: TableShape, partition: range, start: int, end: int) -> Query:
         """Ask for the rows of some buckets with start < TimeGenerated <= end."""
         if shape is SIGN_IN_TABLE:
-            return query("read_sign_ins", sign_ins=self._sign_ins(start, end), buckets=buckets)
+            return query("read_sign_ins", sign_ins=self._sign_ins(start, end), buckets=partition)
         return query(
             "read_operations",
             functions=query("functions"),
             sign_ins=self._sign_ins(),
             operations=self._operations(start, end),
-            buckets=buckets,
+            buckets=partition,
         )
 
     def recording(self, shape: TableShape, start: int, end: int) -> Query:
@@ -55,30 +53,30 @@ class Asking:
             return query("recording", rows=self._sign_ins(start, end))
         return query("recording", rows=self._operations(start, end))
 
-    def addresses(self, buckets: range) -> Query:
+    def addresses(self, partition: range) -> Query:
         """Ask from where the sign-ins of some buckets came."""
         return query(
             "addresses",
             functions=query("functions"),
             sign_ins=self._sign_ins(),
-            buckets=buckets,
+            buckets=partition,
         )
 
-    def correlate(self, buckets: range, excluded: tuple[str, ...]) -> Query:
-        """Ask for the groups of some buckets, without sign-ins from the excluded addresses."""
+    def correlate(self, partition: range, excluded: tuple[str, ...]) -> Query:
+        """Ask for the groups of a partition, without sign-ins from the excluded addresses."""
         return query(
             "correlate",
-            sweep=self._sweep(buckets, excluded),
+            sweep=self._sweep(partition, excluded),
             sign_ins=self._sign_ins(),
             operations=self._operations(self.window.start, self.window.end),
-            buckets=buckets,
+            buckets=partition,
         )
 
-    def pairs(self, buckets: range, excluded: tuple[str, ...]) -> Query:
+    def pairs(self, partition: range, excluded: tuple[str, ...]) -> Query:
         """Ask for the pairs of the same groups."""
-        return query("pairs", sweep=self._sweep(buckets, excluded))
+        return query("pairs", sweep=self._sweep(partition, excluded))
 
-    def _sweep(self, buckets: range, excluded: tuple[str, ...]) -> Query:
+    def _sweep(self, partition: range, excluded: tuple[str, ...]) -> Query:
         return query(
             "sweep",
             functions=query("functions"),
@@ -86,7 +84,7 @@ class Asking:
             operations=self._operations(self.window.start, self.window.end),
             folded_statuses=self._statuses(),
             addresses=excluded or (NO_ADDRESS,),
-            buckets=buckets,
+            buckets=partition,
             span=Duration(self.rule.span),
         )
 

@@ -12,21 +12,21 @@ from detection.errors import SourceError
 from detection.kql.render import Query, query
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
-from detection.sources.log_analytics.api_errors import CutShort, NotThere
-from detection.sources.log_analytics.client import LogAnalytics, summary
+from detection.sources.log_analytics.api_errors import PartialResult, TableMissing
+from detection.sources.log_analytics.client import LogAnalytics, summary_shape
 from detection.sources.workspace import counts as counting
 from detection.sources.workspace import kusto_correlation as cluster
 from detection.sources.workspace import kusto_pairs as tracing
 from detection.sources.workspace import window_counts as survey
-from detection.sources.workspace.context import HISTORY_TABLE, actions_query, history_query
+from detection.sources.workspace.context import BASELINE_TABLE, actions_query, baseline_query
 from detection.sources.workspace.partitions import BUCKETS
-from detection.sources.workspace.queries import Asking
+from detection.sources.workspace.queries import WindowQueries
 
-EVERYBODY = range(BUCKETS)
-NOBODY = ("nobody",)
+ALL_BUCKETS = range(BUCKETS)
+NO_IDENTITY = ("nobody",)
 
 
-class Trial(NamedTuple):
+class QueryCheck(NamedTuple):
     """A query, and the shape of its answer."""
 
     name: str
@@ -34,7 +34,7 @@ class Trial(NamedTuple):
     shape: TableShape
 
 
-class Tried(NamedTuple):
+class CheckedQuery(NamedTuple):
     """How a query went: what is wrong with it, and which table it would need that is missing."""
 
     name: str
@@ -42,50 +42,56 @@ class Tried(NamedTuple):
     missing: str = ""
 
 
-def trials(asking: Asking, alias: str, exclusions_alias: str) -> Iterator[Trial]:
+def all_queries(queries: WindowQueries, alias: str, exclusions_alias: str) -> Iterator[QueryCheck]:
     """Yield every query; the watchlists' aliases are given, all else is of the window asked about.
 
     Its start is its end, so that no row is in it.
     """
-    now, statuses = asking.now, asking.rule.success_statuses
-    yield Trial("clock", query("clock"), survey.CLOCK)
-    yield Trial("allowlist", query("allowlist", alias=alias), ALLOWLIST_TABLE)
-    yield Trial("exclusions", query("exclusions", alias=exclusions_alias), EXCLUSIONS_TABLE)
+    now, statuses = queries.now, queries.rule.success_statuses
+    yield QueryCheck("clock", query("clock"), survey.CLOCK)
+    yield QueryCheck("allowlist", query("allowlist", alias=alias), ALLOWLIST_TABLE)
+    yield QueryCheck("exclusions", query("exclusions", alias=exclusions_alias), EXCLUSIONS_TABLE)
     moments = {"since": now, "now": now, "examined": now, "too_late": now}
-    alone = asking.count(OPERATION_TABLE, signed_in=False)
-    wanted: tuple[str, ...] = ("Bucket", *counting.COLUMNS)
-    yield Trial(f"count of {OPERATION_TABLE.name} alone", alone, summary(OPERATION_TABLE, *wanted))
-    counts = {SIGN_IN_TABLE: counting.COLUMNS[:1], OPERATION_TABLE: counting.COLUMNS}
+    alone = queries.count(OPERATION_TABLE, signed_in=False)
+    wanted: tuple[str, ...] = ("Bucket", *counting.COUNT_COLUMNS)
+    yield QueryCheck(
+        f"count of {OPERATION_TABLE.name} alone", alone, summary_shape(OPERATION_TABLE, *wanted)
+    )
+    counts = {SIGN_IN_TABLE: counting.COUNT_COLUMNS[:1], OPERATION_TABLE: counting.COUNT_COLUMNS}
     for shape, columns in counts.items():
         for name, text, wanted in (
-            ("count", asking.count(shape), ("Bucket", *columns)),
-            ("latest", asking.latest(shape), ("Latest",)),
-            ("arrivals", survey.arrivals_query(shape, moments), survey.ARRIVED),
+            ("count", queries.count(shape), ("Bucket", *columns)),
+            ("latest", queries.latest(shape), ("Latest",)),
+            ("arrivals", survey.arrivals_query(shape, moments), survey.ARRIVAL_COLUMNS),
         ):
-            yield Trial(f"{name} of {shape.name}", text, summary(shape, *wanted))
-        rows = asking.rows(shape, EVERYBODY, now, now)
-        yield Trial(f"read of {shape.name}", rows, shape)
-        yield Trial(f"recording of {shape.name}", asking.recording(shape, now, now), shape)
+            yield QueryCheck(f"{name} of {shape.name}", text, summary_shape(shape, *wanted))
+        rows = queries.rows(shape, ALL_BUCKETS, now, now)
+        yield QueryCheck(f"read of {shape.name}", rows, shape)
+        yield QueryCheck(f"recording of {shape.name}", queries.recording(shape, now, now), shape)
     for name, text, wanted in (
-        ("addresses", asking.addresses(EVERYBODY), cluster.ADDRESSES),
-        ("correlate", asking.correlate(EVERYBODY, ()), cluster.COLUMNS),
-        ("pairs", asking.pairs(EVERYBODY, ()), tracing.COLUMNS),
+        ("addresses", queries.addresses(ALL_BUCKETS), cluster.ADDRESS_COLUMNS),
+        ("correlate", queries.correlate(ALL_BUCKETS, ()), cluster.GROUP_COLUMNS),
+        ("pairs", queries.pairs(ALL_BUCKETS, ()), tracing.PAIR_COLUMNS),
     ):
-        yield Trial(name, text, summary(SIGN_IN_TABLE, *wanted))
-    yield Trial("actions", actions_query(asking.window, statuses, NOBODY), OPERATION_TABLE)
-    yield Trial("baseline", history_query(now, now, statuses), HISTORY_TABLE)
+        yield QueryCheck(name, text, summary_shape(SIGN_IN_TABLE, *wanted))
+    yield QueryCheck(
+        "actions", actions_query(queries.window, statuses, NO_IDENTITY), OPERATION_TABLE
+    )
+    yield QueryCheck("baseline", baseline_query(now, now, statuses), BASELINE_TABLE)
 
 
-def tried(workspace: LogAnalytics, all_of_them: Iterator[Trial], threads: Executor) -> list[Tried]:
+def check_queries(
+    workspace: LogAnalytics, all_of_them: Iterator[QueryCheck], threads: Executor
+) -> list[CheckedQuery]:
     """Ask every query, as many at once as there are threads, and return how each went."""
 
-    def ask(trial: Trial) -> Tried:
+    def ask(trial: QueryCheck) -> CheckedQuery:
         try:
-            workspace.undivided(trial.text, trial.shape)
-        except NotThere as error:
-            return Tried(trial.name, missing=error.table)
-        except (CutShort, SourceError) as error:
-            return Tried(trial.name, problem=str(error))
-        return Tried(trial.name)
+            workspace.ask_once_more_if_partial(trial.text, trial.shape)
+        except TableMissing as error:
+            return CheckedQuery(trial.name, missing=error.table)
+        except (PartialResult, SourceError) as error:
+            return CheckedQuery(trial.name, problem=str(error))
+        return CheckedQuery(trial.name)
 
     return list(threads.map(ask, all_of_them))

@@ -7,25 +7,29 @@ from detection.errors import SourceError
 from detection.rule.log_rows import TableShape
 from detection.rule.ticks import SECOND, format_time
 from detection.sources.decode.table import INGESTION_TIME, Table
-from detection.sources.log_analytics.api_errors import CutShort, NotThere
+from detection.sources.log_analytics.api_errors import PartialResult, TableMissing
 from detection.sources.log_analytics.client import Answer, LogAnalytics
-from detection.sources.workspace.queries import Asking
+from detection.sources.workspace.queries import WindowQueries
 
 NARROWEST: Final = SECOND  # a time as short as this is not halved any more
 
 T = TypeVar("T")
 
 
-class Read(NamedTuple):
+class RowsRead(NamedTuple):
     """The rows of a table, and the size of the answers they came in."""
 
     rows: list[Any]
     size: int = 0
 
 
-def rows_of(
-    workspace: LogAnalytics, asking: Asking, shape: TableShape, buckets: range, counted: int
-) -> Read:
+def read_partition(
+    workspace: LogAnalytics,
+    queries: WindowQueries,
+    shape: TableShape,
+    partition: range,
+    counted: int,
+) -> RowsRead:
     """Read what the rule takes of some buckets of a table that was there when it was counted.
 
     Raises CutShort where several buckets are more than an answer holds, and SourceError where
@@ -34,23 +38,23 @@ def rows_of(
     """
 
     def ask(start: int, end: int) -> Answer:
-        return workspace.ask(asking.rows(shape, buckets, start, end), shape)
+        return workspace.ask(queries.rows(shape, partition, start, end), shape)
 
-    def read() -> Read:
+    def read() -> RowsRead:
         rows: list[Any] = []
         size = 0
-        for answer in _in_time(workspace, asking, shape, ask, halving=len(buckets) == 1):
+        for answer in _answers_by_time(workspace, queries, shape, ask, halving=len(partition) == 1):
             rows += answer.table.rows
             size += answer.size
-        return Read(rows, size)
+        return RowsRead(rows, size)
 
     try:
-        return complete(workspace, {shape: counted}, read, lambda found, _: len(found.rows))
-    except NotThere as error:
-        raise went_missing(workspace, error) from None
+        return read_all_counted(workspace, {shape: counted}, read, lambda found, _: len(found.rows))
+    except TableMissing as error:
+        raise table_vanished(workspace, error) from None
 
 
-def complete(
+def read_all_counted(
     workspace: LogAnalytics,
     counted: Mapping[TableShape, int],
     read: Callable[[], T],
@@ -78,7 +82,7 @@ def complete(
     return found
 
 
-def went_missing(workspace: LogAnalytics, error: NotThere) -> SourceError:
+def table_vanished(workspace: LogAnalytics, error: TableMissing) -> SourceError:
     """Return what to raise for a table that was there when it was counted."""
     return SourceError(
         f"{workspace.called(error.table)}: went missing while it was read ({error}): check the "
@@ -86,22 +90,24 @@ def went_missing(workspace: LogAnalytics, error: NotThere) -> SourceError:
     )
 
 
-def whole(workspace: LogAnalytics, asking: Asking, shape: TableShape) -> Iterator[Table]:
+def read_table(
+    workspace: LogAnalytics, queries: WindowQueries, shape: TableShape
+) -> Iterator[Table]:
     """Yield all that the rule could take of a table, with the times when the rows came.
 
     Raises NotThere if the table is missing.
     """
 
     def ask(start: int, end: int) -> Answer:
-        return workspace.ask(asking.recording(shape, start, end), shape, INGESTION_TIME)
+        return workspace.ask(queries.recording(shape, start, end), shape, INGESTION_TIME)
 
-    for answer in _in_time(workspace, asking, shape, ask, halving=True):
+    for answer in _answers_by_time(workspace, queries, shape, ask, halving=True):
         yield answer.table
 
 
-def _in_time(
+def _answers_by_time(
     workspace: LogAnalytics,
-    asking: Asking,
+    queries: WindowQueries,
     shape: TableShape,
     ask: Callable[[int, int], Answer],
     *,
@@ -109,12 +115,12 @@ def _in_time(
 ) -> Iterator[Answer]:
     """Yield the answers about the window: one, or where that is too much those of its halves."""
     # Each without its start, so that no row is in two or in none.
-    spans = [(asking.window.start, asking.window.end)]
+    spans = [(queries.window.start, queries.window.end)]
     while spans:
         start, end = spans.pop()
         try:
             yield ask(start, end)
-        except CutShort as error:
+        except PartialResult as error:
             if not halving:
                 raise
             if end - start <= NARROWEST:

@@ -34,22 +34,27 @@ from detection.rule.log_rows import (
 from detection.rule.ticks import MINUTE
 from detection.sources import Arrivals, Correlated
 from detection.sources.decode.table import Table
-from detection.sources.log_analytics.api_errors import CutShort, NotThere
+from detection.sources.log_analytics.api_errors import PartialResult, TableMissing
 from detection.sources.log_analytics.client import Limits, LogAnalytics, Sleep
-from detection.sources.workspace.context import WorkspaceBackground
-from detection.sources.workspace.kusto_correlation import correlated
-from detection.sources.workspace.partitions import cut, halves
-from detection.sources.workspace.queries import Asking
-from detection.sources.workspace.query_checks import Tried, trials, tried
-from detection.sources.workspace.read_rows import Read, rows_of, went_missing, whole
+from detection.sources.workspace.context import WorkspaceContext
+from detection.sources.workspace.kusto_correlation import correlate_in_cluster
+from detection.sources.workspace.partitions import group_buckets, split
+from detection.sources.workspace.queries import WindowQueries
+from detection.sources.workspace.query_checks import CheckedQuery, all_queries, check_queries
+from detection.sources.workspace.read_rows import (
+    RowsRead,
+    read_partition,
+    read_table,
+    table_vanished,
+)
 from detection.sources.workspace.window_counts import (
-    TIMED,
-    Survey,
-    arrived,
-    clock,
-    listed,
-    probed,
-    survey,
+    LOG_TABLES,
+    WindowCounts,
+    count_arrivals,
+    count_window,
+    probe_table,
+    read_allowlist,
+    read_clock,
 )
 from detection.threads import Threads
 from detection.window import Mode, Window
@@ -57,8 +62,12 @@ from detection.window import Mode, Window
 if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient
 
-HOT: Final = 8  # times what is read at once: a bucket with more is the cluster's, if that may be
-IN_CLUSTER: Final = 200_000  # rows correlated there by one query, whose answer may name each
+HOT_PARTITION_FACTOR: Final = (
+    8  # times what is read at once: a bucket with more is the cluster's, if that may be
+)
+ROWS_PER_CLUSTER_QUERY: Final = (
+    200_000  # rows correlated there by one query, whose answer may name each
+)
 
 
 class WorkspaceSource:
@@ -87,20 +96,23 @@ class WorkspaceSource:
         self._limits = limits
         self._alias, self._exclusions_alias = alias, exclusions_alias
         query("allowlist", alias=alias)
-        Asking(Window(0, 0, Mode.SCHEDULED), 0, rule).count(OPERATION_TABLE)
-        self.background = WorkspaceBackground(
+        WindowQueries(Window(0, 0, Mode.SCHEDULED), 0, rule).count(OPERATION_TABLE)
+        self.context = WorkspaceContext(
             self._workspace, alias=exclusions_alias, statuses=rule.success_statuses
         )
 
     def clock(self) -> int:
         """Ask the workspace for the time."""
-        return clock(self._workspace)
+        return read_clock(self._workspace)
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
         """Ask each table what it took in during (since, now]."""
         moments = {"since": since, "now": now, "examined": examined, "too_late": too_late}
-        with self._threads(self._limits.queries) as threads:
-            asked = [threads.submit(arrived, self._workspace, shape, moments) for shape in TIMED]
+        with self._threads(self._limits.concurrent_queries) as threads:
+            asked = [
+                threads.submit(count_arrivals, self._workspace, shape, moments)
+                for shape in LOG_TABLES
+            ]
             return reduce(Arrivals.joined, (future.result() for future in asked))
 
     def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
@@ -109,65 +121,67 @@ class WorkspaceSource:
         A part that turns out to be more than an answer holds is cut in two, so that nothing is
         left out.
         """
-        asking = Asking(window, now, self._rule)
-        with self._threads(self._limits.queries) as threads:
-            known = survey(self._workspace, asking, self._alias, threads)
-        yield known.strangers()
+        queries = WindowQueries(window, now, self._rule)
+        with self._threads(self._limits.concurrent_queries) as threads:
+            known = count_window(self._workspace, queries, self._alias, threads)
+        yield known.operations_without_sign_in()
         rows = known.rows()
-        everything = sum(rows.values()) > self._limits.here
-        most = IN_CLUSTER if everything else self._limits.together
+        everything = sum(rows.values()) > self._limits.rows_in_process
+        most = ROWS_PER_CLUSTER_QUERY if everything else self._limits.rows_per_partition
 
-        def size(buckets: range) -> int:
-            return sum(rows.get(bucket, 0) for bucket in buckets)
+        def size(partition: range) -> int:
+            return sum(rows.get(bucket, 0) for bucket in partition)
 
         # The largest first, while what was found so far takes little room.
-        cuts = sorted(cut(rows, most), key=size, reverse=True) if known.sign_ins else []
+        cuts = sorted(group_buckets(rows, most), key=size, reverse=True) if known.sign_ins else []
         waiting = deque(cuts)
         while waiting:
-            buckets = waiting.popleft()
+            partition = waiting.popleft()
             try:
-                hot = size(buckets) > HOT * self._limits.together
-                if everything or (hot and self._limits.here < inf):
-                    yield self._correlated(asking, buckets, known)
+                hot = size(partition) > HOT_PARTITION_FACTOR * self._limits.rows_per_partition
+                if everything or (hot and self._limits.rows_in_process < inf):
+                    yield self._correlated(queries, partition, known)
                 else:
-                    yield self._read(asking, buckets, known, hot=hot)
-            except CutShort:
-                waiting.extendleft(reversed(halves(buckets, rows)))
+                    yield self._read(queries, partition, known, hot=hot)
+            except PartialResult:
+                waiting.extendleft(reversed(split(partition, rows)))
 
     def probe(self, shape: TableShape, now: int) -> tuple[SourceState, int | None]:
         """Count the last minute's rows of one table; return its state and newest row's time."""
-        asking = Asking(Window(now - MINUTE, now, Mode.SCHEDULED), now, self._rule)
-        return probed(self._workspace, asking, shape)
+        queries = WindowQueries(Window(now - MINUTE, now, Mode.SCHEDULED), now, self._rule)
+        return probe_table(self._workspace, queries, shape)
 
-    def try_queries(self, now: int) -> list[Tried]:
+    def try_queries(self, now: int) -> list[CheckedQuery]:
         """Ask every query about a time without rows; return how each went."""
-        asking = Asking(Window(now, now, Mode.SCHEDULED), now, self._rule)
-        with self._threads(self._limits.queries) as threads:
-            every = trials(asking, self._alias, self._exclusions_alias)
-            return tried(self._workspace, every, threads)
+        queries = WindowQueries(Window(now, now, Mode.SCHEDULED), now, self._rule)
+        with self._threads(self._limits.concurrent_queries) as threads:
+            every = all_queries(queries, self._alias, self._exclusions_alias)
+            return check_queries(self._workspace, every, threads)
 
     def allowlist(self) -> list[str] | None:
         """Return the watchlist's entries, None where it is missing."""
-        return listed(self._workspace, self._alias)[0]
+        return read_allowlist(self._workspace, self._alias)[0]
 
     def tables(self, shape: TableShape, window: Window, now: int) -> Iterator[Table]:
         """Yield all rows of a table that the rule could take, with the times when they came.
 
         Raises NotThere if the table is missing.
         """
-        return whole(self._workspace, Asking(window, now, self._rule), shape)
+        return read_table(self._workspace, WindowQueries(window, now, self._rule), shape)
 
-    def _read(self, asking: Asking, buckets: range, known: Survey, *, hot: bool) -> Logs:
-        """Read both tables' rows of some buckets, at the same time unless they are very many."""
-        operations_there = sum(known.operations_in(buckets))
-        counted = {SIGN_IN_TABLE: known.sign_ins_in(buckets)}
+    def _read(
+        self, queries: WindowQueries, partition: range, known: WindowCounts, *, hot: bool
+    ) -> Logs:
+        """Read both tables' rows of a partition, at the same time unless they are very many."""
+        operations_there = sum(known.operations_in(partition))
+        counted = {SIGN_IN_TABLE: known.sign_ins_in(partition)}
         counted |= {OPERATION_TABLE: operations_there} if operations_there else {}
-        with self._threads(1 if hot else self._limits.queries) as threads:
+        with self._threads(1 if hot else self._limits.concurrent_queries) as threads:
             reads = [
-                threads.submit(rows_of, self._workspace, asking, shape, buckets, number)
+                threads.submit(read_partition, self._workspace, queries, shape, partition, number)
                 for shape, number in counted.items()
             ]
-            sign_ins, operations = ([*(read.result() for read in reads), Read([])])[:2]
+            sign_ins, operations = ([*(read.result() for read in reads), RowsRead([])])[:2]
         return replace(
             known.about,
             sign_ins=sign_ins.rows,
@@ -175,20 +189,24 @@ class WorkspaceSource:
             bytes_read=sign_ins.size + operations.size,
         )
 
-    def _correlated(self, asking: Asking, buckets: range, known: Survey) -> Correlated:
+    def _correlated(
+        self, queries: WindowQueries, partition: range, known: WindowCounts
+    ) -> Correlated:
         """Let the cluster correlate some buckets."""
         try:
-            groups, sign_ins, size = correlated(self._workspace, asking, buckets, known)
-        except NotThere as error:
-            raise went_missing(self._workspace, error) from None
-        except CutShort as error:
-            if len(buckets) > 1:
+            groups, sign_ins, size = correlate_in_cluster(
+                self._workspace, queries, partition, known
+            )
+        except TableMissing as error:
+            raise table_vanished(self._workspace, error) from None
+        except PartialResult as error:
+            if len(partition) > 1:
                 raise
             raise SourceError(
                 f"{self._workspace.where(SIGN_IN_TABLE)}: one identity is more than the cluster "
                 f"can correlate in one query ({error}): set CORRELATE_IN to python"
             ) from None
-        matched, succeeded = known.operations_in(buckets)
+        matched, succeeded = known.operations_in(partition)
         operations: Matched[Operation] = Matched({}, matched=matched, other_success=succeeded)
         return Correlated(
             replace(known.about, bytes_read=size),

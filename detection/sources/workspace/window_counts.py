@@ -11,9 +11,7 @@ from typing import Any, Final
 from detection.kql.render import Query, query
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection
-from detection.rule.filters import (
-    Matched,
-)
+from detection.rule.filters import Matched
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
@@ -25,24 +23,31 @@ from detection.rule.log_rows import (
 from detection.rule.ticks import DAY, parse_time
 from detection.sources import Arrivals, Correlated
 from detection.sources.log_analytics.client import LogAnalytics
-from detection.sources.workspace.counts import Counting, Operations, counts_of, failed, only, summed
-from detection.sources.workspace.queries import Asking
+from detection.sources.workspace.counts import (
+    OperationCounts,
+    TableCounts,
+    count_buckets,
+    single_row,
+    summary_rows,
+    table_error,
+)
+from detection.sources.workspace.queries import WindowQueries
 
-TIMED: Final = (SIGN_IN_TABLE, OPERATION_TABLE)
+LOG_TABLES: Final = (SIGN_IN_TABLE, OPERATION_TABLE)
 # Not a table, but asked like one.
 CLOCK: Final = TableShape("clock", ("Now",), required=1, shared=0, remedy="", timed=False)
-ARRIVED: Final = ("Earliest", "Late", "TooLate")
+ARRIVAL_COLUMNS: Final = ("Earliest", "Late", "TooLate")
 # A row that comes in more than two days after its time is given the time when it came; a third day
 # is for good measure: learn.microsoft.com/azure/azure-monitor/logs/log-standard-columns.
-RESTAMPED: Final = 3 * DAY
+RESTAMPED_AFTER: Final = 3 * DAY
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class WindowCounts:
     """How many rows each bucket holds, and what every part of the window has in common."""
 
     sign_ins: Mapping[int, int]
-    operations: Mapping[int, Operations]
+    operations: Mapping[int, OperationCounts]
     about: Logs  # none of the rows
     allowlist: Allowlist
 
@@ -53,10 +58,10 @@ class Survey:
             rows[bucket] = rows.get(bucket, 0) + there.matched + there.succeeded
         return rows
 
-    def strangers(self) -> Correlated:
+    def operations_without_sign_in(self) -> Correlated:
         """Return the part of the operations that pair with nothing: they are only counted."""
-        matched = sum(there.strangers_matched for there in self.operations.values())
-        succeeded = sum(there.strangers_succeeded for there in self.operations.values())
+        matched = sum(there.without_sign_in_matched for there in self.operations.values())
+        succeeded = sum(there.without_sign_in_succeeded for there in self.operations.values())
         operations: Matched[Any] = Matched(
             {},
             matched=matched,
@@ -67,42 +72,46 @@ class Survey:
             self.about, Detection([], Matched({}, matched=0), operations, self.allowlist)
         )
 
-    def sign_ins_in(self, buckets: range) -> int:
+    def sign_ins_in(self, partition: range) -> int:
         """Count the sign-ins of some buckets."""
-        return sum(self.sign_ins.get(bucket, 0) for bucket in buckets)
+        return sum(self.sign_ins.get(bucket, 0) for bucket in partition)
 
-    def operations_in(self, buckets: range) -> tuple[int, int]:
+    def operations_in(self, partition: range) -> tuple[int, int]:
         """Count the operations of some buckets whose identities signed in, by status (D8)."""
-        there = [self.operations[bucket] for bucket in buckets if bucket in self.operations]
+        there = [self.operations[bucket] for bucket in partition if bucket in self.operations]
         return sum(one.matched for one in there), sum(one.succeeded for one in there)
 
-    def all_operations_in(self, buckets: range) -> int:
-        """Count the operations of some buckets, strangers' too."""
-        there = [self.operations[bucket] for bucket in buckets if bucket in self.operations]
-        strangers = sum(one.strangers_matched + one.strangers_succeeded for one in there)
-        return sum(self.operations_in(buckets)) + strangers
+    def all_operations_in(self, partition: range) -> int:
+        """Count the operations of a partition, strangers' too."""
+        there = [self.operations[bucket] for bucket in partition if bucket in self.operations]
+        strangers = sum(
+            one.without_sign_in_matched + one.without_sign_in_succeeded for one in there
+        )
+        return sum(self.operations_in(partition)) + strangers
 
 
-def survey(workspace: LogAnalytics, asking: Asking, alias: str, threads: Executor) -> Survey:
+def count_window(
+    workspace: LogAnalytics, queries: WindowQueries, alias: str, threads: Executor
+) -> WindowCounts:
     """Ask everything at once, as far as the threads go; `alias` names the watchlist.
 
     A table without rows that can take part is empty only if nothing else came in since the
     window's start either.
     """
-    listing = threads.submit(listed, workspace, alias)
-    counting = Counting(workspace, asking, threads)
-    newest = {shape: threads.submit(_latest, workspace, asking, shape) for shape in TIMED}
-    counts = dict(zip(TIMED, counting.result(), strict=True))
+    listing = threads.submit(read_allowlist, workspace, alias)
+    counting = TableCounts(workspace, queries, threads)
+    newest = {shape: threads.submit(_latest, workspace, queries, shape) for shape in LOG_TABLES}
+    counts = dict(zip(LOG_TABLES, counting.result(), strict=True))
     allowlist, size = listing.result()
     latest = {shape.name: future.result() for shape, future in newest.items()}
     states = {ALLOWLIST_TABLE.name: _state(allowlist)}
     for shape, (rows, _) in counts.items():
-        alive = (latest[shape.name] or asking.window.start) > asking.window.start
+        alive = (latest[shape.name] or queries.window.start) > queries.window.start
         states[shape.name] = _state(rows, alive=alive)
-    sign_ins, operations = (counts[shape][0] or {} for shape in TIMED)
-    return Survey(
+    sign_ins, operations = (counts[shape][0] or {} for shape in LOG_TABLES)
+    return WindowCounts(
         sign_ins={bucket: matched for bucket, (matched,) in sign_ins.items()},
-        operations={bucket: Operations(*row) for bucket, row in operations.items()},
+        operations={bucket: OperationCounts(*row) for bucket, row in operations.items()},
         about=Logs(
             sign_ins=[],
             operations=[],
@@ -115,62 +124,64 @@ def survey(workspace: LogAnalytics, asking: Asking, alias: str, threads: Executo
     )
 
 
-def arrived(workspace: LogAnalytics, shape: TableShape, moments: Mapping[str, int]) -> Arrivals:
+def count_arrivals(
+    workspace: LogAnalytics, shape: TableShape, moments: Mapping[str, int]
+) -> Arrivals:
     """Return what one table took in; a missing one takes in nothing."""
-    rows, _ = summed(workspace, arrivals_query(shape, moments), shape, *ARRIVED)
+    rows, _ = summary_rows(workspace, arrivals_query(shape, moments), shape, *ARRIVAL_COLUMNS)
     if rows is None:
         return Arrivals(missing=frozenset({shape.name}))
-    earliest, late, too_late = only(workspace, shape, rows)
+    earliest, late, too_late = single_row(workspace, shape, rows)
     try:
         return Arrivals(parse_time(earliest) if earliest else None, int(late), int(too_late))
     except ValueError:
-        raise failed(workspace, shape, "what arrived in it cannot be read") from None
+        raise table_error(workspace, shape, "what arrived in it cannot be read") from None
 
 
 def arrivals_query(shape: TableShape, moments: Mapping[str, int]) -> Query:
     """Ask what came into one table."""
-    oldest = moments["too_late"] - RESTAMPED
+    oldest = moments["too_late"] - RESTAMPED_AFTER
     return query("arrivals", table=shape, oldest=oldest, **moments)
 
 
-def clock(workspace: LogAnalytics) -> int:
+def read_clock(workspace: LogAnalytics) -> int:
     """Return the time by the workspace's own clock."""
-    rows, _ = summed(workspace, query("clock"), CLOCK, *CLOCK.columns)
-    (now,) = only(workspace, CLOCK, rows or [])
+    rows, _ = summary_rows(workspace, query("clock"), CLOCK, *CLOCK.columns)
+    (now,) = single_row(workspace, CLOCK, rows or [])
     try:
         return parse_time(now)
     except ValueError:
-        raise failed(workspace, CLOCK, "does not tell the time") from None
+        raise table_error(workspace, CLOCK, "does not tell the time") from None
 
 
-def probed(
-    workspace: LogAnalytics, asking: Asking, shape: TableShape
+def probe_table(
+    workspace: LogAnalytics, queries: WindowQueries, shape: TableShape
 ) -> tuple[SourceState, int | None]:
     """Return the state of one table, and the time of its newest row of a day."""
     # Of this table alone, or what is wrong with the other would seem to be wrong with this one.
-    rows, _ = counts_of(workspace, asking.count(shape, signed_in=False), shape)
-    latest = _latest(workspace, asking, shape)
+    rows, _ = count_buckets(workspace, queries.count(shape, signed_in=False), shape)
+    latest = _latest(workspace, queries, shape)
     return _state(rows, alive=latest is not None), latest
 
 
-def listed(workspace: LogAnalytics, alias: str) -> tuple[list[str] | None, int]:
+def read_allowlist(workspace: LogAnalytics, alias: str) -> tuple[list[str] | None, int]:
     """Return the watchlist's entries, None where no watchlist is, and the size of the answer."""
-    rows, size = summed(
+    rows, size = summary_rows(
         workspace, query("allowlist", alias=alias), ALLOWLIST_TABLE, *ALLOWLIST_TABLE.columns
     )
     return None if rows is None else [entry for (entry,) in rows], size
 
 
-def _latest(workspace: LogAnalytics, asking: Asking, shape: TableShape) -> int | None:
+def _latest(workspace: LogAnalytics, queries: WindowQueries, shape: TableShape) -> int | None:
     """Return the time of the table's newest row."""
-    rows, _ = summed(workspace, asking.latest(shape), shape, "Latest")
+    rows, _ = summary_rows(workspace, queries.latest(shape), shape, "Latest")
     if rows is None:
         return None
-    (latest,) = only(workspace, shape, rows)
+    (latest,) = single_row(workspace, shape, rows)
     try:
         return parse_time(latest) if latest else None
     except ValueError:
-        raise failed(workspace, shape, "its newest row has no readable time") from None
+        raise table_error(workspace, shape, "its newest row has no readable time") from None
 
 
 def _state(rows: Sized | None, *, alive: bool = False) -> SourceState:

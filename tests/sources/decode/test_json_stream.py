@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from detection.sources.decode.json_stream import EDGE, batches, find_frame
+from detection.sources.decode.json_stream import EDGE_BYTES, find_rows, row_batches
 
 # Texts that look like the seams and ends between which rows are cut.
 SEAMS = st.lists(
@@ -27,11 +27,11 @@ LAYOUTS = st.sampled_from([0, orjson.OPT_INDENT_2])
 def read(body: bytes, size: int) -> tuple[Any, list[Any]] | None:
     """Read a body in pieces; None where that cannot be done, and the whole must be parsed."""
     stream = BytesIO(body)
-    frame = find_frame(stream)
+    frame = find_rows(stream)
     if frame is None:
         return None
     try:
-        return frame.document, list(chain.from_iterable(batches(stream, frame, size)))
+        return frame.document, list(chain.from_iterable(row_batches(stream, frame, size)))
     except ValueError:
         return None
 
@@ -67,9 +67,9 @@ def test_usual_bodies_are_read_in_pieces(layout: int) -> None:
     rows = [[f"2026-03-14T09:00:00.{n:07d}Z", "a [text], [with], brackets"] for n in range(200)]
     table = {"name": "PrimaryResult", "columns": [{"name": "a"}, {"name": "b"}], "rows": rows}
     body = BytesIO(orjson.dumps({"tables": [table]}, option=layout))
-    frame = find_frame(body)
+    frame = find_rows(body)
     assert frame is not None
-    pieces = list(batches(body, frame, 500))
+    pieces = list(row_batches(body, frame, 500))
     assert len(pieces) > 10
     assert list(chain.from_iterable(pieces)) == rows
 
@@ -96,14 +96,14 @@ def test_rows_of_something_else_are_left_to_the_whole() -> None:
     """Rows that are not the table's are not taken for the table's."""
     table = {"name": "T", "columns": [{"name": "a"}], "rows": []}
     body = orjson.dumps({"meta": {"rows": [["1"]]}, "tables": [table]})
-    assert find_frame(BytesIO(body)) is None
+    assert find_rows(BytesIO(body)) is None
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
 def test_what_surrounds_the_rows_may_be_long(where: str) -> None:
     """Statistics longer than what is looked through leave the body to the whole, not to half."""
     table = {"name": "T", "columns": [{"name": "a"}], "rows": [["1"], ["2"]]}
-    much: dict[str, Any] = {"statistics": ["x" * EDGE]}
+    much: dict[str, Any] = {"statistics": ["x" * EDGE_BYTES]}
     tables: dict[str, Any] = {"tables": [table]}
     document = much | tables if where == "before" else tables | much
-    assert find_frame(BytesIO(orjson.dumps(document))) is None
+    assert find_rows(BytesIO(orjson.dumps(document))) is None

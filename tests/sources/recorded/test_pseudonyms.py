@@ -18,7 +18,7 @@ from detection.rule.filters import (
 )
 from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, TableShape
-from detection.sources.recorded.azure_words import WORDS
+from detection.sources.recorded.azure_words import AZURE_WORDS
 from detection.sources.recorded.pseudonyms import Pseudonyms
 from tests.support.strategies import ADDRESSES, Scenario, entries, scenarios
 
@@ -233,7 +233,7 @@ def replaced_in(column: str, text: str) -> str:
 
 def fitting(part: str) -> str:
     """Return a known word, or two, that a part of a pattern fits."""
-    known = (*sorted(WORDS), "microsoft.dbformysql/flexibleservers")
+    known = (*sorted(AZURE_WORDS), "microsoft.dbformysql/flexibleservers")
     pattern = ".*".join(map(re.escape, part.split("*")))
     return next(word for word in known if re.fullmatch(pattern, word))
 
@@ -251,11 +251,11 @@ def test_what_the_table_of_classes_knows_is_scored_the_same(kind: OperationClass
     assert is_delete(operation_name(named)) == is_delete(text)
 
 
-@given(st.lists(st.sampled_from((*sorted(WORDS)[:40], NAME, "a-b", "READ", "")), max_size=6))
+@given(st.lists(st.sampled_from((*sorted(AZURE_WORDS)[:40], NAME, "a-b", "READ", "")), max_size=6))
 def test_every_part_of_an_operation_is_a_known_word_or_a_pseudonym(parts: list[str]) -> None:
     """Nothing else is in what is shared, and different names stay different."""
     shown = operation_name("/".join(parts)).split("/")
     assert len(shown) == max(len(parts), 1)
     for before, after in zip(parts, shown, strict=False):
         assert after == before or re.fullmatch(r"[xX]-[a-pA-P]{20}(-[A-Z]+)*", after)
-        assert after != before or ascii_lower(before) in WORDS or not before
+        assert after != before or ascii_lower(before) in AZURE_WORDS or not before

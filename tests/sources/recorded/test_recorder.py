@@ -12,9 +12,9 @@ import resource, signal, sys
 from pathlib import Path
 from detection.errors import DeliveryError
 from detection.rule.log_rows import ALLOWLIST_TABLE
-from detection.sources.recorded.recorder import Recording
+from detection.sources.recorded.recorder import Recorder
 
-recording = Recording(Path(sys.argv[1]))
+recording = Recorder(Path(sys.argv[1]))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
@@ -28,13 +28,13 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from detection.rule.log_rows import OPERATION_TABLE
-from detection.sources.recorded.recorder import Recording
+from detection.sources.recorded.recorder import Recorder
 
 def pieces():
     yield [], []
     os.kill(os.getpid(), signal.SIGKILL)
 
-Recording(Path(sys.argv[1])).write_rows(OPERATION_TABLE, pieces())
+Recorder(Path(sys.argv[1])).write_rows(OPERATION_TABLE, pieces())
 """
 
 

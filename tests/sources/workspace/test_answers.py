@@ -22,13 +22,13 @@ from detection.pipeline.job import run
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
 from detection.sources import LogSource
-from detection.sources.log_analytics.api_errors import MayPass
+from detection.sources.log_analytics.api_errors import TransientError
 from detection.sources.log_analytics.client import Limits
 from detection.sources.log_analytics.http_exchange import exchange
 from detection.sources.recorded.folder import RecordedSource
-from detection.sources.workspace.kusto_correlation import COLUMNS
+from detection.sources.workspace.kusto_correlation import GROUP_COLUMNS
 from detection.sources.workspace.source import WorkspaceSource
-from detection.state import Unsaved
+from detection.state import ReadOnlyStore
 from detection.state.folder import FolderStore
 from tests.sources.workspace.test_source import WINDOW, ids, operation, read, sign_in
 from tests.support import (
@@ -57,7 +57,7 @@ from tests.support.services.log_analytics import (
 
 TEN = parse_time(NOW)
 KINDS = ("sign_ins", "operations", "allowlist", "latest", "count_sign_ins", "count_operations")
-LIVE = {"python": Limits(here=math.inf), "workspace": Limits(here=-1)}
+LIVE = {"python": Limits(rows_in_process=math.inf), "workspace": Limits(rows_in_process=-1)}
 
 Connect = Callable[..., WorkspaceSource]
 
@@ -90,7 +90,7 @@ def connect(service: LogAnalyticsService) -> Iterator[Connect]:
 
 def job(source: LogSource) -> tuple[Outcome, dict[str, Any]]:
     """Run once; return the outcome and its record."""
-    outcome = run(source, Collected(), Unsaved(), Invocation(WORKSPACE, TEN))
+    outcome = run(source, Collected(), ReadOnlyStore(), Invocation(WORKSPACE, TEN))
     (record,) = outcome.records
     return outcome, dict(record)
 
@@ -424,8 +424,10 @@ def test_a_table_that_the_cluster_sees_as_empty_is_asked_again(
     there = {SIGN_INS: 8, OPERATIONS: 8, table: 0}
     names = ("Part", "SignInsSeen", "OperationsSeen")
     told = ((-1, there[SIGN_INS], None), (-1, None, there[OPERATIONS]))
-    rows = [[dict(zip(names, row, strict=True)).get(name) for name in COLUMNS] for row in told]
-    blind = Reply(200, json.dumps(response(COLUMNS, rows)).encode())
+    rows = [
+        [dict(zip(names, row, strict=True)).get(name) for name in GROUP_COLUMNS] for row in told
+    ]
+    blind = Reply(200, json.dumps(response(GROUP_COLUMNS, rows)).encode())
     service.script("correlate", blind)
     outcome, record = job(connect(limits=LIVE["workspace"], sleep=waits.append))
     assert (record["Status"], len(outcome.findings), waits) == ("Success", 1, [1.0])
@@ -441,7 +443,7 @@ def test_an_answer_of_the_cluster_without_any_row_is_no_result(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
     """It says at the least how many rows it saw; one that does not is not taken for none."""
-    service.script("correlate", *[nothing(*COLUMNS)] * 2)
+    service.script("correlate", *[nothing(*GROUP_COLUMNS)] * 2)
     outcome, record = job(connect(limits=LIVE["workspace"]))
     assert record["Status"] == "Failure"
     assert "gave 0 rows twice, of 8 that it had counted" in outcome.failures[0]
@@ -455,7 +457,10 @@ def test_missing_tables_are_a_warning_wherever_the_window_is_correlated(
     """Nothing can pair, so nothing is correlated; the run says which table is missing."""
     for table in missing:
         del service.tables[table]
-    auto = {"auto": Limits(here=4), "hot": Limits(together=0, here=100)}  # the cluster's, for size
+    auto = {
+        "auto": Limits(rows_in_process=4),
+        "hot": Limits(rows_per_partition=0, rows_in_process=100),
+    }  # the cluster's, for size
     outcome, record = job(connect(limits=(LIVE | auto)[where]))
     assert outcome.failures == []
     assert record["Status"] == "Warning"
@@ -571,7 +576,7 @@ def test_an_answer_that_drips_is_waited_for_no_longer_than_one_that_does_not_com
     service.script("sign_ins", *[Reply(drip=0.02)] * 2)
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"no whole answer within .* asked 2 times"):
-        read(connect(limits=Limits(silence=0.5)))
+        read(connect(limits=Limits(read_timeout=0.5)))
     assert time.monotonic() - began < 4
 
 
@@ -589,7 +594,10 @@ def test_headers_that_drip_are_waited_for_no_longer_either() -> None:
         thread = threading.Thread(target=drip, args=(listener,))
         thread.start()
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with client_for(endpoint) as client, pytest.raises(MayPass, match="no whole answer within"):
+        with (
+            client_for(endpoint) as client,
+            pytest.raises(TransientError, match="no whole answer within"),
+        ):
             exchange(client, HttpRequest("POST", "/workspaces/x/query"), 0.5, "here")
         gone.set()
         thread.join()
@@ -609,7 +617,10 @@ def test_headers_that_no_library_takes_are_an_error_of_the_answer() -> None:
         thread = threading.Thread(target=answer, args=(listener,))
         thread.start()
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with client_for(endpoint) as client, pytest.raises(MayPass, match=r"way \(ValueError: "):
+        with (
+            client_for(endpoint) as client,
+            pytest.raises(TransientError, match=r"way \(ValueError: "),
+        ):
             exchange(client, HttpRequest("POST", "/workspaces/x/query"), 5, "here")
         thread.join()
     gc.collect()
@@ -618,7 +629,10 @@ def test_headers_that_no_library_takes_are_an_error_of_the_answer() -> None:
 def test_an_endpoint_that_is_no_address_is_an_error_of_the_way() -> None:
     """What the transport says of the address is not let through as it is."""
     request = HttpRequest("POST", "/workspaces/x/query")
-    with client_for("http://a..b") as client, pytest.raises(MayPass, match=r"unforeseen|reached"):
+    with (
+        client_for("http://a..b") as client,
+        pytest.raises(TransientError, match=r"unforeseen|reached"),
+    ):
         exchange(client, request, 5, "here")
 
 
@@ -629,7 +643,7 @@ def test_nothing_is_read_beyond_the_time_there_is(
     service.script("latest", *[Reply(drip=0.5)] * 2)
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"no time was left|no whole answer within"):
-        read(connect(limits=Limits(until=began + 1)))
+        read(connect(limits=Limits(deadline=began + 1)))
     assert time.monotonic() - began < 4
 
 
@@ -638,5 +652,5 @@ def test_an_answer_that_drips_and_is_in_time_is_taken(
 ) -> None:
     """Slow is not wrong."""
     service.script("latest", Reply(drip=0.001))
-    assert read(connect(limits=Limits(silence=30))).latest[SIGN_INS] == TEN
+    assert read(connect(limits=Limits(read_timeout=30))).latest[SIGN_INS] == TEN
     assert WINDOW.end == TEN

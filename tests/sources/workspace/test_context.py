@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 
 from detection.errors import SourceError
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_NAME, TIME
 from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
 from detection.sources.log_analytics.client import LogAnalytics
-from detection.sources.workspace.context import ASKED_AT_ONCE, WorkspaceBackground
+from detection.sources.workspace.context import IDENTITIES_PER_QUERY, WorkspaceContext
 from detection.window import Mode, Window
 from tests.support import EXCLUSIONS, NOW, OPERATIONS, SIGN_INS
 from tests.support.services.log_analytics import (
@@ -35,7 +33,7 @@ ENTRY = {
     "Expires": "2027-01-01",
 }
 
-Connect = Callable[[], WorkspaceBackground]
+Connect = Callable[[], WorkspaceContext]
 
 
 def action(minutes: int, name: str = LIST, **fields: Any) -> dict[str, Any]:
@@ -71,10 +69,10 @@ def connect(service: LogAnalyticsService) -> Iterator[Connect]:
     """Connect to the service, and close what stays open."""
     with ExitStack() as stack:
 
-        def to_service() -> WorkspaceBackground:
+        def to_service() -> WorkspaceContext:
             client = stack.enter_context(client_for(service.endpoint))
             workspace = LogAnalytics(client=client, workspace_id=WORKSPACE, sleep=lambda _: None)
-            return WorkspaceBackground(workspace, alias=EXCLUSIONS, statuses=("Success",))
+            return WorkspaceContext(workspace, alias=EXCLUSIONS, statuses=("Success",))
 
         yield to_service
 
@@ -117,7 +115,7 @@ def test_many_identities_are_asked_about_in_several_queries(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
     """A thousand identities a query, and one that no query can hold is passed over."""
-    identities = {f"id-{n}" for n in range(ASKED_AT_ONCE + 1)} | {"a\nb"}
+    identities = {f"id-{n}" for n in range(IDENTITIES_PER_QUERY + 1)} | {"a\nb"}
     assert len(connect().actions(identities, WINDOW, TEN)) == 3
     assert len(service.called("actions")) == 2
 
@@ -143,11 +141,11 @@ def test_part_of_an_answer_is_an_error(
 ) -> None:
     """Rows that were cut short are never taken for all."""
     service.script(kind, *[Reply(error=TOO_MANY)] * 2)
-    background = connect()
+    context = connect()
     asked: dict[str, Callable[[], object]] = {
-        "exclusions": background.exclusions,
-        "actions": lambda: background.actions({"id-1"}, WINDOW, TEN),
-        "baseline": lambda: background.past_changes(TEN - 14 * DAY, TEN, RuleSettings()),
+        "exclusions": context.exclusions,
+        "actions": lambda: context.actions({"id-1"}, WINDOW, TEN),
+        "baseline": lambda: context.past_changes(TEN - 14 * DAY, TEN, RuleSettings()),
     }
     with pytest.raises(SourceError, match="cannot be read whole"):
         asked[kind]()

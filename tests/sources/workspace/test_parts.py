@@ -15,19 +15,17 @@ from detection.errors import SourceError
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.rule.correlate import Group
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import IDENTITY, Logs
 from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
 from detection.sources import Correlated
 from detection.sources.log_analytics.client import Limits
-from detection.sources.workspace.kusto_correlation import ADDRESSES_NAMED, COLUMNS
-from detection.sources.workspace.kusto_pairs import COLUMNS as TRACED
-from detection.sources.workspace.partitions import BUCKETS, cut, halves
+from detection.sources.workspace.kusto_correlation import GROUP_COLUMNS, MAX_EXCLUDED_ADDRESSES
+from detection.sources.workspace.kusto_pairs import PAIR_COLUMNS as TRACED
+from detection.sources.workspace.partitions import BUCKETS, group_buckets, split
 from detection.sources.workspace.source import WorkspaceSource
-from detection.state import Unsaved
+from detection.state import ReadOnlyStore
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window
 from tests.support import ALLOWLIST, NOW, OPERATIONS, SIGN_INS, Collected, response
@@ -50,7 +48,7 @@ TEN = parse_time(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
 SPELLINGS = (str, str.upper, str.title)
 HERE, THERE = math.inf, -1
-WHOLE = Limits(here=HERE)
+WHOLE = Limits(rows_in_process=HERE)
 GONE = semantic("SEM0100", f"Failed to resolve table or column expression named '{SIGN_INS}'")
 DIFFERENT = ("BytesRead", "DurationMs", "SignInsRead", "OperationsRead")
 
@@ -124,7 +122,7 @@ def source_of(
 def job(service: LogAnalyticsService, limits: Limits) -> tuple[Outcome, dict[str, Any]]:
     """Run the job; return its outcome, and its record without what may differ."""
     with source_of(service, limits) as source:
-        outcome = run(source, Collected(), Unsaved(), Invocation(WORKSPACE, TEN))
+        outcome = run(source, Collected(), ReadOnlyStore(), Invocation(WORKSPACE, TEN))
     (record,) = outcome.records
     return outcome, {name: value for name, value in record.items() if name not in DIFFERENT}
 
@@ -164,7 +162,7 @@ def test_parts_come_to_what_the_whole_comes_to(together: int, service: LogAnalyt
     """
     whole, record = job(service, WHOLE)
     service.calls.clear()
-    parted, same = job(service, Limits(here=HERE, together=together))
+    parted, same = job(service, Limits(rows_in_process=HERE, rows_per_partition=together))
     assert len(whole.findings) == 180
     assert parted.findings == whole.findings
     assert same == record
@@ -175,7 +173,7 @@ def test_the_cluster_comes_to_the_same(service: LogAnalyticsService) -> None:
     """A window correlated in the workspace has the same findings and counts, and no row travels."""
     whole, record = job(service, WHOLE)
     service.calls.clear()
-    there, same = job(service, Limits(here=THERE))
+    there, same = job(service, Limits(rows_in_process=THERE))
     assert there.findings == whole.findings
     assert same == record
     assert not service.called("sign_ins") + service.called("operations")
@@ -184,7 +182,7 @@ def test_the_cluster_comes_to_the_same(service: LogAnalyticsService) -> None:
 
 def test_an_identity_is_in_one_part(service: LogAnalyticsService) -> None:
     """All rows of an identity are read together, both sides and however it is spelt."""
-    parts = read(service, Limits(here=HERE, together=30))
+    parts = read(service, Limits(rows_in_process=HERE, rows_per_partition=30))
     held = [
         {ascii_lower(str(row[IDENTITY])) for row in (*part.sign_ins, *part.operations)}
         for part in parts
@@ -206,8 +204,10 @@ def test_strangers_and_blanks_are_counted_and_not_read(service: LogAnalyticsServ
     assert record["SignInsExcluded"] == 60
 
 
-@pytest.mark.parametrize("limits", [WHOLE, Limits(here=THERE)], ids=["python", "workspace"])
-def test_d8_still_warns_when_only_strangers_succeeded(limits: Limits) -> None:
+@pytest.mark.parametrize(
+    "limits", [WHOLE, Limits(rows_in_process=THERE)], ids=["python", "workspace"]
+)
+def test_d8_still_warns_when_only_without_sign_in_succeeded(limits: Limits) -> None:
     """With nothing but changes spelt Succeeded the run is a Warning, whoever made them."""
     tables = logs_of(2, 1)
     tables[OPERATIONS] = [operation("somebody", TEN, "x", "Succeeded")]
@@ -218,7 +218,13 @@ def test_d8_still_warns_when_only_strangers_succeeded(limits: Limits) -> None:
 
 
 @pytest.mark.parametrize("says_so", [True, False])
-@pytest.mark.parametrize("limits", [Limits(here=HERE, rows=100), Limits(here=THERE, rows=120)])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(rows_in_process=HERE, rows_per_answer=100),
+        Limits(rows_in_process=THERE, rows_per_answer=120),
+    ],
+)
 def test_a_cut_answer_is_asked_for_in_halves(
     limits: Limits, says_so: bool, service: LogAnalyticsService
 ) -> None:
@@ -228,11 +234,11 @@ def test_a_cut_answer_is_asked_for_in_halves(
     """
     whole, record = job(service, WHOLE)
     service.calls.clear()
-    service.row_limit, service.says_when_cut = limits.rows, says_so
+    service.row_limit, service.says_when_cut = limits.rows_per_answer, says_so
     parted, same = job(service, limits)
     assert parted.findings == whole.findings
     assert same == record
-    kind = "correlate" if limits.here == THERE else "sign_ins"
+    kind = "correlate" if limits.rows_in_process == THERE else "sign_ins"
     assert len(service.called(kind)) >= 3
 
 
@@ -241,7 +247,7 @@ def test_one_identity_that_is_too_much_is_read_in_halves_of_time() -> None:
     with LogAnalyticsService(logs_of(1, 90)) as service:
         whole, record = job(service, WHOLE)
         service.row_limit = 50
-        parted, same = job(service, Limits(here=HERE, rows=50))
+        parted, same = job(service, Limits(rows_in_process=HERE, rows_per_answer=50))
     assert parted.findings == whole.findings
     assert same == record
 
@@ -250,7 +256,7 @@ def test_the_cluster_says_when_one_identity_is_too_much() -> None:
     """Groups that no answer holds are an error that says what to do, and never a part of them."""
     with LogAnalyticsService(logs_of(1, 1)) as service:
         service.script("correlate", *[Reply(error=TOO_MANY)] * 20)
-        outcome, record = job(service, Limits(here=THERE))
+        outcome, record = job(service, Limits(rows_in_process=THERE))
     assert record["Status"] == "Failure"
     assert "CORRELATE_IN to python" in outcome.failures[0]
 
@@ -259,7 +265,7 @@ def test_traces_are_asked_for_once_a_part_with_something_new(
     service: LogAnalyticsService, tmp_path: Path
 ) -> None:
     """One more query for a part with findings, and none where all was reported before."""
-    with source_of(service, Limits(here=THERE)) as source:
+    with source_of(service, Limits(rows_in_process=THERE)) as source:
         store = FolderStore(tmp_path)
         first = run(source, Collected(), store, Invocation(WORKSPACE, TEN))
         assert len(first.findings) == 180
@@ -276,11 +282,11 @@ def test_traces_that_are_cut_are_asked_for_in_halves(
 ) -> None:
     """Where the pairs to show are more than an answer holds, every finding has all of its own."""
     whole, record = job(service, WHOLE)
-    with source_of(service, Limits(here=THERE)) as source:
+    with source_of(service, Limits(rows_in_process=THERE)) as source:
         groups = [g for part in source.parts(WINDOW, TEN) for g in correlated(part)]
         service.row_limit, service.says_when_cut = 200, says_so
     assert len(groups) == 180  # which one answer holds, but not their pairs
-    parted, same = job(service, Limits(here=THERE, rows=200))
+    parted, same = job(service, Limits(rows_in_process=THERE, rows_per_answer=200))
     assert parted.findings == whole.findings
     assert same == record
     assert len(service.called("correlate")) == 2
@@ -310,7 +316,7 @@ def test_a_finding_is_reported_without_traces_that_cannot_be_read(case: str) -> 
     with LogAnalyticsService(logs_of(1, 1)) as service:
         whole, _ = job(service, WHOLE)
         service.script("pairs", *replies)
-        outcome, record = job(service, Limits(here=THERE))
+        outcome, record = job(service, Limits(rows_in_process=THERE))
     assert record["Status"] == "Warning"
     assert "Evidence could not be read, and scores may be too low: " in record["Reason"]
     assert problem in record["Reason"]
@@ -337,7 +343,7 @@ def test_one_identity_whose_traces_are_too_many_leaves_the_others_theirs() -> No
     with LogAnalyticsService(tables) as service:
         whole, _ = job(service, WHOLE)
         service.row_limit = 15
-        outcome, record = job(service, Limits(here=THERE, rows=15))
+        outcome, record = job(service, Limits(rows_in_process=THERE, rows_per_answer=15))
         asked = [call.query for call in service.called("pairs")]
     assert "it is more than an answer holds" in record["Reason"]
     assert len(asked) == len(set(asked))
@@ -360,7 +366,7 @@ def test_a_window_is_correlated_where_it_fits(here: float, where: set[str]) -> N
     with LogAnalyticsService(tables) as service:
         whole, _ = job(service, WHOLE)
         service.calls.clear()
-        parted, _ = job(service, Limits(here=here, together=60))
+        parted, _ = job(service, Limits(rows_in_process=here, rows_per_partition=60))
         assert parted.findings == whole.findings
         kinds = {call.kind for call in service.calls}
     asked = {"here": "sign_ins" in kinds, "there": "correlate" in kinds}
@@ -382,21 +388,21 @@ def many_addresses(identities: int, each: int) -> dict[str, Rows]:
 
 def test_more_addresses_than_a_query_can_name_are_an_error() -> None:
     """Sign-ins of one identity from very many allowlisted addresses are never half left out."""
-    with LogAnalyticsService(many_addresses(1, ADDRESSES_NAMED + 1)) as service:
-        outcome, _ = job(service, Limits(here=THERE))
-    assert f"{ADDRESSES_NAMED + 1} addresses" in outcome.failures[0]
+    with LogAnalyticsService(many_addresses(1, MAX_EXCLUDED_ADDRESSES + 1)) as service:
+        outcome, _ = job(service, Limits(rows_in_process=THERE))
+    assert f"{MAX_EXCLUDED_ADDRESSES + 1} addresses" in outcome.failures[0]
     assert "set CORRELATE_IN to python" in outcome.failures[0]
 
 
 def test_addresses_of_several_identities_are_named_in_several_queries() -> None:
     """What one query cannot name all of is halved, and no query is longer than it may be."""
-    with LogAnalyticsService(many_addresses(3, ADDRESSES_NAMED - 1)) as service:
+    with LogAnalyticsService(many_addresses(3, MAX_EXCLUDED_ADDRESSES - 1)) as service:
         whole, record = job(service, WHOLE)
-        there, same = job(service, Limits(here=THERE))
+        there, same = job(service, Limits(rows_in_process=THERE))
         asked = [call.query for call in service.called("correlate")]
     assert there.findings == whole.findings
     assert same == record
-    assert record["SignInsExcluded"] == 3 * (ADDRESSES_NAMED - 1)
+    assert record["SignInsExcluded"] == 3 * (MAX_EXCLUDED_ADDRESSES - 1)
     assert len(asked) >= 3
     assert max(map(len, asked)) < 100_000
 
@@ -412,7 +418,7 @@ def test_what_is_too_much_for_the_cluster_is_asked_for_in_halves(
     """A query that the cluster cannot do for many identities is asked for fewer of them."""
     whole, record = job(service, WHOLE)
     service.script(kind, *[Reply(400, json.dumps(failure("BadArgumentError", words)).encode())] * 2)
-    there, same = job(service, Limits(here=THERE))
+    there, same = job(service, Limits(rows_in_process=THERE))
     assert there.findings == whole.findings
     assert same == record
     assert len(service.called(kind)) >= 5
@@ -423,7 +429,7 @@ def test_the_cluster_says_when_one_identity_is_too_complex() -> None:
     body = json.dumps(failure("BadArgumentError", TOO_COMPLEX)).encode()
     with LogAnalyticsService(logs_of(1, 1)) as service:
         service.script("correlate", *[Reply(400, body)] * 30)
-        outcome, record = job(service, Limits(here=THERE))
+        outcome, record = job(service, Limits(rows_in_process=THERE))
     assert record["Status"] == "Failure"
     assert "CRT0015" in outcome.failures[0]
     assert outcome.failures[0].endswith("set CORRELATE_IN to python")
@@ -434,23 +440,23 @@ def test_the_cluster_says_when_one_identity_is_too_complex() -> None:
     [
         ("addresses", ["x", "-"]),
         ("addresses", ["x", None]),
-        ("correlate", ["x"] * len(COLUMNS)),
-        ("correlate", [None] * len(COLUMNS)),
-        ("correlate", ["[]", *["1"] * (len(COLUMNS) - 1)]),
+        ("correlate", ["x"] * len(GROUP_COLUMNS)),
+        ("correlate", [None] * len(GROUP_COLUMNS)),
+        ("correlate", ["[]", *["1"] * (len(GROUP_COLUMNS) - 1)]),
     ],
 )
 def test_what_the_cluster_could_not_have_said_is_an_error(
     kind: str, values: Sequence[object], service: LogAnalyticsService
 ) -> None:
     """An answer that cannot be read is not taken for findings, nor for none."""
-    names = ["Address", "Matched"] if kind == "addresses" else COLUMNS
+    names = ["Address", "Matched"] if kind == "addresses" else GROUP_COLUMNS
     columns = [{"name": name, "type": "string"} for name in names]
     told = {"Part": -1, "SignInsSeen": 9_999, "OperationsSeen": 9_999}
     seen = [[told.get(name) for name in names]] if kind == "correlate" else []
     table = {"name": "PrimaryResult", "columns": columns, "rows": [values, *seen]}
     service.script(kind, *[Reply(200, json.dumps({"tables": [table]}).encode())] * 3)
     with (
-        source_of(service, Limits(here=THERE)) as source,
+        source_of(service, Limits(rows_in_process=THERE)) as source,
         pytest.raises(SourceError, match="what its cluster found cannot be read"),
     ):
         list(source.parts(WINDOW, TEN))
@@ -463,7 +469,7 @@ COUNTS = st.dictionaries(st.integers(0, BUCKETS - 1), st.integers(0, 50), max_si
 @given(COUNTS, st.integers(1, 100))
 def test_cuts_hold_all_buckets_once(counts: dict[int, int], most: int) -> None:
     """Neighbouring cuts are all buckets, and hold too many rows only where one bucket does."""
-    cuts = list(cut(counts, most))
+    cuts = list(group_buckets(counts, most))
     assert [bucket for part in cuts for bucket in part] == list(range(BUCKETS))
     for part in cuts:
         rows = [counts[bucket] for bucket in part if counts.get(bucket)]
@@ -475,7 +481,7 @@ def test_cuts_hold_all_buckets_once(counts: dict[int, int], most: int) -> None:
 def test_halves_hold_the_same_buckets(counts: dict[int, int], start: int, size: int) -> None:
     """Two halves are the whole, and neither is empty, whatever was counted."""
     whole = range(start, min(start + size, BUCKETS))
-    one, other = halves(whole, counts)
+    one, other = split(whole, counts)
     assert [*one, *other] == list(whole)
     assert one
     assert other

@@ -21,9 +21,7 @@ from detection.errors import SourceError
 from detection.kql.render import query
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
-from detection.rule.filters import (
-    RuleSettings,
-)
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import SIGN_IN_TABLE, Logs, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, format_time, parse_time
 from detection.settings import Settings
@@ -466,7 +464,7 @@ def test_silence_is_not_waited_for_four_times(
     """A query without an answer is asked once more and no oftener."""
     service.script("sign_ins", *[Reply(delay=60)] * 4)
     with pytest.raises(SourceError, match=r"no whole answer within .* asked 2 times"):
-        read(connect(limits=Limits(silence=1.5)))
+        read(connect(limits=Limits(read_timeout=1.5)))
     assert len(service.called("sign_ins")) == 2
 
 
@@ -556,7 +554,7 @@ def test_halves_lose_and_repeat_nothing(
     service.row_limit = limit
     cut = read(connect())
     service.row_limit = None
-    counted = read(connect(limits=Limits(rows=limit)))
+    counted = read(connect(limits=Limits(rows_per_answer=limit)))
     for logs in (cut, counted):
         assert sorted(logs.sign_ins) == sorted(whole.sign_ins)
         assert sorted(logs.operations) == sorted(whole.operations)
@@ -568,7 +566,7 @@ def test_exactly_the_most_rows_are_not_taken_for_all(
 ) -> None:
     """A service that cut the rows off and said nothing would have given just as many."""
     service.row_limit, service.says_when_cut = 3, False
-    logs = read(connect(limits=Limits(rows=3)))
+    logs = read(connect(limits=Limits(rows_per_answer=3)))
     assert len(logs.sign_ins) == len(logs.operations) == 8
 
 
@@ -619,7 +617,7 @@ def test_no_more_queries_run_at_once_than_may(
     """The service takes five at once for one identity, which may read other workspaces too."""
     for kind in (*KINDS, "latest"):
         service.script(kind, Reply(delay=0.1 * queries))
-    read(connect(limits=Limits(queries=queries)))
+    read(connect(limits=Limits(concurrent_queries=queries)))
     assert len(service.calls) == 7
     at_once = [
         sum(other.began <= call.began < other.ended for other in service.calls)
@@ -630,16 +628,18 @@ def test_no_more_queries_run_at_once_than_may(
 
 def test_five_workspaces_at_once_share_what_one_may_have() -> None:
     """What is asked and held at once is divided among those that are read at once."""
-    whole = Limits(queries=5, together=200_000)
+    whole = Limits(concurrent_queries=5, rows_per_partition=200_000)
     assert whole.shared(1) == whole
-    assert whole.shared(5) == Limits(queries=1, together=40_000)
-    assert whole.shared(50) == Limits(queries=1, together=20_000)  # less would be many queries
+    assert whole.shared(5) == Limits(concurrent_queries=1, rows_per_partition=40_000)
+    assert whole.shared(50) == Limits(
+        concurrent_queries=1, rows_per_partition=20_000
+    )  # less would be many queries
 
 
 def test_from_a_moment_on_nothing_is_asked(connect: Connect, service: LogAnalyticsService) -> None:
     """When the time to ask is up, that is the error, and the service hears nothing more."""
     with pytest.raises(SourceError, match="no time was left to ask"):
-        read(connect(limits=Limits(until=time.monotonic())))
+        read(connect(limits=Limits(deadline=time.monotonic())))
     assert service.calls == []
 
 
@@ -649,7 +649,7 @@ def test_silence_is_not_waited_for_beyond_the_time_there_is(
     """An answer that does not come until the time is up is waited for no longer."""
     service.script("sign_ins", *[Reply(delay=60)] * 4)
     with pytest.raises(SourceError, match=r"no time was left|no whole answer within \d s"):
-        read(connect(limits=Limits(until=time.monotonic() + 2)))
+        read(connect(limits=Limits(deadline=time.monotonic() + 2)))
     assert len(service.called("sign_ins")) == 1
 
 

@@ -6,7 +6,7 @@ Called with a time, the module prints "ready" when everything is imported, and t
 import os
 import sys
 
-from detection.azure_clients import Azure
+from detection.azure_clients import AzureClients
 from detection.pipeline.workspaces import run_workspaces
 from detection.rule.ticks import parse_time
 from detection.settings import Service, Settings
@@ -15,7 +15,7 @@ from detection.settings import Service, Settings
 def main(now: int) -> None:
     """Examine every window due."""
     settings, service = Settings.of(os.environ), Service.of(os.environ)
-    with Azure(settings, service) as azure:
+    with AzureClients(settings, service) as azure:
         run_workspaces(
             service.workspace_ids,
             azure.connector(),
