@@ -11,6 +11,7 @@ import pytest
 from detection.errors import SourceError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import Logs
 from detection.rule.ticks import DAY, parse_time
 from detection.schema import Finding, RunRecord, columns
@@ -123,8 +124,9 @@ class Unreadable:
         del since, now, examined, too_late
         return Arrivals()
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs]:
+    def parts(self, window: Window, now: int, settings: RuleSettings) -> Iterator[Logs]:
         """Fail."""
+        del settings
         yield self._fail(window, now)
 
     def _fail(self, window: Window, now: int) -> NoReturn:

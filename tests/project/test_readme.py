@@ -12,7 +12,7 @@ import pytest
 
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import from_datetime
-from detection.settings import DEFAULTS, FORMS
+from detection.settings import SETTINGS
 from tests.support import run_cli
 from tests.support.services.servers import Containers
 from tests.support.services.world import one_finding, world_of
@@ -90,8 +90,8 @@ def test_options() -> None:
 def test_settings() -> None:
     """The tables of settings have each setting with its default."""
     rows = dict(re.findall(r"\| `([A-Z_]+)` \| `?([^|`]+?)`? \|", README))
-    defaults = DEFAULTS | {name: form.default or "none" for name, form in FORMS.items()}
-    assert rows == defaults | {"WORKSPACE_IDS": "none", "DETECTION_SCHEDULE": "none"}
+    defaults = {name: setting.default or "none" for name, setting in SETTINGS.items()}
+    assert rows == defaults | {"DETECTION_SCHEDULE": "none"}
 
 
 def test_required_columns() -> None:
