@@ -14,7 +14,7 @@ from detection.sources.recorded.folder import RecordedSource
 from detection.state.folder import FolderStore
 from tests.support import RECORDED, Collected, pick
 
-SCENARIOS = sorted(path.name for path in RECORDED.iterdir())
+SCENARIOS = sorted(path.parent.name for path in RECORDED.glob("*/expected.json"))
 KEYS = {"title", "now", "later", "environment", "findings", "run"}
 TIMES = ("FirstEvent", "LastEvent")
 
