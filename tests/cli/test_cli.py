@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -681,3 +682,14 @@ def test_a_report_without_a_table_says_so(tmp_path: Path) -> None:
     assert f"Table {OPERATIONS} is missing" in page
     run_cli("run", "--recorded", DEMO, "--now", NOW, "--report", tmp_path / "report.html")
     assert "What may have hidden" not in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_the_version_is_the_one_that_was_released_last() -> None:
+    """--version prints the version of pyproject.toml, which is the changelog's latest release."""
+    done = run_cli("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert done.stdout == f"managed-identity-impact {version}\n"
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    released = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changelog, re.MULTILINE)
+    assert released[0] == version
