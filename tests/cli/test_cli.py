@@ -20,6 +20,7 @@ from tests.support import (
     NOW,
     OPERATIONS,
     RECORDED,
+    ROOT,
     SIGN_INS,
     command,
     environment,
