@@ -171,12 +171,12 @@ class _Job:
         )
         counters, found = evaluate_window(self._source, window, header, review, enrichment)
         record = records.run_record(header, counters, enrichment, arrivals, _since(began))
-        moments = based_on.moments
+        moments = based_on.schedule_position
 
         def accept(state: State) -> None:
             scheduled = window.mode is not Mode.BACKFILL
-            if not review.stands(state.ledger, state.known_from) or (
-                scheduled and state.moments != moments
+            if not review.is_valid_for(state.ledger, state.known_from) or (
+                scheduled and state.schedule_position != moments
             ):
                 raise OvertakenByAnotherRun
             review.commit(state.ledger)
@@ -191,10 +191,10 @@ class _Job:
 
     def _give_up(self, start: int, end: int) -> None:
         """Record hours that can no longer be examined, and watch from their end on."""
-        moments = self._memory.state.moments
+        moments = self._memory.state.schedule_position
 
         def skip(state: State) -> None:
-            if state.moments == moments:  # else another run has recorded the gap
+            if state.schedule_position == moments:  # else another run has recorded the gap
                 self._schedule.skip(state, end)
 
         record = records.gap_record(self._header(Window(start, end, Mode.CATCH_UP)))
