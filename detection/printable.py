@@ -47,7 +47,7 @@ MAX_TEXT_LENGTH: Final = 4_000  # characters of all sentences together
 ELLIPSIS: Final = "..."
 
 
-def counted(number: int, singular: str, plural: str = "") -> str:
+def counted(number: object, singular: str, plural: str = "") -> str:
     """Return a number with its noun: "1 row", "2 rows"; `plural` is for nouns without a plain s."""
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 

@@ -60,12 +60,12 @@ def _render_table(row: Row) -> Table:
         "Identity", _safe_text(shorten_middle(str(row["ServicePrincipalId"]), MAX_VALUE_LENGTH))
     )
     table.add_row("Signed in to", _first_values(row["Resources"]))
-    table.add_row("Then changed", _first_values(row["Operations"]))
-    table.add_row("Affected", _first_values(row["AffectedResources"]))
-    table.add_row("Called from", _first_values(row["CallerIpAddresses"]))
+    table.add_row("Operations", _first_values(row["Operations"]))
+    table.add_row("Affected resources", _first_values(row["AffectedResources"]))
+    table.add_row("Caller addresses", _first_values(row["CallerIpAddresses"]))
     table.add_row(
-        "Between",
-        _safe_text(short_time(row["FirstEvent"]), " and ", short_time(row["LastEvent"]), " UTC"),
+        "Time",
+        _safe_text(short_time(row["FirstEvent"]), " to ", short_time(row["LastEvent"]), " UTC"),
     )
     table.add_row(
         "Events",

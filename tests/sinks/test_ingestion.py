@@ -592,7 +592,7 @@ def test_a_missing_token_is_a_failed_delivery(service: IngestionService) -> None
     with sink_of(service.endpoint, NoCredential()) as sink:
         message = failure(sink, Outbox([finding()]))
     assert (
-        ": rows not sent: no token could be had: no response from IMDS Attempted: a, b, c"
+        ": rows not sent: no token was obtained: no response from IMDS Attempted: a, b, c"
         in message
     )
     assert not service.arrivals
