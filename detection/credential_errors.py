@@ -39,8 +39,8 @@ _ADVICE = {
 }
 _DEFAULT_ADVICE = "Check the identity of this process, or sign in with `az login`"
 _NO_CREDENTIAL = (
-    "no token was obtained, because no credential is available: sign in with `az login`, or give the "
-    "app a managed identity"
+    "no token was obtained, because no credential is available: sign in with `az login`, or "
+    "give the app a managed identity"
 )
 
 

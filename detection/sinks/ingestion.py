@@ -96,7 +96,7 @@ class IngestionSink:
             ) from None
 
     def _call(self, stream: str, body: bytes, deadline: float) -> None:
-        content = BytesIO(body)  # the client would compress bytes again, but not a file
+        content = BytesIO(body)  # the client sends a file as it is
         status = None
 
         def on_response(response: PipelineResponse[Any, Any]) -> None:

@@ -10,7 +10,8 @@ from detection.sinks.failures import as_delivery_error
 
 SHOWN_VALUES = 5
 MAX_WIDTH = 110
-MAX_VALUE_LENGTH = 1_000  # characters of one value: longer than any id, short enough to scroll past
+# Characters of one value: more than any id has. A longer text would hide the other values.
+MAX_VALUE_LENGTH = 1_000
 
 
 class FindingsTable:
@@ -70,9 +71,9 @@ def _render_table(row: Row) -> Table:
     table.add_row(
         "Events",
         _safe_text(
-            f"{counted(row['DistinctSignIns'], 'sign-in')}, "
+            f"{counted(row['DistinctSignIns'], 'sign-in')} and "
             f"{counted(row['DistinctOperations'], 'operation')} "
-            f"({counted(row['DataPlaneAccesses'], 'pair')} within the correlation span)"
+            f"({counted(row['DataPlaneAccesses'], 'pair')})"
         ),
     )
     return table
