@@ -1,7 +1,4 @@
-"""The ledger of reported operations: difference D6.
-
-Windows overlap, so the same operation is matched many times. It is reported once.
-"""
+"""The ledger of reported operations (difference D6): overlapping windows report each one once."""
 
 import hashlib
 import struct

@@ -31,9 +31,8 @@ _INTEGER_LIMIT = 2**63  # ticks and counts lie in [-limit, limit)
 # The errors that decoding a damaged document can raise.
 _DAMAGE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error)
 RECOVERY = (
-    "nothing was changed. Restore an earlier copy, or move it away to start with a new state. A "
-    "new state examines only the last hours and reports their findings again: run a backfill for "
-    "earlier hours"
+    "nothing was changed. Restore an earlier copy, or move it away to start a new state, which "
+    "examines the last hours again and repeats their findings: run a backfill for earlier hours"
 )
 
 
