@@ -9,7 +9,8 @@ from rich.console import Console
 
 from detection.cli import console as terminal
 from detection.cli.options import path_option, verbose_option
-from detection.cli.run import RECORDED_WORKSPACE, report_sink, run_and_report, stdout
+from detection.cli.outputs import report_sink, stdout
+from detection.cli.run import RECORDED_WORKSPACE, run_and_report
 from detection.errors import UsageError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.workspaces import Connections

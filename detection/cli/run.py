@@ -1,11 +1,9 @@
 """`run`: one invocation, on recorded logs or on the workspaces in the settings."""
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 from rich.console import Console
@@ -25,15 +23,13 @@ from detection.cli.options import (
     to_option,
     verbose_option,
 )
+from detection.cli.outputs import OutputFiles, sinks_of
 from detection.errors import DetectionError, SettingsError, UsageError
-from detection.outbox import Outbox, Row
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.pipeline.workspaces import Connections
 from detection.settings import DeploymentSettings, read_settings, rule_settings
 from detection.sinks import FanOutSink, FindingSink
-from detection.sinks.jsonl import JsonLinesFile, JsonLinesStream
-from detection.sinks.terminal import FindingsTable
 from detection.sources.recorded.folder import RecordedSource
 from detection.state import ReadOnlyStore, StateStore
 from detection.state.folder import FolderStore
@@ -120,11 +116,11 @@ def run_command(
         watermark=watermark,
         by_clock=now is None,
     )
-    files = _OutputFiles(output, runs, report)
+    files = OutputFiles(output, runs, report)
     check_distinct_files({"--output": output, "--runs": runs, "--report": report}, recorded)
     if recorded is not None:
         check_times(invocation, remembers=bool(state_dir) and not dry_run)
-        sinks = _sinks_of(files, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
+        sinks = sinks_of(files, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
         store = _store(state_dir, dry_run=dry_run)
         connections = Connections(RecordedSource(recorded), FanOutSink(*sinks), store)
         return run_and_report(connections, invocation)
@@ -136,40 +132,9 @@ def run_command(
     remembers = bool(state_dir or deployment.state_account_url)
     check_times(invocation, remembers=remembers and not deployment.dry_run)
     deployment = separate_from_app(deployment, state_dir)
-    sinks = _sinks_of(files, as_json=as_json, dry_run=deployment.dry_run, append=remembers)
+    sinks = sinks_of(files, as_json=as_json, dry_run=deployment.dry_run, append=remembers)
     connect = _workspaces(deployment, state_dir, sinks)
     return _run_each(deployment.workspace_ids, connect, invocation, verbose=verbose)
-
-
-class _OutputFiles(NamedTuple):
-    """The output files; None for a file that is not requested."""
-
-    output: Path | None
-    runs: Path | None
-    report: Path | None
-
-
-def _sinks_of(
-    files: _OutputFiles, *, as_json: bool, dry_run: bool, append: bool
-) -> list[FindingSink]:
-    """Return the sinks for files and terminal."""
-    sinks: list[FindingSink] = []
-    for path, pick in ((files.output, _findings), (files.runs, _runs)):
-        if path is not None and not dry_run:
-            sinks.append(JsonLinesFile(path, pick, append=append))
-    if files.report is not None and not dry_run:
-        sinks.append(report_sink(files.report))
-    if as_json or files.output is None or dry_run:
-        sinks.append(stdout(as_json=as_json))
-    return sinks
-
-
-def report_sink(path: Path) -> FindingSink:
-    """Return the sink that writes the HTML report."""
-    # Takes a quarter of a second to import, which only a report needs.
-    from detection.sinks.html_report import ReportFile  # noqa: PLC0415
-
-    return ReportFile(path)
 
 
 def run_and_report(parts: Connections, invocation: Invocation) -> int:
@@ -184,15 +149,6 @@ def run_and_report(parts: Connections, invocation: Invocation) -> int:
         if failure not in shown:
             terminal.print_line(stderr, f"error: {failure}", "red")
     return 1 if outcome.failures else 0
-
-
-def stdout(*, as_json: bool) -> FindingSink:
-    """Return the sink that prints findings on stdout; raises UsageError if it is closed."""
-    if sys.stdout is None:  # closed by the shell with >&-
-        raise UsageError("standard output is closed: open it, or redirect it to a file")
-    if as_json:
-        return JsonLinesStream(sys.stdout.buffer, _findings)
-    return FindingsTable(Console())
 
 
 def _workspaces(
@@ -247,11 +203,3 @@ def _store(folder: Path | None, *, dry_run: bool) -> StateStore:
         return ReadOnlyStore()
     store = FolderStore(folder, create=not dry_run)
     return ReadOnlyStore(store) if dry_run else store
-
-
-def _findings(outbox: Outbox) -> Sequence[Row]:
-    return outbox.findings
-
-
-def _runs(outbox: Outbox) -> Sequence[Row]:
-    return outbox.runs
