@@ -62,8 +62,8 @@ def _render_table(row: Row) -> Table:
     )
     table.add_row("Signed in to", _first_values(row["Resources"]))
     table.add_row("Operations", _first_values(row["Operations"]))
-    table.add_row("Affected resources", _first_values(row["AffectedResources"]))
-    table.add_row("Caller addresses", _first_values(row["CallerIpAddresses"]))
+    table.add_row("Affected", _first_values(row["AffectedResources"]))
+    table.add_row("Addresses", _first_values(row["CallerIpAddresses"]))
     table.add_row(
         "Time",
         _safe_text(short_time(row["FirstEvent"]), " to ", short_time(row["LastEvent"]), " UTC"),

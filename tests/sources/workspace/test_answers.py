@@ -334,7 +334,7 @@ def test_changes_without_a_caller_are_counted(
     assert record["OperationsWithoutCaller"] == 4
     assert record["OperationsMatched"] == 12
     assert record["Status"] == "Success"
-    assert "4 changes have no caller: they pair with no identity" in record["Reason"]
+    assert "4 changes without a caller: no identity to pair with" in record["Reason"]
 
 
 def test_where_all_changes_have_a_caller_nothing_is_told(source: Callable[[], LogSource]) -> None:
