@@ -29,7 +29,7 @@ from detection.state import ReadOnlyStore
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window
 from tests.support import DEMO, NOW, Collected
-from tests.support import findings as made
+from tests.support.group_pairs import NAMES
 from tests.support.strategies import (
     END,
     GUID,
@@ -319,7 +319,7 @@ def test_a_window_may_come_in_parts() -> None:
     assert list(analysis.excluded.values()) == [2]
 
 
-@given(scenarios(), st.sampled_from(made.NAMES))
+@given(scenarios(), st.sampled_from(NAMES))
 def test_an_operation_more_in_the_logs_never_lowers_a_score(scenario: Scenario, name: str) -> None:
     """A further operation beside a paired one leaves its finding's score, or raises it."""
     settings = RuleSettings(scenario.span, scenario.statuses)
