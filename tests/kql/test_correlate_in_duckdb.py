@@ -54,7 +54,9 @@ def correlate_in_duckdb(
     allowlist = Allowlist.of(logs.allowlist)
     addresses = {row[5].strip() for row in logs.sign_ins}
     excluded = tuple(sorted(filter(allowlist.covers, addresses)))
-    return kusto.correlated(database, logs, WindowQueries(WINDOW, END, rule), buckets, excluded)
+    return kusto.groups_in_cluster(
+        database, logs, WindowQueries(WINDOW, END, rule), buckets, excluded
+    )
 
 
 def comparable(group: Group) -> dict[str, Any]:
