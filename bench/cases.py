@@ -48,9 +48,8 @@ RATIO_TARGETS = {"large": 5.0, "hot": 6.0}
 PEER_CASES = {
     "polars": ("typical", "large", "hot"),
     "duckdb": ("typical", "large", "hot"),
-    "pandas": (
-        "typical",
-    ),  # it forms every pair, which would need hundreds of gigabytes for the other cases
+    # It forms every pair, which would need hundreds of gigabytes for the other cases.
+    "pandas": ("typical",),
 }
 """The cases on which each of bench/peers runs."""
 

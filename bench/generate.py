@@ -53,9 +53,8 @@ def create_folder(folder: Path, case: Case, fill: Callable[[Path], None]) -> Non
     It appears whole or not at all; an unfinished folder keeps another name.
     """
     DATA.mkdir(exist_ok=True)
-    for stale in DATA.glob(
-        f"{case.name}-[0-9a-f]*"
-    ):  # not folders of a case whose name begins the same
+    # The pattern skips cases whose names only begin the same.
+    for stale in DATA.glob(f"{case.name}-[0-9a-f]*"):
         shutil.rmtree(stale)
     unfinished = DATA / f"{folder.name}.{os.getpid()}.partial"
     unfinished.mkdir()

@@ -32,7 +32,7 @@ from tests.support.simulation import Fuse, Killed
 
 PARTS, DAYS = effort(desk=1, ci=6), 5  # seeds are those up to PARTS * DAYS
 HOURS = 24
-LATEST = 5 * HOUR  # what comes later takes more hours of quiet runs, and nothing else
+LATEST = 5 * HOUR  # later rows would only need more undisturbed runs
 LASTING = 99  # answers, more than anybody asks for
 
 QUERIES = (
@@ -43,7 +43,7 @@ SILENCE = 0.15  # seconds without an answer that are too many, where that is the
 REPLIES = {name: reply for name, (reply, *_) in test_workspace.FAILURES.items()} | {
     "silence": Reply(delay=SILENCE * 2)
 }
-MISSING_WATCHLIST = ("allowlist", "400-function")  # which is no failure
+MISSING_WATCHLIST = ("allowlist", "400-function")  # a missing watchlist, which is no failure
 UNREADABLE = [
     (query, name) for name in REPLIES for query in QUERIES if (query, name) != MISSING_WATCHLIST
 ]

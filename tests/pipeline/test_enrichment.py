@@ -279,9 +279,9 @@ def test_an_unreadable_baseline_is_a_warning(tmp_path: Path) -> None:
 def test_the_baseline_of_a_recording_is_in_its_rows() -> None:
     """The changes before the window in a recorded folder are its baseline."""
     end = parse_time(NOW)
-    deeds = RecordedSource(DEMO).past_changes(end - 14 * DAY, end, RuleSettings())
-    assert len(deeds) == 11
-    assert all(end - 14 * DAY < time <= end for time, *_ in deeds)
+    changes = RecordedSource(DEMO).past_changes(end - 14 * DAY, end, RuleSettings())
+    assert len(changes) == 11
+    assert all(end - 14 * DAY < time <= end for time, *_ in changes)
 
 
 def test_a_backfill_has_no_baseline() -> None:

@@ -88,8 +88,8 @@ def history(seed: int) -> FaultySimulation:
         while rng.random() < 0.2:
             same = rng.random() < 0.5
             disturbed.occurred["replayed" if same else "replayed earlier"] += 1
-            moment = now if same else rng.randrange(BEGIN, now)
-            disturbed.run_with_fault(moment, any_fault(rng) if rng.random() < 0.3 else None)
+            time = now if same else rng.randrange(BEGIN, now)
+            disturbed.run_with_fault(time, any_fault(rng) if rng.random() < 0.3 else None)
     disturbed.outages, disturbed.missing, disturbed.refused = set(), set(), ""
     disturbed.short_of_time = False
     disturbed.give_up_late_write()

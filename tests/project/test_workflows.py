@@ -97,7 +97,7 @@ def test_a_pull_request_is_checked_and_deploys_nothing() -> None:
 
 
 def test_changes_are_shown_before_they_are_made() -> None:
-    """What-if comes first; changes in Azure come after it, and only on request."""
+    """Changes in Azure come after a what-if, and only on request."""
     scripts = [step for step in DEPLOY["jobs"]["deploy"]["steps"] if "run" in step]
     marks = [
         "what-if",

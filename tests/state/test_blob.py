@@ -397,8 +397,8 @@ def test_a_wrong_key_is_an_error(containers: Containers) -> None:
     container = containers.new()
     with ContainerClient.from_container_url(
         container.url, {"account_name": ACCOUNT, "account_key": KEY[::-1].lstrip("=") + "=="}
-    ) as stranger:
-        assert "cannot be read: access was refused (403 " in state_error(store(stranger).load)
+    ) as refused_client:
+        assert "cannot be read: access was refused (403 " in state_error(store(refused_client).load)
 
 
 def test_a_leased_blob_is_an_error_and_no_conflict(containers: Containers) -> None:

@@ -54,6 +54,6 @@ def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
 def test_leftovers_of_a_killed_recording_are_removed(tmp_path: Path) -> None:
     """The next recording removes the leftovers, and the folder holds tables only."""
     for _ in range(2):
-        asked = [sys.executable, "-c", KILLED, str(tmp_path)]
-        assert subprocess.run(asked, env=environment(), check=False).returncode == -9
+        command = [sys.executable, "-c", KILLED, str(tmp_path)]
+        assert subprocess.run(command, env=environment(), check=False).returncode == -9
     assert len(list(tmp_path.iterdir())) == 1

@@ -144,10 +144,10 @@ def test_a_partial_answer_is_an_error(
     """Partial rows are never used as the whole."""
     service.script(kind, *[Reply(error=TOO_MANY)] * 2)
     context = connect()
-    asked: dict[str, Callable[[], object]] = {
+    reads: dict[str, Callable[[], object]] = {
         "exclusions": context.exclusions,
         "actions": lambda: context.actions({"id-1"}, WINDOW, TEN),
         "baseline": lambda: context.past_changes(TEN - 14 * DAY, TEN, RuleSettings()),
     }
     with pytest.raises(SourceError, match="cannot be read whole"):
-        asked[kind]()
+        reads[kind]()

@@ -423,7 +423,7 @@ def part_of(query: str, table: str) -> str:
     return after if table == OPERATIONS and found else before
 
 
-def moment(pattern: str, query: str) -> int:
+def time_in(pattern: str, query: str) -> int:
     """Return the time that a pattern captures in a query."""
     found = re.search(pattern.replace(r"\{}", r"datetime\(([^)]+)\)"), query)
     assert found is not None, pattern
@@ -433,8 +433,8 @@ def moment(pattern: str, query: str) -> int:
 def _chosen(query: str, table: str, there: Mapping[str, Rows]) -> Rows:
     """Apply clause 2 or 3, with the times, statuses and buckets in the query."""
     text = part_of(query, table)
-    start, end = moment(r"TimeGenerated > \{}", text), moment(r"TimeGenerated <= \{}", text)
-    now = moment(r"ingestion_time\(\) <= \{}", text)
+    start, end = time_in(r"TimeGenerated > \{}", text), time_in(r"TimeGenerated <= \{}", text)
+    now = time_in(r"ingestion_time\(\) <= \{}", text)
     between = re.search(r"Bucket between \((\d+) \.\. (\d+)\)", query)
     low, high = map(int, between.groups()) if between else (0, BUCKETS)
     rows = [row for row in there[table] if start < parse_time(row["TimeGenerated"]) <= end]
@@ -533,7 +533,7 @@ def _in_duckdb(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
 
 def _timed(query: str, there: Mapping[str, Rows]) -> Rows:
     """Return the operations with the times and statuses in a query."""
-    start, end = moment(r"TimeGenerated > \{}", query), moment(r"TimeGenerated <= \{}", query)
+    start, end = time_in(r"TimeGenerated > \{}", query), time_in(r"TimeGenerated <= \{}", query)
     statuses = re.search(r"ActivityStatusValue in~ \((.*?)\)", query)
     assert statuses is not None
     accepted = json.loads(f"[{statuses[1]}]")
@@ -555,7 +555,7 @@ def _actions(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
 
 
 def _history(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    start, end = moment(r"TimeGenerated > \{}", query), moment(r"TimeGenerated <= \{}", query)
+    start, end = time_in(r"TimeGenerated > \{}", query), time_in(r"TimeGenerated <= \{}", query)
     signed_in = {
         identity_of(row).lower()
         for row in there[SIGN_INS]
@@ -577,7 +577,7 @@ def _history(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
 
 def _latest(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     rows = there[needed(query)[0]]
-    now = moment(r"TimeGenerated <= \{}", query)
+    now = time_in(r"TimeGenerated <= \{}", query)
     times = [parse_time(row["TimeGenerated"]) for row in rows]
     newest = max((time for time in times if now - DAY < time <= now), default=None)
     return response(["Latest"], [[None if newest is None else format_time(newest)]])
@@ -585,11 +585,11 @@ def _latest(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
 
 def _arrivals(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     rows = there[needed(query)[0]]
-    since = moment(r"ingestion_time\(\) > \{}", query)
-    now = moment(r"ingestion_time\(\) <= \{}", query)
-    too_late = moment(r"TooLate = countif\(TimeGenerated <= \{}", query)
-    examined = moment(r" Late = .* TimeGenerated <= \{}", query)
-    oldest = moment(r"where TimeGenerated > \{}", query)
+    since = time_in(r"ingestion_time\(\) > \{}", query)
+    now = time_in(r"ingestion_time\(\) <= \{}", query)
+    too_late = time_in(r"TooLate = countif\(TimeGenerated <= \{}", query)
+    examined = time_in(r" Late = .* TimeGenerated <= \{}", query)
+    oldest = time_in(r"where TimeGenerated > \{}", query)
     came = [row for row in rows if row.get("IngestionTime")]
     came = [row for row in came if parse_time(row["TimeGenerated"]) > oldest]
     came = [row for row in came if since < parse_time(row["IngestionTime"]) <= now]
