@@ -21,13 +21,13 @@ from detection.sources.log_analytics.client import Limits
 from detection.sources.workspace.source import WorkspaceSource
 from tests.sinks import test_ingestion
 from tests.sources.workspace import test_source as test_workspace
-from tests.state.test_blob import InterceptingLine, KillableStore, LosingAnswers
 from tests.support import OPERATIONS, SIGN_INS
 from tests.support.effort import effort
 from tests.support.random_streams import BEGIN, assert_each_reported_once, random_stream, tables_of
 from tests.support.services.ingestion import Answer, IngestionService
 from tests.support.services.log_analytics import WORKSPACE, LogAnalyticsService, Reply, client_for
 from tests.support.services.servers import Containers, Line
+from tests.support.services.storage_faults import InterceptingLine, KillableStore, LosingAnswers
 from tests.support.simulation import Fuse, Killed
 
 PARTS, DAYS = effort(desk=1, ci=6), 5  # seeds are those up to PARTS * DAYS

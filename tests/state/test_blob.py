@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from azure.core.credentials import AccessToken
-from azure.core.exceptions import ClientAuthenticationError, ServiceResponseError
+from azure.core.exceptions import ClientAuthenticationError
 from azure.storage.blob import (
     BlobLeaseClient,
     ContainerClient,
@@ -31,6 +30,7 @@ from detection.state import State, Tag
 from detection.state.blob import CLIENT_OPTIONS, BlobStore, least_recently_written
 from detection.state.codec import encode
 from tests.support.services.servers import ACCOUNT, AT_ONCE, KEY, Containers, Line, azurite
+from tests.support.services.storage_faults import InterceptingLine, KillableStore, LosingAnswers
 from tests.support.simulation import Event, Fuse, Killed, Simulation, Stream
 from tests.support.states import STATES, content, numbered
 
@@ -46,39 +46,6 @@ STREAM = Stream(
         Event(TEN - 40 * MINUTE, TEN + 10 * MINUTE, "aaaa", "rg-one", "3"),
     ],
 )
-
-
-class InterceptingLine(Line):
-    """A transport that calls a function with each answer before it returns the answer."""
-
-    def __init__(self, answered: Callable[[str], None]) -> None:
-        super().__init__()
-        self._answered = answered
-
-    def send(self, request: Any, **options: Any) -> Any:
-        """Send, wait for the answer, and return it unless the function raises."""
-        answer = super().send(request, **options)
-        self._answered(request.method)
-        return answer
-
-
-class LosingAnswers:
-    """Loses the answers to the first writes, and calls `meanwhile` at each loss."""
-
-    def __init__(self, losses: int, meanwhile: Callable[[], object] = lambda: None) -> None:
-        self.left = losses
-        self.writes = 0
-        self._meanwhile = meanwhile
-
-    def __call__(self, method: str) -> None:
-        """Handle a request that the server has answered."""
-        if method != "PUT":
-            return
-        self.writes += 1
-        if self.left:
-            self.left -= 1
-            self._meanwhile()
-            raise ServiceResponseError("the line went dead")
 
 
 @pytest.fixture(scope="module")
@@ -564,28 +531,6 @@ def test_the_client_options_give_up_in_time() -> None:
         for attempt in range(1, CLIENT_OPTIONS["retry_total"] + 1)
     ]
     assert sum(waits) < 30
-
-
-class KillableStore(BlobStore):
-    """A store whose run may be killed before and after each access."""
-
-    def __init__(self, container: ContainerClient, workspace_id: str, fuse: Fuse) -> None:
-        super().__init__(container=container, workspace_id=workspace_id)
-        self._fuse = fuse
-
-    def load(self) -> tuple[State, Tag]:
-        """Load, with a boundary before and after."""
-        self._fuse.cross()
-        loaded = super().load()
-        self._fuse.cross()
-        return loaded
-
-    def save(self, state: State, tag: Tag) -> Tag:
-        """Save, with a boundary before and after."""
-        self._fuse.cross()
-        saved = super().save(state, tag)
-        self._fuse.cross()
-        return saved
 
 
 def run_with_blob(
