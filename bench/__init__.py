@@ -1,4 +1,5 @@
-"""Benchmarks: what a run costs beside merely decoding the same JSON, and how that grows.
+"""Benchmarks: the cost of a run compared with JSON decoding and other engines, and its growth.
 
-`python -m bench` generates recorded folders, measures and judges; see `bench/__main__.py`.
+`python -m bench` generates recorded folders, measures runs and checks targets; see
+`bench/__main__.py`.
 """

@@ -1,9 +1,9 @@
-"""`python -m bench`: measure runs against decoding and against other engines; judge the targets.
+"""`python -m bench`: measure runs against JSON decoding and other engines, and check the targets.
 
-Each round goes through all cases, decoding and running each in a process of its own, so that a
-slow spell of the machine falls on everything alike. Before that each peer (bench/peers) runs
-once and must find what the product finds. Exit status: 0 when every measured target is
-met, 1 when one is missed or a measured process fails, 2 for bad usage.
+Each round goes through all cases, and decodes and runs each in separate processes, so a slow moment
+of the machine affects all measurements equally. Before the rounds each peer (bench/peers) runs once
+and must give the product's findings. Exit status: 0 if every measured target is met, 1 if one is
+missed or a measured process fails, 2 for bad usage.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from bench.peers import PEERS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Generate, measure, print and judge; return the exit status."""
+    """Generate logs, measure, print the tables and check the targets; return the exit status."""
     options = _parser().parse_args(arguments)
     print(_machine(), flush=True)
     try:
@@ -70,7 +70,7 @@ def _measure_cases(names: Sequence[str], rounds: int) -> dict[str, report.Measur
 
 
 def _peers_on(case: str) -> list[tuple[str, str]]:
-    """Return the peers that run on a case, each with its module, as far as they are installed."""
+    """Return the installed peers that run on a case, each with its module."""
     return [
         (name, module)
         for name, module in PEERS.items()
@@ -79,8 +79,8 @@ def _peers_on(case: str) -> list[tuple[str, str]]:
 
 
 def _generated(names: Sequence[str]) -> dict[str, Path]:
-    """Generate what is not there yet, and return the folder of each case."""
-    # In a process of its own, whose memory would otherwise be counted as its siblings' peak.
+    """Generate missing folders, and return the folder of each case."""
+    # A separate process, because a child process inherits its parent's peak memory.
     command = [sys.executable, "-m", "bench.generate", *names]
     if status := subprocess.run(command, cwd=measure.ROOT, check=False).returncode:
         raise measure.MeasurementError(f"generating the logs ended with status {status}")

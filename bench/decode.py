@@ -1,7 +1,7 @@
 """The baseline: read a recorded folder and decode its JSON, nothing more.
 
-No detection over this JSON can be faster in Python, so a run's cost is stated as a multiple of
-this. `python -m bench.decode DIR` prints the seconds without the start and end of the process.
+No detection over this JSON can be faster in Python, so the cost of a run is given as a multiple of
+it. `python -m bench.decode DIR` prints the seconds without the start and end of the process.
 """
 
 import gc
@@ -13,8 +13,8 @@ import orjson
 
 
 def main(folder: Path) -> float:
-    """Decode every file of the folder, one at a time, and return how many seconds it took."""
-    # The collector finds nothing here and costs a quarter more; a slower baseline would flatter.
+    """Decode every file of the folder, one at a time, and return the seconds."""
+    # The garbage collector would cost a quarter more; a slower baseline would flatter the product.
     gc.disable()
     started = time.perf_counter()
     for path in sorted(folder.glob("*.json")):

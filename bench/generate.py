@@ -1,8 +1,8 @@
-"""Recorded folders for the benchmarks: the same bytes on every machine, made once and kept.
+"""Recorded folders for the benchmarks: the same bytes on every machine, generated once.
 
-A folder's name carries a stamp of the case and of the code that generates it, so a stale folder
-is never measured. `python -m bench.generate CASE...` is a process of its own because a child
-process starts out with its parent's peak memory on its account, which would be measured too.
+A folder's name contains a hash of the case and of the code that generates it, so an outdated folder
+is never measured. `python -m bench.generate CASE...` is a process of its own, because a measured
+child process would inherit the peak memory of a parent that generates.
 """
 
 import hashlib
@@ -23,37 +23,38 @@ CHUNK = 20_000
 
 
 def folder_of(case: Case) -> Path:
-    """Return where the case's recorded folder is, or will be once generated."""
-    return stamped(case, __file__, cases.__file__, population.__file__, rows.__file__)
+    """Return the case's recorded folder, which may not exist yet."""
+    return hashed_folder(case, __file__, cases.__file__, population.__file__, rows.__file__)
 
 
 def generate(case: Case) -> Path:
-    """Return the case's recorded folder, generating it if it is not there."""
+    """Return the case's recorded folder, and generate it if it does not exist."""
     folder = folder_of(case)
     if folder.exists():
         return folder
     started = time.monotonic()
-    appear(folder, case, partial(write_tables, case))
+    create_folder(folder, case, partial(write_tables, case))
     size = sum(file.stat().st_size for file in folder.iterdir())
     _say(f"{case.name}: {size / 1e6:.1f} MB in {time.monotonic() - started:.1f} s\n")
     return folder
 
 
-def stamped(case: Case, *sources: str) -> Path:
-    """Return a case's folder, named so that another case or another source has another."""
-    stamp = hashlib.sha256(repr(case).encode())
+def hashed_folder(case: Case, *sources: str) -> Path:
+    """Return a folder for a case whose name depends on the case and on the source files."""
+    digest = hashlib.sha256(repr(case).encode())
     for source in sources:
-        stamp.update(Path(source).read_bytes())
-    return DATA / f"{case.name}-{stamp.hexdigest()[:12]}"
+        digest.update(Path(source).read_bytes())
+    return DATA / f"{case.name}-{digest.hexdigest()[:12]}"
 
 
-def appear(folder: Path, case: Case, fill: Callable[[Path], None]) -> None:
-    """Fill a case's folder in place of older ones.
+def create_folder(folder: Path, case: Case, fill: Callable[[Path], None]) -> None:
+    """Create a case's folder and remove older ones.
 
-    It appears whole or not at all; one that was interrupted keeps its other name.
+    It appears whole or not at all; an unfinished folder keeps another name.
     """
     DATA.mkdir(exist_ok=True)
-    for stale in DATA.glob(f"{case.name}-[0-9a-f]*"):  # not those of a longer name
+    # The pattern skips cases whose names only begin the same.
+    for stale in DATA.glob(f"{case.name}-[0-9a-f]*"):
         shutil.rmtree(stale)
     unfinished = DATA / f"{folder.name}.{os.getpid()}.partial"
     unfinished.mkdir()
@@ -93,7 +94,7 @@ def _write(path: Path, columns: Iterable[str], texts: Iterable[str]) -> None:
 
 
 def _chunks(drawn: list[population.Identity], label: str) -> Iterator[list[population.Identity]]:
-    """Yield the rows' identities in parts of bounded size, telling how far it is."""
+    """Yield the identities of the rows in chunks of bounded size, and print the progress."""
     for start in range(0, len(drawn), CHUNK):
         if sys.stderr.isatty():
             _say(f"\r\033[K{label} {100 * start // len(drawn)} %")

@@ -1,7 +1,7 @@
-"""What a whole process costs, seen from outside: wall time, CPU time and peak memory.
+"""The cost of a whole process: wall time, CPU time and peak memory.
 
-Measured from the kernel's account of the finished child, so nothing that the benchmark itself
-holds or does is counted, and nothing that the child does at its start or end is left out.
+The kernel reports the costs of the finished child process. They exclude the benchmark itself, and
+include the start and end of the child.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from bench.cases import NOW
 from bench.peers.rule import COMPARED
 
 ROOT = Path(__file__).parent.parent
-# A run reads its settings from the environment; only what a process needs to start is passed on.
+# A run reads its settings from the environment, so a child gets only the variables that it needs.
 KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LANG", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -32,9 +32,9 @@ class MeasurementError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One finished process; seconds and megabytes (1,000,000 bytes).
+    """The cost of a finished process, in seconds and megabytes (1,000,000 bytes).
 
-    `inside` is what a decoding process says of itself: the decoding without start and end.
+    `inside` is the time that a decoding process reports: without its start and end.
     """
 
     wall: float
@@ -44,7 +44,7 @@ class Cost:
 
 
 class Findings(NamedTuple):
-    """How many findings there are, and the sum of their digests: the same whatever their order."""
+    """The number of findings, and the sum of their digests, which does not depend on the order."""
 
     number: int
     total: int
@@ -59,22 +59,22 @@ def decode(folder: Path) -> Cost:
 
 
 def run(folder: Path) -> Cost:
-    """Measure a run of the product over a recorded folder, findings thrown away."""
+    """Measure a run of the product over a recorded folder; discard the findings."""
     return _measure(_run_command(folder), subprocess.DEVNULL)
 
 
 def python(code: str) -> Cost:
-    """Measure a process that runs some code."""
+    """Measure a process that runs Python code."""
     return _measure(["-c", code], subprocess.DEVNULL)
 
 
 def peer(module: str, folder: Path) -> Cost:
-    """Measure one of bench/peers over a recorded folder, findings thrown away."""
+    """Measure one of bench/peers over a recorded folder; discard the findings."""
     return _measure(["-m", f"bench.peers.{module}", str(folder)], subprocess.DEVNULL)
 
 
 def findings_of_peer(module: str, folder: Path) -> tuple[Findings, Cost]:
-    """Run one of bench/peers once; return its findings and what it cost."""
+    """Run one of bench/peers once; return its findings and its cost."""
     with tempfile.TemporaryFile() as output:
         cost = _measure(["-m", f"bench.peers.{module}", str(folder)], output)
         return _findings_in(output), cost
@@ -83,8 +83,8 @@ def findings_of_peer(module: str, folder: Path) -> tuple[Findings, Cost]:
 def findings(folder: Path) -> Findings:
     """Run the product once, untimed, and return its findings.
 
-    This also warms what the first run of all would pay for alone: page cache and byte code.
-    Raises MeasurementError where there are none, as then the times would be of no work.
+    This also fills the page cache and compiles byte code, which the first run alone would pay for.
+    Raises MeasurementError if there are no findings, since a run without work proves nothing.
     """
     with tempfile.TemporaryFile() as output:
         _measure(_run_command(folder), output)
@@ -98,14 +98,14 @@ def findings(folder: Path) -> Findings:
 
 
 def _findings_in(output: IO[bytes]) -> Findings:
-    """Read JSON Lines, keeping nothing: a child begins with its parent's peak on its account."""
+    """Read JSON Lines one by one: a child process would inherit the peak memory of a list."""
     output.seek(0)
     number = total = 0
     for line in output:
         row = orjson.loads(line)
-        told = orjson.dumps([row[name] for name in COMPARED])
+        compared = orjson.dumps([row[name] for name in COMPARED])
         number += 1
-        total += int.from_bytes(hashlib.sha256(told).digest())
+        total += int.from_bytes(hashlib.sha256(compared).digest())
     return Findings(number, total)
 
 
@@ -122,11 +122,11 @@ def _measure(arguments: Sequence[str], output: IO[bytes] | int) -> Cost:
         )
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)  # else Popen would wait again
+        process.returncode = os.waitstatus_to_exitcode(status)  # otherwise Popen would wait again
         if process.returncode:
             errors.seek(0)
-            said = errors.read().decode(errors="replace").strip()[-2000:]
+            stderr = errors.read().decode(errors="replace").strip()[-2000:]
             raise MeasurementError(
-                f"`python {' '.join(arguments)}` ended with status {process.returncode}: {said}"
+                f"`python {' '.join(arguments)}` ended with status {process.returncode}: {stderr}"
             )
     return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * MAXRSS_UNIT / 1e6)

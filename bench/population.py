@@ -1,7 +1,7 @@
-"""Who appears in generated logs: identities, their resource groups, and how popular each is.
+"""The identities of generated logs, their resource groups and how often each occurs.
 
-The case sets the sizes; every name follows from one seed, so that "half", "large" and "double"
-hold the same identities and differ in the number of rows alone.
+The case sets the sizes, and one seed sets every name, so "half", "large" and "double" have the
+same identities and differ in the number of rows alone.
 """
 
 import random
@@ -17,9 +17,9 @@ WORKLOADS = ("app", "etl", "func", "aks", "ci", "web", "sync", "bot")
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A resource group: its name in the spellings that occur, and what its resource ids begin with.
+    """A resource group: its name in several spellings, and the prefix of its resource ids.
 
-    Azure spells one group in several ways within one log, most often the same way.
+    Within one log Azure spells a group in several ways, with one spelling the most frequent.
     """
 
     spellings: tuple[str, ...]
@@ -71,7 +71,7 @@ def populate(case: Case) -> list[Identity]:
 
 
 def draw(case: Case, identities: list[Identity], source: random.Random) -> list[Identity]:
-    """Return the identity of each row: Zipf with exponent 1.0, the hot rows mixed in."""
+    """Return the identity of each row: Zipf with exponent 1.0, with the hot rows mixed in."""
     weights = list(accumulate(1 / rank for rank in range(1, len(identities) + 1)))
     drawn = source.choices(identities, cum_weights=weights, k=case.rows)
     if case.hot_rows:

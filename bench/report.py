@@ -1,7 +1,7 @@
-"""From measured costs to what is printed: the tables, and whether each target is met.
+"""The printed tables of measured costs, and the check of each target.
 
-Every figure is a median with its range, because on a busy machine a single number cannot be
-told from noise. Ratios are taken within a round, whose two processes ran one after the other.
+Every figure is a median with its range, because on a busy machine a single number may be noise.
+Ratios are those within a round, whose two processes ran one after the other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ DIGITS = {"CPU": 2, "wall": 2, "peak": 0}
 
 @dataclass(slots=True)
 class Measured:
-    """A case's recorded folder and what each round cost."""
+    """The size of a case's recorded folder, and the costs of each round."""
 
     megabytes: float
     findings: int
@@ -42,7 +42,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A ratio, one value a round, and the most that its median may be (None: no target)."""
+    """A ratio, with one value a round, and the maximum of its median (None: no target)."""
 
     name: str
     values: Sequence[float]
@@ -50,12 +50,12 @@ class Figure:
 
     @property
     def missed(self) -> bool:
-        """Whether the median is beyond the target."""
+        """Say whether the median exceeds the target."""
         return self.target is not None and median(self.values) > self.target
 
     @property
     def verdict(self) -> str:
-        """In a word, and whether noise alone could have turned it over."""
+        """Return "ok" or "MISSED", and whether the rounds disagree."""
         if self.target is None:
             return ""
         uncertain = min(self.values) <= self.target < max(self.values)
@@ -65,7 +65,7 @@ class Figure:
 
 
 def figures(measured: Mapping[str, Measured]) -> list[Figure]:
-    """Return the ratios that can be told from the cases measured."""
+    """Return the ratios of the measured cases."""
     ratios = [
         Figure(
             f"{name}: run / decode",
@@ -87,7 +87,7 @@ def figures(measured: Mapping[str, Measured]) -> list[Figure]:
 
 
 def _beside_the_peer(measured: Mapping[str, Measured]) -> list[Figure]:
-    """Return what a run takes of what the judged peer takes, round by round."""
+    """Return a run's cost as a share of the judged peer's, for each round."""
     return [
         Figure(
             f"{name}: run / {JUDGED_PEER}, {what}",
@@ -101,9 +101,9 @@ def _beside_the_peer(measured: Mapping[str, Measured]) -> list[Figure]:
 
 
 def peers_table(measured: Mapping[str, Measured]) -> str:
-    """Show the least that the product and each peer took of CPU, wall time and memory.
+    """Show the least CPU time, wall time and memory of the product and of each peer.
 
-    The least of the rounds, because others' work on the machine only ever adds.
+    The least of the rounds, because other work on the machine can only add to it.
     """
     head = ("case", *(f"{what}{unit}" for what, unit in UNITS.items()), "engine")
     lines = [
@@ -120,7 +120,7 @@ def peers_table(measured: Mapping[str, Measured]) -> str:
 
 
 def costs_table(measured: Mapping[str, Measured]) -> str:
-    """Show what each case holds and costs; "in process" leaves out start and end of Python."""
+    """Show the size and the costs of each case; "in process" excludes start and end of Python."""
     head = (
         "case", "rows", "JSON MB", "findings", "decode s", "in process", "run s",
         "decode CPU s", "run CPU s", "decode peak MB", "run peak MB",
@@ -160,7 +160,7 @@ def figures_table(shown: Sequence[Figure]) -> str:
 
 
 def conclusion(shown: Sequence[Figure]) -> str:
-    """Say in a sentence what was judged and how it came out."""
+    """Return a sentence about the targets: all met, or those that were missed."""
     judged = [figure for figure in shown if figure.target is not None]
     missed = [figure for figure in judged if figure.missed]
     if not judged:
@@ -184,7 +184,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Lay out lines of cells in columns, text (the first and the last) to the left."""
+    """Align lines of cells in columns, with text (the first and the last) to the left."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     texts = (0, len(widths) - 1)
     return "\n".join(

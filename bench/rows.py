@@ -1,8 +1,8 @@
-"""Rows shaped like those of real logs, as JSON text.
+"""Rows like those of real logs, as JSON text.
 
-Text is put together directly because a million dicts through an encoder would make the
-generation the slowest part of a benchmark. Every value is ASCII without quotes or backslashes.
-Addresses are those reserved for documentation and private networks.
+The text is formatted directly, because encoding a million dictionaries would be the slowest part of
+a benchmark. Every value is ASCII without quotes or backslashes. Addresses are those reserved for
+documentation and private networks.
 """
 
 import random
@@ -49,7 +49,7 @@ ALLOWLIST = (
     "2001:db8:1::/48",
 )
 
-# About a hundred of each kind, where OTHER_... fails the rule: 12 % of the rows of each table do.
+# About a hundred of each; OTHER_... do not match the rule, so 12 % of each table's rows do not.
 SERVICES = ("Azure Key Vault",) * 50 + ("Azure Storage",) * 36 + ("Azure Blob Storage",) * 8
 OTHER_SERVICES = ("Windows Azure Service Management API",) * 4 + ("Microsoft Graph",) * 2
 RESULTS = ("0",) * 94
@@ -81,7 +81,7 @@ OTHER_OPERATIONS = (
 )
 RESOURCE_PATH = {name: "/".join(name.lower().split("/")[:2]) for name in CHANGES + OTHER_OPERATIONS}
 RESOURCES_A_GROUP = 20
-REPEATED_EVERY = 97  # Success rows repeat, identically, now and then
+REPEATED_EVERY = 97  # some Success rows repeat, identically
 
 
 def sign_ins(drawn: list[Identity], source: random.Random, *, mixed: bool) -> Iterator[str]:
@@ -128,7 +128,7 @@ def operations(drawn: list[Identity], source: random.Random, *, mixed: bool) -> 
 
 
 def _times(source: random.Random, number: int) -> Iterator[str]:
-    """Yield moments of the window (start, end] in no order, with seven fraction digits."""
+    """Yield times in the window (start, end] in no order, with seven fraction digits."""
     start = datetime.fromisoformat(NOW) - WINDOW
     seconds = [
         (start + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S.")

@@ -1,7 +1,8 @@
-"""`python -m bench.startup`: what the app adds to the start of its worker.
+"""`python -m bench.startup`: the time that the app adds to the start of its worker.
 
-A cold start imports function_app.py, most of which is Azure's own packages. This imports it, and
-those packages alone, in turn, each in a process of its own. Exit status 1 if the target is missed.
+A cold start imports function_app.py, and most of that time goes to Azure's packages. This imports
+function_app.py, and those packages alone, in turn, each in a process of its own. Exit status 1 if
+the target is missed.
 """
 
 import statistics
@@ -18,8 +19,8 @@ PACKAGES = (
 
 
 def main() -> int:
-    """Measure, print and judge."""
-    python(f"import {', '.join(PACKAGES)}, function_app")  # once untimed, for caches
+    """Measure the imports, print the ratio and check the target."""
+    python(f"import {', '.join(PACKAGES)}, function_app")  # once without measuring, to fill caches
     pairs = [
         (python(f"import {', '.join(PACKAGES)}"), python("import function_app"))
         for _ in range(ROUNDS)
@@ -27,13 +28,13 @@ def main() -> int:
     ratio = statistics.median(app.cpu / packages.cpu for packages, app in pairs)
     print(
         f"Import of function_app: {ratio:.2f} times that of the five Azure packages alone "
-        f"({_middle([app for _, app in pairs])} against {_middle([one for one, _ in pairs])}, "
+        f"({_median([app for _, app in pairs])} against {_median([one for one, _ in pairs])}, "
         f"median of {ROUNDS} rounds; target {TARGET})"
     )
     return int(ratio > TARGET)
 
 
-def _middle(costs: list[Cost]) -> str:
+def _median(costs: list[Cost]) -> str:
     return f"{statistics.median(cost.cpu for cost in costs) * 1000:.0f} ms CPU"
 
 

@@ -1,4 +1,4 @@
-"""Which examples the property tests take and how many, and what tests share."""
+"""Hypothesis profiles, and the fixtures that tests of several folders share."""
 
 import contextlib
 import signal
@@ -17,8 +17,8 @@ from tests.support.language_service import LanguageService, running
 from tests.support.services.servers import Containers, azurite
 from tests.support.services.world import World, one_finding, world_of
 
-# A red test means that something was changed: every run draws the same examples, wherever it
-# runs. Only `make explore` draws new ones.
+# Every run draws the same examples on every machine, so a failing test always points to a change.
+# Only `make explore` draws new examples.
 settings.register_profile(
     "desk",
     max_examples=50,
@@ -32,26 +32,26 @@ settings.register_profile("ci", settings.get_profile("desk"), max_examples=250)
 settings.register_profile("explore", settings.get_profile("desk"), derandomize=False)
 settings.load_profile(effort(desk="desk", ci="ci"))
 
-# It would also draw numbers and texts that stand in the code which happens to be imported: other
-# ones for a test alone than among others, and none in a checkout below a folder called "tests".
+# Hypothesis would also draw constants of imported code: a test alone would see other examples than
+# in a full run, and a checkout below a folder called "tests" would see none.
 NO_CONSTANTS = Constants()
 pytest.MonkeyPatch().setattr(providers, "_get_local_constants", lambda: NO_CONSTANTS)
 
-# Whoever starts the tests in the background may have them ignore Ctrl-C, and all they start too.
+# A shell may start background jobs with Ctrl-C ignored, and child processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
 def first_seed(request: pytest.FixtureRequest) -> int:
-    """Return where the seeds of random histories begin: at 0, or where `make explore` looks."""
+    """Return the first seed of random histories: 0, or the one that `make explore` sets."""
     return int(request.config.getoption("--hypothesis-seed") or 0)
 
 
 @pytest.fixture(scope="session")
 def containers() -> Iterator[Containers]:
-    """Make containers in an emulator, one for each process of tests.
+    """Create containers in an emulator, one emulator for each test process.
 
-    Skips where the emulator cannot be had, except in CI.
+    Skips the test if the emulator cannot be installed, except in CI.
     """
     with azurite() as server, contextlib.ExitStack() as closing:
         yield Containers(server, closing)
@@ -59,14 +59,14 @@ def containers() -> Iterator[Containers]:
 
 @pytest.fixture(scope="session")
 def language_service() -> Iterator[LanguageService]:
-    """Run the language service for KQL, one for each process of tests."""
+    """Run the language service for KQL, once for each test process."""
     with running() as service:
         yield service
 
 
 @pytest.fixture
 def world(containers: Containers, tmp_path: Path) -> Iterator[World]:
-    """Give all that the app needs, with one finding of the last hour in the logs."""
+    """Give stand-ins for Azure, with one finding of the last hour in the logs."""
     tables = one_finding(from_datetime(datetime.now(UTC)))
     with world_of(containers, tmp_path, tables) as given:
         yield given

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: what a kill leaves of them goes, what is written stays."""
+"""Files appear whole or not at all, and leftovers of killed processes are removed."""
 
 import contextlib
 import signal
@@ -19,7 +19,7 @@ from detection.atomic_files import (
 from detection.errors import UsageError
 from tests.support import environment
 
-# Writes a file half, says so, and waits to be told to go on.
+# Writes half of a file, prints a line, and waits for one.
 HALF = """
 import sys
 from pathlib import Path
@@ -37,7 +37,7 @@ replace_file(Path(sys.argv[1]), parts())
 
 @contextlib.contextmanager
 def half_written(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a process that has written half of a file, and let nothing remain of it."""
+    """Start a process that has written half of a file, and kill it at the end."""
     process = subprocess.Popen(
         [sys.executable, "-c", HALF, str(path)],
         env=environment(),
@@ -50,18 +50,18 @@ def half_written(path: Path) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout.readline() == "half\n"
         yield process
     finally:
-        process.kill()  # which ends a stopped one too
+        process.kill()  # SIGKILL ends a stopped process too
         process.communicate()
 
 
 def names(folder: Path) -> list[str]:
-    """Return the names of what is in a folder."""
+    """Return the names of a folder's content."""
     return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal nobody can handle")
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    """The next run that is to write the file removes its unfinished version."""
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
+    """The next run that writes the file removes its unfinished version."""
     path = tmp_path / "page.html"
     with half_written(path):
         pass
@@ -71,8 +71,8 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_what_a_process_is_writing_is_left_alone(tmp_path: Path, *, stopped: bool) -> None:
-    """A run that is writing right now, or stopped amid it, ends with its file whole."""
+def test_a_file_being_written_is_not_removed(tmp_path: Path, *, stopped: bool) -> None:
+    """A process that is writing, or is stopped in between, ends with its file whole."""
     path = tmp_path / "page.html"
     with half_written(path) as process:
         if stopped:
@@ -88,8 +88,8 @@ def test_what_a_process_is_writing_is_left_alone(tmp_path: Path, *, stopped: boo
     assert names(tmp_path) == ["page.html"]
 
 
-def test_files_that_only_look_alike_are_left_alone(tmp_path: Path) -> None:
-    """Another file's unfinished version, a copy and a folder are nobody's leftovers."""
+def test_files_with_similar_names_are_not_removed(tmp_path: Path) -> None:
+    """Another file's unfinished version, a copy and a folder stay."""
     kept = [
         *(".page.html.original", ".page.html.unfinished-", ".page.html.unfinished-too-long-a-name"),
         *(".other.html.unfinished-abcdefgh", "page.html.unfinished-abcdefgh"),
@@ -102,13 +102,13 @@ def test_files_that_only_look_alike_are_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == sorted([*kept, ".page.html.unfinished-folder00"])
 
 
-def test_leftovers_of_a_folder_that_is_not_there_are_none(tmp_path: Path) -> None:
-    """Nothing is wrong where there is nothing."""
+def test_a_missing_folder_has_no_leftovers(tmp_path: Path) -> None:
+    """The search for leftovers in a missing folder is no error."""
     remove_leftovers(tmp_path / "nowhere", ".")
 
 
-def test_an_unfinished_file_goes_when_writing_fails(tmp_path: Path) -> None:
-    """An exception amid writing leaves the old file and no other."""
+def test_an_unfinished_file_is_removed_when_writing_fails(tmp_path: Path) -> None:
+    """An exception while writing leaves the old file and no other."""
     path = tmp_path / "page.html"
     path.write_bytes(b"old")
 
@@ -121,8 +121,8 @@ def test_an_unfinished_file_goes_when_writing_fails(tmp_path: Path) -> None:
     assert names(tmp_path) == ["page.html"]
 
 
-def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
-    """It is named in one sentence, and stays as it is."""
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    """The error names the link, and the link stays."""
     link = tmp_path / "loop"
     link.symlink_to(link)
     for append in (True, False):
@@ -131,8 +131,8 @@ def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
     assert link.is_symlink()
 
 
-def test_standard_output_is_no_file() -> None:
-    """A name of standard output that leads to a pipe is refused at once, by its name."""
+def test_standard_output_is_refused_as_a_file() -> None:
+    """A name of standard output that leads to a pipe is refused at once."""
     line = "from pathlib import Path; from detection.atomic_files import resolve_writable; "
     line += "resolve_writable(Path('/dev/stdout'))"
     done = subprocess.run(
@@ -145,8 +145,8 @@ def test_standard_output_is_no_file() -> None:
     assert "/dev/stdout is not a file" in done.stderr
 
 
-def test_an_open_file_is_told_from_the_one_that_replaced_it(tmp_path: Path) -> None:
-    """What was opened under a name need not be what the name stands for later."""
+def test_an_open_file_differs_from_its_replacement(tmp_path: Path) -> None:
+    """The check notices that another file has taken the name of an open one."""
     path = tmp_path / "findings.jsonl"
     path.touch()
     with path.open("rb") as file:
@@ -157,8 +157,8 @@ def test_an_open_file_is_told_from_the_one_that_replaced_it(tmp_path: Path) -> N
         assert not is_at(file.fileno(), path)
 
 
-def test_what_is_written_reaches_the_disk_before_its_name(tmp_path: Path) -> None:
-    """The content is flushed to the disk, then the name, and that once more with its folder."""
+def test_the_content_reaches_the_disk_before_the_name(tmp_path: Path) -> None:
+    """The content is flushed first, then the file is named, and then its folder is flushed."""
     calls: list[str] = []
 
     def note(_frame: object, event: str, called: object) -> None:
@@ -174,8 +174,8 @@ def test_what_is_written_reaches_the_disk_before_its_name(tmp_path: Path) -> Non
     assert calls == ["fsync", "replace", "fsync"]
 
 
-def test_a_file_is_locked_as_long_as_it_is_written(tmp_path: Path) -> None:
-    """Within one process too, what is being written is never taken for left over."""
+def test_a_file_is_locked_while_it_is_written(tmp_path: Path) -> None:
+    """Even within one process, a file being written is not a leftover."""
     with unfinished(tmp_path, ".x-") as (file, path):
         file.write(b"x")
         remove_leftovers(tmp_path, ".x-")

@@ -1,4 +1,4 @@
-"""Each cloud has its own addresses, and gives its own tokens for its own services."""
+"""Each cloud has its own addresses, and its services need that cloud's tokens."""
 
 import socketserver
 import subprocess
@@ -16,7 +16,7 @@ from tests.support import ROOT, run_cli
 from tests.support.services.client import FakeCredential
 from tests.support.services.servers import AT_ONCE
 
-# What the clients must ask tokens for, and the addresses of the services.
+# The audiences of the clients' tokens, and the addresses of the services.
 AUDIENCES = {
     "AzureCloud": {"https://api.loganalytics.io", "https://monitor.azure.com"},
     "AzureUSGovernment": {"https://api.loganalytics.us", "https://monitor.azure.us"},
@@ -49,23 +49,23 @@ with AzureClients(settings.deployment) as azure:
 @pytest.mark.parametrize(
     ("cloud", "endpoint"), [*dict.fromkeys(CLOUDS, "").items(), ("AzureCloud", "https://a.invalid")]
 )
-def test_tokens_are_asked_for_the_services_of_the_cloud(
+def test_tokens_are_requested_for_the_cloud_s_services(
     tmp_path: Path, cloud: str, endpoint: str
 ) -> None:
-    """Query and ingestion each ask for their own, wherever the query's address leads."""
+    """Query and ingestion each request their own audience, for any address of the query service."""
     tool = tmp_path / "az"
-    tool.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\necho no >&2\nexit 1\n', "utf-8")
+    tool.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/arguments\necho no >&2\nexit 1\n', "utf-8")
     tool.chmod(0o755)
     chosen = {"AZURE_CLOUD": cloud, "LOGS_QUERY_ENDPOINT": endpoint, "PATH": str(tmp_path)}
-    chosen["AZURE_TOKEN_CREDENTIALS"] = "AzureCliCredential"  # noqa: S105 - what else there is takes seconds
+    chosen["AZURE_TOKEN_CREDENTIALS"] = "AzureCliCredential"  # noqa: S105 - everything else takes seconds
     assert run_cli("check", settings=SETTINGS | chosen).returncode == 1
-    asked = (tmp_path / "asked").read_text("utf-8").split()
-    resources = {asked[at + 1] for at, word in enumerate(asked) if word == "--resource"}
+    arguments = (tmp_path / "arguments").read_text("utf-8").split()
+    resources = {arguments[at + 1] for at, word in enumerate(arguments) if word == "--resource"}
     assert resources == AUDIENCES[cloud]
 
 
-def test_storage_takes_one_audience_in_every_cloud() -> None:
-    """The client of the state asks for storage in general, whatever the account's domain."""
+def test_storage_has_one_audience_in_every_cloud() -> None:
+    """The state's client requests the general storage audience, for any account domain."""
     credential = FakeCredential()
     url = "https://127.0.0.1:9"
     with (
@@ -77,13 +77,13 @@ def test_storage_takes_one_audience_in_every_cloud() -> None:
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_tokens_are_asked_of_the_authority_of_the_cloud(cloud: str) -> None:
-    """A service principal signs in where its cloud is."""
+def test_tokens_come_from_the_cloud_s_authority(cloud: str) -> None:
+    """A service principal signs in at the authority of its cloud."""
     hosts = []
 
     class Proxy(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            """Take note of the host that is asked for, and refuse."""
+            """Record the requested host, and refuse."""
             hosts.append(self.rfile.readline().decode().split()[1])
             self.wfile.write(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
 
@@ -131,6 +131,6 @@ def test_tokens_are_asked_of_the_authority_of_the_cloud(cloud: str) -> None:
         ("", ""),
     ],
 )
-def test_an_address_tells_its_cloud(address: str, cloud: str) -> None:
-    """By the end of its host, and never by a name that only looks like it."""
+def test_the_cloud_follows_from_an_address(address: str, cloud: str) -> None:
+    """The end of the host decides the cloud, and a similar name does not."""
     assert cloud_of(address) == cloud

@@ -1,4 +1,4 @@
-"""Why no token is given: the real credential, and the tools and endpoints that it asks."""
+"""Errors about a missing token, from the real credential and its tools and endpoints."""
 
 import base64
 import http.server
@@ -18,8 +18,8 @@ from tests.support import OPERATIONS, ROOT, SIGN_INS, run_cli
 
 WORKSPACE = "00000000-0000-0000-0000-000000000001"
 SCOPE = "https://api.loganalytics.io/.default"
-TOKEN = "eyJhbGciOiJub25lIn0.c3RhbmQtaW4.c2VjcmV0"  # noqa: S105 - of nobody
-# What az prints where a sign-in is too old.
+TOKEN = "eyJhbGciOiJub25lIn0.c3RhbmQtaW4.c2VjcmV0"  # noqa: S105 - belongs to nobody
+# The output of az after a sign-in has expired.
 EXPIRED = f"""\
 ERROR: AADSTS700082: The refresh token has expired due to inactivity. The token was issued on \
 2026-01-01T00:00:00.0000000Z and was inactive for 90.00:00:00. Trace ID: 1 Correlation ID: 2 \
@@ -45,7 +45,7 @@ SERVICE_PRINCIPAL = {
 
 
 def az(folder: Path, said: str, status: int = 1) -> dict[str, str]:
-    """Put an az that says this and fails into a folder; return the environment with it."""
+    """Put an az that prints this and fails into a folder; return the environment with it."""
     (folder / "said").write_text(said, "utf-8")
     tool = folder / "az"
     stream = 2 if status else 1
@@ -56,7 +56,7 @@ def az(folder: Path, said: str, status: int = 1) -> dict[str, str]:
 
 @contextmanager
 def identity_that_refuses(status: int) -> Iterator[dict[str, str]]:
-    """Answer as App Service does where the identity is not assigned; yields the environment."""
+    """Answer like App Service without an assigned identity; yield the environment."""
 
     class Refusing(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -81,8 +81,8 @@ def identity_that_refuses(status: int) -> Iterator[dict[str, str]]:
             thread.join()
 
 
-def asked(environment: dict[str, str], claims: str = "") -> str:
-    """Ask the product's credential in a process of its own; return why it gives no token."""
+def token_error(environment: dict[str, str], claims: str = "") -> str:
+    """Run the product's credential in a process of its own; return the error."""
     done = subprocess.run(
         [sys.executable, "-c", ASK, SCOPE, claims],
         cwd=ROOT,
@@ -98,65 +98,69 @@ def asked(environment: dict[str, str], claims: str = "") -> str:
     return line
 
 
-def test_the_tool_that_is_there_is_quoted_whole(tmp_path: Path) -> None:
-    """An expired sign-in of az is told with its code and the command to run, and nothing else."""
+def test_the_message_of_an_available_tool_is_quoted_whole(tmp_path: Path) -> None:
+    """The error quotes az's message about an expired sign-in with its command, and nothing else."""
     said = " ".join(EXPIRED.split())
-    assert asked(az(tmp_path, EXPIRED)) == f"no token was obtained: AzureCliCredential: {said}"
+    assert (
+        token_error(az(tmp_path, EXPIRED)) == f"no token was obtained: AzureCliCredential: {said}"
+    )
 
 
-def test_a_tool_that_was_never_signed_in_says_so(tmp_path: Path) -> None:
-    """Where az was never used, its own advice is told once."""
-    line = asked(az(tmp_path, "ERROR: Please run 'az login' to setup account."))
+def test_the_advice_of_an_unused_tool_is_quoted(tmp_path: Path) -> None:
+    """If az was never used, its own advice is quoted once."""
+    line = token_error(az(tmp_path, "ERROR: Please run 'az login' to setup account."))
     assert "AzureCliCredential: Please run 'az login' to set up an account" in line
     assert line.count("az login") == 1
 
 
-def test_a_command_is_never_cut(tmp_path: Path) -> None:
-    """However long the claims of a challenge, the command that answers it is there to its end."""
+def test_a_command_is_never_shortened(tmp_path: Path) -> None:
+    """The command that answers a claims challenge is whole, however long the claims are."""
     claims = json.dumps({"access_token": {"acrs": {"value": "c1" * 400}}})
     encoded = base64.b64encode(claims.encode()).decode()
-    line = asked(az(tmp_path, EXPIRED), claims)
+    line = token_error(az(tmp_path, EXPIRED), claims)
     assert line.endswith(f"az login --claims-challenge {encoded} --scope {SCOPE}")
 
 
-def test_a_token_that_a_tool_prints_is_not_repeated(tmp_path: Path) -> None:
-    """An answer of az that the client cannot read is quoted, but for the token in it."""
-    line = asked(az(tmp_path, json.dumps({"accessToken": TOKEN}, separators=(",", ":")), status=0))
+def test_a_token_in_a_tool_s_output_is_not_repeated(tmp_path: Path) -> None:
+    """Output of az that the client cannot parse is quoted without the token in it."""
+    line = token_error(
+        az(tmp_path, json.dumps({"accessToken": TOKEN}, separators=(",", ":")), status=0)
+    )
     assert "Unexpected output from Azure CLI" in line
     assert TOKEN not in line
     assert "(a token)" in line
 
 
 @pytest.mark.parametrize("status", [400, 403])
-def test_the_managed_identity_is_meant_where_there_is_an_endpoint(
+def test_with_an_identity_endpoint_the_managed_identity_is_named(
     tmp_path: Path, status: int
 ) -> None:
-    """In an app its identity's refusal is told, whatever tool is there as well."""
+    """In an app the identity's refusal is reported, even if a tool is installed."""
     with identity_that_refuses(status) as environment:
-        line = asked(environment | az(tmp_path, EXPIRED))
+        line = token_error(environment | az(tmp_path, EXPIRED))
     assert "ManagedIdentityCredential: " in line
     assert "No such identity here. Check that the app has this identity" in line
     assert "az login" not in line
 
 
-def test_a_service_principal_is_meant_where_it_is_set() -> None:
-    """Its failure is told, without its secret, and which settings to check."""
-    line = asked(SERVICE_PRINCIPAL | {"HTTPS_PROXY": "http://127.0.0.1:9"})
+def test_with_a_service_principal_it_is_named() -> None:
+    """Its failure is reported without its secret, with the settings to check."""
+    line = token_error(SERVICE_PRINCIPAL | {"HTTPS_PROXY": "http://127.0.0.1:9"})
     assert "EnvironmentCredential: " in line
     assert "Check AZURE_TENANT_ID, AZURE_CLIENT_ID and its secret or certificate" in line
     assert SERVICE_PRINCIPAL["AZURE_CLIENT_SECRET"] not in line
 
 
-def test_where_nothing_gives_tokens_there_is_one_thing_to_do() -> None:
-    """Without tool, identity or secret the many that are absent are not listed."""
-    assert asked({}) == (
+def test_without_any_credential_one_remedy_is_named() -> None:
+    """Without tool, identity or secret, the error does not list all that is missing."""
+    assert token_error({}) == (
         "no token was obtained, because no credential is available: sign in with `az login`, or "
         "give the app a managed identity"
     )
 
 
-def test_every_part_says_the_same_and_verbose_all_that_was_tried(tmp_path: Path) -> None:
-    """Query and ingestion quote the tool, and --verbose tells each attempt on a line."""
+def test_every_part_has_the_same_error_and_verbose_every_attempt(tmp_path: Path) -> None:
+    """Query and ingestion quote the tool, and --verbose prints each attempt on a line."""
     settings = az(tmp_path, EXPIRED) | {
         "WORKSPACE_IDS": WORKSPACE,
         "LOGS_INGESTION_ENDPOINT": "https://127.0.0.1:9",
@@ -164,9 +168,9 @@ def test_every_part_says_the_same_and_verbose_all_that_was_tried(tmp_path: Path)
     }
     done = run_cli("check", "--verbose", settings=settings)
     failed = [line for line in done.stdout.splitlines() if line.startswith("failed")]
-    told = f"AzureCliCredential: {' '.join(EXPIRED.split())}"
+    message_part = f"AzureCliCredential: {' '.join(EXPIRED.split())}"
     for part in ("credential", SIGN_INS, OPERATIONS, "ingestion"):
-        assert any(part in line and line.endswith(told) for line in failed), part
+        assert any(part in line and line.endswith(message_part) for line in failed), part
     tried = [line.split(":")[0].strip() for line in done.stderr.splitlines()]
     assert tried.count("AzureCliCredential") == tried.count("EnvironmentCredential") == 1
 
@@ -190,7 +194,7 @@ DOCKER = "ManagedIdentityCredential authentication unavailable. Error: unreachab
 
 
 @pytest.mark.parametrize(
-    ("identity", "tool", "told"),
+    ("identity", "tool", "message_part"),
     [
         (NO_ENDPOINT, "Azure CLI not found on path", "no credential is available"),
         (NO_ENDPOINT, "ERROR: AADSTS50076: MFA", "AzureCliCredential: ERROR: AADSTS50076"),
@@ -205,15 +209,17 @@ DOCKER = "ManagedIdentityCredential authentication unavailable. Error: unreachab
         (NO_ENDPOINT, "ERROR: AADSTS500011: The resource principal", "Check that AZURE_CLOUD"),
     ],
 )
-def test_the_first_that_could_have_given_one_is_told(identity: str, tool: str, told: str) -> None:
-    """Ways that do not exist here come last, and before them those that were never signed in."""
+def test_the_most_likely_credential_is_reported(
+    identity: str, tool: str, message_part: str
+) -> None:
+    """A credential that was configured comes before one that was never used or does not exist."""
     error = ClientAuthenticationError(CHAIN.format(identity=identity, az=tool))
-    assert told in explain_token_failure(error, {})
+    assert message_part in explain_token_failure(error, {})
     assert "troubleshooting guidelines" not in explain_token_failure(error, {})
 
 
-def test_a_message_of_one_credential_is_told_as_it_is() -> None:
-    """Once a credential has given a token it is asked alone, and its error is no list."""
+def test_the_message_of_a_single_credential_is_unchanged() -> None:
+    """After a credential gave a token it is used alone, and its error is no list."""
     error = ServiceRequestError("The identity\nis \x1b[2J gone.")
     assert explain_token_failure(error, {}).startswith(
         "no token was obtained: The identity is \ufffd[2J gone. Check"

@@ -1,4 +1,4 @@
-"""Text of unknown origin, made safe to print and to log."""
+"""Text of unknown origin is made safe to print and to log."""
 
 import pytest
 from hypothesis import given
@@ -16,32 +16,32 @@ from detection.printable import counted, one_line, printable, shortened
         ("two\nlines", "two\nlines"),
     ],
 )
-def test_what_cannot_be_seen_is_replaced(raw: str, shown: str) -> None:
-    """Escape sequences, marks of direction and zero-width characters show as U+FFFD."""
+def test_invisible_characters_are_replaced(raw: str, shown: str) -> None:
+    """Escape sequences, direction marks and zero-width characters show as U+FFFD."""
     assert printable(raw) == shown
 
 
 @given(st.text(), st.integers(20, 60))
-def test_a_shortened_text_is_one_line_of_that_length(text: str, length: int) -> None:
-    """Whatever is shortened fits, and what fits is not shortened."""
-    told = shortened(text * 5, length)
-    assert len(told) <= length
-    assert told.isprintable()
+def test_a_shortened_text_is_one_line_within_its_length(text: str, length: int) -> None:
+    """A shortened text fits, and a text that fits is unchanged."""
+    short = shortened(text * 5, length)
+    assert len(short) <= length
+    assert short.isprintable()
     assert shortened(text[:20], 20) == one_line(text[:20])
 
 
 def test_a_shortened_text_keeps_both_ends_and_whole_words() -> None:
-    """The middle goes, as the end says what to do; addresses and ids are not cut."""
+    """The middle is removed, as the end says what to do; addresses and ids stay whole."""
     text = "it failed at https://example.com/a " + "because " * 40 + "see https://example.com/b"
-    told = shortened(text, 100)
-    assert told.startswith("it failed at https://example.com/a because [...] because ")
-    assert told.endswith(" see https://example.com/b")
+    short = shortened(text, 100)
+    assert short.startswith("it failed at https://example.com/a because [...] because ")
+    assert short.endswith(" see https://example.com/b")
     assert shortened("x" * 100, 27) == "x" * 10 + " [...] " + "x" * 10
 
 
 @given(st.text())
 def test_one_line_is_one_printable_line(text: str) -> None:
-    """Whatever a text holds, one_line() gives characters that can be seen, and no line break."""
+    """Any text becomes visible characters without a line break."""
     assert one_line(text).isprintable()
 
 

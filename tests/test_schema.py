@@ -1,4 +1,4 @@
-"""The columns of both custom tables, and rows that hold exactly those."""
+"""The columns of both custom tables are declared once, and every row has exactly these."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -111,16 +111,16 @@ OBJECTS: dict[str, set[str]] = {
 }
 
 
-class Unreadable:
-    """A source that cannot be read."""
+class UnreadableSource:
+    """A source whose reads fail."""
 
     context = NoContext()
 
     def clock(self) -> None:
-        """Have none."""
+        """Return no time."""
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
-        """Know of none."""
+        """Return no late rows."""
         del since, now, examined, too_late
         return Arrivals()
 
@@ -134,7 +134,7 @@ class Unreadable:
 
 
 def check_row(row: Mapping[str, object], table: type) -> None:
-    """Assert that a row has the table's columns, in order, each with a value of its type."""
+    """Assert that a row has the table's columns in order, each with a value of its type."""
     declared = columns(table)
     assert list(row) == [name for name, _ in declared]
     for name, kind in declared:
@@ -168,18 +168,18 @@ def check_row(row: Mapping[str, object], table: type) -> None:
     [(Finding, FINDING_COLUMNS), (RunRecord, RUN_COLUMNS)],
     ids=["finding", "run"],
 )
-def test_documented_columns_are_there_with_their_types(
+def test_documented_columns_are_declared_with_their_types(
     table: type, documented: dict[str, str]
 ) -> None:
-    """Every documented column is declared once, with the type that its table has."""
+    """Every documented column is declared once, with its type."""
     declared = columns(table)
     assert documented.items() <= dict(declared).items()
     assert len(declared) == len(dict(declared))
 
 
 @pytest.mark.parametrize("table", [Finding, RunRecord])
-def test_columns_are_named_and_typed_as_log_analytics_allows(table: type) -> None:
-    """Names are identifiers of at most 45 characters, types are ones that a table may have."""
+def test_columns_have_names_and_types_that_log_analytics_allows(table: type) -> None:
+    """Names are identifiers of at most 45 characters, and types are types of a custom table."""
     for name, kind in columns(table):
         assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,44}", name)
         assert kind in {"string", "datetime", "dynamic", "long", "int", "real", "boolean"}
@@ -189,7 +189,7 @@ def test_columns_are_named_and_typed_as_log_analytics_allows(table: type) -> Non
     "expected", sorted(RECORDED.glob("*/expected.json")), ids=lambda path: path.parent.name
 )
 def test_rows_have_exactly_the_declared_columns(expected: Path) -> None:
-    """Findings and run records of every recorded scenario keep to the declaration."""
+    """Findings and run records of every recorded scenario have exactly the declared columns."""
     sink = Collected()
     run(RecordedSource(expected.parent), sink, ReadOnlyStore(), Invocation("w", parse_time(NOW)))
     for row in sink.findings:
@@ -199,9 +199,9 @@ def test_rows_have_exactly_the_declared_columns(expected: Path) -> None:
 
 
 def test_the_record_of_a_failure_has_the_declared_columns() -> None:
-    """A window that could not be read has a record that says so."""
+    """A window that could not be read has a record with the declared columns."""
     sink = Collected()
-    outcome = run(Unreadable(), sink, ReadOnlyStore(), Invocation("w", parse_time(NOW)))
+    outcome = run(UnreadableSource(), sink, ReadOnlyStore(), Invocation("w", parse_time(NOW)))
     assert outcome.failures == [f"no answer for {parse_time(NOW)} at {parse_time(NOW)}"]
     assert [row["Status"] for row in sink.runs] == ["Failure"]
     assert sink.runs[0]["Error"] == outcome.failures[0]
@@ -209,7 +209,7 @@ def test_the_record_of_a_failure_has_the_declared_columns() -> None:
 
 
 def test_the_record_of_a_gap_has_the_declared_columns(tmp_path: Path) -> None:
-    """Hours that were given up have a record that names them, before the windows' records."""
+    """Skipped hours have a record that names them, before the records of windows."""
     now = parse_time(NOW)
     store = FolderStore(tmp_path)
     store.save(State(watermark=now - 8 * DAY), store.load()[1])

@@ -1,4 +1,4 @@
-"""The environment: defaults, durations, and all problems at once."""
+"""Settings are read from the environment, and one error names all problems."""
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,13 @@ from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
 from detection.settings import SETTINGS, parse_duration, read_settings, rule_settings
 
 GUID = "00000000-0000-0000-0000-000000000001"
+OTHER_GUID = "00000000-0000-0000-0000-00000000000a"
+DEPLOYMENT = {
+    "WORKSPACE_IDS": f" {OTHER_GUID.upper()} ,{GUID},,{OTHER_GUID}",
+    "LOGS_INGESTION_ENDPOINT": "https://rule.westeurope-1.ingest.monitor.azure.com/",
+    "LOGS_INGESTION_RULE_ID": "dcr-0123456789abcdef0123456789abcdef",
+    "STATE_ACCOUNT_URL": "https://account.blob.core.windows.net",
+}
 
 NO_DURATION = (
     *("", "P", "PT", "P1DT", "P0D", "PT0H", "PT0H0M0S", "1H", "PT1", "T1H", "-PT1H", "+PT1H"),
@@ -31,18 +38,18 @@ def test_everything_has_its_default() -> None:
 
 
 def test_a_blank_value_is_the_default() -> None:
-    """Settings that are there and blank, as portals leave them, count as absent."""
+    """Settings that exist and are blank, as in portals, count as absent."""
     names = ("LOOKBACK", "CORRELATION_SPAN", "MAX_CATCH_UP", "MAX_LATENESS", "SUCCESS_STATUSES")
     assert rule_settings(dict.fromkeys(names, "  ")) == rule_settings({})
 
 
-def test_unknown_names_are_of_no_concern() -> None:
-    """The environment holds much that is not ours."""
+def test_unknown_names_are_ignored() -> None:
+    """The environment may hold any other names."""
     assert rule_settings({"PATH": "x", "lookback": "y"}) == rule_settings({})
 
 
 def test_every_setting_is_read() -> None:
-    """Each value ends up where it belongs, blanks around it ignored."""
+    """Each setting reaches its field, without blanks around the value."""
     settings = rule_settings(
         {
             "LOOKBACK": " PT3H ",
@@ -94,7 +101,7 @@ def test_problems_of_rule_and_deployment_are_in_one_message() -> None:
 
 
 def test_every_problem_is_in_one_message() -> None:
-    """One error names each setting that cannot be used, and repeats none of their values."""
+    """One error names each unusable setting, and repeats none of their values."""
     wrong = {
         "LOOKBACK": "two hours",
         "CORRELATION_SPAN": "PT0S",
@@ -111,8 +118,8 @@ def test_every_problem_is_in_one_message() -> None:
         assert value not in message.replace("P1D", "")
 
 
-def test_problems_between_settings_join_the_others() -> None:
-    """A short lookback, a short catch-up and an unreadable value are told together."""
+def test_problems_between_settings_are_in_the_same_message() -> None:
+    """A short lookback, a short catch-up and an unreadable value are named together."""
     with pytest.raises(SettingsError) as caught:
         rule_settings({"LOOKBACK": "PT1H", "MAX_CATCH_UP": "PT59M", "MAX_LATENESS": "x"})
     for name in ("LOOKBACK", "CORRELATION_SPAN", "MAX_CATCH_UP", "MAX_LATENESS"):
@@ -123,7 +130,7 @@ def test_problems_between_settings_join_the_others() -> None:
     ("lookback", "span"), [("PT2H", "PT61M"), ("PT119M", "PT1H"), ("PT1H", "PT1S"), ("P1D", "P1D")]
 )
 def test_a_lookback_that_would_miss_operations_is_refused(lookback: str, span: str) -> None:
-    """Shorter than an interval and a span is an error that names both settings."""
+    """A lookback shorter than interval plus span is an error that names both settings."""
     with pytest.raises(SettingsError, match=r"LOOKBACK .*CORRELATION_SPAN"):
         rule_settings({"LOOKBACK": lookback, "CORRELATION_SPAN": span})
 
@@ -132,14 +139,14 @@ def test_a_lookback_that_would_miss_operations_is_refused(lookback: str, span: s
     ("lookback", "span"), [("PT2H", "PT1H"), ("PT1H1S", "PT1S"), ("P1DT1H", "P1D")]
 )
 def test_a_lookback_of_interval_and_span_is_enough(lookback: str, span: str) -> None:
-    """Exactly an interval and a span is accepted."""
+    """A lookback of exactly interval plus span is accepted."""
     timing = rule_settings({"LOOKBACK": lookback, "CORRELATION_SPAN": span})
     assert timing.lookback == timing.span + HOUR
 
 
 @pytest.mark.parametrize("text", NO_DURATION)
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    """Anything but days, hours, minutes and seconds, or none of them, is an error."""
+def test_an_invalid_duration_is_refused(text: str) -> None:
+    """Anything but a positive number of days, hours, minutes and seconds is an error."""
     with pytest.raises(ValueError, match="is not a duration such as PT1H"):
         parse_duration(text)
 
@@ -148,7 +155,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_a_duration_is_the_sum_of_its_parts(
     days: int, hours: int, minutes: int, seconds: int
 ) -> None:
-    """Parts that are left out count nothing, and none but nothing at all is refused."""
+    """Omitted parts count as zero, and a duration of zero is refused."""
     day = f"{days}D" if days else ""
     parts = ((hours, "H"), (minutes, "M"), (seconds, "S"))
     time = "".join(f"{number}{unit}" for number, unit in parts if number)
@@ -163,12 +170,12 @@ def test_a_duration_is_the_sum_of_its_parts(
 
 @pytest.mark.parametrize(("text", "novelty"), [("true", True), (" TRUE ", True), ("False", False)])
 def test_novelty_is_true_or_false(text: str, novelty: bool) -> None:
-    """The setting takes true and false, however they are written."""
+    """The setting accepts true and false in any case."""
     assert rule_settings({"NOVELTY": text}).novelty is novelty
 
 
-def test_novelty_is_nothing_else() -> None:
-    """Any other value is refused, since one meant as off must not be on."""
+def test_novelty_accepts_nothing_else() -> None:
+    """Any other value is refused, since a typing error must not switch it on."""
     with pytest.raises(SettingsError, match="NOVELTY is not true or false"):
         rule_settings({"NOVELTY": "off"})
 
@@ -178,7 +185,7 @@ SIGNED = "https://a.blob.core.windows.net/?sv=2024&sig=c2VjcmV0LXNpZ25hdHVyZQ"
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_no_value_is_repeated(name: str) -> None:
-    """A key that was pasted into the wrong setting is in no message, in whole or in part."""
+    """A key in the wrong setting appears in no message, in whole or in part."""
     given = {"WORKSPACE_IDS": GUID, name: SIGNED}
     messages = ""
     for read in (rule_settings, read_settings):
@@ -195,23 +202,23 @@ HOSTS = ["a..b", ".a", "a.", "-a.b", "a-.b", "a:0", "a:65536", "a:x", "a:", "a b
 
 @pytest.mark.parametrize("name", ["LOGS_QUERY_ENDPOINT", "LOGS_INGESTION_ENDPOINT"])
 @pytest.mark.parametrize("host", [*HOSTS, "a" * 64, "\u00e4.b"])
-def test_an_address_of_no_host_is_refused(name: str, host: str) -> None:
-    """Empty parts of a name and ports that are none are told of before anything is asked."""
+def test_an_address_without_a_valid_host_is_refused(name: str, host: str) -> None:
+    """Empty labels and invalid ports are errors before any request."""
     with pytest.raises(SettingsError, match=f"{name} is not an https address"):
         read_settings({"WORKSPACE_IDS": GUID, name: f"https://{host}"}, complete=False)
 
 
 @pytest.mark.parametrize("host", ["a.b-c.invalid/", "127.0.0.1:65535", "x", "A.Example:8443/"])
-def test_an_address_of_a_host_is_taken(host: str) -> None:
-    """Names and numbers, with a port or without."""
+def test_an_address_with_a_valid_host_is_accepted(host: str) -> None:
+    """Names and IP addresses are accepted, with or without a port."""
     given = {"WORKSPACE_IDS": GUID, "LOGS_QUERY_ENDPOINT": f"https://{host}"}
     assert read_settings(
         given, complete=False
     ).deployment.query_endpoint == f"https://{host}".rstrip("/")
 
 
-def test_a_value_that_is_not_repeated_is_described() -> None:
-    """The message says which form the setting takes, and how long what is there is."""
+def test_a_hidden_value_is_described() -> None:
+    """The message says which form the setting has, and how long the given value is."""
     with pytest.raises(SettingsError) as caught:
         read_settings({"WORKSPACE_IDS": f"{GUID},x", "STATE_ACCOUNT_URL": SIGNED})
     message = str(caught.value)
@@ -255,8 +262,8 @@ def in_cloud(name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", IN_CLOUD)
-def test_one_setting_names_the_cloud(name: str) -> None:
-    """Where logs are queried follows from the cloud; another address of that cloud is taken."""
+def test_one_setting_selects_the_cloud(name: str) -> None:
+    """The query endpoint follows from the cloud, and other addresses of that cloud are accepted."""
     given = in_cloud(name) | {"AZURE_CLOUD": name}
     assert read_settings(given).deployment.query_endpoint == given.pop("LOGS_QUERY_ENDPOINT")
     assert read_settings(given).deployment.query_endpoint == f"https://{IN_CLOUD[name][0]}"
@@ -270,7 +277,7 @@ def test_one_setting_names_the_cloud(name: str) -> None:
     ["LOGS_QUERY_ENDPOINT", "LOGS_INGESTION_ENDPOINT", "STATE_ACCOUNT_URL", "AZURE_AUTHORITY_HOST"],
 )
 def test_an_address_in_another_cloud_is_refused(name: str, other: str, setting: str) -> None:
-    """Its service takes no token of this cloud, so the error says which of the two to correct."""
+    """A service of another cloud would refuse the token, so the error names both settings."""
     given = in_cloud(name) | {setting: in_cloud(other)[setting], "AZURE_CLOUD": name}
     if name == other:
         read_settings(given)
@@ -285,7 +292,7 @@ def test_an_address_in_another_cloud_is_refused(name: str, other: str, setting: 
 
 @pytest.mark.parametrize("name", ["azurecloud", "Azure", "AzureGermanCloud", "AzureCloud\n"])
 def test_other_clouds_are_refused(name: str) -> None:
-    """The three names are those of `az cloud list`, and no other is taken for one of them."""
+    """Only the three names of `az cloud list` are accepted."""
     given = in_cloud("AzureCloud") | {"AZURE_CLOUD": name}
     if name.strip() in IN_CLOUD:
         assert read_settings(given).deployment.cloud.name == name.strip()
@@ -307,8 +314,50 @@ def test_other_clouds_are_refused(name: str) -> None:
     ],
 )
 def test_statuses_that_would_find_nothing_are_refused(statuses: str) -> None:
-    """A slip in SUCCESS_STATUSES is an error, as it would switch detection off without a word."""
+    """A mistake in SUCCESS_STATUSES is an error, as it would silently switch detection off."""
     with pytest.raises(SettingsError, match="SUCCESS_STATUSES"):
         rule_settings({"SUCCESS_STATUSES": statuses})
     for right in ("success", "Succeeded", "Success, Accepted"):
         rule_settings({"SUCCESS_STATUSES": right})
+
+
+def test_deployment_settings_are_normalised() -> None:
+    """Ids are lower case and unique, addresses lose their last slash, others have defaults."""
+    service = read_settings(DEPLOYMENT).deployment
+    assert service.workspace_ids == (OTHER_GUID, GUID)
+    assert service.ingestion_endpoint == "https://rule.westeurope-1.ingest.monitor.azure.com"
+    assert service.watchlist_alias == "NetworkAllowlist"
+    assert service.correlate_in == "auto"
+    assert service.dry_run is False
+
+
+def test_every_problem_of_the_deployment_settings_is_in_one_message() -> None:
+    """One error names every missing and every unusable setting."""
+    wrong = {
+        "WORKSPACE_IDS": "my-workspace",
+        "LOGS_INGESTION_ENDPOINT": "http://plain.example",
+        "WATCHLIST_ALIAS": "x') | union Secrets //",
+        "CORRELATE_IN": "elsewhere",
+        "DRY_RUN": "perhaps",
+    }
+    with pytest.raises(SettingsError) as caught:
+        read_settings(wrong)
+    names = (*wrong, "LOGS_INGESTION_RULE_ID", "STATE_ACCOUNT_URL")
+    assert all(name in str(caught.value) for name in names)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["'); drop", "a b", "a\nb", 'x" or "1', "\u0430lias", "-x", "x" * 5 + "|", "x)//"],
+)
+def test_hostile_aliases_are_refused(hostile: str) -> None:
+    """A watchlist alias that is not a plain name is refused before any query."""
+    with pytest.raises(SettingsError, match="WATCHLIST_ALIAS"):
+        read_settings(DEPLOYMENT | {"WATCHLIST_ALIAS": hostile})
+
+
+@pytest.mark.parametrize("hostile", ["' or 1", GUID + "/query", "x", GUID + "\n| take 1"])
+def test_hostile_workspace_ids_are_refused(hostile: str) -> None:
+    """A workspace id that is not a GUID is refused."""
+    with pytest.raises(SettingsError, match="WORKSPACE_IDS"):
+        read_settings(DEPLOYMENT | {"WORKSPACE_IDS": hostile})

@@ -1,4 +1,4 @@
-"""Work in threads goes on in its caller's context."""
+"""Work in threads has its caller's context."""
 
 from contextvars import ContextVar
 from threading import Barrier, Event
@@ -11,8 +11,8 @@ from detection.threads import Threads
 INVOCATION = ContextVar("invocation", default="none")
 
 
-def test_work_in_a_thread_belongs_to_its_caller() -> None:
-    """Each thread sees what its caller had set when the work was given, and changes nothing."""
+def test_work_in_a_thread_has_its_caller_s_context() -> None:
+    """Each thread sees its caller's context at the time of the call, and does not change it."""
     both = Barrier(2)
 
     def look(own: str) -> str:
@@ -30,8 +30,8 @@ def test_work_in_a_thread_belongs_to_its_caller() -> None:
     assert INVOCATION.get() == "none"
 
 
-def test_whoever_interrupts_waits_for_no_work() -> None:
-    """Work that hangs is left alone, and what has not begun never does."""
+def test_an_interruption_does_not_wait_for_work() -> None:
+    """Work that hangs is abandoned, and waiting work never begins."""
     go_on, begun = Event(), Event()
 
     def hang() -> None:

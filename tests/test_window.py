@@ -1,4 +1,4 @@
-"""Which windows are due, how far back each reaches, and what may be forgotten."""
+"""Due windows, how far each reaches back, and which operations may be forgotten."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ ODD_STEPS = st.one_of(
 
 @st.composite
 def window_settings(draw: st.DrawFn) -> RuleSettings:
-    """Draw settings as start-up accepts them."""
+    """Draw settings that start-up accepts."""
     span = draw(st.sampled_from((SECOND, 30 * MINUTE, HOUR, 3 * HOUR)))
     more = draw(st.sampled_from((0, 1, 10 * MINUTE, HOUR, DAY)))
     return RuleSettings(
@@ -40,7 +40,7 @@ def window_settings(draw: st.DrawFn) -> RuleSettings:
     )
 
 
-def test_the_first_window_of_all_is_the_lookback_before_now() -> None:
+def test_the_first_window_is_the_lookback_before_now() -> None:
     """Without a watermark only the window that ends at now is due."""
     assert due_windows(None, TEN, USUAL) == Plan(
         [Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)], None
@@ -49,25 +49,25 @@ def test_the_first_window_of_all_is_the_lookback_before_now() -> None:
 
 @pytest.mark.parametrize("watermark", [TEN, TEN + 1, TEN + 30 * DAY])
 def test_nothing_is_due_up_to_the_watermark(watermark: int) -> None:
-    """With now at or before the watermark no window is due and nothing is given up."""
+    """If now is at or before the watermark, no window is due and no gap is recorded."""
     assert due_windows(watermark, TEN, USUAL) == Plan([], None)
 
 
 def test_an_hour_later_one_window_is_due() -> None:
-    """A timer on time owes one window of two hours."""
+    """A timer on time has one due window of two hours."""
     assert due_windows(TEN - HOUR, TEN, USUAL) == Plan(
         [Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)], None
     )
 
 
-def test_a_window_soon_after_the_last_looks_back_as_far_as_ever() -> None:
-    """A run one tick after the last examines a whole window that ends at now."""
+def test_a_window_soon_after_the_last_has_the_whole_lookback() -> None:
+    """A run one tick after the last reads a whole window that ends at now."""
     assert due_windows(TEN - 1, TEN, USUAL).windows == [Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)]
 
 
 @pytest.mark.parametrize("late", [1, SECOND, 7 * SECOND, 59 * MINUTE, HOUR - 1])
-def test_a_late_timer_begins_its_window_a_span_before_the_last_end(late: int) -> None:
-    """A window that ends late begins where the first new operation's hour begins."""
+def test_a_late_timer_starts_its_window_a_span_before_the_last_end(late: int) -> None:
+    """The first new operation of a late window still has its whole hour of sign-ins."""
     assert due_windows(TEN - HOUR - late, TEN, USUAL).windows == [
         Window(TEN - 2 * HOUR - late, TEN, Mode.SCHEDULED)
     ]
@@ -83,20 +83,20 @@ def test_missed_hours_are_caught_up_in_order() -> None:
     ]
 
 
-def test_a_catch_up_that_is_not_whole_hours_ends_with_a_longer_step() -> None:
+def test_the_last_step_of_a_catch_up_may_be_longer() -> None:
     """No window ends less than an hour before the one that ends at now."""
     ends = [window.end for window in due_windows(TEN - 150 * MINUTE, TEN, USUAL).windows]
     assert ends == [TEN - 90 * MINUTE, TEN]
 
 
-def test_two_hours_behind_owe_two_windows() -> None:
-    """A window that ends exactly an hour before now is owed."""
+def test_two_hours_behind_have_two_windows() -> None:
+    """A window that ends exactly an hour before now is due."""
     ends = [window.end for window in due_windows(TEN - 2 * HOUR, TEN, USUAL).windows]
     assert ends == [TEN - HOUR, TEN]
 
 
-def test_what_is_older_than_the_limit_is_a_gap() -> None:
-    """Beyond MAX_CATCH_UP windows are given up, and the gap says which time that is."""
+def test_hours_beyond_the_limit_are_a_gap() -> None:
+    """Windows beyond MAX_CATCH_UP are skipped, and the gap states their time."""
     windows, gap = due_windows(TEN - 9 * DAY, TEN, USUAL)
     assert gap == (TEN - 9 * DAY, TEN - 7 * DAY)
     assert len(windows) == 7 * 24
@@ -105,13 +105,13 @@ def test_what_is_older_than_the_limit_is_a_gap() -> None:
 
 @pytest.mark.parametrize(("behind", "gap"), [(0, None), (1, (TEN - 7 * DAY - 1, TEN - 7 * DAY))])
 def test_exactly_the_limit_is_no_gap(behind: int, gap: tuple[int, int] | None) -> None:
-    """A watermark exactly MAX_CATCH_UP ago is still caught up, one tick more is given up."""
+    """A watermark exactly MAX_CATCH_UP ago is still caught up, and one tick more is a gap."""
     assert due_windows(TEN - 7 * DAY - behind, TEN, USUAL).gap == gap
 
 
 @given(window_settings(), ODD_STEPS)
 def test_the_windows_due_follow_the_definition(settings: RuleSettings, behind: int) -> None:
-    """Ends are an interval apart after the watermark or the gap, then now, whatever the time."""
+    """Window ends are an interval apart after the watermark or the gap, and the last is now."""
     windows, gap = due_windows(TEN - behind, TEN, settings)
     previous = TEN - behind
     if behind > settings.max_catch_up:
@@ -128,7 +128,7 @@ def test_the_windows_due_follow_the_definition(settings: RuleSettings, behind: i
 
 @given(window_settings(), ODD_STEPS)
 def test_each_operation_has_its_whole_span_of_sign_ins(settings: RuleSettings, behind: int) -> None:
-    """Operations after the previous end have all of their span, and no window is too short."""
+    """Operations after the previous end have their whole span, and no window is too short."""
     windows, gap = due_windows(TEN - behind, TEN, settings)
     previous = gap[1] if gap else TEN - behind
     for window in windows:
@@ -141,8 +141,8 @@ def test_each_operation_has_its_whole_span_of_sign_ins(settings: RuleSettings, b
 
 
 @given(window_settings(), st.lists(ODD_STEPS, min_size=1, max_size=6))
-def test_a_history_of_runs_examines_every_moment(settings: RuleSettings, steps: list[int]) -> None:
-    """However runs are spread, every operation is in a window with its span or in a gap."""
+def test_a_history_of_runs_covers_every_moment(settings: RuleSettings, steps: list[int]) -> None:
+    """For any times of runs, every operation is in a window with its span or in a gap."""
     now = TEN
     watermark: int | None = None
     covered = TEN
@@ -160,8 +160,8 @@ def test_a_history_of_runs_examines_every_moment(settings: RuleSettings, steps: 
         now += step
 
 
-def test_backfill_examines_the_hours_between() -> None:
-    """A backfill's windows are hourly after its beginning and the last ends at its end."""
+def test_a_backfill_covers_the_hours_between() -> None:
+    """A backfill's windows are hourly after its start, and the last ends at its end."""
     assert backfill_windows(TEN - 150 * MINUTE, TEN, USUAL) == [
         Window(TEN - 210 * MINUTE, TEN - 90 * MINUTE, Mode.BACKFILL),
         Window(TEN - 150 * MINUTE, TEN, Mode.BACKFILL),
@@ -169,15 +169,15 @@ def test_backfill_examines_the_hours_between() -> None:
 
 
 def test_a_short_backfill_is_one_window() -> None:
-    """Less than an hour makes one window, as long as any."""
+    """A backfill of less than an hour has one window of the usual length."""
     assert backfill_windows(TEN - MINUTE, TEN, USUAL) == [
         Window(TEN - 2 * HOUR, TEN, Mode.BACKFILL)
     ]
 
 
 @given(window_settings(), ODD_STEPS)
-def test_backfill_equals_a_catch_up_from_its_beginning(settings: RuleSettings, length: int) -> None:
-    """The windows of a backfill are those of a catch-up with a limit that is long enough."""
+def test_a_backfill_equals_a_catch_up(settings: RuleSettings, length: int) -> None:
+    """The windows of a backfill are those of a catch-up with a sufficient limit."""
     patient = replace(settings, max_catch_up=4 * DAY)
     caught_up = due_windows(TEN - length, TEN, patient).windows
     backfilled = backfill_windows(TEN - length, TEN, settings)
@@ -191,15 +191,15 @@ LONG_AGO = TEN - 90 * DAY
 
 @pytest.mark.parametrize("earliest", [None, TEN - HOUR + 1, TEN, TEN + HOUR])
 def test_without_late_rows_the_window_stays(earliest: int | None) -> None:
-    """Rows that have their whole span in the window do not change it."""
+    """A row with its whole span in the window does not change it."""
     assert reach_back(NEXT, earliest, USUAL, LONG_AGO) == NEXT
 
 
 @pytest.mark.parametrize("before", [0, 1, MINUTE, HOUR, 20 * HOUR])
 def test_a_late_row_has_its_whole_span_in_the_window(before: int) -> None:
-    """The window begins one tick more than a span before the row, as its start is left out.
+    """The window starts a tick more than a span before the row, as its start is excluded.
 
-    That holds for a row exactly at start + span too, whose earliest sign-in is at the start.
+    That also holds for a row exactly at start + span, whose earliest sign-in is at the start.
     """
     row = NEXT.start + HOUR - before
     assert reach_back(NEXT, row, USUAL, LONG_AGO) == Window(
@@ -207,15 +207,15 @@ def test_a_late_row_has_its_whole_span_in_the_window(before: int) -> None:
     )
 
 
-def test_reaching_back_stops_where_the_watch_began() -> None:
-    """What lay before the first window of all is not examined because a row came late."""
+def test_reaching_back_stops_at_the_first_window() -> None:
+    """A late row does not make a window reach before the first one ever."""
     watched_from = NEXT.start - MINUTE
     reached = reach_back(NEXT, NEXT.start - 5 * HOUR, USUAL, watched_from)
     assert reached == Window(watched_from, NEXT.end, Mode.SCHEDULED)
 
 
-def test_reaching_back_never_begins_later() -> None:
-    """A watch that began inside the window does not cut it."""
+def test_reaching_back_never_shortens_a_window() -> None:
+    """A first window that began inside the window does not shorten it."""
     assert reach_back(NEXT, NEXT.start, USUAL, NEXT.start + MINUTE) == NEXT
 
 
@@ -225,7 +225,7 @@ def test_reaching_back_never_begins_later() -> None:
     st.integers(-2 * DAY, 0),
 )
 def test_reaching_back_is_as_far_as_needed(settings: RuleSettings, row: int, watched: int) -> None:
-    """The row's span is inside, or begins before the watch; end and mode stay."""
+    """The row's span is in the window, or begins before the first window; end and mode stay."""
     window = Window(TEN - settings.lookback, TEN, Mode.CATCH_UP)
     earliest, watched_from = window.start + settings.span + row, window.start + watched
     reached = reach_back(window, earliest, settings, watched_from)
@@ -242,12 +242,12 @@ def test_reaching_back_is_as_far_as_needed(settings: RuleSettings, row: int, wat
     st.lists(ODD_STEPS, min_size=1, max_size=4),
     st.data(),
 )
-def test_nothing_is_forgotten_that_a_later_window_reaches(
+def test_no_operation_of_a_later_window_is_forgotten(
     settings: RuleSettings, behind: int, steps: list[int], data: st.DataObject
 ) -> None:
     """No operation after the start of any later window is at or before the horizon.
 
-    The row that a later run hears of is any that arrived since the run before and is not too late.
+    The late row of a later run is any that arrived since the run before and is not too late.
     """
     now = TEN
     watermark, arrivals_until = now - behind, now - 10 * MINUTE
@@ -268,10 +268,10 @@ def test_nothing_is_forgotten_that_a_later_window_reaches(
 
 
 def test_the_horizon_is_as_old_as_the_latest_row_that_counts() -> None:
-    """In the usual rhythm it lies a day, an hour and ten minutes before the last run."""
+    """In hourly runs the horizon is a day, an hour and ten minutes before the last run."""
     assert forget_until(USUAL, TEN, TEN - 10 * MINUTE, TEN) == TEN - DAY - HOUR - 10 * MINUTE - 1
 
 
-def test_the_horizon_follows_a_watermark_that_lags() -> None:
-    """While windows are owed from long ago, what they reach is kept."""
+def test_the_horizon_follows_a_late_watermark() -> None:
+    """While old windows are due, the operations that they reach are kept."""
     assert forget_until(USUAL, TEN - 5 * DAY, TEN - 10 * MINUTE, TEN) == TEN - 5 * DAY - 2 * HOUR

@@ -1,8 +1,8 @@
-"""`python -m bench.live`: measure windows of a workspace on loopback, and judge the targets.
+"""`python -m bench.live`: measure windows of a workspace on loopback, and check the targets.
 
-Each run is a process of its own that reads over HTTP, keeps its state and delivers; the stand-in
-is another. The same window is then run again an hour later, against the ledger of the first. Exit
-status: 0 when every target is met and no row was lost, 1 otherwise, 2 for bad usage.
+Each run is a process of its own that reads over HTTP, saves its state and delivers; the stand-in is
+another process. A second run, an hour later, uses the ledger of the first. Exit status: 0 if every
+target is met and no row was lost, 1 otherwise, 2 for bad usage.
 """
 
 import argparse
@@ -18,39 +18,43 @@ from bench.live.logs import CASES
 from bench.measure import ROOT
 
 MEMORY_TARGET = 400.0
-"""Megabytes that a process may take at its most: the smallest instance has 512."""
+"""The peak memory that a process may use, in megabytes: the smallest instance has 512."""
 
-ROWS_AT_ONCE = 50_000
+ROWS_PER_PARTITION = 50_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Generate, measure, print and judge; return the exit status."""
+    """Generate logs, measure, print the table and check the targets; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.live", description=__doc__)
     parser.add_argument("--cases", default=",".join(CASES), metavar="A,B")
     names = parser.parse_args(arguments).cases.split(",")
     if not set(names) <= set(CASES):
         parser.error(f"there are the cases {', '.join(CASES)}")
-    # In a process of its own: a child starts out with its parent's peak memory on its account.
+    # A separate process, because a child process inherits its parent's peak memory.
     subprocess.run([sys.executable, "-m", "bench.live.logs", *names], cwd=ROOT, check=True)
     print(
         "case        hour  rows read   pairs           findings (new)    seconds  CPU s  "
         "peak MB  state MB  read MB"
     )
-    fine = [_measure(name) for name in names]
-    verdict = "ok" if all(fine) else "MISSED"
+    targets_met = [_measure(name) for name in names]
+    verdict = "ok" if all(targets_met) else "MISSED"
     print(f"\nAt most {MEMORY_TARGET:g} MB at any time, and every row read: {verdict}.")
-    return int(not all(fine))
+    return int(not all(targets_met))
 
 
 def _measure(name: str) -> bool:
-    """Run a case twice, an hour apart; return whether it kept to the targets."""
-    fine = True
-    with _serving(name) as address, tempfile.TemporaryDirectory() as folder:
+    """Run a case twice, an hour apart; return whether it met the targets."""
+    targets_met = True
+    with tempfile.TemporaryDirectory() as folder:
         for hour in (0, 1):
-            command = ["-m", "bench.live.product", address, folder, str(ROWS_AT_ONCE), str(hour)]
-            done = subprocess.run(
-                [sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.PIPE
-            )
+            with _serving(name, hour) as address:
+                arguments = (address, folder, str(ROWS_PER_PARTITION), str(hour))
+                done = subprocess.run(
+                    [sys.executable, "-m", "bench.live.product", *arguments],
+                    cwd=ROOT,
+                    check=True,
+                    stdout=subprocess.PIPE,
+                )
             found: dict[str, Any] = json.loads(done.stdout)
             record = found["record"]
             rows = record["SignInsRead"] + record["OperationsRead"]
@@ -61,15 +65,15 @@ def _measure(name: str) -> bool:
                 flush=True,
             )
             whole = rows == 2 * CASES[name].total and record["Status"] == "Success"
-            fine = fine and whole and found["peak"] <= MEMORY_TARGET
-    return fine
+            targets_met = targets_met and whole and found["peak"] <= MEMORY_TARGET
+    return targets_met
 
 
 @contextmanager
-def _serving(name: str) -> Iterator[str]:
-    """Run the stand-in and yield its address."""
+def _serving(name: str, hours: int) -> Iterator[str]:
+    """Run the stand-in, `hours` after the logs end, and yield its address."""
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.live.service", name],
+        [sys.executable, "-m", "bench.live.service", name, str(hours)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

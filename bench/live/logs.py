@@ -1,6 +1,6 @@
-"""The logs of a workspace in files in which rows stand by bucket, so that answers are cut out.
+"""The logs of a workspace, in files ordered by bucket, so that an answer is a slice of a file.
 
-Made once and kept, as the recorded folders are: a folder's name carries a stamp of what made it.
+They are generated once, like the recorded folders; a folder's name has a hash of its sources.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from bench import population, rows
 from bench.cases import Case
-from bench.generate import appear, stamped
+from bench.generate import create_folder, hashed_folder
 from detection.sources.workspace.partitions import BUCKETS
 
 SIGN_INS, OPERATIONS = "AADManagedIdentitySignInLogs", "AzureActivity"
@@ -34,7 +34,7 @@ CASES = {
 
 
 class Part(NamedTuple):
-    """Where a bucket's rows are in their file, and how many."""
+    """The place of a bucket's rows in their file, and their number."""
 
     start: int
     stop: int
@@ -42,20 +42,20 @@ class Part(NamedTuple):
 
 
 def bucket_of(identity: str) -> int:
-    """Return the bucket of an identity's rows; which one matters to nobody."""
+    """Return the bucket of an identity's rows; any even distribution works."""
     return zlib.crc32(identity.encode()) % BUCKETS
 
 
 def folder_of(case: Case) -> Path:
-    """Return where the case's files are, or will be."""
-    return stamped(case, __file__, population.__file__, rows.__file__)
+    """Return the folder of the case's files, which may not exist yet."""
+    return hashed_folder(case, __file__, population.__file__, rows.__file__)
 
 
 def generate(case: Case) -> Path:
-    """Return the folder of the case's files, made if it is not there."""
+    """Return the folder of the case's files, and generate it if it does not exist."""
     folder = folder_of(case)
     if not folder.exists():
-        appear(folder, case, partial(_write_all, case))
+        create_folder(folder, case, partial(_write_all, case))
     return folder
 
 
@@ -67,13 +67,13 @@ def _write_all(case: Case, folder: Path) -> None:
 
 
 def parts_of(folder: Path, table: str) -> dict[int, Part]:
-    """Return where the rows of each bucket are."""
+    """Return the place of each bucket's rows."""
     found = json.loads((folder / f"{table}.parts").read_text("utf-8"))
     return {int(bucket): Part(*part) for bucket, part in found.items()}
 
 
 def _write(case: Case, table: str, identities: Sequence[population.Identity], folder: Path) -> None:
-    """Write a table's rows, bucket after bucket, and where each bucket is."""
+    """Write a table's rows in the order of buckets, and the place of each bucket."""
     source = random.Random(f"{table} of {case.name}")
     by_bucket: defaultdict[int, list[population.Identity]] = defaultdict(list)
     for identity in population.draw(case, list(identities), source):
@@ -83,7 +83,7 @@ def _write(case: Case, table: str, identities: Sequence[population.Identity], fo
     with (folder / f"{table}.rows").open("wb") as file:
         for bucket, drawn in sorted(by_bucket.items()):
             start = file.tell()
-            # The queries leave the last column out, as all of these events have ids.
+            # The queries leave the last column empty, as all of these events have ids.
             kept = (f'{row[: row.rindex(",")]},""]' for row in rows_of(drawn, source, mixed=False))
             file.write(",".join(kept).encode())
             parts[bucket] = Part(start, file.tell(), len(drawn))

@@ -1,7 +1,7 @@
-"""The product in a process of its own: one window of a workspace, read, detected, delivered.
+"""The product in a process of its own: it reads one window of a workspace, detects and delivers.
 
-`python -m bench.live.product ADDRESS FOLDER TOGETHER HOURS` runs it through the real clients, keeps
-its state in FOLDER, and prints what it came to and what it cost.
+`python -m bench.live.product ADDRESS FOLDER ROWS_PER_PARTITION HOURS` runs it with the real
+clients, saves its state in FOLDER, and prints counts and costs as JSON.
 """
 
 import json
@@ -27,8 +27,8 @@ from tests.support.services.client import FakeCredential, loopback
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
 
 
-def main(address: str, folder: Path, together: int, hours: int) -> dict[str, object]:
-    """Run once, `hours` after the logs end; return the counts, the seconds and the megabytes."""
+def main(address: str, folder: Path, rows_per_partition: int, hours: int) -> dict[str, object]:
+    """Run once, `hours` after the logs end; return the counts, seconds and megabytes."""
     started, credential = time.perf_counter(), FakeCredential()
     with (
         LogsQueryClient(credential, endpoint=address, **loopback()) as client,
@@ -37,7 +37,7 @@ def main(address: str, folder: Path, together: int, hours: int) -> dict[str, obj
         source = WorkspaceSource(
             client=client,
             workspace_id=WORKSPACE,
-            limits=Limits(rows_per_partition=together, rows_in_process=float("inf")),
+            limits=Limits(rows_per_partition=rows_per_partition, rows_in_process=float("inf")),
         )
         sink = IngestionSink(
             ingestion, rule_id="dcr-bench", findings_stream="findings", runs_stream="runs"
@@ -62,5 +62,5 @@ def main(address: str, folder: Path, together: int, hours: int) -> dict[str, obj
 
 if __name__ == "__main__":
     logging.disable()
-    where, kept, at_once, later = sys.argv[1:]
-    print(json.dumps(main(where, Path(kept), int(at_once), int(later))))
+    address_given, folder_given, rows, hours_later = sys.argv[1:]
+    print(json.dumps(main(address_given, Path(folder_given), int(rows), int(hours_later))))

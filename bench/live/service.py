@@ -1,6 +1,7 @@
-"""A workspace and an ingestion endpoint on loopback, about which `python -m bench.live` asks.
+"""A stand-in for a workspace and an ingestion endpoint on loopback, for `python -m bench.live`.
 
-`python -m bench.live.service CASE` prints its address and serves until its input ends.
+`python -m bench.live.service CASE HOURS` prints its address and serves until its input ends. Its
+clock shows the time `HOURS` after the logs end.
 """
 
 import json
@@ -19,13 +20,13 @@ from bench.live.logs import CASES, OPERATIONS, SIGN_INS, TABLES, folder_of, part
 from detection.kql.render import FOLDER
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import OPERATION_TABLE
+from detection.rule.ticks import HOUR, format_time, parse_time
 from detection.sources.workspace.counts import COUNT_COLUMNS
 
 KINDS = {path.read_text("utf-8").partition("\n")[0]: path.stem for path in FOLDER.glob("*.kql")}
-# What is answered whatever is asked about.
+# Answers that do not depend on the query's values.
 ALWAYS: dict[str, tuple[Sequence[str], list[Any]]] = {
     "allowlist": (["IPOrRange"], [[entry] for entry in rows.ALLOWLIST]),
-    "clock": (["Now"], [[NOW]]),
     "latest": (["Latest"], [[NOW]]),
     "arrivals": (["Earliest", "Late", "TooLate"], [[None, 0, 0]]),
     "exclusions": (EXCLUSIONS_TABLE.columns, []),
@@ -34,17 +35,20 @@ ALWAYS: dict[str, tuple[Sequence[str], list[Any]]] = {
 
 
 class Workspace:
-    """One case's logs, and the answers to our queries about them."""
+    """One case's logs, and the answers to the product's queries about them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hours: int) -> None:
         self._folder = folder
+        self._now = format_time(parse_time(NOW) + hours * HOUR)
         self._parts = {table: parts_of(folder, table) for table in TABLES}
 
     def answer(self, query: str) -> bytes:
-        """Answer one of our queries."""
+        """Answer a query of the product."""
         kind = KINDS[query.partition("\n")[0]]
         if kind.startswith("read_"):
             return self._rows(SIGN_INS if kind == "read_sign_ins" else OPERATIONS, query)
+        if kind == "clock":
+            return _response(["Now"], [[self._now]])
         if kind in ALWAYS:
             return _response(*ALWAYS[kind])
         if kind == "count_sign_ins":
@@ -57,13 +61,13 @@ class Workspace:
                 pairs = part.rows if bucket in self._parts[SIGN_INS] else 0
                 counts.append([bucket, pairs, 0, part.rows - pairs, 0, 0])
             return _response(names, counts)
-        raise ValueError(f"{kind} is not asked here")
+        raise ValueError(f"{kind} is not expected here")
 
     def _rows(self, table: str, query: str) -> bytes:
-        """Cut the rows of some buckets out of their file."""
+        """Read the rows of a range of buckets from their file."""
         between = re.search(r"Bucket between \((\d+) \.\. (\d+)\)", query)
         if between is None:
-            raise ValueError("no buckets are asked for")
+            raise ValueError("the query names no buckets")
         low, high = map(int, between.groups())
         parts = [part for bucket, part in self._parts[table].items() if low <= bucket <= high]
         cut = b""
@@ -90,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*arguments)  # type: ignore[arg-type]
 
     def do_POST(self) -> None:
-        """Answer a query, or take rows that are delivered."""
+        """Answer a query, or accept delivered rows."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         taken = "/streams/" in self.path
         content = b"" if taken else self._workspace.answer(json.loads(body)["query"])
@@ -102,12 +106,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
-def main(name: str) -> None:
-    """Serve a case until the input ends."""
-    handler = partial(_Handler, Workspace(folder_of(CASES[name])))
+def main(name: str, hours: int) -> None:
+    """Serve a case until the input ends, `hours` after the logs end."""
+    handler = partial(_Handler, Workspace(folder_of(CASES[name]), hours))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -116,4 +120,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -118,10 +118,10 @@ def main(folder: Path) -> None:
 
 
 def _find(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Make the table of the operations that pair, with their ranges of sign-ins."""
+    """Create the table of the operations that pair, with their ranges of sign-ins."""
 
     def distinct(table: str, column: str) -> list[str]:
-        query = f"SELECT DISTINCT {column} FROM {table}"  # noqa: S608 - both are written below
+        query = f"SELECT DISTINCT {column} FROM {table}"  # noqa: S608 - constants of this function
         return [value for (value,) in connection.execute(query).fetchall()]
 
     window = {"start": rule.START, "end": rule.END}

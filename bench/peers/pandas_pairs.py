@@ -1,4 +1,4 @@
-"""The rule in pandas, as it reads: a merge forms every pair of an identity, a filter keeps some.
+"""The rule in pandas: a merge forms every pair of an identity, a filter keeps those in the span.
 
 Its memory grows with the pairs, so it runs on small logs only.
 """
@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
         found[name] = _spellings(pairs, column, limit)
     for row in found.reset_index().to_dict("records"):
         row["FirstEvent"], row["LastEvent"] = map(format_time, (row["first"], row["last"]))
-        if not isinstance(row["CallerIpAddresses"], list):  # none had one
+        if not isinstance(row["CallerIpAddresses"], list):  # no pair has an address
             row["CallerIpAddresses"] = []
         sys.stdout.write(json.dumps({name: row[name] for name in rule.COMPARED}) + "\n")
 

@@ -1,7 +1,7 @@
-"""What the peers share: the window, and the words and addresses of the rule.
+"""Definitions that the peers share: the window, and the words and addresses of the rule.
 
-These are judged by the product's own functions, on distinct values, which takes no time worth
-measuring; all that grows with the rows is each peer's own.
+The product's own functions check distinct values, which takes hardly any time. All work that grows
+with the rows is each peer's own.
 """
 
 import json
@@ -31,17 +31,17 @@ START = END - 2 * HOUR
 
 
 def sign_ins_of(folder: Path) -> Path:
-    """Return the file of the sign-ins."""
+    """Return the path of the sign-ins."""
     return folder / f"{SIGN_IN_TABLE.name}.json"
 
 
 def operations_of(folder: Path) -> Path:
-    """Return the file of the operations."""
+    """Return the path of the operations."""
     return folder / f"{OPERATION_TABLE.name}.json"
 
 
 def columns_of(path: Path) -> list[str]:
-    """Return the names of a response's columns, which stand before its rows."""
+    """Return the column names of a response, which stand before its rows."""
     with path.open("rb") as file:
         head = file.read(10_000).decode()
     described, _, _ = head.partition('"rows":')
@@ -50,21 +50,21 @@ def columns_of(path: Path) -> list[str]:
 
 
 def covered_by_allowlist(folder: Path) -> Callable[[str], bool]:
-    """Return whether an address is in the allowlist."""
+    """Return a function that says whether the allowlist covers an address."""
     document = json.loads((folder / f"{ALLOWLIST_TABLE.name}.json").read_bytes())
     return Allowlist.of([entry for (entry,) in document["tables"][0]["rows"]]).covers
 
 
 def services(names: Iterable[str]) -> list[str]:
-    """Return the resources of clause 2 among some."""
+    """Return the names that match clause 2."""
     return list(filter(is_target_service, names))
 
 
 def changes(names: Iterable[str]) -> list[str]:
-    """Return the operation names of clause 3 among some."""
+    """Return the operation names that match clause 3."""
     return list(filter(is_change, names))
 
 
 def successes(statuses: Iterable[str]) -> list[str]:
-    """Return the statuses of clause 3 among some."""
+    """Return the statuses that match clause 3."""
     return [status for status in statuses if ascii_lower(status) == "success"]

@@ -1,4 +1,4 @@
-"""The engines that the benchmark measures beside the product do the same work."""
+"""The engines that the benchmark compares with the product give the same findings."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_peer_finds_what_the_product_finds(peer: str, folder: Path) -> None:
-    """Every finding of generated logs is told alike, column for column, by each engine."""
+    """Each engine gives every finding of generated logs, equal in every column."""
     if not find_spec(peer) and not IN_CI:
         pytest.skip(f"{peer} is not installed: `make bench` installs it")
     found = measure.findings(folder)
@@ -34,5 +34,5 @@ def test_a_peer_finds_what_the_product_finds(peer: str, folder: Path) -> None:
 
 
 def test_each_peer_is_measured_on_some_case() -> None:
-    """The cases of the peers are declared for those that there are."""
+    """Every peer is measured on at least one case."""
     assert PEER_CASES.keys() == PEERS.keys()

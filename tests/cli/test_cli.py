@@ -1,4 +1,4 @@
-"""The command line as a person or a script meets it: a process, its status and its output."""
+"""The command line as a separate process: its exit status, its output and its files."""
 
 import os
 import re
@@ -37,7 +37,7 @@ from tests.support.strategies import END, START, operation, sign_in, written
 
 OVERLAPPING = RECORDED / "an-operation-is-reported-once-across-overlapping-windows"
 QUIET = RECORDED / "nothing-happened"
-ROWS_NOW = written(END)  # where the window of rows made here ends
+ROWS_NOW = written(END)  # the end of the window of rows made here
 RULE_SETTINGS = ("LOOKBACK", "CORRELATION_SPAN", "MAX_CATCH_UP", "MAX_LATENESS", "SUCCESS_STATUSES")
 RUN_OPTIONS = (
     *("--recorded", "--now", "--from", "--to", "--state-dir", "--json", "--output", "--runs"),
@@ -47,7 +47,7 @@ Row = dict[str, Any]
 
 
 def error_of(done: subprocess.CompletedProcess[str], status: int) -> str:
-    """Return the one line that a refused run leaves, having looked that it is all there is."""
+    """Return the only line of output of a run that was refused."""
     assert done.returncode == status, done.stderr
     assert not done.stdout
     assert done.stderr.count("\n") == 1
@@ -56,17 +56,17 @@ def error_of(done: subprocess.CompletedProcess[str], status: int) -> str:
 
 
 def findings(*arguments: str | Path) -> list[Row]:
-    """Run with --json and return what it found; it must have run well."""
+    """Run with --json, which must succeed, and return the findings."""
     done = run_cli("run", "--json", *arguments)
     assert done.returncode == 0, done.stderr
     return json_lines(done.stdout)
 
 
-# What a run prints and writes.
+# Output.
 
 
 def test_findings_are_shown_as_tables() -> None:
-    """For people each finding is a table, the run itself a line on stderr, and no id is cut."""
+    """On a terminal each finding is a table, the run a line on stderr, and no id is shortened."""
     done = run_cli("run", "--recorded", DEMO, "--now", NOW)
     assert done.returncode == 0
     for text in ("rg-backup-prod", "rg-orders-prod", "func-orders-prod", "203.0.113.77"):
@@ -77,30 +77,30 @@ def test_findings_are_shown_as_tables() -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_without_findings_the_status_is_zero_too() -> None:
-    """A quiet window is a good run that prints nothing on stdout."""
+def test_without_findings_the_status_is_zero() -> None:
+    """A window without findings succeeds and prints nothing on stdout."""
     done = run_cli("run", "--recorded", QUIET, "--now", NOW)
     assert (done.returncode, done.stdout) == (0, "")
     assert "0 new findings" in done.stderr
 
 
-def test_json_is_all_there_is_on_stdout(tmp_path: Path) -> None:
-    """With --json stdout is findings as JSON Lines, the same bytes that --output writes."""
+def test_json_is_the_only_output_on_stdout(tmp_path: Path) -> None:
+    """With --json stdout holds findings as JSON Lines, with the same bytes as --output."""
     path = tmp_path / "findings.jsonl"
-    asked = ("run", "--recorded", DEMO, "--now", NOW, "--output", path)
-    done = run_cli(*asked, "--json")
+    arguments = ("run", "--recorded", DEMO, "--now", NOW, "--output", path)
+    done = run_cli(*arguments, "--json")
     assert done.returncode == 0
     rows = json_lines(done.stdout)
     assert [row["ResourceGroup"] for row in rows] == ["rg-backup-prod", "rg-orders-prod"]
     assert all(list(row) == [name for name, _ in columns(Finding)] for row in rows)
     assert path.read_text("utf-8") == done.stdout
-    again = run_cli(*asked)  # without a state the file is written anew
+    again = run_cli(*arguments)  # without a state the file is replaced
     assert (again.returncode, again.stdout) == (0, "")
     assert path.read_text("utf-8") == done.stdout
 
 
 def test_runs_are_recorded_on_request(tmp_path: Path) -> None:
-    """With --runs each window leaves a record, and findings are still shown."""
+    """With --runs each window writes a run record, and findings are still shown."""
     path = tmp_path / "runs.jsonl"
     done = run_cli("run", "--recorded", DEMO, "--now", NOW, "--runs", path)
     assert done.returncode == 0
@@ -115,23 +115,23 @@ def test_runs_are_recorded_on_request(tmp_path: Path) -> None:
 
 
 def test_the_present_is_the_default_end() -> None:
-    """Without --now the window ends now, long after what was recorded."""
+    """Without --now the window ends now, long after the recording."""
     done = run_cli("run", "--recorded", DEMO)
     assert (done.returncode, done.stdout) == (0, "")
     assert "0 of 0 sign-ins" in done.stderr
 
 
 def test_settings_come_from_the_environment() -> None:
-    """A setting changes what is found."""
+    """A setting in the environment changes the findings."""
     folder = RECORDED / "succeeded-spelling-is-ignored-but-counted"
-    asked = ("run", "--json", "--recorded", folder, "--now", NOW)
-    assert not run_cli(*asked).stdout
-    done = run_cli(*asked, settings={"SUCCESS_STATUSES": "Success,Succeeded"})
+    arguments = ("run", "--json", "--recorded", folder, "--now", NOW)
+    assert not run_cli(*arguments).stdout
+    done = run_cli(*arguments, settings={"SUCCESS_STATUSES": "Success,Succeeded"})
     assert json_lines(done.stdout)
 
 
 def test_log_content_is_plain_text(tmp_path: Path) -> None:
-    """Markup, emoji codes and control characters of a log do nothing to the terminal."""
+    """Markup, emoji codes and control characters in a log have no effect on the terminal."""
     escape = "\x1b[31m\x1b]0;owned\x07\r\x9b5m"
     signed_in = sign_in(ServicePrincipalName="[red]x[/]", ResourceDisplayName="Storage :bomb:")
     changed = operation(
@@ -153,30 +153,30 @@ def test_log_content_is_plain_text(tmp_path: Path) -> None:
     assert not [c for c in shown if c != "\n" and not c.isprintable()]
 
 
-# State: what is remembered from run to run.
+# State.
 
 
-def test_with_a_state_nothing_is_reported_twice(tmp_path: Path) -> None:
-    """A second run at the same moment says that nothing is due, and files stay as they were."""
-    asked = (
+def test_with_a_state_no_operation_is_reported_twice(tmp_path: Path) -> None:
+    """A second run at the same time says that nothing is due, and files stay unchanged."""
+    arguments = (
         *("run", "--recorded", DEMO, "--now", NOW, "--state-dir", tmp_path / "new" / "state"),
         *("--output", tmp_path / "findings.jsonl", "--runs", tmp_path / "runs.jsonl"),
     )
-    assert run_cli(*asked).returncode == 0
+    assert run_cli(*arguments).returncode == 0
     before = snapshot(tmp_path)
-    done = run_cli(*asked, "--json")
+    done = run_cli(*arguments, "--json")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("No window is due")
     assert snapshot(tmp_path) == before
 
 
-def test_an_overlapping_run_reports_only_what_is_new(tmp_path: Path) -> None:
-    """An hour later only the new operation is reported, as revision 2; then nothing is."""
-    asked = ("--recorded", OVERLAPPING, "--state-dir", tmp_path / "state")
+def test_an_overlapping_run_reports_only_new_operations(tmp_path: Path) -> None:
+    """An hour later only the new operation is reported, as revision 2, and then nothing."""
+    arguments = ("--recorded", OVERLAPPING, "--state-dir", tmp_path / "state")
     output = tmp_path / "findings.jsonl"
-    first = findings(*asked, "--now", NOW, "--output", output)
-    second = findings(*asked, "--now", "2026-03-14T11:00:00Z", "--output", output)
-    third = findings(*asked, "--now", "2026-03-14T12:00:00Z", "--output", output)
+    first = findings(*arguments, "--now", NOW, "--output", output)
+    second = findings(*arguments, "--now", "2026-03-14T11:00:00Z", "--output", output)
+    third = findings(*arguments, "--now", "2026-03-14T12:00:00Z", "--output", output)
     assert [row["Revision"] for row in first + second + third] == [1, 2]
     assert first[0]["FindingId"] == second[0]["FindingId"]
     assert second[0]["NewOperations"] == 1
@@ -184,25 +184,25 @@ def test_an_overlapping_run_reports_only_what_is_new(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
-    """With --dry-run findings are shown and no file and no folder is written."""
-    asked = (
+    """With --dry-run findings are shown, and no file and no folder is written."""
+    arguments = (
         *("run", "--recorded", DEMO, "--now", NOW, "--dry-run", "--state-dir", tmp_path / "state"),
         *("--output", tmp_path / "findings.jsonl", "--runs", tmp_path / "runs.jsonl"),
     )
-    done = run_cli(*asked)
+    done = run_cli(*arguments)
     assert done.returncode == 0
     assert "rg-orders-prod" in done.stdout
-    assert len(json_lines(run_cli(*asked, "--json").stdout)) == 2
+    assert len(json_lines(run_cli(*arguments, "--json").stdout)) == 2
     assert not list(tmp_path.iterdir())
 
 
-def test_a_dry_run_looks_at_the_state_and_leaves_it(tmp_path: Path) -> None:
-    """With --dry-run the state says what is new and is the same afterwards."""
-    asked = ("--recorded", OVERLAPPING, "--state-dir", tmp_path / "state")
-    findings(*asked, "--now", NOW)
+def test_a_dry_run_reads_the_state(tmp_path: Path) -> None:
+    """With --dry-run the state decides which operations are new, and stays unchanged."""
+    arguments = ("--recorded", OVERLAPPING, "--state-dir", tmp_path / "state")
+    findings(*arguments, "--now", NOW)
     before = snapshot(tmp_path)
     for _ in range(2):
-        (row,) = findings(*asked, "--now", "2026-03-14T11:00:00Z", "--dry-run")
+        (row,) = findings(*arguments, "--now", "2026-03-14T11:00:00Z", "--dry-run")
         assert row["Revision"] == 2
     assert snapshot(tmp_path) == before
 
@@ -211,7 +211,7 @@ def test_a_dry_run_looks_at_the_state_and_leaves_it(tmp_path: Path) -> None:
 
 
 def several_hours() -> tuple[list[Row], list[Row]]:
-    """Return sign-ins and operations of six hours: in bursts, in every hour, across its ends."""
+    """Return sign-ins and operations of six hours: in bursts, in every hour and across hours."""
     sign_ins: list[Row] = []
     operations: list[Row] = []
     for number, minute in enumerate((5, 58, 61, 119, 180, 241, 299, 300)):
@@ -227,43 +227,45 @@ def several_hours() -> tuple[list[Row], list[Row]]:
 
 
 def test_a_backfill_equals_the_hourly_runs(tmp_path: Path) -> None:
-    """It reports each operation once, in the findings and revisions that hourly runs make."""
+    """A backfill reports each operation once, in the same findings and revisions as hourly runs."""
     sign_ins, operations = several_hours()
     logs = write_logs(tmp_path / "logs", sign_ins, operations)
-    asked = ("--recorded", logs)
+    arguments = ("--recorded", logs)
     begin, hours = START - 2 * HOUR, 7
     ends = [written(begin + hour * HOUR) for hour in range(1, hours + 1)]
     runs = tmp_path / "runs.jsonl"
-    backfilled = findings(*asked, "--from", written(begin), "--to", ends[-1], "--runs", runs)
+    backfilled = findings(*arguments, "--from", written(begin), "--to", ends[-1], "--runs", runs)
     assert sum(row["NewOperations"] for row in backfilled) == len(operations)
     assert max(row["Revision"] for row in backfilled) > 2
     records = json_lines(runs.read_text("utf-8"))
     assert [record["WindowEnd"] for record in records] == ends
     assert {record["Mode"] for record in records} == {"Backfill"}
     hourly = [
-        row for end in ends for row in findings(*asked, "--now", end, "--state-dir", tmp_path / "s")
+        row
+        for end in ends
+        for row in findings(*arguments, "--now", end, "--state-dir", tmp_path / "s")
     ]
-    told_apart = {"TimeGenerated", "RunId"}
-    kept = [name for name, _ in columns(Finding) if name not in told_apart]
+    not_compared = {"TimeGenerated", "RunId"}
+    kept = [name for name, _ in columns(Finding) if name not in not_compared]
     assert [pick(row, kept) for row in backfilled] == [pick(row, kept) for row in hourly]
 
 
-def test_a_backfill_with_a_state_leaves_the_watermark(tmp_path: Path) -> None:
-    """What a backfill reported is not reported again, and what was due before it still is."""
-    asked = ("--recorded", DEMO, "--state-dir", tmp_path / "state")
+def test_a_backfill_with_a_state_keeps_the_watermark(tmp_path: Path) -> None:
+    """Operations of a backfill are not reported again, and the watermark stays."""
+    arguments = ("--recorded", DEMO, "--state-dir", tmp_path / "state")
     between = ("--from", "2026-03-14T08:00:00Z", "--to", NOW)
-    assert findings(*asked, *between)
-    assert not findings(*asked, *between)
-    done = run_cli("run", *asked, "--now", NOW)
+    assert findings(*arguments, *between)
+    assert not findings(*arguments, *between)
+    done = run_cli("run", *arguments, "--now", NOW)
     assert (done.returncode, done.stdout) == (0, "")
     assert "2 unchanged" in done.stderr
 
 
-# What is refused.
+# Refused runs.
 
 
-def broken(table: str, document: object) -> Callable[[Path], None]:
-    """Return what spoils a recorded folder by writing this as one of its tables."""
+def replaced_table(table: str, document: object) -> Callable[[Path], None]:
+    """Return a function that replaces a table of a recorded folder."""
 
     def spoil(folder: Path) -> None:
         write_table(folder, table, document)
@@ -271,8 +273,8 @@ def broken(table: str, document: object) -> Callable[[Path], None]:
     return spoil
 
 
-def cut(table: str) -> Callable[[Path], None]:
-    """Return what leaves half of a table's file."""
+def truncated_table(table: str) -> Callable[[Path], None]:
+    """Return a function that truncates a table's file to half."""
 
     def spoil(folder: Path) -> None:
         path = folder / f"{table}.json"
@@ -282,20 +284,20 @@ def cut(table: str) -> Callable[[Path], None]:
     return spoil
 
 
-def directory(folder: Path) -> None:
-    """Put a directory in place of a table."""
+def directory_for_table(folder: Path) -> None:
+    """Replace a table's file by a directory."""
     (folder / f"{OPERATIONS}.json").unlink()
     (folder / f"{OPERATIONS}.json").mkdir()
 
 
 def no_files(folder: Path) -> None:
-    """Leave an empty folder."""
+    """Remove all files."""
     for path in folder.iterdir():
         path.unlink()
 
 
 def without(row: dict[str, str | None], name: str) -> dict[str, str | None]:
-    """Return the row with one column less."""
+    """Return the row without a column."""
     return {column: value for column, value in row.items() if column != name}
 
 
@@ -305,27 +307,39 @@ TIMES = response_of([sign_in(), sign_in(), sign_in(TimeGenerated="14/03/2026 \x1
 FAILED = {"error": {"code": "PartialError", "message": "cut\nshort"}, **FULL}
 
 BAD_LOGS: dict[str, tuple[Callable[[Path], None], int, tuple[str, ...]]] = {
-    "not-json": (cut(OPERATIONS), 1, ("AzureActivity.json", "not JSON")),
-    "allowlist-not-json": (cut(ALLOWLIST), 1, ("NetworkAllowlist.json", "not JSON")),
-    "no-tables": (broken(SIGN_INS, {"tables": []}), 1, (f"{SIGN_INS}.json", "no table")),
-    "several-tables": (broken(OPERATIONS, {"tables": [{}, {}]}), 1, ("AzureActivity.json",)),
-    "failed-query": (broken(OPERATIONS, FAILED), 1, ("AzureActivity.json", "PartialError")),
-    "short-row": (broken(OPERATIONS, SHORT), 1, ("AzureActivity.json", "row 2 has 7 values for 8")),
-    "no-object": (broken(OPERATIONS, [operation(), 3]), 1, ("AzureActivity.json", "row 2")),
-    "unreadable-time": (broken(SIGN_INS, TIMES), 1, (f"{SIGN_INS}.json", "row 3", "TimeGenerated")),
+    "not-json": (truncated_table(OPERATIONS), 1, ("AzureActivity.json", "not JSON")),
+    "allowlist-not-json": (truncated_table(ALLOWLIST), 1, ("NetworkAllowlist.json", "not JSON")),
+    "no-tables": (replaced_table(SIGN_INS, {"tables": []}), 1, (f"{SIGN_INS}.json", "no table")),
+    "several-tables": (
+        replaced_table(OPERATIONS, {"tables": [{}, {}]}),
+        1,
+        ("AzureActivity.json",),
+    ),
+    "failed-query": (replaced_table(OPERATIONS, FAILED), 1, ("AzureActivity.json", "PartialError")),
+    "short-row": (
+        replaced_table(OPERATIONS, SHORT),
+        1,
+        ("AzureActivity.json", "row 2 has 7 values for 8"),
+    ),
+    "no-object": (replaced_table(OPERATIONS, [operation(), 3]), 1, ("AzureActivity.json", "row 2")),
+    "unreadable-time": (
+        replaced_table(SIGN_INS, TIMES),
+        1,
+        (f"{SIGN_INS}.json", "row 3", "TimeGenerated"),
+    ),
     "missing-column": (
-        broken(OPERATIONS, response_of([without(operation(), "Caller")])),
+        replaced_table(OPERATIONS, response_of([without(operation(), "Caller")])),
         1,
         ("AzureActivity.json", "Caller"),
     ),
-    "directory-for-a-file": (directory, 1, ("AzureActivity.json", "cannot be read")),
+    "directory-for-a-file": (directory_for_table, 1, ("AzureActivity.json", "cannot be read")),
     "empty-folder": (no_files, 2, ("logs", f"{SIGN_INS}.json", "AzureActivity.json")),
 }
 
 
 @pytest.fixture(scope="module")
-def remembered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Return the files of a state that an earlier run left."""
+def state_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the files of a state that an earlier run saved."""
     folder = tmp_path_factory.mktemp("remembered")
     logs = write_logs(folder / "logs", [sign_in()], [operation()])
     earlier = written(START + HOUR)
@@ -334,18 +348,18 @@ def remembered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, remembered: dict[str, bytes]) -> Path:
-    """Return a folder with logs, a state, and files that an earlier run wrote."""
+def place(tmp_path: Path, state_files: dict[str, bytes]) -> Path:
+    """Return a folder with logs, a state, and files of an earlier run."""
     write_logs(tmp_path / "logs", [sign_in()], [operation()], ["10.0.0.0/8"])
     (tmp_path / "state").mkdir()
-    for name, body in remembered.items():
+    for name, body in state_files.items():
         (tmp_path / "state" / name).write_bytes(body)
     (tmp_path / "findings.jsonl").write_bytes(b'{"FindingId":"earlier"}\n')
     return tmp_path
 
 
 def outputs(place: Path, state: str = "state") -> tuple[str | Path, ...]:
-    """Return the options for all that a run can write."""
+    """Return the options for every file that a run can write."""
     return (
         *("--state-dir", place / state, "--output", place / "findings.jsonl"),
         *("--runs", place / "runs.jsonl"),
@@ -353,16 +367,14 @@ def outputs(place: Path, state: str = "state") -> tuple[str | Path, ...]:
 
 
 @pytest.mark.parametrize("name", BAD_LOGS)
-def test_logs_that_cannot_be_read_are_one_line_and_nothing_is_written(
-    place: Path, name: str
-) -> None:
-    """The error names file and row, and files and state stay as they were."""
-    spoil, status, told = BAD_LOGS[name]
+def test_unreadable_logs_are_one_line_and_change_nothing(place: Path, name: str) -> None:
+    """The error names file and row, and files and state stay unchanged."""
+    spoil, status, expected_texts = BAD_LOGS[name]
     spoil(place / "logs")
     before = snapshot(place)
-    asked = ("run", "--recorded", place / "logs", "--now", ROWS_NOW)
-    message = error_of(run_cli(*asked, *outputs(place)), status)
-    for text in told:
+    arguments = ("run", "--recorded", place / "logs", "--now", ROWS_NOW)
+    message = error_of(run_cli(*arguments, *outputs(place)), status)
+    for text in expected_texts:
         assert text in message
     assert "\x1b" not in message
     assert snapshot(place) == before
@@ -403,42 +415,42 @@ BAD_USAGE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", BAD_USAGE)
-def test_bad_usage_is_one_line_and_nothing_is_written(place: Path, name: str) -> None:
-    """The error names the option or the path, the status is 2, and nothing has changed."""
-    given, told = BAD_USAGE[name]
+def test_bad_usage_is_one_line_and_changes_nothing(place: Path, name: str) -> None:
+    """The error names the option or the path, the status is 2, and nothing changes."""
+    given, expected_texts = BAD_USAGE[name]
     before = snapshot(place)
     message = error_of(run_cli("run", *given, cwd=place), 2)
-    for text in told:
+    for text in expected_texts:
         assert text in message
     assert snapshot(place) == before
 
 
-def test_bad_settings_are_told_all_at_once(place: Path) -> None:
-    """Every setting that cannot be used is in the one line, and the status is 2."""
+def test_all_bad_settings_are_in_one_message(place: Path) -> None:
+    """One line names every setting that cannot be used, and the status is 2."""
     before = snapshot(place)
-    asked = ("run", "--recorded", place / "logs", "--now", ROWS_NOW, *outputs(place, "new"))
+    arguments = ("run", "--recorded", place / "logs", "--now", ROWS_NOW, *outputs(place, "new"))
     settings = {"LOOKBACK": "two\nhours", "MAX_LATENESS": "P1M", "CORRELATION_SPAN": "PT9H"}
-    message = error_of(run_cli(*asked, settings=settings), 2)
+    message = error_of(run_cli(*arguments, settings=settings), 2)
     for name in settings:
         assert name in message
     assert snapshot(place) == before
 
 
-def test_a_damaged_state_is_refused_and_left(place: Path) -> None:
-    """The error names the file and the way to recover, the status is 1, and nothing has changed."""
+def test_a_damaged_state_is_refused_and_unchanged(place: Path) -> None:
+    """The error names the file and the way to recover, the status is 1, and nothing changes."""
     (path,) = (place / "state").iterdir()
     path.write_bytes(path.read_bytes()[:-20])
     before = snapshot(place)
-    asked = ("run", "--recorded", place / "logs", "--now", ROWS_NOW, *outputs(place))
-    message = error_of(run_cli(*asked), 1)
+    arguments = ("run", "--recorded", place / "logs", "--now", ROWS_NOW, *outputs(place))
+    message = error_of(run_cli(*arguments), 1)
     for text in (str(path), "damaged", "Restore an earlier copy"):
         assert text in message
     assert snapshot(place) == before
 
 
 def test_a_traceback_is_shown_on_request(place: Path) -> None:
-    """With --verbose the traceback comes before the line, which stays the last."""
-    cut(OPERATIONS)(place / "logs")
+    """With --verbose the traceback precedes the error, which stays the last line."""
+    truncated_table(OPERATIONS)(place / "logs")
     done = run_cli("run", "--verbose", "--recorded", place / "logs", "--now", ROWS_NOW)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Traceback (most recent call last):")
@@ -450,11 +462,11 @@ def test_an_unknown_command_is_refused() -> None:
     assert "rnu" in error_of(run_cli("rnu"), 2)
 
 
-# A reader that goes away.
+# A closed stdout.
 
 
 def status_without_reader(*arguments: str | Path) -> tuple[int, str]:
-    """Run with a stdout that nobody reads, and return status and stderr."""
+    """Run with a stdout that is closed for reading, and return status and stderr."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -483,7 +495,7 @@ def status_without_reader(*arguments: str | Path) -> tuple[int, str]:
     ids=["json", "table", "demo", "help"],
 )
 def test_a_closed_stdout_ends_the_run_silently(arguments: tuple[str | Path, ...]) -> None:
-    """When the reader has gone, as with `| head -0`, the status is that of every Unix tool."""
+    """If the reader exits, as with `| head -0`, the status is that of other Unix tools."""
     status, stderr = status_without_reader(*arguments)
     assert status == 141
     for text in ("Traceback", "Exception ignored", "error"):
@@ -491,16 +503,16 @@ def test_a_closed_stdout_ends_the_run_silently(arguments: tuple[str | Path, ...]
 
 
 @pytest.mark.parametrize("form", [["--json"], []], ids=["json", "table"])
-def test_what_a_closed_stdout_did_not_take_is_not_lost(tmp_path: Path, form: list[str]) -> None:
-    """With a state the findings wait, and the next run delivers them first."""
-    asked: list[str | Path] = ["run", "--recorded", DEMO, "--now", NOW, *form]
-    asked += ["--state-dir", tmp_path / "state"]
-    assert status_without_reader(*asked)[0] == 141
-    done = run_cli(*asked)
+def test_findings_for_a_closed_stdout_are_not_lost(tmp_path: Path, form: list[str]) -> None:
+    """With a state the findings wait, and the next run prints them first."""
+    arguments: list[str | Path] = ["run", "--recorded", DEMO, "--now", NOW, *form]
+    arguments += ["--state-dir", tmp_path / "state"]
+    assert status_without_reader(*arguments)[0] == 141
+    done = run_cli(*arguments)
     assert done.returncode == 0
     for text in ("rg-backup-prod", "rg-orders-prod"):
         assert text in done.stdout
-    assert not run_cli(*asked).stdout
+    assert not run_cli(*arguments).stdout
 
 
 # Help and demo.
@@ -534,8 +546,8 @@ def test_without_arguments_help_is_shown() -> None:
     assert "error:" not in shown
 
 
-def test_the_demo_needs_nothing(tmp_path: Path) -> None:
-    """`demo` shows both findings from any folder, whatever the environment, and writes nothing."""
+def test_the_demo_needs_nothing_else(tmp_path: Path) -> None:
+    """`demo` shows both findings in any folder and environment, and writes nothing."""
     done = run_cli("demo", cwd=tmp_path, settings={"LOOKBACK": "nonsense"})
     assert done.returncode == 0
     for text in ("rg-backup-prod", "rg-orders-prod"):
@@ -551,8 +563,8 @@ def test_the_demo_prints_json(tmp_path: Path) -> None:
     assert [row["ResourceGroup"] for row in rows] == ["rg-backup-prod", "rg-orders-prod"]
 
 
-def told_on_a_full_device(*arguments: str | Path) -> list[str]:
-    """Run with a stdout that takes nothing, and return the errors; the status must be 1."""
+def errors_on_a_full_device(*arguments: str | Path) -> list[str]:
+    """Run with stdout on a full device, with status 1, and return stderr."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             command(*arguments),
@@ -570,25 +582,25 @@ def told_on_a_full_device(*arguments: str | Path) -> list[str]:
 
 @pytest.mark.parametrize("form", [["--json"], []], ids=["json", "table"])
 def test_a_full_device_is_an_error_and_loses_nothing(tmp_path: Path, form: list[str]) -> None:
-    """When stdout takes nothing more that is one line, and the next run delivers the findings."""
-    asked: list[str | Path] = ["run", "--recorded", DEMO, "--now", NOW, *form]
-    asked += ["--state-dir", tmp_path / "state"]
-    (told,) = told_on_a_full_device(*asked)
-    assert "standard output could not be written: No space left on device" in told
-    shown = run_cli(*asked).stdout
+    """A full device is a one-line error, and the next run prints the findings."""
+    arguments: list[str | Path] = ["run", "--recorded", DEMO, "--now", NOW, *form]
+    arguments += ["--state-dir", tmp_path / "state"]
+    (error,) = errors_on_a_full_device(*arguments)
+    assert "standard output could not be written: No space left on device" in error
+    shown = run_cli(*arguments).stdout
     for text in ("rg-backup-prod", "rg-orders-prod"):
         assert text in shown
 
 
-@pytest.mark.parametrize("asked", [("--help",), ("demo",)])
-def test_a_full_device_is_one_line_in_every_command(asked: tuple[str, ...]) -> None:
-    """Help and demo fail as plainly."""
-    (told,) = told_on_a_full_device(*asked)
-    assert "No space left on device" in told
+@pytest.mark.parametrize("arguments", [("--help",), ("demo",)])
+def test_a_full_device_is_one_line_in_every_command(arguments: tuple[str, ...]) -> None:
+    """Help and demo report a full device in one line too."""
+    (error,) = errors_on_a_full_device(*arguments)
+    assert "No space left on device" in error
 
 
-def test_a_closed_stdout_from_the_start_is_bad_usage() -> None:
-    """Without any stdout there is nowhere to print to, which is said in one line."""
+def test_a_closed_stdout_is_bad_usage() -> None:
+    """Without a stdout there is nowhere to print, and one line says so."""
     line = shlex.join(map(str, command("run", "--recorded", DEMO, "--now", NOW, "--json")))
     done = subprocess.run(
         ["/bin/sh", "-c", f"{line} >&-"],
@@ -602,7 +614,7 @@ def test_a_closed_stdout_from_the_start_is_bad_usage() -> None:
 
 
 def test_one_file_for_findings_and_runs_is_refused(tmp_path: Path) -> None:
-    """Two outputs to one file would overwrite each other."""
+    """Two outputs to one file would overwrite each other, so they are refused."""
     file = tmp_path / "out.jsonl"
     done = run_cli(
         *("run", "--recorded", DEMO, "--now", NOW),
@@ -613,7 +625,7 @@ def test_one_file_for_findings_and_runs_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_report_is_written_on_request(tmp_path: Path) -> None:
-    """--report writes the page with every finding, and changes nothing else that is said."""
+    """--report writes the page with every finding, and changes no other output."""
     page = tmp_path / "report.html"
     with_report = run_cli("run", "--recorded", DEMO, "--now", NOW, "--json", "--report", page)
     without = run_cli("run", "--recorded", DEMO, "--now", NOW, "--json")
@@ -625,7 +637,7 @@ def test_a_report_is_written_on_request(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_writes_no_report(tmp_path: Path) -> None:
-    """--dry-run shows the findings and leaves the file alone."""
+    """--dry-run shows the findings and leaves the report's file unchanged."""
     page = tmp_path / "report.html"
     result = run_cli("run", "--recorded", DEMO, "--now", NOW, "--dry-run", "--report", page)
     assert result.returncode == 0
@@ -634,7 +646,7 @@ def test_a_dry_run_writes_no_report(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", ["--output", "--runs"])
 def test_one_file_for_a_report_and_rows_is_refused(tmp_path: Path, other: str) -> None:
-    """Naming one file twice would lose one of the two."""
+    """A report and rows in one file would overwrite each other, so they are refused."""
     file = tmp_path / "both"
     result = run_cli("run", "--recorded", DEMO, "--now", NOW, "--report", file, other, file)
     assert result.returncode == 2
@@ -642,19 +654,19 @@ def test_one_file_for_a_report_and_rows_is_refused(tmp_path: Path, other: str) -
 
 
 def test_the_demo_writes_a_report(tmp_path: Path) -> None:
-    """The demo says where its report is: where it was asked for, or in a folder of its own."""
+    """The demo prints the path of its report: the given one, or a new temporary folder."""
     page = tmp_path / "report.html"
     assert run_cli("demo", "--report", page).returncode == 0
     assert page.is_file()
-    told = run_cli("demo", settings={"TMPDIR": str(tmp_path)}).stderr
-    (named,) = re.findall(r"The report is in (.+/report\.html):", told)
+    stderr = run_cli("demo", settings={"TMPDIR": str(tmp_path)}).stderr
+    (named,) = re.findall(r"The report is in (.+/report\.html):", stderr)
     assert Path(named).is_file()
     assert Path(named).parent.parent == tmp_path
 
 
 @pytest.mark.parametrize("option", ["--output", "--runs", "--report"])
-def test_a_recording_is_not_written_over(tmp_path: Path, option: str) -> None:
-    """A file in the folder that is read is refused, and the evidence in it stays."""
+def test_a_recording_is_not_overwritten(tmp_path: Path, option: str) -> None:
+    """An output file inside the recorded folder is refused, so the evidence stays."""
     folder = shutil.copytree(DEMO, tmp_path / "logs")
     before = snapshot(folder)
     done = run_cli("run", "--recorded", folder, "--now", NOW, option, folder / f"{OPERATIONS}.json")
@@ -663,8 +675,8 @@ def test_a_recording_is_not_written_over(tmp_path: Path, option: str) -> None:
     assert snapshot(folder) == before
 
 
-def test_a_pipe_is_no_table(tmp_path: Path) -> None:
-    """A named pipe in a recorded folder is refused instead of being waited for."""
+def test_a_pipe_is_refused_as_a_table(tmp_path: Path) -> None:
+    """A named pipe in a recorded folder is refused without waiting for a writer."""
     folder = shutil.copytree(DEMO, tmp_path / "logs")
     (folder / f"{OPERATIONS}.json").unlink()
     os.mkfifo(folder / f"{OPERATIONS}.json")
@@ -673,8 +685,8 @@ def test_a_pipe_is_no_table(tmp_path: Path) -> None:
     assert "is not a file" in done.stderr
 
 
-def test_a_report_without_a_table_says_so(tmp_path: Path) -> None:
-    """A page on which nothing was found shows what may have hidden a finding."""
+def test_a_report_with_a_missing_table_says_so(tmp_path: Path) -> None:
+    """A report without findings names the warnings that may explain why."""
     folder = shutil.copytree(DEMO, tmp_path / "logs")
     (folder / f"{OPERATIONS}.json").unlink()
     run_cli("run", "--recorded", folder, "--now", NOW, "--report", tmp_path / "report.html")

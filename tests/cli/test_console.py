@@ -1,4 +1,4 @@
-"""The terminal shows what logs, watchlists and answers hold, and obeys none of it."""
+"""The terminal shows text of logs, watchlists and answers without control characters."""
 
 import io
 import subprocess
@@ -28,29 +28,29 @@ from tests.support import (
 from tests.support.strategies import END, operation, sign_in, written
 
 NOW = written(END)
-# Clears the screen, sets the title, moves the cursor, turns the direction, begins a line.
+# Clears the screen, sets the title, moves the cursor, reverses text, starts a line.
 HOSTILE = "x\x1b[2J\x1b]0;owned\x07\x9b31m\u202e\u2066\u200b\r\nerror: forged"
 
 
-def obeyed(text: str) -> list[str]:
-    """Return the characters that a terminal or a reader would not see as such."""
+def control_characters(text: str) -> list[str]:
+    """Return the characters that a terminal obeys or that a reader cannot see."""
     return [c for c in text if c != "\n" and not c.isprintable()]
 
 
 @pytest.fixture
 def console() -> Console:
-    """Return a console that writes into memory, as a terminal without colours."""
+    """Return a console that writes into memory, like a terminal without colours."""
     return Console(file=io.StringIO(), width=100, color_system=None, highlight=False, emoji=False)
 
 
-def shown(console: Console) -> str:
-    """Return what a console has written."""
+def text_of(console: Console) -> str:
+    """Return the text that a console has written."""
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
-def test_exclusions_and_entries_are_shown_harmless(tmp_path: Path) -> None:
-    """Owners, reasons and ids of both watchlists, and names of the logs, reach no terminal raw."""
+def test_watchlists_are_printed_without_control_characters(tmp_path: Path) -> None:
+    """Owners, reasons and ids of both watchlists, and names in logs, are printed escaped."""
     name = {"ServicePrincipalName": HOSTILE, "ServicePrincipalId": f"id-{HOSTILE}"}
     changed = operation(Caller=f"id-{HOSTILE}", ResourceGroup=HOSTILE, ResourceId=HOSTILE)
     write_logs(tmp_path, [sign_in(**name)], [changed], [HOSTILE])
@@ -66,34 +66,36 @@ def test_exclusions_and_entries_are_shown_harmless(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "expired exclusion" in done.stderr
     assert "incomplete exclusion" in done.stderr
-    assert "cannot be read and exclude nothing" in done.stderr
-    assert not obeyed(done.stdout + done.stderr)
+    assert "without effect, because unreadable" in done.stderr
+    assert not control_characters(done.stdout + done.stderr)
     assert not [line for line in done.stderr.splitlines() if line.startswith("error:")]
 
 
 @pytest.mark.parametrize("verbose", [[], ["--verbose"]], ids=["plain", "verbose"])
-def test_an_error_that_a_file_holds_is_shown_harmless(tmp_path: Path, verbose: list[str]) -> None:
-    """The text of a failed query that was recorded is one line, with a traceback too."""
+def test_an_error_in_a_file_is_printed_without_control_characters(
+    tmp_path: Path, verbose: list[str]
+) -> None:
+    """The text of a recorded query failure is one line, even with a traceback."""
     write_logs(tmp_path, [sign_in()], [operation()])
     document = response_of([operation()]) | {"error": {"code": HOSTILE, "message": HOSTILE}}
     write_table(tmp_path, OPERATIONS, document)
     done = run_cli("run", "--recorded", tmp_path, "--now", NOW, *verbose)
     assert done.returncode == 1
     assert "forged" in done.stderr
-    assert not obeyed(done.stderr)
+    assert not control_characters(done.stderr)
     assert not [line for line in done.stderr.splitlines() if line.startswith("error: forged")]
 
 
-def test_names_that_are_given_are_shown_harmless(tmp_path: Path) -> None:
-    """A path on the command line comes from a script as often as from a hand."""
+def test_paths_are_printed_without_control_characters(tmp_path: Path) -> None:
+    """A path of the command line is escaped, as it may come from a script."""
     done = run_cli("run", "--recorded", tmp_path / HOSTILE.replace("\n", ""), "--now", NOW)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert not obeyed(done.stderr)
+    assert not control_characters(done.stderr)
 
 
-def test_failures_and_run_lines_are_shown_harmless(console: Console) -> None:
-    """The error and the reason of a record are each one line without anything to obey."""
+def test_failures_and_run_lines_are_printed_without_control_characters(console: Console) -> None:
+    """The error and the reason of a record are one line each, without control characters."""
     record: dict[str, Any] = {
         "Status": "Failure",
         "WindowStart": NOW,
@@ -115,16 +117,16 @@ def test_failures_and_run_lines_are_shown_harmless(console: Console) -> None:
     outcome.records += [record, warned]  # type: ignore[list-item]
     report_outcome(outcome, console)
     print_line(console, f"[red]error: {HOSTILE}[/]")
-    text = shown(console)
+    text = text_of(console)
     assert text.count("forged") == 3
     assert "[red]error:" in text
-    assert not obeyed(text)
+    assert not control_characters(text)
     assert not [line for line in text.splitlines() if line.startswith("error: forged")]
 
 
 @pytest.mark.parametrize("column", ["RiskReasons", "FirstEvent", "ServicePrincipalName"])
 def test_a_finding_that_cannot_be_shown_is_named(console: Console, column: str) -> None:
-    """It hides no other finding, and does not come back in every run."""
+    """A finding that cannot be shown hides no other, and does not return in every run."""
     whole = finding() | {
         "Operations": [],
         "AffectedResources": [],
@@ -134,12 +136,12 @@ def test_a_finding_that_cannot_be_shown_is_named(console: Console, column: str) 
     }
     lacking = {name: value for name, value in whole.items() if name != column}
     FindingsTable(console).deliver(Outbox([lacking | {"FindingId": "f-bad"}, whole]))
-    assert "Finding f-bad cannot be shown (KeyError): " in shown(console)
-    assert "44 of 100" in shown(console)
+    assert "Finding f-bad cannot be shown (KeyError): " in text_of(console)
+    assert "44 of 100" in text_of(console)
 
 
-def test_what_a_terminal_cannot_write_is_escaped(tmp_path: Path) -> None:
-    """Where output is not UTF-8, characters that it lacks do not end the run."""
+def test_characters_outside_the_terminal_s_encoding_are_escaped(tmp_path: Path) -> None:
+    """If the output is not UTF-8, characters that it lacks do not end the run."""
     write_logs(tmp_path, [sign_in(ServicePrincipalName="\u65e5\u672c")], [operation()])
     settings = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     done = run_cli("run", "--recorded", tmp_path, "--now", NOW, settings=settings)
@@ -166,10 +168,10 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.parametrize("verbose", [False, True])
 def test_a_mistake_in_the_program_is_one_line(*, verbose: bool) -> None:
-    """It says that it is one and what to do, with a traceback only on request."""
-    asked = [sys.executable, "-c", BROKEN, "broken", *(["--verbose"] if verbose else [])]
+    """One line says that it is a mistake and what to do; the traceback needs --verbose."""
+    command = [sys.executable, "-c", BROKEN, "broken", *(["--verbose"] if verbose else [])]
     done = subprocess.run(
-        asked, env=environment(), capture_output=True, encoding="utf-8", check=False
+        command, env=environment(), capture_output=True, encoding="utf-8", check=False
     )
     assert done.returncode == 1
     *before, line = done.stderr.splitlines()
@@ -177,16 +179,16 @@ def test_a_mistake_in_the_program_is_one_line(*, verbose: bool) -> None:
     assert line.endswith("this is a bug in the program, please run with --verbose and report it")
     assert bool(before) == verbose
     assert ("Traceback" in done.stderr) == verbose
-    assert not obeyed(done.stderr)
+    assert not control_characters(done.stderr)
 
 
-def test_what_the_system_refuses_is_no_mistake_of_the_program() -> None:
-    """An error of the system says to free space or give access."""
+def test_a_system_error_is_not_a_mistake_in_the_program() -> None:
+    """A system error says to free space or to give access."""
     assert "free space or give access" in describe_error(OSError(28, "No space left on device"))
 
 
-def test_without_a_standard_error_nothing_else_is_written(tmp_path: Path) -> None:
-    """Where stderr is closed, its words do not land on stdout."""
+def test_a_closed_stderr_does_not_write_to_stdout(tmp_path: Path) -> None:
+    """If stderr is closed, its text does not go to stdout."""
     write_logs(tmp_path, [sign_in()], [operation()])
     line = f'"{sys.executable}" -m detection run --recorded "{tmp_path}" --now {NOW} --json 2>&-'
     refused = f'"{sys.executable}" -m detection run --recorded nowhere --now {NOW} 2>&-'
@@ -202,11 +204,11 @@ def test_without_a_standard_error_nothing_else_is_written(tmp_path: Path) -> Non
         assert len(json_lines(done.stdout)) == rows
 
 
-def test_a_long_text_buries_no_other_finding(console: Console) -> None:
-    """Of a name of a hundred thousand characters both ends are shown, and an id is shown whole."""
+def test_a_long_text_hides_no_other_finding(console: Console) -> None:
+    """A name of a hundred thousand characters is shown with both ends, and an id is shown whole."""
     about = {"CallerIpAddresses": [], "DataPlaneAccesses": 1, "Operations": ["a/write"]}
     long = {"ServicePrincipalName": "n" * 100_000, "AffectedResources": ["/" + "~" * 500]}
     row = finding(**about, **long)
     FindingsTable(console).deliver(Outbox([row]))
-    assert len(shown(console)) < 10_000
-    assert shown(console).count("~") == 500
+    assert len(text_of(console)) < 10_000
+    assert text_of(console).count("~") == 500

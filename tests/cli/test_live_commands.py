@@ -1,4 +1,4 @@
-"""run, check and record against a workspace: real processes, clients and sockets, and Azurite."""
+"""run, check and record with a workspace: real processes, clients and sockets, and Azurite."""
 
 import json
 import re
@@ -50,7 +50,7 @@ FORBIDDEN = b'{"error": {"code": "InsufficientAccessError", "message": "No acces
 
 @pytest.fixture
 def world(containers: Containers, tmp_path: Path) -> Iterator[World]:
-    """Set up stand-ins that serve the scenario of the demo."""
+    """Start stand-ins that serve the demo's scenario."""
     with demo_world(containers, tmp_path) as world:
         yield world
     assert world.logs.complaints == world.ingestion.complaints == []
@@ -62,13 +62,13 @@ def run(world: World, *arguments: str | Path) -> CompletedProcess[str]:
 
 
 def findings(done: CompletedProcess[str]) -> list[dict[str, Any]]:
-    """Return what a run printed; it must have run well."""
+    """Return the findings of a run that succeeded."""
     assert done.returncode == 0, done.stderr
     return json_lines(done.stdout)
 
 
 def without(world: World, *names: str) -> World:
-    """Return the world without some settings."""
+    """Return the stand-ins with fewer settings."""
     kept = {name: value for name, value in world.environment.items() if name not in names}
     return World(world.logs, world.ingestion, kept)
 
@@ -76,8 +76,8 @@ def without(world: World, *names: str) -> World:
 # run
 
 
-def test_run_reads_the_workspace_and_finds_what_the_recording_holds(world: World) -> None:
-    """Without --recorded the settings' workspace is examined, with the recording's findings."""
+def test_run_gives_the_findings_of_the_recording(world: World) -> None:
+    """Without --recorded the workspace of the settings is read, with the recording's findings."""
     recorded = findings(run_cli("run", "--recorded", DEMO, "--now", NOW, "--json"))
     live = findings(run(world, "run", "--now", NOW, "--json"))
     ours = {"WorkspaceId": WORKSPACE}
@@ -89,8 +89,8 @@ def test_run_reads_the_workspace_and_finds_what_the_recording_holds(world: World
     ]
 
 
-def test_a_run_never_shows_more_rows_of_fewer(world: World) -> None:
-    """Operations that are only counted where they are do not look like a mistake."""
+def test_a_run_shows_counted_rows_apart_from_rows_read(world: World) -> None:
+    """The output never says that more rows matched than were read."""
     alone = without(world, "STATE_ACCOUNT_URL", "LOGS_INGESTION_ENDPOINT", "LOGS_INGESTION_RULE_ID")
     done = run(alone, "run", "--now", NOW)
     assert "5 of 5 sign-ins and 11 operations (8 of them read) matched" in done.stdout + done.stderr
@@ -101,8 +101,8 @@ def test_a_run_never_shows_more_rows_of_fewer(world: World) -> None:
     assert all(matched <= read for matched, read in pairs)
 
 
-def test_run_delivers_and_remembers_as_the_function_does(world: World) -> None:
-    """With the function's settings findings are delivered too, and a second run has none."""
+def test_run_delivers_and_saves_like_the_function(world: World) -> None:
+    """With the function's settings findings are delivered, and a second run has none."""
     printed = findings(run(world, "run", "--now", NOW, "--json"))
     assert world.rows(FINDINGS_STREAM) == printed
     assert len(world.rows(RUNS_STREAM)) == 1
@@ -111,8 +111,8 @@ def test_run_delivers_and_remembers_as_the_function_does(world: World) -> None:
     assert world.rows(FINDINGS_STREAM) == printed
 
 
-def test_run_needs_no_more_than_the_workspace(world: World) -> None:
-    """Without settings to deliver or remember, findings are shown, each time anew."""
+def test_run_needs_only_the_workspace(world: World) -> None:
+    """Without ingestion and state, findings are shown by every run."""
     alone = without(world, "STATE_ACCOUNT_URL", "LOGS_INGESTION_ENDPOINT", "LOGS_INGESTION_RULE_ID")
     first = findings(run(alone, "run", "--now", NOW, "--json"))
     assert first == findings(run(alone, "run", "--now", NOW, "--json"))
@@ -120,34 +120,42 @@ def test_run_needs_no_more_than_the_workspace(world: World) -> None:
     assert world.ingestion.batches == []
 
 
-def test_a_state_folder_goes_before_the_storage_account(world: World, tmp_path: Path) -> None:
-    """With --state-dir runs remember there, a folder for each workspace, and in no account."""
+def test_a_state_folder_replaces_the_storage_account(world: World, tmp_path: Path) -> None:
+    """With --state-dir each workspace has its folder, and the account stays unused."""
     folder = tmp_path / "state"
-    asked = ("run", "--now", NOW, "--json", "--state-dir", folder)
-    assert len(findings(run(world, *asked))) == 2
-    assert findings(run(world, *asked)) == []
+    arguments = ("run", "--now", NOW, "--json", "--state-dir", folder)
+    assert len(findings(run(world, *arguments))) == 2
+    assert findings(run(world, *arguments)) == []
     assert [path.name for path in folder.iterdir()] == [WORKSPACE]
     assert len(findings(run(world, "run", "--now", NOW, "--json"))) == 2
 
 
 def test_a_dry_run_only_shows(world: World, tmp_path: Path) -> None:
-    """With --dry-run nothing is delivered, written or remembered."""
+    """With --dry-run nothing is delivered, written or saved."""
     before = snapshot(tmp_path)
-    asked = ("run", "--now", NOW, "--json", "--dry-run", "--output", tmp_path / "findings.jsonl")
-    assert len(findings(run(world, *asked))) == 2
+    arguments = (
+        "run",
+        "--now",
+        NOW,
+        "--json",
+        "--dry-run",
+        "--output",
+        tmp_path / "findings.jsonl",
+    )
+    assert len(findings(run(world, *arguments))) == 2
     assert world.ingestion.batches == []
     assert snapshot(tmp_path) == before
     assert len(findings(run(world, "run", "--now", NOW, "--json"))) == 2
 
 
-def test_a_backfill_examines_the_hours_between(world: World) -> None:
-    """--from and --to go through the hours of a workspace."""
-    asked = ("--from", "2026-03-14T05:00:00Z", "--to", NOW, "--json")
-    assert len({row["FindingId"] for row in findings(run(world, "run", *asked))}) == 2
+def test_a_backfill_reads_the_hours_between(world: World) -> None:
+    """--from and --to read the hours between them."""
+    arguments = ("--from", "2026-03-14T05:00:00Z", "--to", NOW, "--json")
+    assert len({row["FindingId"] for row in findings(run(world, "run", *arguments))}) == 2
 
 
-def test_what_cannot_be_delivered_is_shown_and_kept(world: World) -> None:
-    """Where ingestion refuses, findings are printed, the status is 1, and the next run delivers."""
+def test_findings_that_ingestion_refuses_are_shown_and_kept(world: World) -> None:
+    """If ingestion refuses, findings are printed, the status is 1, and the next run delivers."""
     world.ingestion.script(Answer(403))
     refused = run(world, "run", "--now", NOW, "--json")
     assert refused.returncode == 1
@@ -159,7 +167,7 @@ def test_what_cannot_be_delivered_is_shown_and_kept(world: World) -> None:
 
 
 def test_a_workspace_that_fails_does_not_stop_the_others(world: World) -> None:
-    """Each workspace is examined on its own, and one that fails makes the status 1."""
+    """Each workspace runs on its own, and a failure of one gives the status 1."""
     world.logs.script("sign_ins", Reply(403, FORBIDDEN))
     other = "99999999-2222-3333-4444-555555555555"
     world.environment["WORKSPACE_IDS"] = f"{WORKSPACE},{other}"
@@ -171,8 +179,8 @@ def test_a_workspace_that_fails_does_not_stop_the_others(world: World) -> None:
     assert "Log Analytics Data Reader" in done.stderr
 
 
-def test_a_failed_window_is_told_once(world: World) -> None:
-    """The line of the window says why it failed, and no second line says the same again."""
+def test_a_failed_window_is_reported_once(world: World) -> None:
+    """One line says why the window failed, and no second line repeats it."""
     world.logs.script("sign_ins", Reply(403, FORBIDDEN))
     done = run(world, "run", "--now", NOW, "--json")
     assert done.returncode == 1
@@ -181,39 +189,39 @@ def test_a_failed_window_is_told_once(world: World) -> None:
 
 
 def test_a_finding_without_evidence_is_in_the_report(world: World, tmp_path: Path) -> None:
-    """Where the workspace cannot say more about a finding, the report is made all the same."""
+    """A finding whose evidence could not be read is in the report."""
     world.logs.script("pairs", *[Reply(500, b"{}")] * 9)
     world.logs.tables[OPERATIONS] = [
         row for row in world.logs.tables[OPERATIONS] if "LISTKEYS" not in row["OperationNameValue"]
     ]
     world.environment["CORRELATE_IN"] = "workspace"
     page = tmp_path / "report.html"
-    asked = ("run", "--now", NOW, "--json", "--state-dir", tmp_path / "state", "--report", page)
-    found = findings(run(world, *asked))
+    arguments = ("run", "--now", NOW, "--json", "--state-dir", tmp_path / "state", "--report", page)
+    found = findings(run(world, *arguments))
     assert [row["Evidence"] for row in found] == [[]] * 2
     text = page.read_text("utf-8")
     for row in found:
         assert f"Finding {row['FindingId']}" in text
-    assert findings(run(world, *asked)) == []
+    assert findings(run(world, *arguments)) == []
 
 
-def test_hostile_text_in_an_answer_reaches_no_terminal(world: World, tmp_path: Path) -> None:
-    """What a service says of an error, and what its rows hold, is shown and not obeyed."""
+def test_hostile_text_in_an_answer_is_escaped(world: World, tmp_path: Path) -> None:
+    """Errors of the service and content of its rows are printed without control characters."""
     hostile = "x\x1b[2J\x1b]0;owned\x07\x9b31m\u202e"
     message = json.dumps({"error": {"code": "Forbidden", "message": hostile}}).encode()
     world.logs.tables[ALLOWLIST] = [{"IPOrRange": hostile}]
     world.logs.script("sign_ins", Reply(403, message))
     out = tmp_path / f"out-{hostile}"
-    for asked in (("run", "--now", NOW), ("check",), ("record", "--now", NOW, "--out", out)):
-        done = run(world, *asked)
+    for arguments in (("run", "--now", NOW), ("check",), ("record", "--now", NOW, "--out", out)):
+        done = run(world, *arguments)
         shown = done.stdout + done.stderr
         assert "owned" in shown
         assert not [c for c in shown if c != "\n" and not c.isprintable()]
 
 
 @pytest.mark.parametrize("missing", ["LOGS_INGESTION_RULE_ID", "LOGS_INGESTION_ENDPOINT"])
-def test_half_of_the_settings_to_deliver_is_refused(world: World, missing: str) -> None:
-    """An ingestion endpoint without its rule, or the other way round, is a mistake to be named."""
+def test_one_of_two_ingestion_settings_is_refused(world: World, missing: str) -> None:
+    """An ingestion endpoint without its rule, or the reverse, is an error that names both."""
     done = run(without(world, missing), "run", "--now", NOW)
     assert done.returncode == 2
     assert missing in done.stderr
@@ -223,7 +231,7 @@ def test_half_of_the_settings_to_deliver_is_refused(world: World, missing: str) 
 
 
 def remarks(done: CompletedProcess[str]) -> dict[str, tuple[str, str]]:
-    """Return the status and remark of each part."""
+    """Return status and remark of each part."""
     lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
     return {
         part: (status, remark)
@@ -232,7 +240,7 @@ def remarks(done: CompletedProcess[str]) -> dict[str, tuple[str, str]]:
 
 
 def test_check_finds_everything_in_order(world: World, containers: Containers) -> None:
-    """Where all works the status is 0, every part is named, and nothing has been changed."""
+    """If everything works the status is 0, every part is listed, and nothing changes."""
     just_now = format_time(from_datetime(datetime.now(UTC)) - 5 * MINUTE)
     world.logs.tables = {
         name: [{**row, "TimeGenerated": just_now} for row in rows] if name != ALLOWLIST else rows
@@ -259,23 +267,29 @@ def test_check_finds_everything_in_order(world: World, containers: Containers) -
     assert list(container.list_blob_names()) == []
 
 
-def test_check_asks_every_query_that_there_is(world: World) -> None:
-    """Each file of a query is asked once or more, about no time at all; only analysts' are not."""
+def test_check_runs_every_query(world: World) -> None:
+    """Each query file is run at least once, over an empty time, except those for analysts."""
     done = run(world, "check")
     remark = remarks(done)[f"{WORKSPACE} queries"][1]
     every = {path.stem for path in FOLDER.glob("*.kql")}
     analysts = {name for name in every if name.startswith("investigate_")}
-    fragments = {"functions", "sign_ins", "operations", "sweep", "nobody"}  # which others hold
+    fragments = {
+        "functions",
+        "sign_ins",
+        "operations",
+        "sweep",
+        "nobody",
+    }  # other queries include these
     begun = {call.query.partition("\n")[0] for call in world.logs.calls}
-    asked = {name for name, begins in BEGINNINGS.items() if begins in begun}
-    assert asked == every - analysts - fragments
+    run_queries = {name for name, begins in BEGINNINGS.items() if begins in begun}
+    assert run_queries == every - analysts - fragments
     number = int(remark.removeprefix("all ").removesuffix(" run"))
-    assert number >= len(asked)
+    assert number >= len(run_queries)
     assert len(world.logs.calls) > number
 
 
-def test_check_names_the_queries_that_do_not_run(world: World) -> None:
-    """A query that the cluster refuses is named, with its words, before a window needs it."""
+def test_check_names_the_queries_that_fail(world: World) -> None:
+    """A query that the cluster refuses is named with the cluster's message."""
     refused = Reply(400, json.dumps(failure("BadArgumentError", TOO_COMPLEX)).encode())
     world.logs.script("correlate", refused, refused)
     world.logs.script("baseline", *[Reply(error=TOO_MANY)] * 2)
@@ -289,25 +303,25 @@ def test_check_names_the_queries_that_do_not_run(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("off", "status", "told"),
+    ("off", "status", "message"),
     [
         (-HOUR, "failed", "set this machine's clock right"),
-        (HOUR, "warning", "findings come that late"),
+        (HOUR, "warning", "findings are that late"),
         (MINUTE, "ok", "agrees with this machine's"),
     ],
 )
-def test_check_compares_the_clocks(world: World, off: int, status: str, told: str) -> None:
-    """A clock on which every run would fail is told of before one does."""
+def test_check_compares_the_clocks(world: World, off: int, status: str, message: str) -> None:
+    """A wrong clock is reported by check before a run fails."""
     world.logs.present = from_datetime(datetime.now(UTC)) + off
     done = run(world, "check")
     found = remarks(done)[f"{WORKSPACE} clock"]
     assert found[0] == status
-    assert told in found[1]
+    assert message in found[1]
     assert done.returncode == (status == "failed")
 
 
-def test_a_part_that_fails_in_an_unforeseen_way_hides_no_other(world: World) -> None:
-    """An error that nobody foresaw is the part's own, in one line, and the next part is tried."""
+def test_an_unexpected_error_of_a_part_hides_no_other(world: World) -> None:
+    """An unexpected error is one line about its part, and the next part is checked."""
     world.environment["REQUESTS_CA_BUNDLE"] = "there-is-no-such-file"
     done = run(world, "check")
     assert done.returncode == 1
@@ -318,8 +332,8 @@ def test_a_part_that_fails_in_an_unforeseen_way_hides_no_other(world: World) -> 
     assert "there-is-no-such-file" in found[f"{WORKSPACE} clock"][1]
 
 
-def test_an_interrupted_run_waits_for_no_answer(world: World) -> None:
-    """Ctrl-C while a query hangs ends the process at once, and says so."""
+def test_an_interrupted_run_ends_at_once(world: World) -> None:
+    """Ctrl-C during a query ends the process at once with a message."""
     gone = threading.Event()
     for kind in ("count_sign_ins", "latest"):
         world.logs.script(kind, *[Reply(after=gone)] * 2)
@@ -337,17 +351,17 @@ def test_an_interrupted_run_waits_for_no_answer(world: World) -> None:
             time.sleep(0.05)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=15)
+        _, message = process.communicate(timeout=15)
     finally:
         gone.set()
         process.kill()
         process.wait()
     assert process.returncode == 1
-    assert "interrupted" in told
+    assert "interrupted" in message
 
 
-def test_check_blames_the_table_that_is_missing_and_no_other(world: World) -> None:
-    """Without the sign-in table its line warns, its queries wait, and all else is well."""
+def test_check_names_only_the_missing_table(world: World) -> None:
+    """Without the sign-in table its line warns, its queries wait, and all other parts are ok."""
     del world.logs.tables[SIGN_INS]
     done = run(world, "check")
     assert done.returncode == 0
@@ -364,7 +378,7 @@ def test_check_blames_the_table_that_is_missing_and_no_other(world: World) -> No
 
 
 def test_check_names_the_table_on_another_plan(world: World) -> None:
-    """The table on the Basic plan fails, with what to do, and the other does not."""
+    """The table on the Basic plan fails with a remedy, and the other does not."""
     world.logs.other_plan = {SIGN_INS}
     found = remarks(run(world, "check"))
     status, remark = found[f"{WORKSPACE} {SIGN_INS}"]
@@ -373,7 +387,7 @@ def test_check_names_the_table_on_another_plan(world: World) -> None:
 
 
 def test_check_warns_of_watchlists_without_their_columns(world: World) -> None:
-    """Items without the columns' names, which are case-sensitive, are told of."""
+    """Watchlist items without the case-sensitive column names are a warning."""
     world.logs.tables[ALLOWLIST] = [{"IPorRange": "10.0.0.1"}] * 3
     world.logs.tables[EXCLUSIONS] = [{"serviceprincipalid": "x"}]
     found = remarks(run(world, "check"))
@@ -383,8 +397,8 @@ def test_check_warns_of_watchlists_without_their_columns(world: World) -> None:
     assert (status, "any of the columns" in remark) == ("warning", True)
 
 
-def test_check_goes_on_after_a_failure_and_says_what_to_fix(world: World) -> None:
-    """Each part is tried whatever became of the others, and each failure names its remedy."""
+def test_check_continues_after_a_failure(world: World) -> None:
+    """Each part is checked after any failure, and each failure names its remedy."""
     world.logs.script("count_sign_ins", Reply(403, FORBIDDEN))
     del world.logs.tables[OPERATIONS]
     world.ingestion.script(Answer(404))
@@ -403,8 +417,8 @@ def test_check_goes_on_after_a_failure_and_says_what_to_fix(world: World) -> Non
     assert found["credential"][0] == "ok"
 
 
-def test_check_warns_of_silence_and_of_what_is_not_set(world: World) -> None:
-    """A table without a row of the last day, unreadable entries and absent parts are warnings."""
+def test_check_warns_of_silent_tables_and_missing_settings(world: World) -> None:
+    """Tables without rows for a day, unreadable entries and missing settings are warnings."""
     world.logs.tables[ALLOWLIST] = [{"IPOrRange": "10.0.0.0/99"}]
     alone = without(world, "STATE_ACCOUNT_URL", "LOGS_INGESTION_ENDPOINT", "LOGS_INGESTION_RULE_ID")
     done = run(alone, "check")
@@ -418,10 +432,10 @@ def test_check_warns_of_silence_and_of_what_is_not_set(world: World) -> None:
 @pytest.mark.parametrize(
     "setting", effort(desk=["IDENTITY_HEADER"], ci=["IDENTITY_HEADER", "IDENTITY_ENDPOINT"])
 )
-def test_check_says_that_no_token_is_given(world: World, setting: str) -> None:
-    """Without an identity the credential fails in one line, and with it what needs it.
+def test_check_reports_a_missing_token(world: World, setting: str) -> None:
+    """Without an identity the credential fails in one line, and so do the parts that need it.
 
-    The endpoint refuses a wrong header at once; where there is none, each part tries for seconds.
+    The endpoint refuses a wrong header at once; without an endpoint each part tries for seconds.
     """
     world.environment[setting] = "http://127.0.0.1:9/"
     done = run(world, "check")
@@ -436,17 +450,15 @@ def test_check_says_that_no_token_is_given(world: World, setting: str) -> None:
 
 
 def test_a_recording_gives_the_findings_of_the_workspace(world: World, tmp_path: Path) -> None:
-    """What record saves gives the same findings, and the folder reads like any other."""
+    """A recording of the workspace gives the same findings."""
     done = run(world, "record", "--out", tmp_path / "saved", "--now", NOW)
     assert done.returncode == 0, done.stderr
     saved = findings(run_cli("run", "--recorded", tmp_path / "saved", "--now", NOW, "--json"))
     assert saved == findings(run_cli("run", "--recorded", DEMO, "--now", NOW, "--json"))
 
 
-def test_a_pseudonymized_recording_names_nothing_and_finds_the_same(
-    world: World, tmp_path: Path
-) -> None:
-    """No id, name or address of the logs is in it, and the findings have the same counts."""
+def test_a_pseudonymized_recording_gives_the_same_findings(world: World, tmp_path: Path) -> None:
+    """It has no id, name or address of the logs, and its findings have the same counts."""
     folder = tmp_path / "saved"
     assert run(world, "record", "--out", folder, "--now", NOW, "--pseudonymize").returncode == 0
     text = "".join(path.read_text("utf-8") for path in folder.iterdir()).lower()
@@ -473,31 +485,31 @@ def test_a_pseudonymized_recording_names_nothing_and_finds_the_same(
     )
 
 
-def test_a_recording_of_many_hours_holds_each_row_once(world: World, tmp_path: Path) -> None:
-    """--from and --to save all rows between, read hour after hour."""
+def test_a_recording_of_several_hours_holds_each_row_once(world: World, tmp_path: Path) -> None:
+    """--from and --to record every row between them, hour by hour."""
     start, end = "2026-03-14T04:30:00Z", NOW
     run(world, "record", "--out", tmp_path / "saved", "--from", start, "--to", end)
     for table in (SIGN_INS, OPERATIONS):
         rows = json.loads((tmp_path / "saved" / f"{table}.json").read_bytes())["tables"][0]["rows"]
-        asked = [call for call in world.logs.called("recording") if table in call.query]
-        assert len(asked) == -(-(parse_time(end) - parse_time(start)) // HOUR)
+        calls = [call for call in world.logs.called("recording") if table in call.query]
+        assert len(calls) == -(-(parse_time(end) - parse_time(start)) // HOUR)
         times = [row[0] for row in rows]
         assert times
         assert len(set(map(str, rows))) == len(rows)
 
 
-def test_a_folder_that_holds_a_recording_is_left_alone(world: World, tmp_path: Path) -> None:
-    """Record never writes over a recording, and says so before it reads anything."""
+def test_record_never_overwrites_a_recording(world: World, tmp_path: Path) -> None:
+    """The command refuses a folder that holds a recording, before any query."""
     run(world, "record", "--out", tmp_path / "saved", "--now", NOW)
-    before, asked = snapshot(tmp_path), len(world.logs.calls)
+    before, calls = snapshot(tmp_path), len(world.logs.calls)
     done = run(world, "record", "--out", tmp_path / "saved", "--now", NOW)
     assert done.returncode == 2
     assert "name another folder" in done.stderr
-    assert (snapshot(tmp_path), len(world.logs.calls)) == (before, asked)
+    assert (snapshot(tmp_path), len(world.logs.calls)) == (before, calls)
 
 
-def test_a_missing_table_is_not_written(world: World, tmp_path: Path) -> None:
-    """A table that the workspace lacks has no file, so that it reads as missing again."""
+def test_a_missing_table_has_no_file(world: World, tmp_path: Path) -> None:
+    """A table that the workspace lacks has no file, so it is read as missing again."""
     del world.logs.tables[SIGN_INS], world.logs.tables[ALLOWLIST]
     done = run(world, "record", "--out", tmp_path / "saved", "--now", NOW)
     assert done.returncode == 0
@@ -505,8 +517,8 @@ def test_a_missing_table_is_not_written(world: World, tmp_path: Path) -> None:
     assert "diagnostic settings" in done.stderr
 
 
-def test_a_recording_that_fails_leaves_no_half_table(world: World, tmp_path: Path) -> None:
-    """Where the workspace refuses in the middle, the status is 1 and no table is cut short."""
+def test_a_failed_recording_leaves_no_partial_table(world: World, tmp_path: Path) -> None:
+    """If the workspace refuses in the middle, the status is 1 and no table is truncated."""
     world.logs.script("recording", Reply(403, FORBIDDEN))
     done = run(world, "record", "--out", tmp_path / "saved", "--now", NOW)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""A stream run partly here and partly in the workspace's cluster is one stream."""
+"""Runs may alternate between correlation in Python and in the cluster without a difference."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,20 +19,20 @@ from detection.sources import Correlated
 from detection.sources.workspace.partitions import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 from detection.window import Window
-from tests.pipeline.test_histories import BEGIN, SCHEDULES, STREAMS, after
+from tests.pipeline.test_histories import BEGIN, SCHEDULES, STREAMS, until_all_arrived
 from tests.support import kusto, values_of
-from tests.support.histories import Event, Simulation, Stream, describe
+from tests.support.simulation import Event, Simulation, Stream, describe
 
 Engine = Callable[[Logs, Window], Logs | Correlated]
 
 
-def here(logs: Logs, _: Window) -> Logs:
+def in_python(logs: Logs, _: Window) -> Logs:
     """Leave the rows to the job."""
     return logs
 
 
-def there(logs: Logs, window: Window) -> Correlated:
-    """Give what the cluster gives, which tests/kql/test_correlate_in_duckdb.py compares."""
+def in_cluster(logs: Logs, window: Window) -> Correlated:
+    """Return the cluster's result, which tests/kql/test_correlate_in_duckdb.py proves equal."""
     found = detect(logs, window.start, window.end, RuleSettings())
     groups = [
         Group(
@@ -41,19 +41,19 @@ def there(logs: Logs, window: Window) -> Correlated:
         )
         for group in found.groups
     ]
-    return counted(logs, replace(found, groups=groups))
+    return counted_part(logs, replace(found, groups=groups))
 
 
 def in_duckdb(logs: Logs, window: Window) -> Correlated:
-    """Run the queries themselves."""
-    asking = WindowQueries(window, window.end, RuleSettings())
-    groups = kusto.correlated(kusto.database(), logs, asking, range(BUCKETS))
+    """Run the queries in DuckDB."""
+    queries = WindowQueries(window, window.end, RuleSettings())
+    groups = kusto.groups_in_cluster(kusto.database(), logs, queries, range(BUCKETS))
     found = detect(logs, window.start, window.end, RuleSettings())
-    return counted(logs, replace(found, groups=groups))
+    return counted_part(logs, replace(found, groups=groups))
 
 
-def counted(logs: Logs, found: Detection) -> Correlated:
-    """Return a part whose rows stayed where they are."""
+def counted_part(logs: Logs, found: Detection) -> Correlated:
+    """Return a part whose rows stayed in the cluster."""
     sign_ins: Matched[SignIn] = Matched({}, matched=found.sign_ins.matched)
     operations: Matched[Operation] = Matched({}, matched=found.operations.matched)
     detection = Detection(found.groups, sign_ins, operations, found.allowlist)
@@ -61,7 +61,7 @@ def counted(logs: Logs, found: Detection) -> Correlated:
 
 
 def play(stream: Stream, moments: Sequence[int], engines: Sequence[Engine]) -> Simulation:
-    """Run at each moment, with one engine after another."""
+    """Run at each time, with one engine after another."""
     simulation = Simulation(stream)
     for turn, now in enumerate(moments):
         simulation.correlate = engines[turn % len(engines)]
@@ -69,21 +69,23 @@ def play(stream: Stream, moments: Sequence[int], engines: Sequence[Engine]) -> S
     return simulation
 
 
-@given(STREAMS, SCHEDULES, st.lists(st.sampled_from([here, there]), min_size=2, max_size=8))
-def test_the_engines_may_take_turns(
+@given(
+    STREAMS, SCHEDULES, st.lists(st.sampled_from([in_python, in_cluster]), min_size=2, max_size=8)
+)
+def test_runs_may_alternate_between_engines(
     stream: Stream, schedule: list[int], engines: list[Engine]
 ) -> None:
-    """Whichever engine has which run, the same findings are delivered under the same ids."""
+    """With any engine for any run, the same findings are delivered under the same ids."""
     note(describe(stream))
-    moments = after(stream, schedule)
-    alone, mixed = play(stream, moments, [here]), play(stream, moments, engines)
+    moments = until_all_arrived(stream, schedule)
+    alone, mixed = play(stream, moments, [in_python]), play(stream, moments, engines)
     assert mixed.findings() == alone.findings()
     assert mixed.reported == alone.reported
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_the_query_itself_may_take_turns(first: int) -> None:
-    """With the query in DuckDB every other hour nothing is reported twice, or under another id."""
+def test_runs_may_alternate_with_the_queries_in_duckdb(first: int) -> None:
+    """With the queries in DuckDB every other hour, no operation is reported twice."""
     stream = Stream(
         [
             Event(BEGIN + n * 40 * MINUTE, BEGIN + n * 40 * MINUTE, who, "Azure Key Vault", f"s{n}")
@@ -98,8 +100,8 @@ def test_the_query_itself_may_take_turns(first: int) -> None:
         ],
     )
     moments = [BEGIN + hour * HOUR for hour in range(1, 8)]
-    alone = play(stream, moments, [here])
-    engines: list[Engine] = [here, in_duckdb, here]
+    alone = play(stream, moments, [in_python])
+    engines: list[Engine] = [in_python, in_duckdb, in_python]
     mixed = play(stream, moments, engines[first : first + 2])
     assert len(alone.findings()) > 4
     assert all(row["Evidence"] and row["RiskScore"] for row in alone.findings())

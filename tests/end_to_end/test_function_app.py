@@ -1,4 +1,4 @@
-"""The app as Azure runs it: the real worker, the real clients, TLS, an identity, Azurite."""
+"""The function app in the real worker, with real clients, TLS, an identity and Azurite."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ def detect(timer: func.TimerRequest) -> None:
 
 
 def logged(answer: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the level and text of the product's lines, each of which must be the invocation's."""
+    """Return level and text of the product's log lines, which must all have the invocation's id."""
     lines = [line for line in answer["lines"] if line["logger"].startswith("detection")]
     for line in lines:
         assert line["invocations"] == ["1", "1"], line
@@ -41,7 +41,7 @@ def logged(answer: dict[str, Any]) -> list[tuple[str, str]]:
 
 @needs_worker
 def test_the_worker_indexes_and_runs_the_timer(world: World) -> None:
-    """The app has one timer, which reads, detects and delivers; again it has nothing new."""
+    """The app has one timer, which reads, detects and delivers; a second run has nothing new."""
     answer = world.invoke()
     assert answer["failure"] == ""
     assert answer["bindings"] == [
@@ -64,8 +64,8 @@ def test_the_worker_indexes_and_runs_the_timer(world: World) -> None:
 
 
 @needs_worker
-def test_a_workspace_that_refuses_fails_the_run_and_is_on_record(world: World) -> None:
-    """Where reading is refused, the host learns of it and the runs table holds the cause."""
+def test_a_workspace_that_refuses_fails_the_run(world: World) -> None:
+    """If reading is refused, the host gets a failure and the runs table holds the cause."""
     world.logs.script("sign_ins", Reply(403, b'{"error": {"code": "Forbidden"}}'))
     failure = world.invoke()["failure"]
     assert "Log Analytics" in failure
@@ -75,8 +75,8 @@ def test_a_workspace_that_refuses_fails_the_run_and_is_on_record(world: World) -
 
 
 @needs_worker
-def test_settings_that_are_missing_are_named_in_the_failure(world: World) -> None:
-    """Without its settings the app is indexed all the same, and a run says what is missing."""
+def test_missing_settings_are_named(world: World) -> None:
+    """Without its settings the app is still indexed, and a run names those that are missing."""
     for name in ("WORKSPACE_IDS", "LOGS_INGESTION_RULE_ID"):
         del world.environment[name]
     answer = world.invoke()
@@ -86,8 +86,8 @@ def test_settings_that_are_missing_are_named_in_the_failure(world: World) -> Non
 
 
 @needs_worker
-def test_a_dry_run_delivers_nothing_and_remembers_nothing(world: World) -> None:
-    """With DRY_RUN nothing is delivered, and a real run afterwards finds everything new."""
+def test_a_dry_run_delivers_and_saves_nothing(world: World) -> None:
+    """With DRY_RUN nothing is delivered, and a later real run finds everything new."""
     world.environment["DRY_RUN"] = "true"
     assert world.invoke()["failure"] == ""
     assert world.ingestion.batches == []
@@ -98,7 +98,7 @@ def test_a_dry_run_delivers_nothing_and_remembers_nothing(world: World) -> None:
 
 @needs_worker
 def test_each_window_is_a_line_of_the_invocation(world: World) -> None:
-    """What a window came to is logged at INFO, and a warning at WARNING, as the invocation's."""
+    """A window is logged at INFO, or at WARNING, with the invocation's id."""
     ((level, line),) = logged(world.invoke())
     assert level == "INFO"
     assert "1 findings new" in line
@@ -108,8 +108,8 @@ def test_each_window_is_a_line_of_the_invocation(world: World) -> None:
     assert f"Table {SIGN_INS} is missing" in line
 
 
-def test_the_host_passes_the_lines_on() -> None:
-    """The host keeps a function's lines from INFO on, and samples none of them away."""
+def test_the_host_keeps_the_lines() -> None:
+    """The host keeps a function's lines from INFO on, without sampling."""
     kept = json.loads((ROOT / "host.json").read_bytes())["logging"]
     assert kept["logLevel"]["Function"] == "Information"  # Function.detect.User is below it
     assert "Trace" in kept["applicationInsights"]["samplingSettings"]["excludedTypes"].split(";")
@@ -125,7 +125,7 @@ def test_a_failure_is_a_line_of_the_invocation(world: World) -> None:
 
 @needs_worker
 def test_a_mistake_in_the_program_keeps_its_traceback(world: World, tmp_path: Path) -> None:
-    """What is raised by mistake is logged with its traceback, as the invocation's."""
+    """An unexpected exception is logged with its traceback and the invocation's id."""
     folder = tmp_path / "app"
     folder.mkdir()
     (folder / "function_app.py").write_text(MISTAKEN, "utf-8")
@@ -142,13 +142,13 @@ def test_a_mistake_in_the_program_keeps_its_traceback(world: World, tmp_path: Pa
 
 @needs_worker
 def test_the_clients_log_no_request(world: World) -> None:
-    """Of the Azure SDKs only warnings are logged: requests with their headers would cost much."""
+    """The Azure SDKs log warnings only, as lines about requests would cost much."""
     names = {line["logger"] for line in world.invoke()["lines"]}
     assert not {name for name in names if name.startswith(("azure.core", "azure.identity"))}
 
 
 def test_the_sample_shows_every_setting() -> None:
-    """The sample of local settings has each setting, and with its default where it has one."""
+    """The sample of local settings has each setting, with its default if it has one."""
     sample = json.loads((ROOT / "local.settings.sample.json").read_bytes())["Values"]
     host = {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage", "DETECTION_SCHEDULE"}
     assert set(sample) == host | set(SETTINGS)
@@ -156,11 +156,11 @@ def test_the_sample_shows_every_setting() -> None:
     assert {name: sample[name] for name in defaults} == defaults
 
 
-def test_the_host_waits_longer_than_the_budget() -> None:
-    """The time that catching up and asking may take ends well before the host ends the run."""
+def test_the_host_s_timeout_exceeds_the_budgets() -> None:
+    """The time budgets for catching up and for queries end well before the host's time-out."""
     budget = (ROOT / "function_app.py").read_text("utf-8").partition("BUDGET = ")[2].split("#")[0]
     minutes = int(json.loads((ROOT / "host.json").read_bytes())["functionTimeout"].split(":")[1])
-    seconds = eval(budget)  # noqa: S307 - our own arithmetic
+    seconds = eval(budget)  # noqa: S307 - arithmetic of this project
     assert seconds * 1.4 < minutes * 60
     assert "LAST_QUERY = BUDGET + 5 * 60" in (ROOT / "function_app.py").read_text("utf-8")
     assert seconds + 5 * 60 <= (minutes - 5) * 60

@@ -1,4 +1,4 @@
-"""Real processes, killed at random moments: what they leave behind is gone on from."""
+"""Real processes are killed at random times, and later runs continue from what they left."""
 
 import logging
 import random
@@ -16,11 +16,11 @@ from detection.rule.ticks import HOUR, format_time
 from detection.state.blob import BlobStore
 from tests.support import ROOT
 from tests.support.effort import effort
-from tests.support.services.azure import surroundings
+from tests.support.random_streams import BEGIN, assert_each_reported_once, random_stream, tables_of
 from tests.support.services.ingestion import IngestionService
 from tests.support.services.log_analytics import WORKSPACE, LogAnalyticsService
 from tests.support.services.servers import Containers
-from tests.support.streams import BEGIN, assert_made_good, random_stream, tables_of
+from tests.support.services.tls_and_identity import stand_in_environment
 
 KILLS = effort(desk=6, ci=20)
 ATTEMPTS = 60  # until not all were killed in the same phase
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Runs:
-    """Processes over a workspace of stand-ins, and what they left behind."""
+    """Processes over a workspace of stand-ins."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Runs:
         return process
 
     def run(self, now: int) -> int:
-        """Let a run come to its end; return how many requests it made."""
+        """Run to the end; return the number of requests."""
         before = self.requests()
         with self.start(now) as process:
             _, said = process.communicate(timeout=300)
@@ -72,9 +72,9 @@ class Runs:
         return self.requests() - before
 
     def kill(self, now: int, request: int, after: float) -> bool:
-        """Kill a run some seconds after a request of its; False if it was done by then.
+        """Kill a run some seconds after one of its requests; return False if it ended before.
 
-        Requests tell how far it is, however fast the machine is at the time.
+        Requests measure the progress of a run independently of the machine's speed.
         """
         last = self.requests() + request
         with self.start(now) as process:
@@ -86,15 +86,15 @@ class Runs:
         return process.returncode < 0
 
     def requests(self) -> int:
-        """Return how many requests have come."""
+        """Return the number of requests so far."""
         return len(self._logs.calls) + len(self._ingestion.arrivals)
 
     def taken(self) -> list[bytes]:
-        """Return all rows that were taken."""
+        """Return all rows that the stand-in accepted."""
         return [*chain.from_iterable(self._ingestion.accepted.values())]
 
     def phase(self, watermark: int | None) -> str:
-        """Return how far a run came that began with this watermark."""
+        """Return the phase that a run with this watermark reached."""
         state = self._store.load()[0]
         waiting = {orjson.dumps(row) for row in (*state.outbox.findings, *state.outbox.runs)}
         if state.watermark == watermark:
@@ -103,11 +103,11 @@ class Runs:
 
 
 @pytest.mark.seeded
-def test_killed_anywhere_each_operation_is_reported_once(
+def test_with_kills_in_every_phase_each_operation_is_reported_once(
     containers: Containers, tmp_path: Path, first_seed: int
 ) -> None:
     """Processes killed in all phases of a run, an hour apart, lose and repeat nothing."""
-    rng = random.Random(first_seed or 20)  # noqa: S311 - to be repeated, not to be secret
+    rng = random.Random(first_seed or 20)  # noqa: S311 - repeatable, not secret
     stream = random_stream(rng, HOURS, LATEST)
     container = containers.new()
     store = BlobStore(container=container, workspace_id=WORKSPACE)
@@ -115,7 +115,7 @@ def test_killed_anywhere_each_operation_is_reported_once(
     with (
         LogAnalyticsService(tables_of(stream)) as logs,
         IngestionService() as ingestion,
-        surroundings(tmp_path, logs, ingestion, container) as environment,
+        stand_in_environment(tmp_path, logs, ingestion, container) as environment,
     ):
         logs.pace, ingestion.pace = QUERY_PACE, DELIVERY_PACE
         runs = Runs(environment, logs, ingestion, store)
@@ -136,5 +136,5 @@ def test_killed_anywhere_each_operation_is_reported_once(
         assert logs.complaints == ingestion.complaints == []
     log.info("killed %s", dict(phases))  # --log-cli-level=INFO shows it
     assert len(phases) > 1
-    assert_made_good(runs.taken(), stream)
+    assert_each_reported_once(runs.taken(), stream)
     assert len(store.load()[0].outbox) == 0

@@ -1,4 +1,4 @@
-"""Many workspaces in one invocation, over real sockets: each in its turn, none in another's way."""
+"""Many workspaces run in one invocation over real sockets, and none delays another."""
 
 import threading
 import time
@@ -17,9 +17,9 @@ from detection.sources.workspace.source import WorkspaceSource
 from detection.state import ReadOnlyStore
 from detection.state.blob import BlobStore, least_recently_written
 from tests.support import NOW, OPERATIONS, SIGN_INS, Collected
-from tests.support.histories import Event, Simulation, Stream
 from tests.support.services.log_analytics import LogAnalyticsService, Reply, client_for
 from tests.support.services.servers import Containers
+from tests.support.simulation import Event, Simulation, Stream
 
 TEN = parse_time(NOW)
 GUIDS = [f"00000000-0000-0000-0000-0000000000{number:02}" for number in range(50)]
@@ -29,7 +29,7 @@ SETTINGS = rule_settings({})
 
 @pytest.fixture
 def service() -> Iterator[LogAnalyticsService]:
-    """Serve fifty workspaces, each with one finding."""
+    """Serve fifty workspaces with one finding each."""
     sign_in = {
         "TimeGenerated": format_time(TEN - HOUR),
         "ServicePrincipalId": "identity",
@@ -53,43 +53,45 @@ def service() -> Iterator[LogAnalyticsService]:
 
 @pytest.fixture
 def client(service: LogAnalyticsService) -> Iterator[LogsQueryClient]:
-    """Return a client for them, shared as in the app."""
+    """Return a client for all workspaces, shared as in the app."""
     with client_for(service.endpoint) as opened:
         yield opened
 
 
-def source(client: LogsQueryClient, workspace_id: str, limits: Limits = LIMITS) -> WorkspaceSource:
-    """Read one of them."""
+def source_of(
+    client: LogsQueryClient, workspace_id: str, limits: Limits = LIMITS
+) -> WorkspaceSource:
+    """Return the source of one workspace."""
     return WorkspaceSource(client=client, workspace_id=workspace_id, limits=limits)
 
 
-class Telling(Collected):
-    """A sink that tells when it was given something."""
+class NotifyingSink(Collected):
+    """A sink that calls a function with each delivery."""
 
     def __init__(self, tell: Callable[[], None]) -> None:
         super().__init__()
         self._tell = tell
 
     def deliver(self, outbox: Outbox) -> None:
-        """Keep every row, and say so."""
+        """Keep every row, and call the function."""
         super().deliver(outbox)
         self._tell()
 
 
-def ended(service: LogAnalyticsService, names: Sequence[str]) -> list[float]:
-    """Return when each answer of these workspaces was given."""
+def answer_times(service: LogAnalyticsService, names: Sequence[str]) -> list[float]:
+    """Return the times of the answers of these workspaces."""
     return [call.ended for call in service.calls if call.workspace in names]
 
 
 def test_fifty_workspaces_share_five_queries(
     service: LogAnalyticsService, client: LogsQueryClient
 ) -> None:
-    """All are run, several at a time, and never more than five queries are under way at once."""
+    """All fifty run, several in parallel, with at most five queries at a time."""
     service.pace = 0.005
     sinks = {name: Collected() for name in GUIDS}
     records = run_workspaces(
         GUIDS,
-        lambda name: Connections(source(client, name), sinks[name], ReadOnlyStore()),
+        lambda name: Connections(source_of(client, name), sinks[name], ReadOnlyStore()),
         SETTINGS,
         now=TEN,
         has_time=lambda: True,
@@ -103,10 +105,10 @@ def test_fifty_workspaces_share_five_queries(
     assert 2 <= max(at_once) <= 5
 
 
-def test_slow_and_failing_ones_hold_up_no_other(
+def test_slow_and_failing_workspaces_delay_no_other(
     service: LogAnalyticsService, client: LogsQueryClient
 ) -> None:
-    """With four at the front that answer last of all and one that refuses, 45 are done first."""
+    """With four slow workspaces at the front and one that refuses, 45 are finished first."""
     slow, refusing, others = GUIDS[:4], GUIDS[4], GUIDS[5:]
     done = threading.Event()
 
@@ -114,26 +116,26 @@ def test_slow_and_failing_ones_hold_up_no_other(
         if all(sinks[name].findings for name in others):
             done.set()
 
-    sinks = {name: Telling(tell) for name in GUIDS}
+    sinks = {name: NotifyingSink(tell) for name in GUIDS}
     service.always = {name: Reply(after=done) for name in slow}
     service.always[refusing] = Reply(403, b'{"error": {"code": "Forbidden"}}')
     with pytest.raises(DetectionError, match=refusing) as caught:
         run_workspaces(
             GUIDS,
-            lambda name: Connections(source(client, name), sinks[name], ReadOnlyStore()),
+            lambda name: Connections(source_of(client, name), sinks[name], ReadOnlyStore()),
             SETTINGS,
             now=TEN,
             has_time=lambda: True,
         )
     assert not any(name in str(caught.value) for name in GUIDS if name != refusing)
     assert [len(sinks[name].findings) for name in GUIDS] == [1] * 4 + [0] + [1] * 45
-    assert max(ended(service, others)) < min(ended(service, slow))
+    assert max(answer_times(service, others)) < min(answer_times(service, slow))
 
 
-def test_one_that_never_answers_is_given_up_in_time(
+def test_a_workspace_that_never_answers_is_given_up_in_time(
     service: LogAnalyticsService, client: LogsQueryClient
 ) -> None:
-    """When the time to ask is up, the run ends, and says which workspace did not answer."""
+    """After the deadline the run ends, and names the workspace that did not answer."""
     service.always = {GUIDS[0]: Reply(delay=60)}
     limits = {GUIDS[0]: LIMITS._replace(deadline=time.monotonic() + 1)}
     sinks = {name: Collected() for name in GUIDS[:3]}
@@ -142,7 +144,7 @@ def test_one_that_never_answers_is_given_up_in_time(
         run_workspaces(
             GUIDS[:3],
             lambda name: Connections(
-                source(client, name, limits.get(name, LIMITS)), sinks[name], ReadOnlyStore()
+                source_of(client, name, limits.get(name, LIMITS)), sinks[name], ReadOnlyStore()
             ),
             SETTINGS,
             now=TEN,
@@ -153,16 +155,16 @@ def test_one_that_never_answers_is_given_up_in_time(
     assert [len(sinks[name].findings) for name in GUIDS[1:3]] == [1, 1]
 
 
-def test_what_did_not_fit_comes_first_next_time(
+def test_workspaces_without_time_come_first_next_time(
     client: LogsQueryClient, containers: Containers, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Run after run with time for a few, all have their turn before any has another."""
+    """In runs with time for a few, every workspace has a turn before any has another."""
     container = containers.new()
     names = GUIDS[:12]
     done: list[set[str]] = []
     for hour in range(3):
         if hour:
-            time.sleep(1.1)  # the service tells when a state was written by the second
+            time.sleep(1.1)  # the service stores times to the second
         left = iter([True] * 5)
 
         def has_time(left: Iterator[bool] = left) -> bool:
@@ -171,7 +173,7 @@ def test_what_did_not_fit_comes_first_next_time(
         records = run_workspaces(
             least_recently_written(container, names),
             lambda name: Connections(
-                source(client, name),
+                source_of(client, name),
                 Collected(),
                 BlobStore(container=container, workspace_id=name),
             ),
@@ -188,17 +190,17 @@ def test_what_did_not_fit_comes_first_next_time(
     assert names[-1] in caplog.text
 
 
-def quiet(hours: int) -> Simulation:
+def simulation_last_run(hours: int) -> Simulation:
     """Return a workspace that was last run some hours ago."""
     simulation = Simulation(Stream([Event(TEN, TEN, "a", "Azure Key Vault", "1")], []))
     simulation.run(TEN - hours * HOUR)
     return simulation
 
 
-def test_one_with_much_to_catch_up_gives_way() -> None:
-    """A workspace begins no further window once its turn is over, and has another at the end."""
-    simulations = {name: quiet(hours=6) for name in GUIDS[:CONCURRENT_WORKSPACES]}
-    simulations |= {name: quiet(hours=1) for name in GUIDS[CONCURRENT_WORKSPACES:10]}
+def test_a_workspace_with_many_due_windows_yields_to_others() -> None:
+    """A workspace stops after its turn, and continues when the others are done."""
+    simulations = {name: simulation_last_run(hours=6) for name in GUIDS[:CONCURRENT_WORKSPACES]}
+    simulations |= {name: simulation_last_run(hours=1) for name in GUIDS[CONCURRENT_WORKSPACES:10]}
     records = run_workspaces(
         simulations,
         lambda name: Connections(simulations[name], simulations[name], simulations[name]),
@@ -216,9 +218,9 @@ def test_one_with_much_to_catch_up_gives_way() -> None:
     assert ends == [format_time(TEN - hours * HOUR) for hours in range(5, -1, -1)]
 
 
-def test_a_mistake_in_the_program_costs_no_other_its_turn() -> None:
-    """Whatever goes wrong with one workspace, the others are run, and the run fails in the end."""
-    simulations = {name: quiet(hours=1) for name in GUIDS[:20]}
+def test_a_mistake_in_the_program_stops_no_other_workspace() -> None:
+    """If one workspace raises any exception, the others run, and the run fails at the end."""
+    simulations = {name: simulation_last_run(hours=1) for name in GUIDS[:20]}
 
     def connect(name: str) -> Connections:
         if name in GUIDS[:6]:

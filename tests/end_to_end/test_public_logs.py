@@ -1,4 +1,4 @@
-"""Log rows that others published, where a copy of them lies beside the project."""
+"""Published log rows, of which a copy may be stored beside the project, give known findings."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ EXACT = ("DataPlaneAccesses", "MgmtPlaneOps", "DistinctSignIns", "DistinctOperat
 
 
 def folder(name: str) -> Path:
-    """Return the folder of that name, or skip the test."""
+    """Return the folder with that name, or skip the test."""
     path = PUBLIC / name
     if not path.is_dir():
         pytest.skip(f"the published logs are not there: {path}")
@@ -28,7 +28,7 @@ def folder(name: str) -> Path:
 
 
 def findings(source: RecordedSource, now: int) -> list[Any]:
-    """Return what a first run at `now` finds."""
+    """Return the findings of a first run at `now`."""
     sink = Collected()
     outcome = run(source, sink, ReadOnlyStore(), Invocation("public", now))
     assert not outcome.failures
@@ -36,9 +36,9 @@ def findings(source: RecordedSource, now: int) -> list[Any]:
 
 
 def comparable(row: dict[str, Any]) -> dict[str, Any]:
-    """Return what is compared: identifiers and operation names without case, sets as sets.
+    """Return the comparable values: identifiers without case, sets as sets.
 
-    Times are compared to the microsecond, which is how finely the expectation is written.
+    Times are compared to the microsecond, the precision of the expectation.
     """
     affected = row.get("AffectedResources")
     return {
@@ -53,8 +53,8 @@ def comparable(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_the_spliced_logs_give_exactly_what_they_should() -> None:
-    """Published rows, brought together, make the findings that were worked out by hand."""
+def test_the_combined_logs_give_the_expected_findings() -> None:
+    """Published rows, combined into one log, give the findings worked out by hand."""
     path = folder("spliced")
     expected = json.loads((path / "expected.json").read_text("utf-8"))
     found = findings(RecordedSource(path), parse_time(expected["now"]))
@@ -66,8 +66,8 @@ def test_the_spliced_logs_give_exactly_what_they_should() -> None:
 
 
 @pytest.mark.parametrize("day", ["2022-01-24", "2021-04-28"])
-def test_the_logs_as_published_give_no_finding(day: str) -> None:
-    """No hour of either day, read as it was published, has a finding."""
+def test_the_published_logs_give_no_finding(day: str) -> None:
+    """No hour of either day, read as published, has a finding."""
     source = RecordedSource(folder("as-published"))
     for hour in range(1, 25):
         assert not findings(source, parse_time(day) + hour * HOUR)

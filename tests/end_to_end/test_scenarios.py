@@ -1,4 +1,4 @@
-"""Every recorded scenario gives the findings and the run record that it expects."""
+"""Every recorded scenario gives the findings and the run record in its expected.json."""
 
 import json
 from pathlib import Path
@@ -20,32 +20,32 @@ TIMES = ("FirstEvent", "LastEvent")
 
 
 def expectations(scenario: str) -> dict[str, Any]:
-    """Return what a scenario expects."""
+    """Return the expectation of a scenario."""
     text = (RECORDED / scenario / "expected.json").read_text("utf-8")
     expected: dict[str, Any] = json.loads(text)
     return expected
 
 
 def play(scenario: str, folder: Path) -> Collected:
-    """Run the job at `now` and at each moment of `later`, one state throughout."""
+    """Run the job at `now` and at each time in `later`, with one state throughout."""
     expected = expectations(scenario)
     settings = rule_settings(expected.get("environment", {}))
     source = RecordedSource(RECORDED / scenario)
     sink = Collected()
     for now in (expected["now"], *expected.get("later", [])):
-        asked = Invocation("recorded", parse_time(now), settings)
-        outcome = run(source, sink, FolderStore(folder), asked)
+        invocation = Invocation("recorded", parse_time(now), settings)
+        outcome = run(source, sink, FolderStore(folder), invocation)
         assert not outcome.failures
     return sink
 
 
 def comparable(row: dict[str, object]) -> dict[str, object]:
-    """Return a finding with its times as ticks, however many digits they are written with."""
+    """Return a finding with its times as ticks."""
     return row | {name: parse_time(str(row[name])) for name in TIMES if name in row}
 
 
-def test_every_scenario_says_what_it_expects() -> None:
-    """Each folder has a title of one sentence, a moment, findings, and no key that goes unread."""
+def test_every_scenario_states_its_expectation() -> None:
+    """Each scenario has a title of one sentence, a time, findings, and no unknown key."""
     titles = set()
     for scenario in SCENARIOS:
         expected = expectations(scenario)
@@ -56,8 +56,8 @@ def test_every_scenario_says_what_it_expects() -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_scenario_gives_what_it_expects(scenario: str, tmp_path: Path) -> None:
-    """All findings in order, each with the columns listed, and the last run's record."""
+def test_a_scenario_gives_its_expected_findings(scenario: str, tmp_path: Path) -> None:
+    """All findings are as expected in the listed columns, and so is the last run record."""
     expected = expectations(scenario)
     sink = play(scenario, tmp_path)
     assert len(sink.findings) == len(expected["findings"])
@@ -69,7 +69,7 @@ def test_a_scenario_gives_what_it_expects(scenario: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_revisions_of_a_finding_share_its_id(scenario: str, tmp_path: Path) -> None:
-    """A revision follows the one before it under the same id, and no two findings share one."""
+    """A revision has the id of the one before it, and no two findings share an id."""
     revisions: dict[object, int] = {}
     groups: dict[object, tuple[object, ...]] = {}
     for row in play(scenario, tmp_path).findings:

@@ -1,7 +1,7 @@
-"""The Bicep compiler, which also says what a template comes to for given parameters.
+"""The Bicep compiler, which also evaluates a template for given parameters.
 
-It evaluates names, scopes, loops and conditions as Azure does, without Azure; what only Azure
-knows, such as an identity's object id, stays an expression in square brackets.
+It evaluates names, scopes, loops and conditions as Azure does, without Azure. Values that only
+Azure knows, such as an identity's object id, stay expressions in square brackets.
 """
 
 import json
@@ -25,14 +25,14 @@ MISSING = "the Bicep compiler is not at hand (https://aka.ms/bicep-install)"
 
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
 GROUP = "rg-impact"
-# In another subscription and resource group, spelt as its owner likes it.
+# In another subscription and resource group, in a spelling of its owner's.
 WORKSPACE = (
     "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/RG-Logs"
     "/providers/Microsoft.OperationalInsights/workspaces/Law-Security"
 )
 OTHER = WORKSPACE.replace("22222222", "44444444").replace("Law-", "other-")
 TRACES = WORKSPACE.replace("Law-Security", "law-platform")
-# Every choice that there is, made otherwise, and some workspaces given more than once.
+# Every parameter at a value that is not its default, and some workspaces given more than once.
 CHOSEN = {
     "name": "A name_of (64) characters, as no resource may have: " + "x" * 12,
     "location": "northeurope",
@@ -52,10 +52,9 @@ Json = dict[str, Any]
 
 
 def bicep(*arguments: str | Path, cwd: Path = ROOT) -> str:
-    """Run the compiler and return what it writes to stdout.
+    """Run the compiler and return its stdout.
 
-    Skips the test where there is no compiler, except in CI; fails it if the compiler fails or has
-    any remark.
+    Skips the test without a compiler, except in CI; fails it if the compiler fails or warns.
     """
     found = str(BESIDE) if BESIDE.exists() else shutil.which("bicep")
     if not found and IN_CI:
@@ -77,13 +76,13 @@ def bicep(*arguments: str | Path, cwd: Path = ROOT) -> str:
 
 @dataclass(frozen=True)
 class Deployment:
-    """What main.bicep comes to: its resources, and its outputs by name."""
+    """An evaluated main.bicep: its resources, and its outputs by name."""
 
     document: Json
 
     @cached_property
     def resources(self) -> list[Json]:
-        """Return every resource that would be made, wherever it lies."""
+        """Return every resource of the deployment, in any scope."""
         return list(self.document["predictedResources"])
 
     @cached_property
@@ -110,13 +109,13 @@ class Deployment:
 
 
 def deploy(folder: Path, parameters: Mapping[str, object]) -> Deployment:
-    """Return what a deployment with these parameters comes to; `folder` is scratch space."""
+    """Evaluate main.bicep with these parameters; `folder` is scratch space."""
     values = {"workspaceResourceId": WORKSPACE, **parameters}
     return evaluate(folder, INFRA / "main.bicep", values)
 
 
 def evaluate(folder: Path, template: Path, values: Mapping[str, object]) -> Deployment:
-    """Return what a template comes to with these parameters; `folder` is scratch space."""
+    """Evaluate a template with these parameters; `folder` is scratch space."""
     lines = [f"using '{os.path.relpath(template, folder)}'"]
     lines += [f"param {name} = {literal(value)}" for name, value in values.items()]
     (folder / "sample.bicepparam").write_text("\n".join(lines), "utf-8")
@@ -133,7 +132,7 @@ def evaluate(folder: Path, template: Path, values: Mapping[str, object]) -> Depl
 
 
 def literal(value: object) -> str:
-    """Return a value as Bicep writes it."""
+    """Return a value in Bicep's syntax."""
     match value:
         case str():
             escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")

@@ -1,4 +1,4 @@
-"""Two sample deployments: one told nothing but the workspace, one told everything else too."""
+"""Two sample deployments: one with defaults only, and one with every parameter changed."""
 
 import pytest
 
@@ -7,11 +7,11 @@ from tests.infra.compiler import CHOSEN, Deployment, deploy
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    """Return what the defaults come to."""
+    """Return a deployment with the defaults."""
     return deploy(tmp_path_factory.mktemp("plain"), {})
 
 
 @pytest.fixture(scope="session")
 def chosen(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    """Return what comes of choosing everything otherwise."""
+    """Return a deployment with every parameter changed."""
     return deploy(tmp_path_factory.mktemp("chosen"), CHOSEN)

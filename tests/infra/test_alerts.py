@@ -1,8 +1,7 @@
-"""The alert queries run in DuckDB: what they tell of, and what they keep quiet about.
+"""The deployed and the documented alert queries, run in DuckDB, report findings and failures.
 
-Both those that are deployed and those that the documentation gives. `ingestion_time()` becomes a
-column, which duckdb-kql lacks, and `ago()` a moment, so that a rule can be run again and again;
-the rest is as it is.
+`ingestion_time()`, which duckdb-kql lacks, becomes a column, and `ago()` becomes a fixed time, so a
+rule can run repeatedly. The rest of each query is unchanged.
 """
 
 import itertools
@@ -23,7 +22,7 @@ RUNS_TABLE = "ManagedIdentityImpactRuns_CL"
 WATCHED = ("w1", "w2")
 NOW = datetime(2026, 3, 14, 10, tzinfo=UTC).replace(tzinfo=None)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-VISIBLE = 10  # minutes after its arrival at which a row is visible at the latest
+VISIBLE = 10  # minutes after its arrival until a row is visible
 
 KINDS = {
     "string": "VARCHAR",
@@ -38,19 +37,19 @@ RUN = {"Mode": "Scheduled", "Status": "Success", "WorkspaceId": "w1", "Reason": 
 
 
 def connection() -> Any:
-    """Return a database with both tables, empty."""
-    made = kusto.connect()
+    """Return a new database with both tables, empty."""
+    opened = kusto.connect()
     for table, row in ((FINDINGS_TABLE, Finding), (RUNS_TABLE, RunRecord)):
         listed = ", ".join(f'"{name}" {KINDS[kind]}' for name, kind in columns(row))
-        made.execute(f"CREATE TABLE {table} ({listed}, Ingested TIMESTAMP)")
-    return made
+        opened.execute(f"CREATE TABLE {table} ({listed}, Ingested TIMESTAMP)")
+    return opened
 
 
 @pytest.fixture
 def database() -> Iterator[Any]:
     """Give a database with both tables, empty."""
-    with connection() as made:
-        yield made
+    with connection() as opened:
+        yield opened
 
 
 def put(database: Any, table: str, row: Mapping[str, Any]) -> None:
@@ -60,7 +59,7 @@ def put(database: Any, table: str, row: Mapping[str, Any]) -> None:
 
 
 def ask(database: Any, text: str, now: datetime = NOW) -> list[dict[str, Any]]:
-    """Return what a query gives at a moment."""
+    """Return the rows of a query at a time."""
     text = text.replace("ingestion_time()", "Ingested")
     text = re.sub(r"\bago\((\w+)\)", rf"(datetime({now.isoformat()}) - \1)", text)
     found = duckdb_kql.kql(database, text)
@@ -68,16 +67,18 @@ def ask(database: Any, text: str, now: datetime = NOW) -> list[dict[str, Any]]:
 
 
 def deployed(name: str) -> str:
-    """Return a query that is deployed."""
+    """Return a deployed query."""
     text = (INFRA / "queries" / f"{name}.kql").read_text("utf-8")
-    return text.replace("{workspaceIds}", '", "'.join(WATCHED))  # as alerts.bicep does
+    return text.replace("{workspaceIds}", '", "'.join(WATCHED))  # as in alerts.bicep
 
 
-def documented(page: str, telling: str) -> str:
-    """Return the query of a page in which some text occurs."""
+def documented(page: str, contained_text: str) -> str:
+    """Return the only query of a page that contains a text."""
     text = (ROOT / page).read_text("utf-8")
     (query,) = [
-        each for each in re.findall(r"```kusto\n(.*?)```", text, re.DOTALL) if telling in each
+        each
+        for each in re.findall(r"```kusto\n(.*?)```", text, re.DOTALL)
+        if contained_text in each
     ]
     return str(query)
 
@@ -90,9 +91,9 @@ HOURS = documented("docs/operations.md", "Hours = ")
 
 
 def findings(database: Any, *rows: tuple[str, int, str, int]) -> list[tuple[Any, ...]]:
-    """Return what is told of rows (finding, revision, group, minutes since it arrived).
+    """Return the alert's rows for findings (id, revision, group, minutes since arrival).
 
-    Every row is of a run five hours ago, however late it arrived.
+    Every row is from a run five hours ago, whenever it arrived.
     """
     for name, revision, group, minutes in rows:
         about = {"FindingId": name, "Revision": revision, "ResourceGroup": group}
@@ -103,26 +104,26 @@ def findings(database: Any, *rows: tuple[str, int, str, int]) -> list[tuple[Any,
 
 
 def run(database: Any, ago: timedelta = HOUR, late: timedelta = 2 * MINUTE, **row: Any) -> None:
-    """Add the record of a run so long ago, which arrived late."""
+    """Add the record of a run, `ago` before now, which arrived `late` after it."""
     at = NOW - ago
     times = {"TimeGenerated": at, "WindowEnd": at, "Ingested": at + late}
     put(database, RUNS_TABLE, RUN | times | {"RunId": f"{ago} {row}"} | row)
 
 
-def test_late_arrivals_are_told_of(database: Any) -> None:
-    """A row that has just arrived is told of, although its run is hours ago; an old one is not."""
-    told = findings(database, ("new", 1, "rg", 5), ("old", 1, "rg", 45))
-    assert told == [("new", "1", "app id", "rg")]
+def test_late_arrivals_raise_an_alert(database: Any) -> None:
+    """A row that has just arrived raises an alert, even if its run is hours ago."""
+    reported = findings(database, ("new", 1, "rg", 5), ("old", 1, "rg", 45))
+    assert reported == [("new", "1", "app id", "rg")]
 
 
-def test_every_revision_is_told_of_once(database: Any) -> None:
-    """A further revision is told of by itself, a row that was delivered again is not."""
-    told = findings(database, ("f", 1, "rg", 200), ("f", 1, "rg", 3), ("f", 2, "rg", 3))
-    assert told == [("f", "2", "app id", "rg")]
+def test_every_revision_raises_one_alert(database: Any) -> None:
+    """A further revision raises an alert of its own, and a repeated row does not."""
+    reported = findings(database, ("f", 1, "rg", 200), ("f", 1, "rg", 3), ("f", 2, "rg", 3))
+    assert reported == [("f", "2", "app id", "rg")]
 
 
-def test_operations_on_a_subscription_are_told_of(database: Any) -> None:
-    """A finding without a resource group has something in every dimension."""
+def test_operations_on_a_subscription_raise_an_alert(database: Any) -> None:
+    """A finding without a resource group has a value in every dimension."""
     assert findings(database, ("f", 1, "", 3)) == [("f", "1", "app id", "none")]
 
 
@@ -137,23 +138,23 @@ def test_operations_on_a_subscription_are_told_of(database: Any) -> None:
     ],
     ids=["no rows", "all well", "one silent", "one failing", "another deployment's"],
 )
-def test_silence_is_noticed(database: Any, runs: list[tuple[str, str]], count: int) -> None:
-    """Fewer workspaces are counted than are watched as soon as one was not examined."""
+def test_silence_raises_an_alert(database: Any, runs: list[tuple[str, str]], count: int) -> None:
+    """A workspace without a run in time makes the count smaller than the number of workspaces."""
     for workspace, status in runs:
         run(database, WorkspaceId=workspace, Status=status)
     assert len(ask(database, deployed("silence_alert"))) == count
 
 
 @pytest.mark.parametrize(("mode", "count"), [("Scheduled", 1), ("CatchUp", 1), ("Backfill", 0)])
-def test_a_backfill_does_not_break_the_silence(database: Any, mode: str, count: int) -> None:
-    """A backfill examines hours of the past: the workspace is as silent as without it."""
+def test_a_backfill_does_not_end_a_silence(database: Any, mode: str, count: int) -> None:
+    """A backfill reads hours of the past, so the workspace stays silent."""
     run(database, Mode=mode)
     assert len(ask(database, deployed("silence_alert"))) == count
 
 
 @pytest.mark.parametrize("minute", [0, 4, 9, 14])
-def test_the_documented_alert_tells_of_each_row_once(database: Any, minute: int) -> None:
-    """Whenever a row arrives, however late, and is visible, one run of the rule tells of it."""
+def test_the_documented_alert_reports_each_row_once(database: Any, minute: int) -> None:
+    """Exactly one run of the rule reports each row, whenever it arrives and becomes visible."""
     rows = []
     for arrived, unseen in itertools.product(range(60), (0, 5, VISIBLE)):
         about = {"FindingId": f"{arrived} {unseen}", "Revision": 1, "SuggestedSeverity": "High"}
@@ -161,17 +162,17 @@ def test_the_documented_alert_tells_of_each_row_once(database: Any, minute: int)
         rows.append((arrived + unseen, FINDING | about | times))
     again = [(visible + 40, row | {"Ingested": NOW + visible * MINUTE}) for visible, row in rows]
     rows = sorted(rows + again, key=itemgetter(0))
-    told = []
+    reported = []
     for at in range(minute, 150, 15):
         while rows and rows[0][0] <= at:
             put(database, FINDINGS_TABLE, rows.pop(0)[1])
-        told += [row["FindingId"] for row in ask(database, GRAVE, NOW + at * MINUTE)]
+        reported += [row["FindingId"] for row in ask(database, GRAVE, NOW + at * MINUTE)]
     assert rows == []
-    assert len(told) == len(set(told)) == 180
+    assert len(reported) == len(set(reported)) == 180
 
 
-def test_the_documented_alert_tells_of_each_revision(database: Any) -> None:
-    """A further revision of a finding is told of, too."""
+def test_the_documented_alert_reports_each_revision(database: Any) -> None:
+    """A further revision of a finding is reported too."""
     for revision, minutes in ((1, 70), (2, 20), (3, 15)):
         about = {"FindingId": "f", "Revision": revision, "SuggestedSeverity": "High"}
         times = {"TimeGenerated": NOW - 2 * HOUR, "Ingested": NOW - minutes * MINUTE}
@@ -179,8 +180,8 @@ def test_the_documented_alert_tells_of_each_revision(database: Any) -> None:
     assert sorted(row["Revision"] for row in ask(database, GRAVE)) == [2, 3]
 
 
-def test_the_documented_alert_says_how_it_is_to_be_run() -> None:
-    """The frequency and the query period of the rule are stated, and the query is made for them."""
+def test_the_documented_alert_states_its_schedule() -> None:
+    """The page states the rule's frequency and query period, and the query fits them."""
     text = " ".join((ROOT / "docs" / "triage.md").read_text("utf-8").split())
     [minutes] = re.findall(
         r"run it \*\*every (\d+) minutes\*\* over \*\*the last two days\*\*", text
@@ -192,21 +193,21 @@ def test_the_documented_alert_says_how_it_is_to_be_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("severity", "told"), [("Critical", 1), ("High", 1), ("Medium", 0), ("Low", 0)]
+    ("severity", "reported"), [("Critical", 1), ("High", 1), ("Medium", 0), ("Low", 0)]
 )
-def test_the_documented_alert_tells_of_graver_findings(
-    database: Any, severity: str, told: int
+def test_the_documented_alert_reports_graver_findings(
+    database: Any, severity: str, reported: int
 ) -> None:
-    """Findings that are High or Critical are told of, with their gravest reason; no others are."""
+    """Only High and Critical findings are reported, with their gravest reason."""
     about = {"FindingId": "f", "Revision": 1, "SuggestedSeverity": severity}
     reasons = {"RiskReasons": '[{"Points": 40, "Reason": "because"}]'}
     times = {"TimeGenerated": NOW, "Ingested": NOW - 12 * MINUTE}
     put(database, FINDINGS_TABLE, FINDING | about | reasons | times)
-    assert [row["Because"] for row in ask(database, GRAVE)] == ["because"] * told
+    assert [row["Because"] for row in ask(database, GRAVE)] == ["because"] * reported
 
 
-def test_the_watcher_of_the_watcher_is_quiet_while_all_is_well(database: Any) -> None:
-    """Runs of every workspace, none of them in trouble for three hours, give no row."""
+def test_the_health_alert_is_silent_without_trouble(database: Any) -> None:
+    """Good runs of every workspace in the last three hours give no row."""
     for workspace in WATCHED:
         run(database, WorkspaceId=workspace)
         run(database, 9 * HOUR, WorkspaceId=workspace, Status="Failure")
@@ -223,19 +224,17 @@ def test_the_watcher_of_the_watcher_is_quiet_while_all_is_well(database: Any) ->
         [{"ago": 9 * HOUR}, {"Mode": "Backfill"}],
         [{}, {"ago": 30 * HOUR, "late": 29 * HOUR, "Status": "Failure"}],
     ],
-    ids=["no runs", "one silent", "warned", "failed", "only a backfill", "told late"],
+    ids=["no runs", "one silent", "warned", "failed", "only a backfill", "late record"],
 )
-def test_the_watcher_of_the_watcher_tells_of_trouble(
-    database: Any, runs: list[dict[str, Any]]
-) -> None:
-    """Silence of all or of one workspace, warnings and failures give a row, however late."""
+def test_the_health_alert_reports_trouble(database: Any, runs: list[dict[str, Any]]) -> None:
+    """Silence of all workspaces or of one, warnings and failures give a row, even if late."""
     for each in runs:
         run(database, **each)
     assert len(ask(database, WATCHER)) == 1
 
 
-def test_the_watcher_of_the_watcher_says_why(database: Any) -> None:
-    """The reasons of runs in trouble are shown, the error where there is one."""
+def test_the_health_alert_gives_reasons(database: Any) -> None:
+    """The row shows the reasons of failed runs and warnings, or the error if there is one."""
     run(database, Status="Warning", Reason="a table is missing")
     run(database, Status="Failure", Reason="not read", Error="no role")
     run(database)
@@ -243,24 +242,24 @@ def test_the_watcher_of_the_watcher_says_why(database: Any) -> None:
     assert (row["Troubled"], sorted(row["Why"])) == (2, ["a table is missing", "no role"])
 
 
-def test_health_is_of_the_schedule(database: Any) -> None:
-    """A workspace in which only a backfill ran is not shown as one that runs."""
+def test_the_health_query_shows_scheduled_runs_only(database: Any) -> None:
+    """A workspace with only a backfill is not shown as running."""
     run(database, Mode="Backfill")
     assert ask(database, HEALTH) == []
     run(database, Status="Failure")
     assert [(row["Runs"], row["Failures"]) for row in ask(database, HEALTH)] == [(1, 1)]
 
 
-def test_trouble_that_is_told_late_is_shown(database: Any) -> None:
-    """A record of failure that arrives after a day of outage is among the last day's troubles."""
+def test_late_records_of_failures_are_shown(database: Any) -> None:
+    """A failure whose record arrives after a day of outage is among the last day's failures."""
     run(database, 30 * HOUR, 29 * HOUR, Status="Failure", Error="no role")
     run(database, 30 * HOUR, Status="Failure", Error="of the day before")
     run(database)
     assert [row["Error"] for row in ask(database, TROUBLE)] == ["no role"]
 
 
-def test_hours_of_the_last_day_are_those_examined(database: Any) -> None:
-    """Hours count by the window, not by when it was made good, and by schedule alone."""
+def test_hours_are_counted_by_the_window(database: Any) -> None:
+    """Hours count by their window and by the schedule alone, not by the time of the run."""
     run(database, HOUR)
     run(database, HOUR, WindowEnd=NOW - 5 * HOUR, Mode="CatchUp", RunId="caught up")
     run(database, HOUR, WindowEnd=NOW - 50 * HOUR, Mode="CatchUp", RunId="of before")

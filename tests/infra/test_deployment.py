@@ -1,4 +1,4 @@
-"""What a deployment comes to: every resource hardened, the tables as declared, nothing astray."""
+"""A deployment has hardened resources, the declared tables, and nothing outside its scope."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ ALERTS = "Microsoft.Insights/scheduledQueryRules"
 WATCHLIST = "Microsoft.SecurityInsights/watchlists"
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices"
 
-# What Azure accepts as the name of each kind of thing that lies in the deployment's own group.
+# Azure's naming rules for each type of resource in the deployment's own group.
 NAMES = {
     "Microsoft.Authorization/roleAssignments": r"\[guid\(.+\)\]",
     "Microsoft.Insights/actionGroups": r"[\w-]{1,260}",
@@ -36,7 +36,7 @@ NAMES = {
     "Microsoft.ManagedIdentity/userAssignedIdentities": r"[A-Za-z0-9][\w-]{2,127}",
     "Microsoft.Storage/storageAccounts": r"[a-z0-9]{3,24}",
     "Microsoft.Web/serverfarms": r"[A-Za-z0-9-]{1,40}",
-    "Microsoft.Web/sites": r"[a-z0-9](-?[a-z0-9]){1,31}",  # past 32 the host takes two for one
+    "Microsoft.Web/sites": r"[a-z0-9](-?[a-z0-9]){1,31}",  # past 32 host ids collide
 }
 
 
@@ -45,8 +45,8 @@ def properties(resource: Json) -> Json:
     return dict(resource["properties"])
 
 
-def test_storage_takes_no_key(plain: Deployment) -> None:
-    """The account knows identities only, over TLS 1.2, and shows nothing to the public."""
+def test_storage_accepts_no_key(plain: Deployment) -> None:
+    """The account accepts identities only, over TLS 1.2, and has no public access."""
     account = properties(plain.one("Microsoft.Storage/storageAccounts"))
     assert account == {
         "accessTier": "Hot",
@@ -61,8 +61,8 @@ def test_storage_takes_no_key(plain: Deployment) -> None:
     assert [properties(each) for each in containers] == [{"publicAccess": "None"}] * 2
 
 
-def test_state_can_be_had_back(plain: Deployment) -> None:
-    """What was overwritten or deleted is kept, and not for ever."""
+def test_state_can_be_recovered(plain: Deployment) -> None:
+    """Overwritten and deleted blobs are kept for a limited time."""
     blobs = properties(plain.one(BLOBS))
     assert blobs["isVersioningEnabled"] is True
     for kind in ("deleteRetentionPolicy", "containerDeleteRetentionPolicy"):
@@ -71,18 +71,18 @@ def test_state_can_be_had_back(plain: Deployment) -> None:
     policy = properties(plain.one("Microsoft.Storage/storageAccounts/managementPolicies"))
     (rule,) = policy["policy"]["rules"]
     actions = rule["definition"]["actions"]
-    assert set(actions) == {"version"}  # and never the state itself
+    assert set(actions) == {"version"}  # and the rule never deletes the state itself
     assert actions["version"]["delete"]["daysAfterCreationGreaterThan"] == 30
 
 
-def test_the_app_is_closed(plain: Deployment) -> None:
-    """The app speaks https with TLS 1.2 only, and is published to without FTP or passwords."""
+def test_the_app_accepts_https_only(plain: Deployment) -> None:
+    """The app uses https with TLS 1.2 only, and accepts no FTP and no publishing passwords."""
     site = properties(plain.one("Microsoft.Web/sites"))
     assert site["httpsOnly"] is True
     config = site["siteConfig"]
     assert (config["ftpsState"], config["minTlsVersion"]) == ("Disabled", "1.2")
     assert config["scmMinTlsVersion"] == "1.2"
-    # Flex Consumption refuses what other plans know about runtimes.
+    # Flex Consumption refuses the runtime settings of other plans.
     assert config.keys() == {"appSettings", "ftpsState", "minTlsVersion", "scmMinTlsVersion"}
     passwords = plain.of_type("Microsoft.Web/sites/basicPublishingCredentialsPolicies")
     assert {each["name"].split("/")[1] for each in passwords} == {"ftp", "scm"}
@@ -90,7 +90,7 @@ def test_the_app_is_closed(plain: Deployment) -> None:
 
 
 def test_the_app_runs_on_flex_consumption(plain: Deployment) -> None:
-    """The app is Python 3.13 on Linux, deployed from a container that is there, as its identity."""
+    """The app is Python 3.13 on Linux, deployed from an existing container with its identity."""
     app, plan = plain.one("Microsoft.Web/sites"), plain.one("Microsoft.Web/serverfarms")
     assert plan["sku"] == {"name": "FC1", "tier": "FlexConsumption"}
     assert (plan["kind"], properties(plan)) == ("functionapp", {"reserved": True})
@@ -109,13 +109,13 @@ def test_the_app_runs_on_flex_consumption(plain: Deployment) -> None:
         r"\[format\('\{0\}\{1\}', reference\(.+\)\.primaryEndpoints\.blob, 'package'\)\]",
         storage["value"],
     )
-    made = {each["name"].split("/")[-1] for each in plain.of_type(f"{BLOBS}/containers")}
-    assert made == {"package", SETTINGS["STATE_CONTAINER"].default}
+    containers = {each["name"].split("/")[-1] for each in plain.of_type(f"{BLOBS}/containers")}
+    assert containers == {"package", SETTINGS["STATE_CONTAINER"].default}
     assert config["scaleAndConcurrency"] == {"instanceMemoryMB": 2048, "maximumInstanceCount": 40}
 
 
-def test_traces_need_an_identity(plain: Deployment, chosen: Deployment) -> None:
-    """Application Insights takes no key, and keeps traces in the workspace named for it."""
+def test_telemetry_needs_an_identity(plain: Deployment, chosen: Deployment) -> None:
+    """Application Insights accepts no key, and stores telemetry in the given workspace."""
     for found, workspace in ((plain, WORKSPACE), (chosen, TRACES)):
         component = properties(found.one("Microsoft.Insights/components"))
         assert component["DisableLocalAuth"] is True
@@ -123,10 +123,10 @@ def test_traces_need_an_identity(plain: Deployment, chosen: Deployment) -> None:
 
 
 def test_tables_have_the_declared_columns(chosen: Deployment) -> None:
-    """Both tables have the columns of detection/schema.py, in the spelling of tables."""
-    made = chosen.of_type("Microsoft.OperationalInsights/workspaces/tables")
-    assert ["Custom-" + each["name"].split("/")[1] for each in made] == list(TABLES)
-    for each, row in zip(made, TABLES.values(), strict=True):
+    """Both tables have the columns of detection/schema.py, with the table's type names."""
+    tables = chosen.of_type("Microsoft.OperationalInsights/workspaces/tables")
+    assert ["Custom-" + each["name"].split("/")[1] for each in tables] == list(TABLES)
+    for each, row in zip(tables, TABLES.values(), strict=True):
         table = properties(each)
         assert (table["plan"], table["retentionInDays"]) == ("Analytics", 30)
         assert table["schema"]["name"] == each["name"].split("/")[1]
@@ -138,11 +138,11 @@ def test_tables_have_the_declared_columns(chosen: Deployment) -> None:
         assert not names & RESERVED
 
 
-def test_the_rule_takes_rows_as_they_are(plain: Deployment) -> None:
+def test_the_data_collection_rule_passes_rows_unchanged(plain: Deployment) -> None:
     """Each stream has the columns of detection/schema.py, and flows into its table unchanged."""
-    made = plain.one("Microsoft.Insights/dataCollectionRules")
-    assert made["kind"] == "Direct"
-    rule = properties(made)
+    resource = plain.one("Microsoft.Insights/dataCollectionRules")
+    assert resource["kind"] == "Direct"
+    rule = properties(resource)
     assert {
         stream: [(column["name"], column["type"]) for column in declared["columns"]]
         for stream, declared in rule["streamDeclarations"].items()
@@ -161,8 +161,8 @@ def test_the_rule_takes_rows_as_they_are(plain: Deployment) -> None:
     assert "dataCollectionEndpointId" not in rule
 
 
-def test_the_rule_is_where_the_workspace_is(chosen: Deployment) -> None:
-    """Rule and alerts are in the workspace's region, wherever the app is, as Azure spells it."""
+def test_the_rule_is_in_the_workspace_s_region(chosen: Deployment) -> None:
+    """Rule and alerts are in the workspace's region, in Azure's spelling, wherever the app is."""
     for kind in ("Microsoft.Insights/dataCollectionRules", ALERTS):
         for each in chosen.of_type(kind):
             assert re.fullmatch(
@@ -174,16 +174,16 @@ def test_the_rule_is_where_the_workspace_is(chosen: Deployment) -> None:
 
 
 def test_the_function_can_be_deployed_again(plain: Deployment) -> None:
-    """The saved function has its alias, and overwrites what an earlier deployment made."""
-    made = plain.one("Microsoft.OperationalInsights/workspaces/savedSearches")
-    search = properties(made)
+    """The saved function has its alias, and overwrites that of an earlier deployment."""
+    resource = plain.one("Microsoft.OperationalInsights/workspaces/savedSearches")
+    search = properties(resource)
     assert (search["functionAlias"], search["version"]) == ("ManagedIdentityImpact", 2)
     assert search["etag"] == "*"
     assert search["query"] == (INFRA / "queries" / "ManagedIdentityImpact.kql").read_text("utf-8")
 
 
-def test_the_workspace_may_be_anywhere(plain: Deployment) -> None:
-    """Of all resources only those of the workspace lie outside the deployment's resource group."""
+def test_the_workspace_may_be_in_any_group(plain: Deployment) -> None:
+    """Only the workspace's resources are outside the deployment's resource group."""
     away = [
         each
         for each in plain.resources
@@ -195,8 +195,8 @@ def test_the_workspace_may_be_anywhere(plain: Deployment) -> None:
     ]
 
 
-def test_names(chosen: Deployment) -> None:
-    """Every name is one that Azure takes, however long or odd the deployment's own name is."""
+def test_names_follow_azure_s_rules(chosen: Deployment) -> None:
+    """Every name is valid in Azure, for any name of the deployment."""
     own = [each for each in chosen.resources if HERE in each["id"]]
     tops = [each for each in own if each["type"].count("/") == 1]
     assert {each["type"] for each in tops} == NAMES.keys()
@@ -204,8 +204,8 @@ def test_names(chosen: Deployment) -> None:
         assert re.fullmatch(NAMES[each["type"]], each["name"]), each["id"]
 
 
-def test_two_deployments_share_a_group(plain: Deployment, chosen: Deployment) -> None:
-    """Two deployments in one group have nothing in common there."""
+def test_two_deployments_may_share_a_group(plain: Deployment, chosen: Deployment) -> None:
+    """Two deployments in one resource group share no resource there."""
     one, two = (
         {each["id"] for each in found.resources if HERE in each["id"]} for found in (plain, chosen)
     )
@@ -213,20 +213,20 @@ def test_two_deployments_share_a_group(plain: Deployment, chosen: Deployment) ->
     assert not one & two
 
 
-def test_an_alert_tells_of_findings(plain: Deployment) -> None:
-    """The alert on findings looks back twice as far as it runs apart, at late arrivals too."""
+def test_an_alert_reports_findings(plain: Deployment) -> None:
+    """The alert on findings looks back over two of its periods, by time of arrival."""
     found, _ = plain.of_type(ALERTS)
     rule = properties(found)
     (condition,) = rule["criteria"]["allOf"]
     assert (rule["evaluationFrequency"], rule["windowSize"]) == ("PT15M", "PT30M")
-    assert rule["overrideQueryTimeRange"] == "P2D"  # older rows are stamped anew on arrival
+    assert rule["overrideQueryTimeRange"] == "P2D"  # older rows are stamped again on arrival
     assert "ingestion_time() " in condition["query"].replace("\n", " ")
     assert "ago(30m)" in condition["query"]
     assert (condition["operator"], condition["threshold"]) == ("GreaterThan", 0)
 
 
-def test_an_alert_tells_of_silence(plain: Deployment, chosen: Deployment) -> None:
-    """A workspace without a good run for three hours is told of: fewer examined than watched."""
+def test_an_alert_reports_silence(plain: Deployment, chosen: Deployment) -> None:
+    """A workspace without a good run for three hours raises an alert."""
     _, found = plain.of_type(ALERTS)
     rule = properties(found)
     (condition,) = rule["criteria"]["allOf"]
@@ -242,7 +242,7 @@ def test_an_alert_tells_of_silence(plain: Deployment, chosen: Deployment) -> Non
 
 
 def test_alerts_query_as_an_identity(plain: Deployment) -> None:
-    """Alert rules query as an identity of their own, and do not wait for tables to have rows."""
+    """Alert rules query with their own identity, and do not require rows in the tables."""
     app = set(plain.one("Microsoft.Web/sites")["identity"]["userAssignedIdentities"])
     for each in plain.of_type(ALERTS):
         rule = properties(each)
@@ -256,7 +256,7 @@ def test_alerts_query_as_an_identity(plain: Deployment) -> None:
 
 
 def test_mail_is_optional(plain: Deployment, chosen: Deployment) -> None:
-    """Alerts go to an action group with the address that was given, and to none without."""
+    """Alerts go to an action group with the given address, or to none without an address."""
     assert plain.of_type("Microsoft.Insights/actionGroups") == []
     assert [properties(each)["actions"] for each in plain.of_type(ALERTS)] == [
         {"actionGroups": []}
@@ -269,21 +269,21 @@ def test_mail_is_optional(plain: Deployment, chosen: Deployment) -> None:
 
 
 def test_the_workbook_belongs_to_the_workspace(plain: Deployment) -> None:
-    """The workbook is shared, is shown with the workspace, and holds what workbook.json does."""
+    """The workbook is shared, linked to the workspace, and equals workbook.json."""
     workbook = plain.one("Microsoft.Insights/workbooks")
     assert workbook["kind"] == "shared"
     assert properties(workbook)["sourceId"] == WORKSPACE.lower()
     assert properties(workbook)["category"] == "sentinel"
 
 
-def test_the_sample_allowlist(plain: Deployment, chosen: Deployment) -> None:
-    """A sample allowlist is made on request only, where the app looks, and every entry is read."""
+def test_the_sample_allowlist_is_optional(plain: Deployment, chosen: Deployment) -> None:
+    """A sample allowlist is deployed on request only, under the app's alias, and is readable."""
     assert plain.of_type(WATCHLIST) == []
-    made = chosen.one(WATCHLIST)
-    assert made["name"] == chosen.settings["WATCHLIST_ALIAS"] == "OfficeNetworks"
-    sample = properties(made)
+    watchlist = chosen.one(WATCHLIST)
+    assert watchlist["name"] == chosen.settings["WATCHLIST_ALIAS"] == "OfficeNetworks"
+    sample = properties(watchlist)
     assert sample["contentType"] == "text/csv"
-    assert sample["displayName"] == made["name"]
+    assert sample["displayName"] == watchlist["name"]
     assert sample["provider"]
     rows = list(csv.DictReader(io.StringIO(sample["rawContent"])))
     assert sample["itemsSearchKey"] == "IPOrRange"
@@ -292,8 +292,8 @@ def test_the_sample_allowlist(plain: Deployment, chosen: Deployment) -> None:
     assert len(rows) >= 4
 
 
-def test_tags(chosen: Deployment) -> None:
-    """Everything that takes tags has those that were given, and the name azd knows it by."""
+def test_all_resources_have_the_tags(chosen: Deployment) -> None:
+    """Every resource that supports tags has the given ones and azd's."""
     tagged = [each for each in chosen.resources if "location" in each]
     assert len(tagged) == 11
     for each in tagged:

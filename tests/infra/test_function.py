@@ -1,7 +1,7 @@
-"""ManagedIdentityImpact() run in DuckDB, as it is deployed, beside a plain reading of what it is.
+"""ManagedIdentityImpact(), run in DuckDB as deployed, agrees with a plain reading in Python.
 
-Each generated table has findings of several revisions, rows that were delivered more than once, one
-of them stamped anew on the way, and sets whose values differ in case from one revision to the next.
+Each generated table has findings with several revisions, rows that were delivered repeatedly, one
+of them with another time, and sets whose values differ in case between revisions.
 """
 
 import json
@@ -32,7 +32,7 @@ TYPES = {
 }
 BEGIN = datetime(2026, 3, 14, tzinfo=UTC).replace(tzinfo=None)
 MOMENTS = st.integers(0, 1000).map(lambda n: BEGIN + timedelta(microseconds=n))
-# Sets are without repeats in a row; between rows the same value may be spelt in another case.
+# A row's sets have no repeats; other rows may spell the same value in another case.
 VALUES = st.lists(
     st.sampled_from(["/a/x", "/A/x", "/b", "/B", "c d", 'q"\\', "é", "10.0.0.1", "2001:DB8::1"]),
     unique_by=str.lower,
@@ -53,7 +53,7 @@ def tables(draw: st.DrawFn) -> list[Row]:
     """Draw the rows of the table, in any order."""
     rows: list[Row] = []
     for finding in range(draw(st.integers(0, 4))):
-        # The first revisions may lie before the time that is asked about.
+        # The first revisions may lie before the queried time.
         first, count = draw(st.integers(1, 12)), draw(st.integers(1, 4))
         for revision in range(first, first + count):
             row: Row = {name: draw(PLAIN[kind]) for name, kind in COLUMNS.items()}
@@ -66,7 +66,7 @@ def tables(draw: st.DrawFn) -> list[Row]:
 
 
 def united(lists: Iterable[list[str]]) -> list[str]:
-    """Return every value once, whatever its case, as and where it is met first."""
+    """Return every value once, ignoring case, in its first spelling and place."""
     found: dict[str, str] = {}
     for values in lists:
         for value in values:
@@ -74,8 +74,8 @@ def united(lists: Iterable[list[str]]) -> list[str]:
     return list(found.values())
 
 
-def plainly(rows: list[Row]) -> dict[str, Row]:
-    """Return the findings by id, one row each, read off the rows one by one."""
+def latest_findings(rows: list[Row]) -> dict[str, Row]:
+    """Return one row for each finding, by id, from a loop over the rows."""
     revisions: dict[str, dict[int, Row]] = {}
     for row in sorted(rows, key=lambda row: row["TimeGenerated"], reverse=True):
         revisions.setdefault(row["FindingId"], {})[row["Revision"]] = row
@@ -101,12 +101,12 @@ def database() -> Any:
 
 @cache
 def translated() -> str:
-    """Return the function in DuckDB's words, which takes longer than to run it."""
+    """Return the function in DuckDB's SQL; the translation takes longer than a run."""
     return str(duckdb_kql.to_sql(FUNCTION, schema={"ManagedIdentityImpact_CL": list(COLUMNS)}))
 
 
 def run(database: Any, rows: list[Row]) -> dict[str, Row]:
-    """Return what the function makes of a table of these rows, by finding."""
+    """Return the function's rows for a table of these rows, by finding."""
     database.execute("DELETE FROM ManagedIdentityImpact_CL")
     places = ", ".join("?" * len(COLUMNS))
     for row in rows:
@@ -128,20 +128,20 @@ def run(database: Any, rows: list[Row]) -> dict[str, Row]:
 
 @settings(max_examples=settings().max_examples // 2)
 @given(tables())
-def test_one_row_a_finding(database: Any, rows: list[Row]) -> None:
-    """The function gives the latest revision, the earliest event, the sets united, the sum."""
-    assert run(database, rows) == plainly(rows)
+def test_the_function_gives_one_row_a_finding(database: Any, rows: list[Row]) -> None:
+    """The row has the latest revision, the earliest event, the united sets and the sum."""
+    assert run(database, rows) == latest_findings(rows)
 
 
-def test_repeats_add_nothing(database: Any) -> None:
-    """A row that was delivered three times, once stamped anew, counts once and as first stamped."""
+def test_repeated_rows_count_once(database: Any) -> None:
+    """A row that was delivered three times, once with a later time, counts once."""
     row = next(iter(_rows()))
     again = row | {"TimeGenerated": row["TimeGenerated"] + timedelta(days=3)}
     assert run(database, [again, row, row]) == {"f": row}
 
 
-def test_revisions_are_one_finding(database: Any) -> None:
-    """Of two revisions the later one's columns count, with what the earlier one had beside it."""
+def test_revisions_are_united_into_one_finding(database: Any) -> None:
+    """Of two revisions the later one's columns count, united with those of the earlier one."""
     first, second = _rows()
     found = run(database, [second, first])["f"]
     assert found == second | {

@@ -1,7 +1,7 @@
-"""What the deployment asks the custom tables binds to their columns, without a remark.
+"""All deployed and documented queries on the custom tables bind without a diagnostic.
 
-That is the function over findings, the alert rules, the workbook, and what the documentation
-tells a reader to ask.
+These are the function over findings, the alert rules, the workbook, and the queries in the
+documentation.
 """
 
 import json
@@ -42,7 +42,7 @@ TABLES = dict([table("FINDINGS_STREAM", Finding), table("RUNS_STREAM", RunRecord
 
 
 def bound(language_service: LanguageService, *texts: str) -> list[Any]:
-    """Return the result columns by query, with the function defined as it is deployed."""
+    """Return the result columns by query, with the deployed function defined."""
     defined = [f"let ManagedIdentityImpact = () {{\n{FUNCTION}\n}};\n{text}" for text in texts]
     answers = language_service.bind(defined, tables=TABLES)
     for text, answer in zip(texts, answers, strict=True):
@@ -51,7 +51,7 @@ def bound(language_service: LanguageService, *texts: str) -> list[Any]:
 
 
 def test_the_function_gives_the_columns_of_the_table(language_service: LanguageService) -> None:
-    """ManagedIdentityImpact() has every column of a finding, each of its type, and no other."""
+    """ManagedIdentityImpact() has exactly the columns of a finding, with their types."""
     (found,) = bound(language_service, "ManagedIdentityImpact()")
     (expected,) = bound(language_service, "ManagedIdentityImpact_CL")
     assert sorted(found, key=lambda each: str(each["name"])) == sorted(
@@ -59,8 +59,8 @@ def test_the_function_gives_the_columns_of_the_table(language_service: LanguageS
     )
 
 
-def test_every_set_is_either_united_or_of_the_latest_revision() -> None:
-    """A new column of arrays makes somebody decide whether the function has to unite it."""
+def test_every_set_is_united_or_of_the_latest_revision() -> None:
+    """A new array column needs a decision whether the function unites it."""
     united = re.findall(r"pack_array\((.*?)\)", FUNCTION)[0].split(", ")
     latest = ["Tactics", "Techniques", "RiskReasons", "Evidence", "Entities", "Investigate"]
     arrays = [name for name, kind in columns(Finding) if kind == "dynamic"]
@@ -71,21 +71,21 @@ def test_every_set_is_either_united_or_of_the_latest_revision() -> None:
 
 
 def test_the_workbook_binds(language_service: LanguageService) -> None:
-    """Every query of the workbook binds, and none has a placeholder that would hide a mistake."""
+    """Every query of the workbook binds, and has no placeholder that would hide a mistake."""
     queries = [item["content"]["query"] for item in ITEMS]
     assert len(queries) >= 5
     assert not any("{" in query for query in queries)
     assert all(bound(language_service, *queries))
 
 
-def test_the_workbook_shows_what_matters() -> None:
+def test_the_workbook_has_a_query_for_each_view() -> None:
     """Findings by risk, trend, identities, affected resources and run health each have a query."""
     names = {item["name"] for item in ITEMS}
     assert names >= {"findings-by-risk", "trend", "identities", "affected-resources", "latest-run"}
 
 
-def test_the_workbook_asks_about_the_chosen_time() -> None:
-    """Every query looks at the time range that the reader chose, and says so if it is empty."""
+def test_the_workbook_uses_the_chosen_time() -> None:
+    """Every query uses the reader's time range, and shows a message if it has no rows."""
     (parameters,) = [
         item["content"]["parameters"] for item in WORKBOOK["items"] if item["type"] == 9
     ]
@@ -96,23 +96,23 @@ def test_the_workbook_asks_about_the_chosen_time() -> None:
         assert item["content"]["resourceType"] == "microsoft.operationalinsights/workspaces"
 
 
-def test_the_workbook_names_nobody() -> None:
-    """The workbook holds no resource of its author's."""
+def test_the_workbook_names_no_resource() -> None:
+    """The workbook contains no resource id."""
     assert WORKBOOK["fallbackResourceIds"] == []
     assert "/subscriptions/" not in json.dumps(WORKBOOK)
 
 
 @pytest.mark.parametrize("name", ["findings_alert", "silence_alert"])
 def test_alert_queries_begin_with_a_table(language_service: LanguageService, name: str) -> None:
-    """An alert query binds, and begins with a table, as the service asks of it."""
+    """An alert query binds and begins with a table, as the service requires."""
     text = (QUERIES / f"{name}.kql").read_text("utf-8")
     assert bound(language_service, text)
     first = next(line for line in text.splitlines() if not line.startswith("//"))
     assert first in TABLES
 
 
-def test_the_alert_has_its_dimensions_as_text(language_service: LanguageService) -> None:
-    """What an alert on findings is told apart by is text in the query's result."""
+def test_the_alert_s_dimensions_are_text(language_service: LanguageService) -> None:
+    """The dimensions of the alert on findings are text columns."""
     text = (QUERIES / "findings_alert.kql").read_text("utf-8")
     (found,) = bound(language_service, text)
     kinds = {each["name"]: each["type"] for each in found}
@@ -123,12 +123,12 @@ def test_the_alert_has_its_dimensions_as_text(language_service: LanguageService)
 
 
 def test_the_documentation_binds(language_service: LanguageService) -> None:
-    """Every query that the documentation shows binds."""
+    """Every query in the documentation binds."""
     assert SHOWN
     assert all(bound(language_service, *SHOWN))
 
 
-def test_a_wrong_column_is_noticed(language_service: LanguageService) -> None:
-    """A query for a column that is not there is refused: the tests above can fail."""
+def test_a_wrong_column_is_an_error(language_service: LanguageService) -> None:
+    """A query with an unknown column gives a diagnostic."""
     with pytest.raises(AssertionError):
         bound(language_service, "ManagedIdentityImpact() | project Risk")

@@ -1,4 +1,4 @@
-"""Who may do what: exactly the documented roles, each no wider than it has to be."""
+"""The deployment assigns exactly the documented roles, each with the narrowest scope."""
 
 import os
 import re
@@ -20,7 +20,7 @@ ROLES = {
 }
 SOURCES = ["AADManagedIdentitySignInLogs", "AzureActivity", "Watchlist"]
 OWN = ["ManagedIdentityImpact_CL", "ManagedIdentityImpactRuns_CL"]
-# The scopes' names in the documents, by their types.
+# The documentation's names of the scopes, by resource type.
 SCOPES = {
     "Microsoft.OperationalInsights/workspaces": "each workspace",
     "Microsoft.Insights/dataCollectionRules": "the data collection rule",
@@ -30,7 +30,7 @@ SCOPES = {
 
 
 class Granted(NamedTuple):
-    """A role assignment; `who` and `scope` are resource names, `tables` empty without condition."""
+    """A role assignment; `who` and `scope` are resource names; no condition means no tables."""
 
     who: str
     role: str
@@ -40,7 +40,7 @@ class Granted(NamedTuple):
 
 
 def granted(found: Deployment) -> list[Granted]:
-    """Return the role assignments of a deployment, each looked at in full."""
+    """Return the role assignments of a deployment, each checked in full."""
     read = []
     for each in found.of_type(ASSIGNMENT):
         properties = each["properties"]
@@ -59,7 +59,7 @@ def granted(found: Deployment) -> list[Granted]:
 
 
 def tables_of(condition: str) -> list[str]:
-    """Return the tables that a condition leaves readable; it must be of the documented form."""
+    """Return the tables that a condition permits; it must have the documented form."""
     action = r"Microsoft\.OperationalInsights/workspaces/tables/data/read"
     named = (
         r"@Resource\[Microsoft\.OperationalInsights/workspaces/tables:name\] StringEquals '(\w+)'"
@@ -70,8 +70,8 @@ def tables_of(condition: str) -> list[str]:
     return re.findall(named, condition)
 
 
-def test_roles(plain: Deployment) -> None:
-    """The app reads three tables, sends, and has its storage; the alerts read the product's own."""
+def test_roles_of_the_default_deployment(plain: Deployment) -> None:
+    """The app reads three tables, sends rows and uses its storage; the alerts read our tables."""
     assert granted(plain) == [
         ("id-impact", "Storage Blob Data Owner", "Microsoft.Storage/storageAccounts", "st", []),
         (
@@ -94,7 +94,7 @@ def test_roles(plain: Deployment) -> None:
 
 
 def test_roles_without_conditions(plain: Deployment, chosen: Deployment) -> None:
-    """Where conditions are not to be had, the role that reads a whole workspace stands in."""
+    """Without conditions, a role that reads a whole workspace is assigned instead."""
     narrow = [
         each._replace(role="Log Analytics Reader", tables=[]) if each.tables else each
         for each in granted(plain)
@@ -104,7 +104,7 @@ def test_roles_without_conditions(plain: Deployment, chosen: Deployment) -> None
 
 
 def test_every_workspace_is_readable(chosen: Deployment) -> None:
-    """A further workspace is read where it lies, and one that was given twice is granted once."""
+    """A further workspace is readable too, and one that is given twice has one assignment."""
     readable = [
         re.findall(r"^\[extensionResourceId\('([^']+)'", each["id"])[0].lower()
         for each in chosen.of_type(ASSIGNMENT)
@@ -113,23 +113,23 @@ def test_every_workspace_is_readable(chosen: Deployment) -> None:
     assert readable == [WORKSPACE.lower(), OTHER.lower()]
 
 
-def test_one_spelling_names_all(plain: Deployment, tmp_path: Path) -> None:
-    """Deployed again with the workspace in another case, everything is the same."""
+def test_the_workspace_s_case_does_not_matter(plain: Deployment, tmp_path: Path) -> None:
+    """A second deployment with the workspace's id in another case is the same."""
     again = deploy(tmp_path, {"workspaceResourceId": WORKSPACE.lower()})
     assert [each["id"] for each in again.resources] == [each["id"] for each in plain.resources]
 
 
 @pytest.mark.parametrize("parameters", [{}, CHOSEN], ids=["plain", "chosen"])
-def test_roles_may_be_left_to_others(
+def test_roles_may_be_assigned_by_others(
     request: pytest.FixtureRequest, tmp_path: Path, parameters: dict[str, object]
 ) -> None:
-    """Without the right to assign roles there is a command in place of each assignment."""
+    """Without the right to assign roles, the output has a command for each assignment."""
     assigned = request.getfixturevalue("chosen" if parameters else "plain")
     assert assigned.outputs["roleCommands"] == []
     left = deploy(tmp_path, {**parameters, "assignRoles": False})
     assert left.of_type(ASSIGNMENT) == []
     commands = left.outputs["roleCommands"].split("az role assignment create ")[1:]
-    told = [
+    listed_roles = [
         (
             *re.findall(r"/(id-impact\S*?)-[a-z0-9]{13}',", command),
             *re.findall(r"--role ([0-9a-f-]{36}) --scope ''(\S+?)''", command)[0],
@@ -137,7 +137,7 @@ def test_roles_may_be_left_to_others(
         )
         for command in commands
     ]
-    wanted = [
+    assigned_roles = [
         (
             *re.findall(r"/(id-impact\S*?)-[a-z0-9]{13}',", each["properties"]["principalId"]),
             each["properties"]["roleDefinitionId"].rpartition("/")[2],
@@ -146,27 +146,27 @@ def test_roles_may_be_left_to_others(
         )
         for each in assigned.of_type(ASSIGNMENT)
     ]
-    assert sorted(_folded(told)) == sorted(_folded(wanted))
+    assert sorted(_folded(listed_roles)) == sorted(_folded(assigned_roles))
 
 
 def _folded(assignments: list[tuple[object, ...]]) -> list[str]:
-    """Return assignments in a form that compares without case."""
+    """Return assignments in a form that ignores case."""
     return [str(each).lower() for each in assignments]
 
 
 def test_commands_survive_the_shell(tmp_path: Path) -> None:
-    """A shell takes a command apart into exactly the options that az expects."""
+    """A shell splits a command into exactly the options that az expects."""
     roles = Path(os.path.relpath(INFRA, tmp_path), "modules", "roles.bicep").as_posix()
     (tmp_path / "main.bicep").write_text(
         f"import {{ assignCommand, readerCondition, readerRole }} from '{roles}'\n"
-        "output told string = assignCommand('/scope', 'who', readerRole('conditioned'), "
+        "output listed_roles string = assignCommand('/scope', 'who', readerRole('conditioned'), "
         "readerCondition('conditioned', ['A_CL', 'B']))\n"
         "output plain string = assignCommand('/scope', 'who', 'role', null)\n",
         "utf-8",
     )
     found = evaluate(tmp_path, tmp_path / "main.bicep", {})
-    _, _, *told = shlex.split(found.outputs["told"])
-    options = dict(zip(told[2::2], told[3::2], strict=True))
+    _, _, *listed_roles = shlex.split(found.outputs["listed_roles"])
+    options = dict(zip(listed_roles[2::2], listed_roles[3::2], strict=True))
     assert tables_of(options.pop("--condition")) == ["A_CL", "B"]
     assert options == {
         "--assignee-object-id": "who",
@@ -178,22 +178,24 @@ def test_commands_survive_the_shell(tmp_path: Path) -> None:
     assert "--condition" not in found.outputs["plain"]
 
 
-def test_the_documents_list_them(plain: Deployment, chosen: Deployment) -> None:
-    """The table of roles says what is granted, to whom and where, and nothing else."""
+def test_the_documentation_lists_the_roles(plain: Deployment, chosen: Deployment) -> None:
+    """The documented table of roles equals the assignments: role, identity and scope."""
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     listed = re.findall(r"^\| (app|alerts) \| ([^|]+) \| ([^|]+) \|", page, re.MULTILINE)
-    wanted = set()
+    assigned_roles = set()
     for found in (plain, chosen):
         for each in granted(found):
             who = "alerts" if each.who.endswith("alerts") else "app"
             scope = SCOPES[each.kind].replace("each", "each" if who == "app" else "the")
-            wanted.add((who, each.role, scope))
-    told = {(who, role, scope) for who, roles, scope in listed for role in roles.split(", or ")}
-    assert told == wanted
+            assigned_roles.add((who, each.role, scope))
+    listed_roles = {
+        (who, role, scope) for who, roles, scope in listed for role in roles.split(", or ")
+    }
+    assert listed_roles == assigned_roles
 
 
-def test_no_role_is_known_beside_them() -> None:
-    """Only the roles of the table are named in the template, and each by its published id."""
+def test_no_other_role_is_named() -> None:
+    """The template names only the roles of the table, each by its published id."""
     text = (INFRA / "azuredeploy.json").read_text("utf-8")
     ids = set(re.findall(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", text))
     workbook = (INFRA / "workbook.json").read_text("utf-8")

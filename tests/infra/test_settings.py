@@ -1,4 +1,4 @@
-"""The app is given every setting that the product reads, and none that nobody reads."""
+"""The app has every setting that the product reads, and no other."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tests.support import ROOT
 SAMPLE = json.loads((ROOT / "local.settings.sample.json").read_bytes())["Values"]
 PRODUCT = {*SETTINGS, "DETECTION_SCHEDULE"}
 OPTIONAL = {"LOGS_QUERY_ENDPOINT"}  # follows from the cloud
-# What the Functions host and the Azure SDKs read.
+# Settings that the Functions host and the Azure SDKs read.
 HOST = {
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
@@ -22,9 +22,9 @@ HOST = {
     "AzureWebJobsStorage__clientId",
     "AzureWebJobsStorage__credential",
 }
-# What a laptop needs and Flex Consumption refuses, or must not have in plain.
+# Settings that a laptop needs and Flex Consumption refuses, or that must not be plain text there.
 LOCAL = {"AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME"}
-# What Azure would put in place of what only it knows.
+# Azure's values for expressions that only Azure can evaluate.
 KNOWN_TO_AZURE = {
     "environment().name": "AzureCloud",
     ".customerId": "0f0e0d0c-0b0a-4908-8706-050403020100",
@@ -34,27 +34,27 @@ KNOWN_TO_AZURE = {
 }
 
 
-def filled(value: str) -> str:
+def evaluated(value: str) -> str:
     """Return a setting's value as Azure would evaluate it."""
     if not value.startswith("["):
         return value
-    (known,) = [told for asked, told in KNOWN_TO_AZURE.items() if asked in value]
+    (known,) = [text for expression, text in KNOWN_TO_AZURE.items() if expression in value]
     return known
 
 
 def test_settings_are_those_of_the_product(plain: Deployment) -> None:
-    """The app's settings are all of the product's and the host's, and no others."""
+    """The app's settings are those of the product and the host, and no others."""
     assert plain.settings.keys() == PRODUCT - OPTIONAL | HOST
 
 
-def test_the_sample_for_a_laptop_has_the_same() -> None:
+def test_the_sample_lists_the_same_settings() -> None:
     """local.settings.sample.json lists exactly the settings that the product reads."""
     assert SAMPLE.keys() - LOCAL == PRODUCT
 
 
-def test_the_app_would_start(plain: Deployment) -> None:
-    """The product accepts what the app is given, and it comes to its defaults."""
-    given = {k: filled(v) for k, v in plain.settings.items() if k in PRODUCT}
+def test_the_product_accepts_the_settings(plain: Deployment) -> None:
+    """The product accepts the app's settings, and they equal its defaults."""
+    given = {k: evaluated(v) for k, v in plain.settings.items() if k in PRODUCT}
     service = read_settings(given).deployment
     assert rule_settings(given) == rule_settings({})
     needed = {name for name, setting in SETTINGS.items() if not setting.default} - OPTIONAL
@@ -63,8 +63,8 @@ def test_the_app_would_start(plain: Deployment) -> None:
     assert given["DETECTION_SCHEDULE"] == SAMPLE["DETECTION_SCHEDULE"]
 
 
-def test_the_app_is_told_in_which_cloud_it_is(plain: Deployment) -> None:
-    """The cloud is that of the deployment, so that every client asks for tokens that it takes."""
+def test_the_app_has_its_cloud_as_a_setting(plain: Deployment) -> None:
+    """The cloud is that of the deployment, so clients request tokens that it accepts."""
     assert "environment().name" in plain.settings["AZURE_CLOUD"]
 
 
@@ -83,16 +83,16 @@ def test_host_storage_is_reached_by_identity(plain: Deployment) -> None:
     assert hosts == {name for name in HOST if name.startswith("AzureWebJobs")}
 
 
-def test_traces_are_sent_as_the_identity(plain: Deployment) -> None:
-    """Traces are authenticated by the app's identity."""
+def test_telemetry_is_sent_with_the_identity(plain: Deployment) -> None:
+    """Telemetry is authenticated by the app's identity."""
     client = plain.settings["AZURE_CLIENT_ID"].strip("[]")
     assert plain.settings["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"] == (
         f"[format('ClientId={{0}};Authorization=AAD', {client})]"
     )
 
 
-def test_every_workspace_is_watched_once(chosen: Deployment) -> None:
-    """Each workspace's id is handed over, one given twice in another case only once."""
+def test_every_workspace_is_listed_once(chosen: Deployment) -> None:
+    """Each workspace's id is in the settings once, even if given twice in another case."""
     value = chosen.settings["WORKSPACE_IDS"]
     names = re.findall(r"/([^/']+)', '[^']+'\)\.customerId", value)
     assert names == ["law-security", "other-security"]
@@ -101,15 +101,15 @@ def test_every_workspace_is_watched_once(chosen: Deployment) -> None:
 
 
 def test_settings_can_be_chosen(chosen: Deployment) -> None:
-    """A setting that is given replaces the default, and so does the schedule."""
-    asked = {"LOOKBACK": "PT3H", "DRY_RUN": "true", "DETECTION_SCHEDULE": "0 30 * * * *"}
-    assert chosen.settings.items() >= asked.items()
+    """A given setting replaces the default, and so does the schedule."""
+    chosen_values = {"LOOKBACK": "PT3H", "DRY_RUN": "true", "DETECTION_SCHEDULE": "0 30 * * * *"}
+    assert chosen.settings.items() >= chosen_values.items()
     memory = chosen.one("Microsoft.Web/sites")["properties"]["functionAppConfig"]
     assert memory["scaleAndConcurrency"]["instanceMemoryMB"] == CHOSEN["instanceMemoryMB"]
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
-    """A setting that nobody reads, or that names what the deployment makes, is an error."""
+    """A setting that the product does not read, or that the deployment defines, is an error."""
     names = ("LOOKBAK", "STATE_CONTAINER", "FINDINGS_STREAM", "WORKSPACE_IDS")
     with pytest.raises(AssertionError) as refused:
         deploy(tmp_path, {"settings": dict.fromkeys(names, "x")})

@@ -1,4 +1,4 @@
-"""The compiled template: in line with its sources, described, without secrets, in order."""
+"""The compiled template is up to date, described, without secrets, and deploys in order."""
 
 import json
 import re
@@ -19,7 +19,7 @@ DEPLOYMENT = "Microsoft.Resources/deployments"
 
 
 def templates(template: Json = TEMPLATE) -> Iterator[Json]:
-    """Yield a template and all that are nested in it."""
+    """Yield a template and all templates nested in it."""
     yield template
     for each in template["resources"].values():
         if each["type"] == DEPLOYMENT:
@@ -27,7 +27,7 @@ def templates(template: Json = TEMPLATE) -> Iterator[Json]:
 
 
 def resources() -> Iterator[tuple[str, Json]]:
-    """Yield every resource that is made, with its symbolic name."""
+    """Yield every resource of the template, with its symbolic name."""
     for template in templates():
         for name, each in template["resources"].items():
             if not each.get("existing") and each["type"] != DEPLOYMENT:
@@ -35,43 +35,43 @@ def resources() -> Iterator[tuple[str, Json]]:
 
 
 def without_compiler(value: Any) -> Any:
-    """Return a template without the marks of the compiler's version."""
+    """Return a template without the compiler's version."""
     if isinstance(value, dict):
         return {k: without_compiler(v) for k, v in value.items() if k != "_generator"}
     return [without_compiler(each) for each in value] if isinstance(value, list) else value
 
 
 def before(name: str, template: Json = TEMPLATE) -> set[str]:
-    """Return everything that a resource waits for, however indirectly."""
+    """Return everything that a resource depends on, directly or not."""
     waits = template["resources"][name].get("dependsOn", [])
     return {*waits}.union(*(before(each, template) for each in waits))
 
 
-def test_what_is_known_of_the_product_is_not_stale() -> None:
-    """Columns, sources and settings are those of detection/ (`make infra` carries them over)."""
+def test_values_from_the_product_are_up_to_date() -> None:
+    """Columns, sources and settings are those of detection/; `make infra` updates them."""
     assert (INFRA / "product.bicep").read_text("utf-8") == product()
 
 
-def test_the_compiled_template_is_not_stale() -> None:
-    """Compiling the sources gives the template that is here, and no remark (`make infra`)."""
+def test_the_compiled_template_is_up_to_date() -> None:
+    """Compiling the sources gives the stored template without a warning (`make infra`)."""
     compiled = json.loads(bicep("build", INFRA / "main.bicep", "--stdout"))
     assert without_compiler(compiled) == without_compiler(TEMPLATE)
 
 
-def test_the_sample_parameters_fit() -> None:
-    """The sample parameter file compiles as it is, with nothing set in the environment."""
+def test_the_sample_parameters_compile() -> None:
+    """The sample parameter file compiles unchanged, with an empty environment."""
     parameters = json.loads(bicep("build-params", INFRA / "main.bicepparam", "--stdout"))
     values = json.loads(parameters["parametersJson"])["parameters"]
     assert {"name", "workspaceResourceId", "alertEmail"} == values.keys()
 
 
-def test_nothing_is_fetched_to_compile() -> None:
-    """No module comes from a registry, so that the sources compile behind any proxy."""
+def test_nothing_is_downloaded_to_compile() -> None:
+    """No module comes from a registry, so the sources compile behind any proxy."""
     assert not any(re.search(r"\b(br|ts)[:/]", path.read_text("utf-8")) for path in SOURCES)
 
 
 def test_everything_is_described() -> None:
-    """Every parameter says whether it is required and what it is; every output what it is."""
+    """Every parameter states whether it is required and what it is; every output what it is."""
     for template in templates():
         for name, each in template.get("parameters", {}).items():
             description = each["metadata"]["description"]
@@ -81,34 +81,36 @@ def test_everything_is_described() -> None:
             assert each["metadata"]["description"], name
 
 
-def test_only_the_workspace_must_be_given() -> None:
-    """A deployment needs one thing to be said: the workspace."""
+def test_only_the_workspace_is_required() -> None:
+    """A deployment has one required parameter: the workspace."""
     parameters = TEMPLATE["parameters"].items()
     assert [name for name, each in parameters if "defaultValue" not in each] == [
         "workspaceResourceId"
     ]
 
 
-def test_no_key_is_ever_asked_for() -> None:
-    """Nothing lists keys or signatures, or writes down a connection string."""
+def test_no_key_is_read() -> None:
+    """No template lists keys or signatures, or contains a connection string."""
     text = COMPILED.read_text("utf-8")
-    asked = (
+    key_functions = (
         r"\blist\w*\(|AccountKey|SharedAccess|DefaultEndpointsProtocol|InstrumentationKey|secure"
     )
-    assert not re.search(asked, text, re.IGNORECASE)
+    assert not re.search(key_functions, text, re.IGNORECASE)
 
 
 def test_no_output_is_a_secret() -> None:
-    """No output of any template, nor its description, has to do with a secret."""
+    """No output of any template, nor its description, refers to a secret."""
     for template in templates():
         for name, each in template.get("outputs", {}).items():
-            told = json.dumps([name, each])
-            assert not re.search(r"connection|secret|password|key", told, re.IGNORECASE), name
+            text_of_output = json.dumps([name, each])
+            assert not re.search(
+                r"connection|secret|password|key", text_of_output, re.IGNORECASE
+            ), name
             assert not each["type"].startswith("secure")
 
 
 def test_the_connection_string_is_that_of_application_insights() -> None:
-    """The one connection string is that of the component, read where it is set: its key is off."""
+    """The only connection string is that of Application Insights, whose key is disabled."""
     assert COMPILED.read_text("utf-8").count("ConnectionString") == 1
     holders = [each for name, each in resources() if "ConnectionString" in json.dumps(each)]
     (app,) = holders
@@ -128,26 +130,26 @@ def test_the_connection_string_is_that_of_application_insights() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_order(later: str, earlier: set[str]) -> None:
+def test_resources_are_deployed_in_order(later: str, earlier: set[str]) -> None:
     """Tables come before the rule, roles and rule before the app, both before the alerts."""
     assert earlier <= before(later)
 
 
-def test_tables_are_made_one_by_one() -> None:
-    """The workspace is not asked to change two tables at the same time."""
+def test_tables_are_deployed_one_by_one() -> None:
+    """The workspace never has to change two tables at the same time."""
     (table,) = [each for _, each in resources() if each["type"].endswith("/workspaces/tables")]
     assert (table["copy"]["mode"], table["copy"]["batchSize"]) == ("serial", 1)
 
 
-def test_places_are_known_at_the_start() -> None:
-    """No location is read from a resource in place, which fails only when it is deployed."""
+def test_locations_are_known_at_the_start() -> None:
+    """No location is read from a resource, which would fail only during a deployment."""
     for name, each in resources():
         if "location" in each:
             assert each["location"] in {"[parameters('location')]", "global"}, name
 
 
-def test_each_module_sees_its_own() -> None:
-    """A nested template is evaluated on its own, with the parameters it is handed."""
+def test_each_module_uses_its_own_parameters() -> None:
+    """A nested template is evaluated on its own, with the parameters that it gets."""
     for template in templates():
         for each in template["resources"].values():
             if each["type"] == DEPLOYMENT:
@@ -155,15 +157,15 @@ def test_each_module_sees_its_own() -> None:
                 assert options == {"scope": "inner"}
 
 
-def test_no_preview_is_relied_on() -> None:
-    """Every resource is of a released version of its API."""
+def test_no_preview_version_is_used() -> None:
+    """Every resource has a released API version."""
     versions = {each["apiVersion"] for _, each in resources()}
     assert versions
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", version) for version in versions)
 
 
-def test_assignments_are_named_after_what_they_say() -> None:
-    """An assignment is named after its scope, principal and role, and so found again."""
+def test_assignments_are_named_after_their_content() -> None:
+    """An assignment's name follows from its scope, principal and role, so it is found again."""
     assignments = [each for _, each in resources() if each["type"].endswith("/roleAssignments")]
     assert len(assignments) == 4
     for each in assignments:
@@ -175,6 +177,6 @@ def test_assignments_are_named_after_what_they_say() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_modules_stay_readable(path: Path) -> None:
-    """No file is longer than can be read in one go."""
+def test_modules_are_short(path: Path) -> None:
+    """No file is longer than a reader can take in at once."""
     assert len(path.read_text("utf-8").splitlines()) <= 260

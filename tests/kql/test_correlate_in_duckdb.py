@@ -1,4 +1,4 @@
-"""The two engines agree: correlate.kql and pairs.kql in DuckDB find what the rule finds here.
+"""correlate.kql and pairs.kql, run in DuckDB, find the same as the rule in Python.
 
 A query takes a while to plan, so a log is made of several generated windows whose identities are
 kept apart by a number before each; blank ones stay blank.
@@ -47,45 +47,47 @@ def database() -> Any:
     return kusto.database()
 
 
-def in_cluster(
+def correlate_in_duckdb(
     database: Any, logs: Logs, rule: RuleSettings, buckets: range = range(BUCKETS)
 ) -> list[Group]:
-    """Return what the queries come to, read as answers are."""
+    """Return the groups that the queries find, decoded as answers are."""
     allowlist = Allowlist.of(logs.allowlist)
     addresses = {row[5].strip() for row in logs.sign_ins}
     excluded = tuple(sorted(filter(allowlist.covers, addresses)))
-    return kusto.correlated(database, logs, WindowQueries(WINDOW, END, rule), buckets, excluded)
+    return kusto.groups_in_cluster(
+        database, logs, WindowQueries(WINDOW, END, rule), buckets, excluded
+    )
 
 
 def comparable(group: Group) -> dict[str, Any]:
-    """Return all that is known of a group, with the operations as the ledger names them."""
+    """Return every value of a group, with the operations keyed as in the ledger."""
     operations = [(hash_key(key), time) for key, time in group.operations_at.items()]
     return values_of(group) | {"operations_at": operations, "read_pairs": group.read_pairs()}
 
 
 def assert_agreement(database: Any, logs: Logs, rule: RuleSettings) -> Detection:
-    """Compare every column, the order of groups and of operations, their keys, times and traces."""
+    """Compare every column, the order of groups and of operations, their keys, times and pairs."""
     here = detect(logs, START, END, rule)
-    there = in_cluster(database, logs, rule)
+    there = correlate_in_duckdb(database, logs, rule)
     assert list(map(comparable, there)) == list(map(comparable, here.groups))
     return here
 
 
-def marked(rows: Sequence[Row], column: str, number: int) -> list[Row]:
-    """Put a number before every identity that is one."""
+def prefixed(rows: Sequence[Row], column: str, number: int) -> list[Row]:
+    """Put a number before every identity that is not blank."""
     return [
         row if is_blank(row.get(column) or "") else row | {column: f"{number}:{row[column]}"}
         for row in rows
     ]
 
 
-def together(drawn: Sequence[Scenario]) -> tuple[Logs, RuleSettings]:
-    """Return one log of several windows, to be read as the first of them is to be."""
+def combined(drawn: Sequence[Scenario]) -> tuple[Logs, RuleSettings]:
+    """Return one log of several windows, with the settings of the first."""
     first = drawn[0]
     sign_ins, operations = [], []
     for number, each in enumerate(drawn):
-        sign_ins += marked(each.sign_ins, "ServicePrincipalId", number)
-        operations += marked(each.operations, "Caller", number)
+        sign_ins += prefixed(each.sign_ins, "ServicePrincipalId", number)
+        operations += prefixed(each.operations, "Caller", number)
     log = replace(first, sign_ins=sign_ins, operations=operations)
     return log.logs(), RuleSettings(first.span, first.statuses or ("Success",))
 
@@ -93,8 +95,8 @@ def together(drawn: Sequence[Scenario]) -> tuple[Logs, RuleSettings]:
 @settings(max_examples=max(EXAMPLES // 4, 1))
 @given(st.lists(scenarios(NASTY_IN_DATABASES), min_size=TOGETHER, max_size=TOGETHER))
 def test_both_engines_find_the_same(database: Any, drawn: list[Scenario]) -> None:
-    """Hundreds of generated windows come to the same groups, in every column, here and there."""
-    logs, rule = together(drawn)
+    """For hundreds of generated windows both engines find the same groups, in every column."""
+    logs, rule = combined(drawn)
     assert_agreement(database, logs, rule)
 
 
@@ -116,7 +118,7 @@ IDS = st.sampled_from(("a", "b", "~a", "~", "", None))
 def test_repeated_events_count_the_same(
     database: Any, accesses: list[Any], changes: list[Any], span: int
 ) -> None:
-    """Events that come again, at one time or at several, are told apart alike, tick by tick."""
+    """Both engines count repeated events the same, at one time or at several, to the tick."""
     logs = Scenario(
         [
             sign_in(TimeGenerated=written(at), Id=name, ResourceDisplayName=resource)
@@ -133,7 +135,7 @@ def test_repeated_events_count_the_same(
     assert_agreement(database, logs, RuleSettings(span))
 
 
-def test_many_operations_are_all_named(database: Any) -> None:
+def test_all_of_many_operations_have_their_keys(database: Any) -> None:
     """A group with thousands of operations has all their keys, in order, over several rows."""
     operations = [
         operation(TimeGenerated=written(START + HOUR + n % 700), EventDataId=f"o{n}")
@@ -146,7 +148,7 @@ def test_many_operations_are_all_named(database: Any) -> None:
 
 @pytest.mark.parametrize("names", [1, 3, 10, 12])
 def test_the_earliest_of_each_name_are_shown(database: Any, names: int) -> None:
-    """Of one name or of many, repeated, spelt in two ways and tied, the same pairs are kept."""
+    """Both engines keep the same pairs of names that repeat, differ in case or tie in time."""
     operations = [
         operation(
             TimeGenerated=written(START + HOUR + n * 7 % 120),
@@ -172,8 +174,8 @@ def test_the_earliest_of_each_name_are_shown(database: Any, names: int) -> None:
     assert group.read_pairs().services == {"Key Vault", "Storage"}
 
 
-def test_the_shortest_time_is_that_of_any_row(database: Any) -> None:
-    """An operation written again right after a sign-in counts, though its first row is shown."""
+def test_soonest_is_the_shortest_time_of_any_row(database: Any) -> None:
+    """An operation that is written again right after a sign-in sets the shortest time."""
     sign_ins = [sign_in(TimeGenerated=written(START + at), Id=f"s{at}") for at in (1, 900)]
     operations = [operation(TimeGenerated=written(START + at)) for at in (800, 903)]
     logs = Scenario(sign_ins, operations, [], HOUR, ("Success",)).logs()
@@ -184,8 +186,8 @@ def test_the_shortest_time_is_that_of_any_row(database: Any) -> None:
     ]
 
 
-def test_services_are_told_from_all_resources(database: Any) -> None:
-    """A service that only the seventh resource tells counts as well, though five are shown."""
+def test_services_come_from_all_resources(database: Any) -> None:
+    """A service that only the seventh resource names counts as well, though five are shown."""
     names = [*(f"Azure Key Vault {n}" for n in range(6)), "Blob"]
     sign_ins = [
         sign_in(TimeGenerated=written(START + n + 1), Id=f"s{n}", ResourceDisplayName=name)
@@ -200,7 +202,7 @@ def test_services_are_told_from_all_resources(database: Any) -> None:
 
 @pytest.mark.parametrize("entry", ["10.0.0.1 - 10.0.0.9", "10.0.0.0/8", "2001:db8::/32", "x"])
 def test_the_allowlist_excludes_the_same(database: Any, entry: str) -> None:
-    """Ranges, blocks and IPv6 leave out the same sign-ins, and unreadable entries none."""
+    """In both engines ranges, blocks and IPv6 exclude the same sign-ins, and bad entries none."""
     addresses = ("10.0.0.5", " 10.0.0.5\t", "2001:DB8::7", "", None, "x", "198.51.100.9")
     sign_ins = [
         sign_in(IPAddress=address, Id=f"s{number}", ServicePrincipalId=f"i{number}")
@@ -212,15 +214,15 @@ def test_the_allowlist_excludes_the_same(database: Any, entry: str) -> None:
     assert len(found.groups) == {"10": 5, "20": 6, "x": 7}[entry[:2]]
 
 
-def test_buckets_are_parts_of_the_whole(database: Any) -> None:
-    """What all buckets come to is what they come to one after another, nothing twice."""
+def test_buckets_add_up_to_the_whole(database: Any) -> None:
+    """The groups of single buckets, taken together, are the groups of all buckets."""
     sign_ins = [sign_in(ServicePrincipalId=f"Identity-{n}", Id=f"s{n}") for n in range(40)]
     operations = [operation(Caller=f"identity-{n}", EventDataId=f"o{n}") for n in range(40)]
     logs = Scenario(sign_ins, operations, [], HOUR, ("Success",)).logs()
     whole = assert_agreement(database, logs, RuleSettings()).groups
     cuts = (0, 1, 500, 700, BUCKETS)
     parts = [
-        in_cluster(database, logs, RuleSettings(), range(start, stop))
+        correlate_in_duckdb(database, logs, RuleSettings(), range(start, stop))
         for start, stop in itertools.pairwise(cuts)
     ]
     assert sorted(group.key for part in parts for group in part) == sorted(g.key for g in whole)

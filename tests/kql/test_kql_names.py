@@ -1,7 +1,7 @@
-"""No name that a query gives by `let` is hidden by a column.
+"""No column hides a name that a query defines with `let`.
 
-Where a row is at hand a column's name comes before a let's: the condition then compares the column
-with itself, for every row, and neither the service nor its language service says a word.
+Where a row is in scope, a column's name takes precedence over a `let`: the condition then compares
+the column with itself in every row, and neither the service nor its language service warns.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
-from tests.kql.test_queries import SCHEMA, SHARED, filled
+from tests.kql.test_queries import SCHEMA, SHARED, filled_queries
 from tests.support import ROOT
 from tests.support.language_service import KQL
 
@@ -26,8 +26,8 @@ HIDDEN = 'let Identity = "a"; AZKVAuditLogs | where tostring(Identity) has Ident
 
 
 def queries() -> Iterator[tuple[str, str]]:
-    """Yield every query of the product, put together and with sample values, and its place."""
-    for number, text in enumerate(filled()):
+    """Yield the place and the text of every query of the product, filled with sample values."""
+    for number, text in enumerate(filled_queries()):
         yield f"query {number}", text
     for path in sorted((ROOT / "infra" / "queries").glob("*.kql")):
         yield path.name, path.read_text("utf-8")
@@ -40,10 +40,10 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 def hidden(query: str) -> set[str]:
-    """Return the names given by `let` that a column of the query hides, or may.
+    """Return the `let` names that a column of the query hides, or may hide.
 
-    That is any column of a table that the query names; and of the columns that it makes itself,
-    those named as a value is. A let that is a table is not looked for among columns.
+    Any column of a table that the query names counts, and any column that the query itself
+    defines under the name of a value. A `let` that is a table is not compared with columns.
     """
     query = re.sub(r"//.*", "", query)
     given = dict(re.findall(r"\blet (\w+) =([^;]*)", query))
@@ -55,19 +55,19 @@ def hidden(query: str) -> set[str]:
 
 @pytest.mark.parametrize(("place", "query"), list(queries()))
 def test_no_column_hides_a_name(place: str, query: str) -> None:
-    """What a query names by `let` is named like no column that it could meet."""
+    """No `let` of a query has the name of a column that is in scope."""
     assert hidden(query) == set(), place
 
 
-def test_a_hidden_name_is_noticed() -> None:
-    """A let that is named like a column, published or made, is found: the test above can fail."""
+def test_a_hidden_name_is_found() -> None:
+    """A `let` that has the name of a column, published or computed, is found."""
     assert hidden(HIDDEN) == {"Identity"}
     assert hidden('let Found = "a"; AzureActivity | extend Found = 1') == {"Found"}
     assert hidden('let Found = "a"; AzureActivity | where Caller == Found') == set()
 
 
 def test_columns_are_those_that_queries_are_bound_to() -> None:
-    """Of every table that queries are bound to, all columns are among the published names."""
+    """Every table that queries are bound to has only columns of the published schema."""
     services = json.loads((KQL / "services.json").read_text("utf-8"))
     for table, bound in {**SCHEMA, **services}.items():
         known = COLUMNS[table]
@@ -76,7 +76,7 @@ def test_columns_are_those_that_queries_are_bound_to() -> None:
 
 @pytest.mark.parametrize("table", SCHEMA)
 def test_columns_are_the_published_ones(table: str) -> None:
-    """The names of the rule's tables are all that are published."""
+    """The list of published names covers exactly the columns of the rule's tables."""
     if not SHARED.is_dir():
         pytest.skip("the published schemas are not at hand")
     published = json.loads((SHARED / f"{table}.json").read_text("utf-8"))["columns"]

@@ -1,7 +1,7 @@
-"""The queries bind to the tables' columns as the service binds them, and take no other values.
+"""Every query binds to the tables' columns, and takes no value that could change its meaning.
 
-Microsoft's own language service for KQL, the one behind the query editors, says what is wrong
-with a query without a workspace to send it to.
+Microsoft's language service for KQL, the one behind the query editors, finds mistakes in a query
+without a workspace.
 """
 
 import json
@@ -19,9 +19,7 @@ from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import HOUR, SECOND, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
-from detection.sources.workspace import counts as counting
-from detection.sources.workspace import kusto_correlation as cluster
-from detection.sources.workspace import kusto_pairs as tracing
+from detection.sources.workspace import counts, kusto_correlation, kusto_pairs
 from detection.sources.workspace.context import BASELINE_TABLE
 from detection.sources.workspace.queries import WindowQueries
 from detection.window import Mode, Window
@@ -33,7 +31,7 @@ NOW = parse_time("2026-03-14T10:00:00Z")
 TABLES = (SIGN_IN_TABLE, OPERATION_TABLE)
 
 SCHEMA: dict[str, list[Column]] = json.loads((KQL / "schemas.json").read_text("utf-8"))
-# What the analyst's queries read besides: logs of other services, and our own findings.
+# The analyst's queries also read logs of other services and the product's own findings.
 FINDING = columns(Finding)
 OTHER_TABLES: dict[str, list[Column]] = {
     **json.loads((KQL / "services.json").read_text("utf-8")),
@@ -81,67 +79,79 @@ def column(name: str, kind: str = "string") -> Column:
     return {"name": name, "type": kind}
 
 
-def timed(shape: TableShape) -> list[Column]:
+def reader_columns(shape: TableShape) -> list[Column]:
     """Return the columns that the reader expects of a table."""
     time, *texts = shape.columns
     return [column(time, "datetime"), *map(column, texts)]
 
 
-CORRELATED = {
-    **dict.fromkeys(cluster.GROUP_COLUMNS[:3], "string"),
+GROUP_TYPES = {
+    **dict.fromkeys(kusto_correlation.GROUP_COLUMNS[:3], "string"),
     **dict.fromkeys(("DataPlaneAccesses", "MgmtPlaneOps", "DistinctSignIns", "Part"), "long"),
     **dict.fromkeys(("SignInsSeen", "OperationsSeen"), "long"),
     **dict.fromkeys(("FirstEvent", "LastEvent"), "datetime"),
 }
-TRACED = {
+PAIR_TYPES = {
     **dict.fromkeys(("Soonest", "Number", "Place", "SignedIn", "Operated"), "long"),
     "Services": "dynamic",
 }
 
-# What is put together of several files: the question, and the columns that the reader expects.
-ASKING = WindowQueries(WINDOW, NOW, RuleSettings(HOUR, ("Success", 'a "quoted" one')))
+# Queries that are composed of several files, with the columns that the reader expects.
+QUERIES = WindowQueries(WINDOW, NOW, RuleSettings(HOUR, ("Success", 'a "quoted" one')))
 ADDRESSES = ("198.51.100.7", "2001:db8::1")
-BOTH = range(3, 8)
-COUNTS = [column(name, "long") for name in ("Bucket", *counting.COUNT_COLUMNS)]
-ASKED: dict[str, tuple[Query, list[Column]]] = {
-    "count_sign_ins": (ASKING.count(SIGN_IN_TABLE), COUNTS[:2]),
-    "count_operations": (ASKING.count(OPERATION_TABLE), COUNTS),
-    "count_operations ": (ASKING.count(OPERATION_TABLE, signed_in=False), COUNTS),
-    "read_sign_ins": (ASKING.rows(SIGN_IN_TABLE, BOTH, NOW - 1, NOW), timed(SIGN_IN_TABLE)),
-    "read_operations": (ASKING.rows(OPERATION_TABLE, BOTH, NOW - 1, NOW), timed(OPERATION_TABLE)),
+SEVERAL_BUCKETS = range(3, 8)
+COUNTS = [column(name, "long") for name in ("Bucket", *counts.COUNT_COLUMNS)]
+COMPOSED: dict[str, tuple[Query, list[Column]]] = {
+    "count_sign_ins": (QUERIES.count(SIGN_IN_TABLE), COUNTS[:2]),
+    "count_operations": (QUERIES.count(OPERATION_TABLE), COUNTS),
+    "count_operations ": (QUERIES.count(OPERATION_TABLE, signed_in=False), COUNTS),
+    "read_sign_ins": (
+        QUERIES.rows(SIGN_IN_TABLE, SEVERAL_BUCKETS, NOW - 1, NOW),
+        reader_columns(SIGN_IN_TABLE),
+    ),
+    "read_operations": (
+        QUERIES.rows(OPERATION_TABLE, SEVERAL_BUCKETS, NOW - 1, NOW),
+        reader_columns(OPERATION_TABLE),
+    ),
     "recording": (
-        ASKING.recording(SIGN_IN_TABLE, NOW - 1, NOW),
-        [*timed(SIGN_IN_TABLE), column("IngestionTime", "datetime")],
+        QUERIES.recording(SIGN_IN_TABLE, NOW - 1, NOW),
+        [*reader_columns(SIGN_IN_TABLE), column("IngestionTime", "datetime")],
     ),
     "recording ": (
-        ASKING.recording(OPERATION_TABLE, NOW - 1, NOW),
-        [*timed(OPERATION_TABLE), column("IngestionTime", "datetime")],
+        QUERIES.recording(OPERATION_TABLE, NOW - 1, NOW),
+        [*reader_columns(OPERATION_TABLE), column("IngestionTime", "datetime")],
     ),
-    "addresses": (ASKING.addresses(BOTH), [column("Address"), column("Matched", "long")]),
+    "addresses": (
+        QUERIES.addresses(SEVERAL_BUCKETS),
+        [column("Address"), column("Matched", "long")],
+    ),
     "correlate": (
-        ASKING.correlate(BOTH, ADDRESSES),
-        [column(name, CORRELATED.get(name, "dynamic")) for name in cluster.GROUP_COLUMNS],
+        QUERIES.correlate(SEVERAL_BUCKETS, ADDRESSES),
+        [
+            column(name, GROUP_TYPES.get(name, "dynamic"))
+            for name in kusto_correlation.GROUP_COLUMNS
+        ],
     ),
     "pairs": (
-        ASKING.pairs(BOTH, ADDRESSES),
-        [column(name, TRACED.get(name, "string")) for name in tracing.PAIR_COLUMNS],
+        QUERIES.pairs(SEVERAL_BUCKETS, ADDRESSES),
+        [column(name, PAIR_TYPES.get(name, "string")) for name in kusto_pairs.PAIR_COLUMNS],
     ),
 }
 
 
-ARRIVED = [column("IngestionTime", "datetime"), column("Bucket", "long")]
+EXTRA_COLUMNS = [column("IngestionTime", "datetime"), column("Bucket", "long")]
 
 
-def told(*names: str) -> list[Column]:
-    """Return a moment and texts, as an analyst is shown them."""
+def analyst_columns(*names: str) -> list[Column]:
+    """Return a time column and text columns, as an analyst's query returns them."""
     return [{"name": "TimeGenerated", "type": "datetime"}] + [
         {"name": name, "type": "string"} for name in names
     ]
 
 
-RESULTS: dict[str, list[Column]] = {
-    "sign_ins": [*timed(SIGN_IN_TABLE), *ARRIVED],
-    "operations": [*timed(OPERATION_TABLE), *ARRIVED],
+RESULT_COLUMNS: dict[str, list[Column]] = {
+    "sign_ins": [*reader_columns(SIGN_IN_TABLE), *EXTRA_COLUMNS],
+    "operations": [*reader_columns(OPERATION_TABLE), *EXTRA_COLUMNS],
     "allowlist": [{"name": name, "type": "string"} for name in ALLOWLIST_TABLE.columns],
     "arrivals": [
         {"name": "Earliest", "type": "datetime"},
@@ -150,14 +160,16 @@ RESULTS: dict[str, list[Column]] = {
     ],
     "clock": [{"name": "Now", "type": "datetime"}],
     "latest": [{"name": "Latest", "type": "datetime"}],
-    "actions": [*timed(OPERATION_TABLE), column("IngestionTime", "datetime")],
+    "actions": [*reader_columns(OPERATION_TABLE), column("IngestionTime", "datetime")],
     "baseline": [
         {"name": name, "type": "datetime" if name == "TimeGenerated" else "string"}
         for name in BASELINE_TABLE.columns
     ],
     "exclusions": [{"name": name, "type": "string"} for name in EXCLUSIONS_TABLE.columns],
-    "investigate_activity": told("Activity", "Outcome", "Address", "Target", "CorrelationId"),
-    "investigate_data_plane": told("OperationName", "Outcome", "Address", "Target"),
+    "investigate_activity": analyst_columns(
+        "Activity", "Outcome", "Address", "Target", "CorrelationId"
+    ),
+    "investigate_data_plane": analyst_columns("OperationName", "Outcome", "Address", "Target"),
     "investigate_findings": [
         {"name": name, "type": dict(FINDING)[name]}
         for name in (
@@ -181,39 +193,45 @@ def bind(
     return language_service.bind(texts, tables=tables, functions=functions)
 
 
-def filled() -> list[str]:
+def filled_queries() -> list[str]:
     """Return every query with sample values."""
     texts = [query(name, **values) for name, values in SAMPLES]
-    return [*texts, *(text for text, _ in ASKED.values())]
+    return [*texts, *(text for text, _ in COMPOSED.values())]
 
 
-def expected() -> list[dict[str, Any]]:
-    """Return what the service should say of them."""
-    columns = [*(RESULTS[name] for name, _ in SAMPLES), *(found for _, found in ASKED.values())]
+def expected_bindings() -> list[dict[str, Any]]:
+    """Return no diagnostics and the expected columns for each query."""
+    columns = [
+        *(RESULT_COLUMNS[name] for name, _ in SAMPLES),
+        *(found for _, found in COMPOSED.values()),
+    ]
     return [{"diagnostics": [], "columns": found} for found in columns]
 
 
 def test_every_query_has_a_sample() -> None:
-    """No query file is left out of these tests."""
-    fragments = {"functions", "sweep", "nobody"}  # which others hold
-    named = {name for name, _ in SAMPLES} | set(map(str.strip, ASKED)) | fragments
+    """Every query file has a sample in these tests."""
+    fragments = {"functions", "sweep", "nobody"}  # which other queries include
+    named = {name for name, _ in SAMPLES} | set(map(str.strip, COMPOSED)) | fragments
     assert {path.stem for path in FOLDER.glob("*.kql")} == named
 
 
 def test_queries_bind(language_service: LanguageService) -> None:
-    """Every query binds without a remark, to the columns that the reader expects in that order."""
-    assert bind(language_service, filled()) == expected()
+    """Every query binds without a diagnostic, to the columns that the reader expects, in order."""
+    assert bind(language_service, filled_queries()) == expected_bindings()
 
 
 def test_queries_bind_without_optional_columns(language_service: LanguageService) -> None:
-    """A workspace whose tables have only what the rule cannot do without gives the same columns."""
+    """A workspace whose tables lack all optional columns gives the same columns."""
     schema = {shape.name: SCHEMA[shape.name][: shape.required] for shape in TABLES}
-    assert bind(language_service, filled(), schema=schema, watchlist=WATCHLIST[-1:]) == expected()
+    assert (
+        bind(language_service, filled_queries(), schema=schema, watchlist=WATCHLIST[-1:])
+        == expected_bindings()
+    )
 
 
 @pytest.mark.parametrize("shape", TABLES, ids=lambda shape: str(shape.name))
-def test_optional_columns_are_named_alike(shape: TableShape) -> None:
-    """A column that may be absent is asked for by the name it is given, or it would stay empty."""
+def test_optional_columns_keep_their_names(shape: TableShape) -> None:
+    """A column that may be absent is read into a column of the same name."""
     name = {SIGN_IN_TABLE: "sign_ins", OPERATION_TABLE: "operations"}[shape]
     text = (FOLDER / f"{name}.kql").read_text("utf-8")
     optional = re.findall(r'(\w+) = column_ifexists\("(\w+)", ""\)', text)
@@ -221,7 +239,7 @@ def test_optional_columns_are_named_alike(shape: TableShape) -> None:
 
 
 def test_wrong_queries_are_reported(language_service: LanguageService) -> None:
-    """A wrong column, type, comma, table or item column is an error: the tests above can fail."""
+    """A wrong column, type, comma, table or item column is reported as an error."""
     wrong = [
         "AzureActivity | where CallerId == ''",
         "AzureActivity | where Caller has 3",
@@ -248,8 +266,8 @@ def test_schema_is_the_published_one(table: str) -> None:
     assert all(column in published for column in SCHEMA[table])
 
 
-def test_moments_keep_their_ticks() -> None:
-    """A bound is written to the tick, as a row's time is."""
+def test_times_keep_their_ticks() -> None:
+    """A time bound is written to the tick, like a row's time."""
     text = query("sign_ins", start=NOW - SECOND - 1, end=NOW + 1, now=NOW)
     assert "> datetime(2026-03-14T09:59:58.9999999Z)" in text
     assert "<= datetime(2026-03-14T10:00:00.0000001Z)" in text
@@ -270,7 +288,7 @@ HOSTILE = (
     "1a",
     "-a",
     "\u0430",  # Cyrillic
-    "a\u0661",  # a digit, but not of ASCII
+    "a\u0661",  # a digit outside ASCII
     "a\x00",
     "{start}",
     "a.b",
@@ -280,14 +298,14 @@ HOSTILE = (
 
 @pytest.mark.parametrize("alias", HOSTILE)
 def test_hostile_aliases_are_refused(alias: str) -> None:
-    """An alias that is no plain identifier never gets into a query."""
+    """An alias that is not a plain identifier never gets into a query."""
     with pytest.raises(ValueError, match="not a name"):
         query("allowlist", alias=alias)
 
 
 @given(st.text())
 def test_an_alias_is_one_literal_or_refused(alias: str) -> None:
-    """Whatever is accepted as an alias holds only letters, digits, _ and - of ASCII."""
+    """Every accepted alias holds only ASCII letters, digits, _ and -."""
     try:
         text = query("allowlist", alias=alias)
     except ValueError:
@@ -301,14 +319,14 @@ def test_an_alias_is_one_literal_or_refused(alias: str) -> None:
     "status", ["a\n", "\r", "a\x00", "\x1b", "\x85", "\u2028", "\u2029", "\u202e", "\ud800", "\t"]
 )
 def test_hostile_statuses_are_refused(status: str) -> None:
-    """A status with anything that cannot be seen never gets into a query."""
+    """A status with an invisible character never gets into a query."""
     with pytest.raises(ValueError, match="characters"):
         query("operations", **MOMENTS, statuses=("Success", status))
 
 
 @given(st.lists(st.text(st.sampled_from('a "\\)(|{},/\n\u00e9')), min_size=1, max_size=3))
 def test_statuses_are_literals_or_refused(statuses: list[str]) -> None:
-    """What is accepted as statuses can be read back from the query as the same texts."""
+    """Accepted statuses read back from the query as the same texts."""
     try:
         text = query("operations", **MOMENTS, statuses=tuple(statuses))
     except ValueError:
@@ -349,7 +367,7 @@ def read_texts(text: str) -> list[str]:
         ("latest", {"now": NOW, "table": SIGN_IN_TABLE._replace(name="T-1")}),
     ],
 )
-def test_what_does_not_fit_is_refused(name: str, values: dict[str, Any]) -> None:
-    """An unknown query, a missing or further value, and a value of another kind are errors."""
+def test_wrong_values_are_refused(name: str, values: dict[str, Any]) -> None:
+    """An unknown query, a missing or additional value, and a value of another type are errors."""
     with pytest.raises(ValueError, match=r".+"):
         query(name, **values)

@@ -1,11 +1,10 @@
-"""What the queries leave in the workspace, the rule would not have used: run in DuckDB.
+"""The filters in the queries, run in DuckDB, drop no row that the rule needs.
 
-duckdb-kql translates KQL to DuckDB's SQL, with filters measured on Microsoft's own engine. Each
-generated table is filtered by a query there; the rule, given what is left, must choose exactly
-what it chooses from the whole table.
+duckdb-kql translates KQL to DuckDB's SQL, with filters measured on Microsoft's own engine. A query
+filters each generated table; the rule must match the same rows in the result as in the whole table.
 
-The filters stay as they are. (One thing differs: DuckDB ignores case beyond ASCII, so a long s is
-an S there. That only matters inside the words that the filters name, where no test puts one.)
+The filters run unchanged. (One difference: DuckDB ignores case beyond ASCII, so a long s equals an
+S there. That matters only inside the words that the filters name, and no test puts one there.)
 """
 
 from collections import Counter
@@ -53,7 +52,7 @@ from tests.support.strategies import (
 EXAMPLES = settings().max_examples
 EVERYBODY = range(BUCKETS)
 
-# Names around the words that the filters look for, with what bounds a term and what does not.
+# Names around the words that the filters look for, with characters that end a term or do not.
 BESIDE = (
     "",
     "",
@@ -83,27 +82,27 @@ def database() -> Any:
     return kusto.database()
 
 
-def run(database: Any, table: str, rows: Sequence[Sequence[Any]], text: str) -> list[Any]:
-    """Return what a query makes of a table of these rows."""
+def run_query(database: Any, table: str, rows: Sequence[Sequence[Any]], text: str) -> list[Any]:
+    """Return the rows that a query gives on a table of these rows."""
     kusto.fill(database, table, rows)
     return [tuple(row.values()) for row in kusto.ask(database, text)]
 
 
-def left(
+def rows_left(
     database: Any, shape: TableShape, tables: Sequence[Sequence[Any]], text: str
 ) -> list[list[Any]]:
-    """Return the rows that a query leaves of each table, as the rule is given them.
+    """Return the rows that a query leaves of each table, as the rule reads them.
 
-    All tables are asked at once, as an identity can say which table its row is of; the buckets
-    are looked at elsewhere. Half of the blank texts are null there.
+    One query reads all tables at once: a prefix of the identity says which table a row is from.
+    Other tests cover the buckets. Half of the blank texts become null.
     """
     time, identity, *others = shape.columns
-    asked = [
+    marked = [
         [row[0], f"{number} {row[1]}", *(v or (None if at % 2 else "") for v in row[2:]), None]
         for number, rows in enumerate(tables)
         for at, row in enumerate(rows)
     ]
-    kusto.fill(database, shape.name, asked)
+    kusto.fill(database, shape.name, marked)
     found: list[list[Any]] = [[] for _ in tables]
     for row in kusto.ask(database, text):
         number, _, own = row[identity].partition(" ")
@@ -117,30 +116,30 @@ def scenario_of(sign_ins: list[Row], operations: list[Row]) -> Scenario:
 
 
 def comparable(chosen: Matched[Any]) -> object:
-    """Return what was chosen, whatever order the rows came in.
+    """Return the counts and the matched rows, independent of the order of the rows.
 
-    Of an event with an id what tells others apart may be left out.
+    The details of an event with an id are left out, since its id identifies it.
     """
     counts = (chosen.matched, chosen.excluded, chosen.without_address, chosen.other_success)
-    told = {
+    rows_of = {
         identity: sorted(map(without_details, rows))
         for identity, rows in chosen.by_identity.items()
     }
-    return counts, told
+    return counts, rows_of
 
 
 def without_details(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a row of either table without what its id makes superfluous."""
+    """Return a row of either table without the details that its id makes redundant."""
     place, last = (EVENT_DATA_ID, 1) if len(row) > EVENT_DATA_ID else (SIGN_IN_ID, 2)
     named = any(character.isalnum() for character in row[place])
     return (*row[:-last], *[""] * last) if named else row
 
 
 def check_sign_ins(database: Any, drawn: Sequence[Scenario]) -> None:
-    """Assert that the rule chooses the same of all sign-ins as of those that the query leaves."""
+    """Assert that the rule matches the same sign-ins with and without the query's filter."""
     logs = [scenario.logs() for scenario in drawn]
     text = query("sign_ins", start=START, end=END, now=END)
-    tables = left(database, SIGN_IN_TABLE, [each.sign_ins for each in logs], text)
+    tables = rows_left(database, SIGN_IN_TABLE, [each.sign_ins for each in logs], text)
     for each, rows in zip(logs, tables, strict=True):
         allowlist = Allowlist.of(each.allowlist)
         whole = match_sign_ins(each.sign_ins, START, END, allowlist)
@@ -148,11 +147,11 @@ def check_sign_ins(database: Any, drawn: Sequence[Scenario]) -> None:
 
 
 def check_operations(database: Any, drawn: Sequence[Scenario], statuses: tuple[str, ...]) -> None:
-    """Assert that the rule chooses the same of all operations as of those that the query leaves."""
+    """Assert that the rule matches the same operations with and without the query's filter."""
     rule = RuleSettings(HOUR, statuses)
     logs = [scenario.logs() for scenario in drawn]
     text = query("operations", start=START, end=END, now=END, statuses=statuses)
-    tables = left(database, OPERATION_TABLE, [each.operations for each in logs], text)
+    tables = rows_left(database, OPERATION_TABLE, [each.operations for each in logs], text)
     for each, rows in zip(logs, tables, strict=True):
         whole = match_operations(each.operations, START, END, rule)
         assert comparable(match_operations(rows, START, END, rule)) == comparable(whole)
@@ -160,10 +159,10 @@ def check_operations(database: Any, drawn: Sequence[Scenario], statuses: tuple[s
 
 @settings(max_examples=EXAMPLES // 5)
 @given(st.lists(scenarios(NASTY_IN_DATABASES), min_size=5, max_size=5))
-def test_nothing_that_the_rule_uses_is_left_behind(database: Any, drawn: list[Scenario]) -> None:
-    """The rule chooses the same rows, and counts the same, with and without the queries."""
+def test_the_queries_drop_no_row_that_the_rule_uses(database: Any, drawn: list[Scenario]) -> None:
+    """The rule matches the same rows, and counts the same, with and without the queries."""
     check_sign_ins(database, drawn)
-    # No status at all cannot be set.
+    # An empty list of statuses cannot be configured.
     check_operations(database, drawn, drawn[0].statuses or ("Success",))
 
 
@@ -173,7 +172,7 @@ def test_nothing_that_the_rule_uses_is_left_behind(database: Any, drawn: list[Sc
     ["write\u0301", "\u0301DELETE", "a\u00b2write", "\u2167 Blob", "Key\u00a0Vault", "write\n"]
 )
 def test_names_of_any_kind(database: Any, names: list[str]) -> None:
-    """The words are found within names of any kind just as the rule finds them."""
+    """The query finds the words within any name exactly as the rule does."""
     scenario = scenario_of(
         sign_ins=[sign_in(ResourceDisplayName=name) for name in names],
         operations=[operation(OperationNameValue=name) for name in names],
@@ -189,14 +188,14 @@ ACCEPTED = (("a",), ('A"', "\\"), ("\u00c9 a|b", "(),", 'a\\"'), ("succeeded", "
 @settings(max_examples=EXAMPLES // 10)
 @given(st.lists(st.text(st.sampled_from('aA"\\ (),|\u00e9\u00c9'), max_size=4), max_size=40))
 def test_statuses_of_any_kind(database: Any, accepted: tuple[str, ...], others: list[str]) -> None:
-    """A status that is set is read whatever its characters, in any case."""
+    """The query accepts a configured status with any characters, in any case."""
     spelt = [*accepted, *map(str.lower, accepted), *others, "SUCCEEDED", "Success"]
     scenario = scenario_of([], [operation(ActivityStatusValue=status) for status in spelt])
     check_operations(database, [scenario], accepted)
 
 
 def test_rows_are_really_filtered(database: Any) -> None:
-    """The queries leave what the rule has no use for, and take the rest by the tick."""
+    """The queries drop rows that the rule cannot use, and cut the window to the tick."""
     operations = [
         operation(OperationNameValue="a/b/listKeys/action"),
         operation(OperationNameValue="a/write/get"),
@@ -206,22 +205,22 @@ def test_rows_are_really_filtered(database: Any) -> None:
         operation(TimeGenerated="2026-03-02T12:00:00.0000000Z"),
         operation(TimeGenerated="2026-03-02T12:00:00.0000001Z"),
     ]
-    used = [sign_in(), sign_in(ServicePrincipalId="")]  # which is counted, though it pairs not
+    used = [sign_in(), sign_in(ServicePrincipalId="")]  # it is counted and does not pair
     sign_ins = [sign_in(ResultType="1"), sign_in(ResourceDisplayName="Vaults"), *used]
     logs = as_logs(sign_ins, operations)
     text = query("sign_ins", start=START, end=END, now=END)
-    assert left(database, SIGN_IN_TABLE, [logs.sign_ins], text) == [logs.sign_ins[2:]]
+    assert rows_left(database, SIGN_IN_TABLE, [logs.sign_ins], text) == [logs.sign_ins[2:]]
     kusto.fill(database, SIGN_IN_TABLE.name, [[*logs.sign_ins[2], END + n] for n in (-1, 0, 1)])
     assert len(kusto.ask(database, text)) == 2  # one was ingested later
     text = query("operations", start=START, end=END, now=END, statuses=("Success",))
-    found = left(database, OPERATION_TABLE, [logs.operations], text)
+    found = rows_left(database, OPERATION_TABLE, [logs.operations], text)
     assert found == [logs.operations[4:6]]
 
 
 @settings(max_examples=EXAMPLES // 5)
 @given(scenarios())
 def test_as_many_rows_are_read_as_were_counted(database: Any, drawn: Scenario) -> None:
-    """Counts and readings are of the same rows, and the rule counts what is not read alike."""
+    """The count queries count the rows that are read, and the dropped rows as the rule would."""
     rule = RuleSettings(drawn.span, drawn.statuses or ("Success",))
     asking, logs = WindowQueries(Window(START, END, Mode.SCHEDULED), END, rule), drawn.logs()
     for shape, rows in ((SIGN_IN_TABLE, logs.sign_ins), (OPERATION_TABLE, logs.operations)):
@@ -248,26 +247,28 @@ def test_as_many_rows_are_read_as_were_counted(database: Any, drawn: Scenario) -
 TICK = st.integers(START, START + 6)
 
 
-def test_arrivals_of_times_too_long_ago_are_not_looked_at(database: Any) -> None:
-    """A row of the oldest time that is asked about, or of one before it, is passed over."""
+def test_arrivals_ignore_times_before_the_oldest(database: Any) -> None:
+    """A late row at or before the oldest time is ignored."""
     shape = SIGN_IN_TABLE
     blank = ("",) * (len(shape.columns) - 1)
     table = [[START + n, *blank, START + 9] for n in (-1, 0, 1)]
     moments = {"since": START, "now": END, "examined": START, "too_late": START}
     text = query("arrivals", table=shape, oldest=START, **moments)
-    assert run(database, shape.name, table, text) == [(START + 1, 0, 0)]
+    assert run_query(database, shape.name, table, text) == [(START + 1, 0, 0)]
 
 
 @pytest.mark.parametrize(("examined", "too_late"), [(4, 2), (2, 4), (3, 3)])
 @given(st.lists(st.tuples(TICK, TICK), max_size=12))
-def test_arrivals(database: Any, examined: int, too_late: int, rows: list[tuple[int, int]]) -> None:
-    """Late rows are counted, and the earliest found, as the protocol says."""
+def test_arrivals_count_late_rows(
+    database: Any, examined: int, too_late: int, rows: list[tuple[int, int]]
+) -> None:
+    """Late rows are counted and the earliest is found, as LogSource specifies."""
     shape = SIGN_IN_TABLE
     table = [[time, *("",) * (len(shape.columns) - 1), ingested] for time, ingested in rows]
     since, now, examined, too_late = START + 1, START + 5, START + examined, START + too_late
     moments = {"since": since, "now": now, "examined": examined, "too_late": too_late}
     text = query("arrivals", table=shape, oldest=START - 1, **moments)
-    ((earliest, late, missed),) = run(database, shape.name, table, text)
+    ((earliest, late, missed),) = run_query(database, shape.name, table, text)
     arrived = [time for time, ingested in rows if since < ingested <= now]
     reachable = [time for time in arrived if time > too_late]
     assert Arrivals(earliest, late, missed) == Arrivals(
@@ -288,8 +289,10 @@ def test_arrivals(database: Any, examined: int, too_late: int, rows: list[tuple[
     ],
     ids=["empty", "equal entries", "edited", "without ids", "without times"],
 )
-def test_allowlist(database: Any, items: list[Any], entries: list[str]) -> None:
-    """Of an item that was edited the latest form counts, and no other item is lost."""
+def test_allowlist_keeps_the_latest_form_of_each_item(
+    database: Any, items: list[Any], entries: list[str]
+) -> None:
+    """The latest form of an edited watchlist item counts, and no other item is lost."""
     text = query("allowlist", alias=ALLOWLIST_TABLE.name)
-    found = run(database, ALLOWLIST_TABLE.name, items, text)
+    found = run_query(database, ALLOWLIST_TABLE.name, items, text)
     assert sorted(found) == [(entry,) for entry in entries]

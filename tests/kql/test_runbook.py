@@ -1,4 +1,4 @@
-"""The three queries of the runbook, run in DuckDB: they tell of the finding's identity alone."""
+"""The runbook's three queries, run in DuckDB, show the finding's identity alone."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ OURS = "e1525895-2305-453d-b6ab-6a524251f7d9"
 OTHER = "0e29b7b8-6f3b-4a0c-9d4b-2f3c1d5e6a70"
 LONG_CLAIM = "http://schemas.microsoft.com/identity/claims/objectidentifier"
 
-# Where each table says whose row it is, and what else its part of the query looks at.
+# The column of each table that holds the identity, and other conditions of its part of the query.
 OWNER: dict[str, Mapping[str, str]] = {
     SIGN_INS: {"ServicePrincipalId": "{}"},
     OPERATIONS: {"Caller": "{}"},
@@ -29,7 +29,7 @@ OWNER: dict[str, Mapping[str, str]] = {
     "StorageTableLogs": {"RequesterObjectId": "{}"},
     FINDINGS_TABLE: {"ServicePrincipalId": "{}"},
 }
-# The tables that each query looks into, and the column that shows where a row is from.
+# The tables that each query reads, and the column that shows which table a row is from.
 LOOKS_INTO = {
     "investigate_activity": ([SIGN_INS, OPERATIONS], "CorrelationId"),
     "investigate_data_plane": (list(OWNER)[2:8], "OperationName"),
@@ -40,7 +40,7 @@ TABLES = kusto.TABLES | kusto.SERVICES | kusto.FINDINGS
 
 @pytest.fixture
 def database() -> Iterator[Any]:
-    """Give a database in which both identities left a row in every table."""
+    """Give a database in which both identities have a row in every table."""
     connection = kusto.database(TABLES)
     for table, owner in OWNER.items():
         for identity in (OURS, OTHER, ""):
@@ -62,28 +62,28 @@ def database() -> Iterator[Any]:
     connection.close()
 
 
-def asked(name: str, identity: str = OURS) -> str:
-    """Return a query as a finding of an identity carries it."""
+def runbook_query(name: str, identity: str = OURS) -> str:
+    """Return a query of the runbook for a finding of an identity."""
     [text] = queries([name], identity=(identity,), start=TEN - HOUR, end=TEN)
     return text
 
 
-def test_every_query_of_the_runbook_is_looked_at() -> None:
-    """No query that a finding carries is left out of these tests."""
+def test_every_runbook_query_is_tested() -> None:
+    """These tests cover every query of the runbook."""
     assert set(LOOKS_INTO) == set(QUESTIONS.values())
 
 
 @pytest.mark.parametrize("identity", [OURS, OURS.upper()])
 @pytest.mark.parametrize("name", LOOKS_INTO)
-def test_a_query_tells_of_one_identity(database: Any, name: str, identity: str) -> None:
-    """Of each table the identity's rows come back, in any case, and nobody else's."""
+def test_a_query_shows_one_identity(database: Any, name: str, identity: str) -> None:
+    """A query returns the identity's rows of each table, in any case, and no other rows."""
     tables, column = LOOKS_INTO[name]
-    found = [row[column] for row in kusto.ask(database, asked(name, identity))]
+    found = [row[column] for row in kusto.ask(database, runbook_query(name, identity))]
     assert sorted(found) == sorted(f"{table} of {OURS}" for table in tables)
 
 
 def test_rows_of_other_days_are_left_out(database: Any) -> None:
-    """What vaults and storage logged more than a day from the finding is not shown."""
+    """Data-plane logs more than a day from the finding are not shown."""
     for table in LOOKS_INTO["investigate_data_plane"][0]:
         database.execute(f'UPDATE {table} SET "TimeGenerated" = {TEN + 25 * HOUR}')  # noqa: S608
-    assert kusto.ask(database, asked("investigate_data_plane")) == []
+    assert kusto.ask(database, runbook_query("investigate_data_plane")) == []

@@ -1,4 +1,4 @@
-"""What the ledger and the outbox promise, whatever arrives when and whatever dies where."""
+"""Random histories of runs: ledger and outbox keep their promises with any delays and kills."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from detection.rule.correlate import detect
 from detection.rule.filters import RuleSettings
 from detection.rule.ledger import hash_key
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, format_time, parse_time
-from tests.support.histories import Event, Simulation, Stream, assert_consistent, describe
+from tests.support.simulation import Event, Simulation, Stream, assert_consistent, describe
 
 BEGIN = parse_time("2026-03-14T00:00:00Z")
 SPANNED = 9 * HOUR
 
-# Times lie on a coarse grid, some a tick beside it, so that pairs exactly an hour apart are common.
+# Times lie on a coarse grid or a tick beside it, so pairs exactly an hour apart are common.
 TIMES = st.builds(
     lambda step, nudge: BEGIN - 3 * HOUR + step * 15 * MINUTE + nudge,
     st.integers(0, 48),
@@ -39,9 +39,9 @@ SCHEDULES = st.lists(STEPS, min_size=2, max_size=10).map(
 
 
 def events(where: Sequence[str]) -> st.SearchStrategy[list[Event]]:
-    """Draw events of two identities; an event id may come again, at most an hour apart.
+    """Draw events of two identities; an event id may repeat, at most an hour apart.
 
-    That is as far apart as the ledger promises to know an operation again, whatever arrives late.
+    Up to that distance the ledger promises to recognise an operation, with any late rows.
     """
     event = st.builds(
         lambda time, delay, identity, place, number, unseen_for: Event(
@@ -64,8 +64,8 @@ STREAMS = st.builds(
 )
 
 
-def after(stream: Stream, schedule: Sequence[int]) -> list[int]:
-    """Return the schedule with hourly runs until everything has arrived and been looked for."""
+def until_all_arrived(stream: Stream, schedule: Sequence[int]) -> list[int]:
+    """Return the schedule with further hourly runs until every row has arrived and was read."""
     arrivals = [event.arrival for event in (*stream.sign_ins, *stream.operations)]
     last = max([*arrivals, schedule[-1]]) + 2 * HOUR
     more = range(schedule[-1] + HOUR, last + HOUR, HOUR)
@@ -73,7 +73,7 @@ def after(stream: Stream, schedule: Sequence[int]) -> list[int]:
 
 
 def matched(simulation: Simulation) -> set[tuple[object, bytes]]:
-    """Return the operations that any window matched, straight from the rule."""
+    """Return the operations that any window matched, by the rule alone."""
     found: set[tuple[object, bytes]] = set()
     for window, logs in zip(simulation.windows, simulation.logs, strict=True):
         for group in detect(logs, window.start, window.end, RuleSettings()).groups:
@@ -83,10 +83,10 @@ def matched(simulation: Simulation) -> set[tuple[object, bytes]]:
 
 @given(STREAMS, SCHEDULES)
 def test_every_matched_operation_is_new_exactly_once(stream: Stream, schedule: list[int]) -> None:
-    """Whatever any window matched is reported, and NewOperations adds up to it."""
+    """Each operation that a window matched is reported, and NewOperations adds up to all."""
     note(describe(stream))
     simulation = Simulation(stream)
-    for now in after(stream, schedule):
+    for now in until_all_arrived(stream, schedule):
         simulation.run(now)
     expected = matched(simulation)
     assert simulation.reported == expected
@@ -95,13 +95,13 @@ def test_every_matched_operation_is_new_exactly_once(stream: Stream, schedule: l
         news[str(row["ServicePrincipalId"]).lower(), str(row["ResourceGroup"]).lower()] += int(
             str(row["NewOperations"])
         )
-    owed = Counter((key.identity, key.resource_group) for key, _ in expected)  # type: ignore[attr-defined]
-    assert news == owed
+    expected_news = Counter((key.identity, key.resource_group) for key, _ in expected)  # type: ignore[attr-defined]
+    assert news == expected_news
     assert_consistent(simulation.delivered)
 
 
-def test_an_operation_that_comes_again_within_the_span_is_known_a_day_later() -> None:
-    """One event id at two times an hour apart is one operation, however late its second sign-in."""
+def test_an_operation_repeated_within_the_span_is_recognised_a_day_later() -> None:
+    """One event id at two times an hour apart is one operation, even if its sign-in is late."""
     later = BEGIN + HOUR
     stream = Stream(
         [
@@ -122,8 +122,8 @@ def test_an_operation_that_comes_again_within_the_span_is_known_a_day_later() ->
 
 
 @given(STREAMS, SCHEDULES)
-def test_running_a_window_again_emits_nothing(stream: Stream, schedule: list[int]) -> None:
-    """A run repeated at its own moment, and a backfill of hours examined, find nothing new."""
+def test_running_a_window_again_reports_nothing(stream: Stream, schedule: list[int]) -> None:
+    """A repeated run and a backfill of hours that were read find nothing new."""
     simulation = Simulation(stream)
     for now in schedule:
         simulation.run(now)
@@ -137,12 +137,12 @@ def test_running_a_window_again_emits_nothing(stream: Stream, schedule: list[int
 
 
 @given(STREAMS, SCHEDULES, st.data())
-def test_repeated_runs_leave_the_latest_revisions_as_they_are(
+def test_repeated_runs_keep_the_latest_revisions(
     stream: Stream, schedule: list[int], data: st.DataObject
 ) -> None:
-    """However often runs are repeated, the latest revision of each finding is the same."""
+    """The latest revision of each finding is the same, however often runs are repeated."""
     once, often = Simulation(stream), Simulation(stream)
-    for now in after(stream, schedule):
+    for now in until_all_arrived(stream, schedule):
         once.run(now)
         for _ in range(data.draw(st.integers(1, 3))):
             often.run(now)
@@ -151,23 +151,23 @@ def test_repeated_runs_leave_the_latest_revisions_as_they_are(
 
 @given(STREAMS, SCHEDULES)
 def test_delays_do_not_change_what_is_reported(stream: Stream, schedule: list[int]) -> None:
-    """Rows that arrive within MAX_LATENESS are reported as if each had arrived at once."""
+    """Rows that arrive within MAX_LATENESS are reported as if they had arrived at once."""
     note(describe(stream))
     delayed, punctual = Simulation(stream), Simulation(stream.on_time())
-    for now in after(stream, schedule):
+    for now in until_all_arrived(stream, schedule):
         delayed.run(now)
         punctual.run(now)
     assert delayed.reported == punctual.reported
 
 
 @given(STREAMS, SCHEDULES, st.data())
-def test_a_run_that_dies_and_starts_again_delivers_the_same_rows(
+def test_a_run_that_dies_and_restarts_delivers_the_same_rows(
     stream: Stream, schedule: list[int], data: st.DataObject
 ) -> None:
-    """Killed at any boundary and started again at once, a history delivers the same findings."""
+    """A history with a kill at any boundary and an immediate restart delivers the same findings."""
     note(describe(stream))
     undisturbed, disturbed = Simulation(stream), Simulation(stream)
-    for now in after(stream, schedule):
+    for now in until_all_arrived(stream, schedule):
         undisturbed.run(now)
         for boundary in data.draw(st.lists(st.integers(0, 25), max_size=2)):
             disturbed.run_or_die(now, boundary)
@@ -178,12 +178,12 @@ def test_a_run_that_dies_and_starts_again_delivers_the_same_rows(
 
 
 @given(STREAMS, SCHEDULES, st.data())
-def test_a_run_that_dies_is_made_good_by_the_next_hour(
+def test_the_next_hour_completes_a_run_that_died(
     stream: Stream, schedule: list[int], data: st.DataObject
 ) -> None:
-    """Killed at any boundary and started only when next due, nothing is lost or contradicted."""
+    """After a kill at any boundary the next hourly run loses and contradicts nothing."""
     punctual, disturbed = Simulation(stream.on_time()), Simulation(stream)
-    moments = after(stream, schedule)
+    moments = until_all_arrived(stream, schedule)
     punctual.run(moments[0])
     disturbed.run(moments[0])
     for now in moments[1:]:
@@ -201,9 +201,9 @@ def test_a_run_that_dies_is_made_good_by_the_next_hour(
 def test_of_two_overlapping_runs_one_delivers(
     stream: Stream, schedule: list[int], data: st.DataObject
 ) -> None:
-    """When a second run happens in the middle of a first, they deliver what one would have."""
+    """A second run in the middle of a first delivers what one run alone would deliver."""
     alone, contested = Simulation(stream), Simulation(stream)
-    for now in after(stream, schedule):
+    for now in until_all_arrived(stream, schedule):
         alone.run(now)
         contested.run_overlapped(now, data.draw(st.integers(0, 12)))
     assert contested.findings() == alone.findings()
@@ -213,8 +213,8 @@ def test_of_two_overlapping_runs_one_delivers(
 
 @pytest.mark.parametrize("seen_after", [1, 10 * MINUTE - 1])
 @pytest.mark.parametrize("came", [-9 * MINUTE, -1, 0, 1, MINUTE, 59 * MINUTE])
-def test_a_row_is_found_whenever_it_comes_between_two_runs(came: int, seen_after: int) -> None:
-    """A late row that comes just before or after a run, and is seen after it, is found next."""
+def test_a_row_is_found_whenever_it_arrives_between_two_runs(came: int, seen_after: int) -> None:
+    """A late row that arrives just before or after a run is found by the next one."""
     run_at = BEGIN + 8 * HOUR
     sign_in = Event(BEGIN, BEGIN, "aaaa", "Azure Key Vault", "1")
     operation = Event(BEGIN + HOUR, run_at + came, "aaaa", "rg-one", "2", seen_after)
@@ -225,7 +225,7 @@ def test_a_row_is_found_whenever_it_comes_between_two_runs(came: int, seen_after
 
 
 def test_lateness_is_bounded() -> None:
-    """A row that arrives later than MAX_LATENESS is counted and not reported."""
+    """A row later than MAX_LATENESS is counted and not reported."""
     now = BEGIN + 2 * DAY
     sign_in = Event(BEGIN, BEGIN, "aaaa", "Azure Key Vault", "1")
     operation = Event(BEGIN + MINUTE, now - MINUTE, "aaaa", "rg-one", "2")
@@ -240,8 +240,8 @@ def test_lateness_is_bounded() -> None:
     assert records[-1]["Status"] == "Warning"
 
 
-def test_hours_before_the_first_window_that_could_be_read_are_examined() -> None:
-    """A new app that may not read for hours examines, once it may, from its first run on."""
+def test_hours_before_the_first_successful_read_are_read() -> None:
+    """A new app whose first reads fail later reads every hour from its first run on."""
     sign_in = Event(BEGIN - HOUR, BEGIN - HOUR, "aaaa", "Azure Key Vault", "1")
     operation = Event(BEGIN - 30 * MINUTE, BEGIN, "aaaa", "rg-one", "2")
     simulation = Simulation(Stream([sign_in], [operation]), unreadable=True)
@@ -255,7 +255,7 @@ def test_hours_before_the_first_window_that_could_be_read_are_examined() -> None
 
 
 def test_d6_an_operation_is_reported_once() -> None:
-    """Two runs whose windows both hold a pair report its operation in the first only."""
+    """Two windows that hold the same pair report its operation in the first only."""
     sign_in = Event(BEGIN, BEGIN, "aaaa", "Azure Key Vault", "1")
     operation = Event(BEGIN + MINUTE, BEGIN + MINUTE, "aaaa", "rg-one", "2")
     simulation = Simulation(Stream([sign_in], [operation]))
@@ -266,8 +266,8 @@ def test_d6_an_operation_is_reported_once() -> None:
 
 
 @pytest.mark.parametrize("late", ["sign-in", "operation"])
-def test_d9_a_row_that_arrives_late_is_still_paired(late: str) -> None:
-    """A row that arrives twenty hours late is found, with the hour of sign-ins before it."""
+def test_d9_a_late_row_is_still_paired(late: str) -> None:
+    """A row that arrives twenty hours late is found, with the sign-ins of the hour before it."""
     sign_in = Event(BEGIN, BEGIN, "aaaa", "Azure Key Vault", "1")
     operation = Event(BEGIN + HOUR, BEGIN + HOUR, "aaaa", "rg-one", "2")
     if late == "sign-in":
@@ -281,8 +281,8 @@ def test_d9_a_row_that_arrives_late_is_still_paired(late: str) -> None:
     assert [finding["NewOperations"] for finding in found] == [1]
 
 
-def test_hours_that_are_given_up_are_not_examined_after_all() -> None:
-    """After more than MAX_CATCH_UP the watch begins anew, and the gap is on record as a failure."""
+def test_hours_beyond_max_catch_up_are_a_gap() -> None:
+    """After more than MAX_CATCH_UP the older hours are skipped, and a failure records the gap."""
     happened = BEGIN + 3 * DAY
     sign_in = Event(happened, happened, "aaaa", "Azure Key Vault", "1")
     operation = Event(happened + MINUTE, happened + MINUTE, "aaaa", "rg-one", "2")

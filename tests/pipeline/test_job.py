@@ -1,4 +1,4 @@
-"""One invocation: the order of its steps, and what becomes of failures."""
+"""One invocation saves, then delivers, and keeps every row when a step fails."""
 
 import weakref
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
 from detection.sources import Correlated
 from detection.state.codec import decode
 from detection.window import Window
-from tests.support.histories import Event, Simulation, Stream
+from tests.support.simulation import Event, Simulation, Stream
 
 BEGIN = parse_time("2026-03-14T10:00:00Z")
 
 
 def stream(*hours: int) -> Stream:
-    """Return a sign-in and an operation a minute later in each of these hours after BEGIN."""
+    """Return a sign-in, and an operation a minute later, in each of these hours after BEGIN."""
     times = [BEGIN + hour * HOUR + MINUTE for hour in hours]
     return Stream(
         [Event(time, time, "aaaa", "Azure Key Vault", f"s{time}") for time in times],
@@ -29,19 +29,19 @@ def stream(*hours: int) -> Stream:
 
 
 def delivered(simulation: Simulation) -> list[dict[str, Any]]:
-    """Return all that was delivered, in order, repeats included."""
+    """Return all delivered rows in order, with repeats."""
     return [orjson.loads(row) for row in simulation.delivered]
 
 
 def watermark(simulation: Simulation) -> str:
-    """Return the watermark that is written down."""
+    """Return the saved watermark."""
     moment = decode(simulation.body, "the state").watermark
     assert moment is not None
     return format_time(moment)
 
 
-def test_nothing_is_delivered_twice_without_need() -> None:
-    """In an undisturbed history each row is delivered once, and the outbox is left empty."""
+def test_undisturbed_runs_deliver_each_row_once() -> None:
+    """In an undisturbed history each row is delivered once, and the outbox ends empty."""
     simulation = Simulation(stream(0, 1, 2))
     for hour in range(1, 5):
         simulation.run(BEGIN + hour * HOUR)
@@ -49,8 +49,8 @@ def test_nothing_is_delivered_twice_without_need() -> None:
     assert len(decode(simulation.body, "the state").outbox) == 0
 
 
-def test_what_was_not_taken_waits_and_comes_first() -> None:
-    """While delivery fails detection goes on; then all is delivered, the oldest first."""
+def test_undelivered_rows_wait_and_come_first() -> None:
+    """While delivery fails detection continues; later all rows are delivered, the oldest first."""
     simulation = Simulation(stream(0, 1, 2), refusing=True)
     for hour in range(1, 4):
         outcome = simulation.run(BEGIN + hour * HOUR)
@@ -62,8 +62,8 @@ def test_what_was_not_taken_waits_and_comes_first() -> None:
     assert ends == [format_time(BEGIN + hour * HOUR) for hour in range(1, 4)]
 
 
-def test_what_waits_is_delivered_though_nothing_is_due() -> None:
-    """A run with no window to examine still delivers the outbox."""
+def test_waiting_rows_are_delivered_without_a_due_window() -> None:
+    """A run without a due window still delivers the outbox."""
     simulation = Simulation(stream(0), refusing=True)
     simulation.run(BEGIN + HOUR)
     simulation.refusing = False
@@ -73,7 +73,7 @@ def test_what_waits_is_delivered_though_nothing_is_due() -> None:
 
 
 def test_a_full_outbox_stops_detection() -> None:
-    """When too many rows wait nothing is examined and the watermark stays, until they are gone."""
+    """While too many rows wait, no window is read and the watermark stays."""
     simulation = Simulation(stream(0, 1, 2), refusing=True, outbox_limit=3)
     outcomes = [simulation.run(BEGIN + hour * HOUR) for hour in range(1, 5)]
     assert any("wait in the outbox" in failure for failure in outcomes[-1].failures)
@@ -83,8 +83,8 @@ def test_a_full_outbox_stops_detection() -> None:
     assert [row["NewOperations"] for row in simulation.findings()] == [1, 1, 1]
 
 
-def test_a_window_that_cannot_be_read_is_on_record_and_tried_again() -> None:
-    """A failed read leaves a Failure record and the watermark where it was; nothing is lost."""
+def test_a_window_that_cannot_be_read_is_recorded_and_retried() -> None:
+    """A failed read leaves a Failure record and the old watermark, and loses nothing."""
     simulation = Simulation(stream(0, 1))
     simulation.run(BEGIN + HOUR)
     simulation.unreadable = True
@@ -98,8 +98,8 @@ def test_a_window_that_cannot_be_read_is_on_record_and_tried_again() -> None:
     assert [row["NewOperations"] for row in simulation.findings()] == [1, 1]
 
 
-def test_a_read_that_failed_and_is_tried_again_at_once_is_another_run() -> None:
-    """Tried again at the same moment a window has another RunId: no two rows of one id differ."""
+def test_a_retry_at_the_same_time_has_another_run_id() -> None:
+    """A run that is repeated at the same time has another RunId, so records never conflict."""
     simulation = Simulation(stream(0))
     simulation.unreadable = True
     simulation.run(BEGIN + HOUR)
@@ -111,8 +111,8 @@ def test_a_read_that_failed_and_is_tried_again_at_once_is_another_run() -> None:
     assert failed["WindowEnd"] == succeeded["WindowEnd"]
 
 
-class Parted(Simulation):
-    """A workspace whose window comes in a part for each identity, each let go before the next."""
+class InParts(Simulation):
+    """A workspace that yields a part for each identity, and drops each before the next."""
 
     def parts(
         self, window: Window, now: int, settings: RuleSettings
@@ -122,7 +122,7 @@ class Parted(Simulation):
         assert isinstance(logs, Logs)
         for identity in sorted({row[IDENTITY] for row in logs.sign_ins}, reverse=True):
             part = [
-                Watched(
+                CollectableLogs(
                     [row for row in logs.sign_ins if row[IDENTITY] == identity],
                     [row for row in logs.operations if row[IDENTITY] == identity],
                     logs.allowlist,
@@ -134,12 +134,12 @@ class Parted(Simulation):
             assert seen() is None, "a part is still there while the next is read"
 
 
-class Watched(Logs):
-    """Rows of which one can tell whether they are still there."""
+class CollectableLogs(Logs):
+    """Logs that can be weakly referenced, to see when they are dropped."""
 
 
-def parted_stream() -> Stream:
-    """Return three identities with two operations each, and the first hour of them."""
+def stream_of_three() -> Stream:
+    """Return three identities with two operations each, all in the first hour."""
     times = [BEGIN + number * MINUTE for number in range(6)]
     return Stream(
         [Event(t, t, f"i{t % 3}", "Azure Key Vault", f"s{t}") for t in times],
@@ -147,9 +147,9 @@ def parted_stream() -> Stream:
     )
 
 
-def test_parts_come_to_what_the_whole_comes_to() -> None:
-    """Findings are in one order, the state is the same, and no part outlives its turn."""
-    whole, parted = Simulation(parted_stream()), Parted(parted_stream())
+def test_parts_give_the_findings_of_the_whole() -> None:
+    """Findings and state equal those of one part, and no part is kept while the next is read."""
+    whole, parted = Simulation(stream_of_three()), InParts(stream_of_three())
     for hour in (1, 2):
         whole.run(BEGIN + hour * HOUR)
         parted.run(BEGIN + hour * HOUR)
@@ -157,18 +157,18 @@ def test_parts_come_to_what_the_whole_comes_to() -> None:
     assert parted.body == whole.body
 
 
-def test_findings_of_parts_wait_like_any() -> None:
-    """What was found in parts and not taken is delivered next time, whole and in order."""
-    whole = Simulation(parted_stream())
+def test_findings_of_parts_wait_for_delivery() -> None:
+    """Findings of several parts that were not delivered come next time, complete and in order."""
+    whole = Simulation(stream_of_three())
     whole.run(BEGIN + HOUR)
-    parted = Parted(parted_stream(), refusing=True)
+    parted = InParts(stream_of_three(), refusing=True)
     parted.run(BEGIN + HOUR)
     parted.refusing = False
     parted.run(BEGIN + HOUR)
     assert parted.findings() == whole.findings()
 
 
-class Broken(Parted):
+class Broken(InParts):
     """A workspace that fails after its first part."""
 
     def parts(
@@ -179,9 +179,9 @@ class Broken(Parted):
         raise SourceError("the second part cannot be read")
 
 
-def test_a_part_is_forgotten_if_the_next_cannot_be_read() -> None:
-    """A window that breaks off reports nothing and counts nothing as reported; then it is whole."""
-    broken = Broken(parted_stream())
+def test_a_part_is_dropped_if_the_next_cannot_be_read() -> None:
+    """A window that fails in the middle reports nothing and marks nothing as reported."""
+    broken = Broken(stream_of_three())
     outcome = broken.run(BEGIN + HOUR)
     assert outcome.failures == ["the second part cannot be read"]
     assert broken.findings() == []
@@ -189,5 +189,5 @@ def test_a_part_is_forgotten_if_the_next_cannot_be_read() -> None:
 
 
 def test_an_outbox_counts_both_kinds_of_rows() -> None:
-    """Findings and run records wait alike."""
+    """Findings and run records both count as waiting rows."""
     assert len(Outbox([{}, {}], [{}])) == 3

@@ -1,4 +1,4 @@
-"""A run record stays small, whatever is in logs, watchlists and messages."""
+"""A run record is small, whatever logs, watchlists and messages contain."""
 
 import re
 import time
@@ -43,11 +43,11 @@ from tests.support import (
 )
 
 AN_HOUR_BEFORE = "2026-03-14T09:00:00Z"
-RECORD_SIZE = 100_000  # bytes of JSON: four lists and two texts, at their longest
+RECORD_SIZE = 100_000  # bytes of JSON: four lists and two texts at their maximum length
 
 
 class Refusing:
-    """A source that answers nothing but an error."""
+    """A source whose reads fail with a message."""
 
     context = NoContext()
 
@@ -55,10 +55,10 @@ class Refusing:
         self._message = message
 
     def clock(self) -> None:
-        """Have none."""
+        """Return no time."""
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
-        """Nothing arrived."""
+        """Return no late rows."""
         del since, now, examined, too_late
         return Arrivals()
 
@@ -70,10 +70,10 @@ class Refusing:
         raise SourceError(self._message)
 
 
-def folder(
+def recorded_folder(
     path: Path, allowlist: list[str], exclusions: list[dict[str, str]], groups: int = 1
 ) -> RecordedSource:
-    """Record one identity that changed some resource groups, and both watchlists."""
+    """Record an identity that changed some resource groups, and both watchlists."""
     about = {"ServicePrincipalId": "id", "ResultType": "0", "ResourceDisplayName": "Storage"}
     write_table(path, SIGN_INS, [{"TimeGenerated": AN_HOUR_BEFORE, **about}])
     changed = {"Caller": "id", "OperationNameValue": "A/WRITE", "ActivityStatusValue": "Success"}
@@ -88,16 +88,16 @@ def folder(
 
 
 def record_of(source: RecordedSource | Refusing) -> Any:
-    """Return the record of the one window of a run."""
+    """Return the record of a run of one window."""
     (record,) = run(source, Collected(), ReadOnlyStore(), Invocation("w", parse_time(NOW))).records
     return record
 
 
-def test_a_long_allowlist_makes_no_long_record(tmp_path: Path) -> None:
-    """Of ten megabytes of unreadable entries a record takes some, and says how many there are."""
+def test_a_long_allowlist_gives_a_short_record(tmp_path: Path) -> None:
+    """A record shows the first of ten megabytes of unreadable entries, and their number."""
     count = 200_000
     unreadable = [f"{number} is no address: {'x' * 30}" for number in range(count)]
-    source = folder(tmp_path, [*unreadable, "198.51.100.0/24"], [])
+    source = recorded_folder(tmp_path, [*unreadable, "198.51.100.0/24"], [])
     began = time.process_time()
     record = record_of(source)
     took = time.process_time() - began
@@ -109,8 +109,8 @@ def test_a_long_allowlist_makes_no_long_record(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["expired", "invalid"])
-def test_long_exclusions_make_no_long_record(tmp_path: Path, kind: str) -> None:
-    """Exclusions that leave nothing out are named as far as there is room, and counted."""
+def test_long_exclusions_give_a_short_record(tmp_path: Path, kind: str) -> None:
+    """A record shows the first of many expired or invalid exclusions, and their number."""
     count = 3_000
     expires = {"expired": "2020-01-01", "invalid": "when we say so"}[kind]
     rows = [
@@ -123,7 +123,7 @@ def test_long_exclusions_make_no_long_record(tmp_path: Path, kind: str) -> None:
         }
         for number in range(count)
     ]
-    record = record_of(folder(tmp_path, [], rows))
+    record = record_of(recorded_folder(tmp_path, [], rows))
     listed = record[f"Exclusions{kind.title()}"]
     assert len(listed) == MAX_ENTRIES
     assert [text.partition(" ")[0] for text in listed] == [f"id-{n}" for n in range(MAX_ENTRIES)]
@@ -133,8 +133,8 @@ def test_long_exclusions_make_no_long_record(tmp_path: Path, kind: str) -> None:
     assert len(orjson.dumps(record)) < RECORD_SIZE
 
 
-def test_the_exclusions_used_most_are_named(tmp_path: Path) -> None:
-    """Of many exclusions those that left out most are named, each with its number."""
+def test_the_most_used_exclusions_are_listed(tmp_path: Path) -> None:
+    """Of many exclusions the record lists those that excluded most, with their numbers."""
     names = [f"rg{number}" for number in range(150)]
     rows = [
         {
@@ -146,7 +146,7 @@ def test_the_exclusions_used_most_are_named(tmp_path: Path) -> None:
         }
         for name in names
     ]
-    record = record_of(folder(tmp_path, [], rows, groups=150))
+    record = record_of(recorded_folder(tmp_path, [], rows, groups=150))
     assert record["FindingsExcluded"] == 150
     assert len(record["ExclusionsUsed"]) == MAX_ENTRIES
     assert all(text.endswith(": 1") for text in record["ExclusionsUsed"])
@@ -154,7 +154,7 @@ def test_the_exclusions_used_most_are_named(tmp_path: Path) -> None:
 
 
 def test_an_error_is_one_printable_line_of_bounded_length() -> None:
-    """Of a long message with control characters both ends are kept, on one line."""
+    """A long message with control characters becomes one line with both of its ends."""
     message = f"the beginning\n\x1b[2J{'x' * 10_000_000}\u202e: and what to do"
     record = record_of(Refusing(message))
     assert record["Error"].startswith("the beginning")
@@ -165,19 +165,19 @@ def test_an_error_is_one_printable_line_of_bounded_length() -> None:
 
 
 @given(st.lists(st.text(max_size=300), max_size=150))
-def test_what_fits_stays_as_it_is(texts: list[str]) -> None:
-    """Entries and sentences are bounded, and within the bounds they are untouched."""
+def test_texts_within_the_limits_are_unchanged(texts: list[str]) -> None:
+    """Entries and sentences within the limits are unchanged."""
     kept = first_entries(texts)
     assert len(kept) == min(len(texts), MAX_ENTRIES)
     for text, entry in zip(texts, kept, strict=False):
         assert len(entry) <= MAX_ENTRY_LENGTH
         assert entry == text or len(text) > MAX_ENTRY_LENGTH
-    told = join_sentences(texts)
-    assert len(told) <= MAX_TEXT_LENGTH
-    assert told.isprintable()
+    joined = join_sentences(texts)
+    assert len(joined) <= MAX_TEXT_LENGTH
+    assert joined.isprintable()
 
 
-def test_a_cut_text_keeps_both_ends() -> None:
-    """A text that is too long shows its beginning, its end and that there was more."""
+def test_a_shortened_text_keeps_both_ends() -> None:
+    """A text that is too long keeps its beginning and its end, with a mark between them."""
     assert shorten_middle("a" * 50 + "b" * 50, 100) == "a" * 50 + "b" * 50
     assert shorten_middle("a" * 100 + "b" * 100, 100) == "a" * 47 + "..." + "b" * 50

@@ -1,31 +1,25 @@
-"""All workspaces in one invocation, and the settings that it takes."""
+"""All workspaces run in one invocation, and one that fails stops no other."""
 
 import logging
 
 import pytest
 
-from detection.errors import DetectionError, SettingsError, StateConflict
+from detection.errors import DetectionError, StateConflict
 from detection.pipeline.workspaces import Connections, run_workspaces
 from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
-from detection.settings import read_settings, rule_settings
+from detection.settings import rule_settings
 from detection.state import State, Tag
-from tests.support.histories import Event, Simulation, Stream
+from tests.support.simulation import Event, Simulation, Stream
 
 NOW = parse_time("2026-03-14T10:00:00Z")
 GUIDS = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(3)]
-NEEDED = {
-    "WORKSPACE_IDS": f" {GUIDS[0].upper()} ,{GUIDS[1]},,{GUIDS[0]}",
-    "LOGS_INGESTION_ENDPOINT": "https://rule.westeurope-1.ingest.monitor.azure.com/",
-    "LOGS_INGESTION_RULE_ID": "dcr-0123456789abcdef0123456789abcdef",
-    "STATE_ACCOUNT_URL": "https://account.blob.core.windows.net",
-}
 
 
-class Beaten(Simulation):
-    """A workspace whose state another run always writes first."""
+class AlwaysOvertaken(Simulation):
+    """A workspace whose state another run always saves first."""
 
     def save(self, state: State, tag: Tag) -> Tag:
-        """Lose."""
+        """Fail, since another run saved first."""
         raise StateConflict(f"another run was first, since {state.watermark} of version {tag}")
 
 
@@ -51,7 +45,7 @@ def run_all(simulations: dict[str, Simulation]) -> None:
     )
 
 
-def test_each_workspace_is_run() -> None:
+def test_each_workspace_runs() -> None:
     """Every workspace gives its findings."""
     simulations = {name: workspace() for name in GUIDS}
     run_all(simulations)
@@ -59,8 +53,8 @@ def test_each_workspace_is_run() -> None:
 
 
 @pytest.mark.parametrize("fault", ["unreadable", "refusing"])
-def test_one_that_fails_stops_no_other_and_fails_the_run(fault: str) -> None:
-    """After a workspace that fails the others are run; then the failure is raised, and named."""
+def test_a_workspace_that_fails_stops_no_other_and_fails_the_run(fault: str) -> None:
+    """After a workspace fails the others run; then the failure is raised with its name."""
     simulations = {name: workspace() for name in GUIDS}
     setattr(simulations[GUIDS[0]], fault, True)
     with pytest.raises(DetectionError, match=GUIDS[0]):
@@ -68,15 +62,15 @@ def test_one_that_fails_stops_no_other_and_fails_the_run(fault: str) -> None:
     assert [len(simulations[name].findings()) for name in GUIDS] == [0, 1, 1]
 
 
-def test_being_beaten_by_another_run_is_no_failure() -> None:
-    """A run whose state another one wrote first delivers nothing, and nothing is wrong."""
-    beaten = Beaten(workspace().stream)
+def test_an_overtaken_run_is_no_failure() -> None:
+    """A run whose state another run saved first delivers nothing and does not fail."""
+    beaten = AlwaysOvertaken(workspace().stream)
     run_all({GUIDS[0]: beaten})
     assert beaten.delivered == []
 
 
-def test_the_log_holds_counts_and_nothing_of_the_logs(caplog: pytest.LogCaptureFixture) -> None:
-    """Each window is one line with its counts; names from the logs are not in it."""
+def test_the_log_holds_counts_and_no_log_content(caplog: pytest.LogCaptureFixture) -> None:
+    """Each window is one log line with its counts, without names from the logs."""
     with caplog.at_level(logging.DEBUG):
         run_all({GUIDS[0]: workspace()})
     (line,) = caplog.messages
@@ -85,8 +79,8 @@ def test_the_log_holds_counts_and_nothing_of_the_logs(caplog: pytest.LogCaptureF
     assert "rg-secret-name" not in line
 
 
-def test_without_time_the_rest_is_due_next_time() -> None:
-    """When time is up the window begun is finished, and the next run goes on after it."""
+def test_windows_without_time_are_due_next_time() -> None:
+    """When time is up the current window is finished, and the next run continues after it."""
     simulation = workspace()
     parts = Connections(simulation, simulation, simulation)
     simulation.run(NOW - 5 * HOUR)
@@ -97,48 +91,6 @@ def test_without_time_the_rest_is_due_next_time() -> None:
             lambda _: parts,
             rule_settings({}),
             now=NOW,
-            has_time=lambda: next(time_there_is, False),  # noqa: B023 - called in this turn
+            has_time=lambda: next(time_there_is, False),  # noqa: B023 - called in this iteration
         )
         assert [record["WindowEnd"] for record in records] == [format_time(ends)]
-
-
-def test_settings_of_the_service() -> None:
-    """Ids are lowered and told once, addresses lose their last slash, the rest has defaults."""
-    service = read_settings(NEEDED).deployment
-    assert service.workspace_ids == (GUIDS[0], GUIDS[1])
-    assert service.ingestion_endpoint == "https://rule.westeurope-1.ingest.monitor.azure.com"
-    assert service.watchlist_alias == "NetworkAllowlist"
-    assert service.correlate_in == "auto"
-    assert service.dry_run is False
-
-
-def test_every_problem_of_the_service_is_in_one_message() -> None:
-    """What is absent and what cannot be used is named at once."""
-    wrong = {
-        "WORKSPACE_IDS": "my-workspace",
-        "LOGS_INGESTION_ENDPOINT": "http://plain.example",
-        "WATCHLIST_ALIAS": "x') | union Secrets //",
-        "CORRELATE_IN": "elsewhere",
-        "DRY_RUN": "perhaps",
-    }
-    with pytest.raises(SettingsError) as caught:
-        read_settings(wrong)
-    names = (*wrong, "LOGS_INGESTION_RULE_ID", "STATE_ACCOUNT_URL")
-    assert all(name in str(caught.value) for name in names)
-
-
-@pytest.mark.parametrize(
-    "hostile",
-    ["'); drop", "a b", "a\nb", 'x" or "1', "\u0430lias", "-x", "x" * 5 + "|", "x)//"],
-)
-def test_hostile_aliases_are_refused(hostile: str) -> None:
-    """A watchlist's alias that is no plain name never comes near a query."""
-    with pytest.raises(SettingsError, match="WATCHLIST_ALIAS"):
-        read_settings(NEEDED | {"WATCHLIST_ALIAS": hostile})
-
-
-@pytest.mark.parametrize("hostile", ["' or 1", GUIDS[0] + "/query", "x", GUIDS[0] + "\n| take 1"])
-def test_hostile_workspace_ids_are_refused(hostile: str) -> None:
-    """A workspace id that is no GUID is refused."""
-    with pytest.raises(SettingsError, match="WORKSPACE_IDS"):
-        read_settings(NEEDED | {"WORKSPACE_IDS": hostile})

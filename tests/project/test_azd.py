@@ -19,8 +19,8 @@ def test_the_app_is_one_service_built_in_azure() -> None:
     assert all((ROOT / name).exists() for name in APP)
 
 
-def test_only_an_azd_that_honours_funcignore_will_do() -> None:
-    """Versions before 1.18.0, which send the whole tree, are refused."""
+def test_azd_must_honour_funcignore() -> None:
+    """Versions before 1.18.0, which upload the whole tree, are refused."""
     assert AZD["requiredVersions"] == {"azd": ">= 1.18.0"}
 
 
@@ -30,7 +30,7 @@ def test_the_templates_are_found() -> None:
 
 
 def test_the_service_is_the_tagged_app() -> None:
-    """The function app has the tag by which azd finds where to deploy the service."""
+    """The function app has the tag by which azd finds the target of the service."""
     templates = [path.read_text("utf-8") for path in (ROOT / "infra").rglob("*.bicep")]
     (service,) = AZD["services"]
     assert any(f"'azd-service-name': '{service}'" in template for template in templates)

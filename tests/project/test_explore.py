@@ -1,4 +1,4 @@
-"""`make explore` finds a property that is false, and `make test` draws the same examples always."""
+"""`make explore` finds false properties, and `make test` always draws the same examples."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import environment
 
-# Tests of their own, with the settings of this project's.
+# Generated tests with the Hypothesis settings of this project.
 CONFTEST = 'pytest_plugins = ["tests.conftest"]\n'
 PROPERTIES = """\
 import pytest
@@ -44,7 +44,7 @@ def test_drawn(text, numbers, letter):
 
 
 def run(folder: Path, command: Sequence[str], **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder, with nothing of how these tests were called."""
+    """Run a command in a folder, without the environment of these tests."""
     return subprocess.run(
         command,
         cwd=folder,
@@ -59,21 +59,21 @@ def run(folder: Path, command: Sequence[str], **variables: str) -> subprocess.Co
 def explore(
     folder: Path, *arguments: str, minutes: float = 0.001
 ) -> subprocess.CompletedProcess[str]:
-    """Explore for one round at least, in one process of tests."""
+    """Explore for at least one round, in one test process."""
     command = [sys.executable, "-m", "scripts.explore", f"--minutes={minutes}", *arguments]
     return run(folder, command, PYTEST_XDIST_AUTO_NUM_WORKERS="1")
 
 
-def made_up(folder: Path, text: str) -> Path:
+def folder_with_tests(folder: Path, text: str) -> Path:
     """Return a folder with these tests in it."""
     (folder / "conftest.py").write_text(CONFTEST, "utf-8")
     (folder / "test_made_up.py").write_text(text, "utf-8")
     return folder
 
 
-def test_a_false_property_is_found_and_repeated(tmp_path: Path) -> None:
-    """Tests that a new example or seed makes fail are told, with commands that do so again."""
-    found = explore(made_up(tmp_path, PROPERTIES), "test_made_up.py")
+def test_a_false_property_is_found_and_can_be_repeated(tmp_path: Path) -> None:
+    """Tests that a new example or seed makes fail are listed, with commands that repeat them."""
+    found = explore(folder_with_tests(tmp_path, PROPERTIES), "test_made_up.py")
     assert found.returncode == 1, found.stdout + found.stderr
     assert sorted(re.findall(r"^FAILED (.+)$", found.stdout, re.MULTILINE)) == sorted(FALSE)
     assert "3 tests" in found.stdout
@@ -89,18 +89,22 @@ def test_a_false_property_is_found_and_repeated(tmp_path: Path) -> None:
         assert "number=1000," in again.stdout or f"history({seed}) went wrong" in again.stdout
 
 
-def test_where_all_is_found_no_more_is_looked_for(tmp_path: Path) -> None:
-    """A test that was found to fail is left out, and where none is left that is the end."""
-    explored = explore(made_up(tmp_path, PROPERTIES), f"test_made_up.py::{HISTORY}", minutes=60)
+def test_exploring_ends_when_every_test_has_failed(tmp_path: Path) -> None:
+    """A test that failed is left out, and without remaining tests the exploration ends."""
+    explored = explore(
+        folder_with_tests(tmp_path, PROPERTIES), f"test_made_up.py::{HISTORY}", minutes=60
+    )
     assert explored.returncode == 1, explored.stderr
     assert f"no test is left; 2 rounds, 1 test: 1 failure: test_made_up.py::{HISTORY}" in (
         explored.stdout
     )
 
 
-def test_where_all_is_true_nothing_is_found(tmp_path: Path) -> None:
-    """A round in which no test fails ends well."""
-    explored = explore(made_up(tmp_path, PROPERTIES), "test_made_up.py::test_property[no limit]")
+def test_without_failures_nothing_is_found(tmp_path: Path) -> None:
+    """A round without a failing test succeeds."""
+    explored = explore(
+        folder_with_tests(tmp_path, PROPERTIES), "test_made_up.py::test_property[no limit]"
+    )
     assert (explored.returncode, explored.stderr) == (0, "")
     assert "1 round, 1 test: no failure" in explored.stdout
 
@@ -114,26 +118,24 @@ def test_where_all_is_true_nothing_is_found(tmp_path: Path) -> None:
         (["test_made_up.py::test_none"], "the tests could not be run"),
     ],
 )
-def test_what_cannot_be_explored_is_bad_usage(
-    tmp_path: Path, arguments: list[str], said: str
-) -> None:
-    """A time or a test that makes no sense is an error that says so, and no success."""
-    refused = explore(made_up(tmp_path, PROPERTIES), *arguments)
+def test_invalid_arguments_are_bad_usage(tmp_path: Path, arguments: list[str], said: str) -> None:
+    """An invalid time or an unknown test is an error with a message."""
+    refused = explore(folder_with_tests(tmp_path, PROPERTIES), *arguments)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert said in refused.stderr
 
 
 def test_the_same_examples_are_drawn_every_time(tmp_path: Path) -> None:
-    """What is drawn depends on neither the run nor other code, unless new examples are asked for.
+    """The examples depend on neither the run nor other code, except in `make explore`.
 
-    The code that is imported has numbers and texts in it, which Hypothesis would draw as well.
+    Hypothesis would otherwise also draw constants of imported code.
     """
 
     def drawn(number: int, *options: str) -> list[str]:
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / "other.py").write_text(f"A = {[*range(1000 * number, 1000 * number + 300)]}")
-        made_up(folder, DRAWN.format(module=("os", "other", "other")[number]))
+        folder_with_tests(folder, DRAWN.format(module=("os", "other", "other")[number]))
         python = [sys.executable, "-m", "pytest", "-q", "-s", *options]
         done = run(folder, python, PYTHONHASHSEED=str(number), CI=os.environ.get("CI", ""))
         assert done.returncode == 0, done.stdout

@@ -1,4 +1,4 @@
-"""The zip holds the app and no more, and runs where nothing but its own requirements is there."""
+"""The package holds the app alone, and runs with the app's own requirements alone."""
 
 import hashlib
 import importlib.util
@@ -23,7 +23,7 @@ from tests.support.services.world import App, World, needs_worker
 
 REQUIREMENTS = ROOT / "requirements.txt"
 
-# What a working tree collects and nobody means to deploy.
+# Files that a working tree collects and that must not be deployed.
 LITTER = [
     *(".env", ".env.production", ".DS_Store", "detection/.DS_Store", "local.settings.json"),
     *("local.settings.prod.json", "old.zip", "out/package.zip", "NOTES.md", "azure.yaml"),
@@ -39,7 +39,7 @@ LITTER = [
     *("detection/rule/__pycache__/x.pyc", "detection/report/page.html", "requirements-dev.txt"),
 ]
 
-# What .funcignore does not name, as nobody can name it all, and no app consists of.
+# Files that .funcignore does not name and that no app needs.
 FOREIGN = [
     *("detection/.hidden.py", "detection/.vscode/launch.py"),
     *("detection/settings.json", "detection/rule/notes.txt", "detection/state/backup.zip"),
@@ -52,7 +52,7 @@ SECRET = [
     *("detection/sinks/tls.pem", "detection/sinks/tls.key", "detection/tls.pfx"),
 ]
 
-# Imports the modules that it is given, and says which packages are installed.
+# Imports the given modules, and prints the installed packages.
 IMPORT_ALL = """
 import importlib, importlib.metadata, sys
 for module in sys.argv[1:]:
@@ -63,7 +63,7 @@ print(*(distribution.name.lower() for distribution in importlib.metadata.distrib
 
 @pytest.fixture(scope="module")
 def zipped() -> ZipFile:
-    """Build the zip of this checkout."""
+    """Build the package of this checkout."""
     return ZipFile(io.BytesIO(package(ROOT)))
 
 
@@ -82,7 +82,7 @@ def tree(tmp_path: Path) -> Path:
 def bare_python() -> Path:
     """Give the Python of an environment with requirements.txt installed and nothing else.
 
-    Skips where the package index cannot be reached, except in CI.
+    Skips the test if the package index cannot be reached, except in CI.
     """
     digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
     home = Path(sys.prefix) / f"deployed-{digest}"
@@ -106,7 +106,7 @@ def bare_python() -> Path:
 
 @pytest.fixture
 def app(zipped: ZipFile, bare_python: Path, tmp_path: Path) -> App:
-    """Unpack the zip where the bare environment runs it, the worker beside it as in Azure."""
+    """Unpack the package beside the worker, for the bare environment."""
     folder, worker = tmp_path / "app", tmp_path / "worker"
     zipped.extractall(folder)
     worker.mkdir()
@@ -116,8 +116,8 @@ def app(zipped: ZipFile, bare_python: Path, tmp_path: Path) -> App:
     return App(folder, bare_python, worker)
 
 
-def test_the_zip_holds_the_app_and_no_more(zipped: ZipFile) -> None:
-    """There is the app's code with its queries, host.json and requirements.txt, and no secret."""
+def test_the_package_holds_the_app_alone(zipped: ZipFile) -> None:
+    """The package has the app's code, queries, host.json and requirements.txt, and no secret."""
     names = zipped.namelist()
     assert names == sorted(names)
     assert {name.partition("/")[0] for name in names} == APP
@@ -125,15 +125,15 @@ def test_the_zip_holds_the_app_and_no_more(zipped: ZipFile) -> None:
     assert not any(b"AccountKey" in zipped.read(name) for name in names)
 
 
-def test_the_zip_holds_what_the_app_reads(zipped: ZipFile) -> None:
-    """Each query, host.json and requirements.txt are in the zip as they are in the tree."""
+def test_the_package_holds_the_app_s_data(zipped: ZipFile) -> None:
+    """Each query, host.json and requirements.txt are in the package unchanged."""
     queries = [path.relative_to(ROOT).as_posix() for path in (ROOT / "detection").rglob("*.kql")]
     assert len(queries) >= 5
     for name in [*queries, "host.json", "requirements.txt"]:
         assert zipped.read(name) == (ROOT / name).read_bytes()
 
 
-def put(tree: Path, *names: str) -> None:
+def add_litter(tree: Path, *names: str) -> None:
     """Add files with a secret to a tree."""
     for name in names:
         path = tree / name
@@ -141,50 +141,50 @@ def put(tree: Path, *names: str) -> None:
         path.write_text("AccountKey=secret")
 
 
-def test_what_a_working_tree_collects_is_left_out(tree: Path) -> None:
-    """Secrets, local settings, caches, tests and tools beside the app do not change the zip."""
+def test_litter_beside_the_app_is_left_out(tree: Path) -> None:
+    """Secrets, local settings, caches, tests and tools beside the app do not change the package."""
     clean = package(tree)
-    put(tree, *LITTER)
+    add_litter(tree, *LITTER)
     assert package(tree) == clean
 
 
 @pytest.mark.parametrize("name", [*FOREIGN, *SECRET])
-def test_what_lies_among_the_code_is_left_out(tree: Path, name: str) -> None:
-    """A file below a folder of the app that is neither code nor data does not change the zip."""
+def test_litter_within_the_app_is_left_out(tree: Path, name: str) -> None:
+    """A file in a folder of the app that is neither code nor data does not change the package."""
     clean = package(tree)
-    put(tree, name)
+    add_litter(tree, name)
     assert package(tree) == clean
 
 
 @pytest.mark.parametrize("name", SECRET)
-def test_secrets_are_ignored_by_other_tools_too(name: str) -> None:
-    """Tools that read .funcignore themselves leave secrets out wherever these lie."""
+def test_other_tools_ignore_secrets_too(name: str) -> None:
+    """Tools that read .funcignore themselves leave secrets out in any folder."""
     lines = (ROOT / ".funcignore").read_text("utf-8").splitlines()
     assert GitIgnoreSpec.from_lines(lines).match_file(name)
 
 
 @pytest.mark.parametrize("name", ["detection/rule/words.csv", "detection/new.kql"])
-def test_new_data_of_the_app_is_deployed(tree: Path, name: str) -> None:
-    """A new file of a kind that the app reads is in the zip."""
-    put(tree, name)
+def test_new_data_files_are_deployed(tree: Path, name: str) -> None:
+    """A new file of a type that the app reads is in the package."""
+    add_litter(tree, name)
     assert name in ZipFile(io.BytesIO(package(tree))).namelist()
 
 
 @pytest.mark.parametrize("name", ["detection/linked.py", "detection/rule/linked", "host.json"])
 @pytest.mark.parametrize("target", ["secret.py", "secrets", "tree/function_app.py", "nowhere"])
 def test_a_symbolic_link_is_refused(tree: Path, name: str, target: str) -> None:
-    """A link among the app's files is named and nothing built, wherever it leads."""
+    """A link among the app's files is named, and no package is built."""
     outside = tree.parent
-    put(outside, "secret.py", "secrets/secret.py")
+    add_litter(outside, "secret.py", "secrets/secret.py")
     (tree / name).unlink(missing_ok=True)
     (tree / name).symlink_to(outside / target)
     with pytest.raises(NotTheApp, match=f"symbolic links.*{re.escape(name)}"):
         package(tree)
 
 
-def test_the_command_says_what_it_left_out(tree: Path, tmp_path: Path) -> None:
+def test_the_command_lists_excluded_files(tree: Path, tmp_path: Path) -> None:
     """Each file that does not belong to the app is named on stderr."""
-    put(tree, *FOREIGN)
+    add_litter(tree, *FOREIGN)
     shutil.copytree(ROOT / "scripts", tree / "scripts")
     done = subprocess.run(
         [sys.executable, "-m", "scripts.package", str(tmp_path / "app.zip")],
@@ -199,7 +199,7 @@ def test_the_command_says_what_it_left_out(tree: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_files_give_the_same_bytes(tree: Path, tmp_path: Path) -> None:
-    """Neither times nor permissions nor the order of making show, and any change of a file does."""
+    """The bytes depend on neither times, permissions nor order, and on any change of a file."""
     other = tmp_path / "other"
     for path in sorted(tree.rglob("*"), reverse=True):
         if path.is_file():
@@ -213,23 +213,23 @@ def test_the_same_files_give_the_same_bytes(tree: Path, tmp_path: Path) -> None:
     assert package(other) != package(tree)
 
 
-def test_a_stray_file_is_not_deployed(tree: Path) -> None:
-    """A file or folder that is neither the app's nor in .funcignore is named, and nothing built."""
+def test_an_unknown_file_is_refused(tree: Path) -> None:
+    """A file that is neither the app's nor in .funcignore is named, and nothing is built."""
     (tree / "passwords.txt").write_text("")
     with pytest.raises(NotTheApp, match=r"passwords\.txt"):
         package(tree)
 
 
 @pytest.mark.parametrize("name", ["host.json", "requirements.txt", "function_app.py"])
-def test_an_app_without_a_part_is_not_built(tree: Path, name: str) -> None:
-    """Where a part of the app is missing it is named, and nothing built."""
+def test_an_incomplete_app_is_not_built(tree: Path, name: str) -> None:
+    """A missing part of the app is named, and nothing is built."""
     (tree / name).unlink()
     with pytest.raises(NotTheApp, match=re.escape(name)):
         package(tree)
 
 
-def test_the_command_says_what_it_built(tmp_path: Path) -> None:
-    """One line names the file, how many files it holds, its size and its digest."""
+def test_the_command_describes_the_package(tmp_path: Path) -> None:
+    """One line has the file's name, its number of files, its size and its digest."""
     target = tmp_path / "new" / "app.zip"
     done = subprocess.run(
         [sys.executable, "-m", "scripts.package", str(target)],
@@ -247,7 +247,7 @@ def test_the_command_says_what_it_built(tmp_path: Path) -> None:
 
 
 def test_every_module_is_importable_without_the_terminal(app: App) -> None:
-    """All that is deployed imports where requirements.txt is installed and nothing besides."""
+    """Every deployed module can be imported with requirements.txt alone."""
     files = [path.relative_to(app.folder).with_suffix("") for path in app.folder.rglob("*.py")]
     modules = [".".join(file.parts).removesuffix(".__init__") for file in files]
     done = subprocess.run(
@@ -261,12 +261,12 @@ def test_every_module_is_importable_without_the_terminal(app: App) -> None:
     assert done.returncode == 0, done.stderr
     locked = re.findall(r"^([a-z0-9-]+)==", REQUIREMENTS.read_text("utf-8"), re.MULTILINE)
     installed = {name.replace("_", "-") for name in done.stdout.split()}
-    assert installed - {"pip", "setuptools"} <= set(locked)  # what a new environment brings along
+    assert installed - {"pip", "setuptools"} <= set(locked)  # packages of every new environment
 
 
 @needs_worker
-def test_the_worker_runs_what_is_in_the_zip(app: App, world: World) -> None:
-    """Unpacked where only its requirements are, the app is indexed and finds what there is."""
+def test_the_worker_runs_the_package(app: App, world: World) -> None:
+    """The unpacked app is indexed and finds the finding, with its requirements alone."""
     answer = world.invoke(app)
     assert answer["indexed"] == ["detect"]
     assert answer["failure"] == ""
@@ -274,7 +274,7 @@ def test_the_worker_runs_what_is_in_the_zip(app: App, world: World) -> None:
 
 
 @needs_worker
-def test_an_app_that_lacks_a_query_does_not_pass(app: App, world: World) -> None:
-    """The run above reads the unpacked files and no others: without a query there is a failure."""
+def test_a_package_without_a_query_fails(app: App, world: World) -> None:
+    """Without a query file the run fails, so the worker uses the unpacked files only."""
     (app.folder / "detection" / "kql" / "sign_ins.kql").unlink()
     assert "'sign_ins' is no query" in world.invoke(app)["failure"]

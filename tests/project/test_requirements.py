@@ -1,4 +1,4 @@
-"""What pyproject.toml asks for is what the three locks pin, to the byte."""
+"""The three locks pin exactly the requirements of pyproject.toml."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ TERMINAL = "requirements-cli.txt"
 EVERYTHING = "requirements-dev.txt"
 GROUPS = {DEPLOYED: [], TERMINAL: ["cli"], EVERYTHING: ["dev"]}
 
-# How uv says that it could not ask; its other failures are about what it was asked.
+# uv's message about an unreachable index; its other failures are about the requirements.
 UNREACHABLE = re.compile("Failed to fetch|network was disabled")
 
 every_lock = pytest.mark.parametrize("lock", GROUPS)
@@ -37,18 +37,18 @@ class Pin:
 
     @property
     def name(self) -> str:
-        """The package, spelt as names are compared."""
+        """Return the package's name in its normalised spelling."""
         return canonicalize_name(self.requirement.name)
 
     @property
     def version(self) -> str:
-        """The one version that the entry admits."""
+        """Return the only version that the entry accepts."""
         (specifier,) = self.requirement.specifier
         assert specifier.operator == "=="
         return specifier.version
 
     def applies(self, python: str) -> bool:
-        """Say whether the entry is installed on this version of Python, on this machine."""
+        """Say whether the entry is installed with this version of Python on this machine."""
         marker = self.requirement.marker
         on = {"python_version": python, "python_full_version": f"{python}.0"}
         return marker is None or marker.evaluate(on)
@@ -72,8 +72,8 @@ def pyproject() -> dict[str, Any]:
 PYTHONS = [text.rpartition(" ")[2] for text in pyproject()["project"]["classifiers"]]
 
 
-def asked_for(lock: str) -> list[Requirement]:
-    """Return what pyproject.toml asks for directly in a lock."""
+def direct_requirements(lock: str) -> list[Requirement]:
+    """Return the direct requirements of a lock in pyproject.toml."""
     groups = pyproject()["dependency-groups"]
 
     def members(group: str) -> Iterable[str]:
@@ -92,9 +92,9 @@ def asked_for(lock: str) -> list[Requirement]:
 @every_lock
 @pytest.mark.parametrize("python", PYTHONS)
 def test_direct_requirement_is_pinned(lock: str, python: str) -> None:
-    """Each direct requirement has one pin per Python, at a version that it admits."""
+    """Each direct requirement has one pin per Python, at a version that it accepts."""
     pins = [pin for pin in pins_of(lock) if pin.applies(python)]
-    for requirement in asked_for(lock):
+    for requirement in direct_requirements(lock):
         marker = requirement.marker
         if marker and not marker.evaluate({"python_version": python}):
             continue
@@ -105,7 +105,7 @@ def test_direct_requirement_is_pinned(lock: str, python: str) -> None:
 
 @every_lock
 def test_pin_has_hashes(lock: str) -> None:
-    """Each pin names the SHA-256 of at least one file, and nothing but such hashes."""
+    """Each pin has the SHA-256 of at least one file, and no other kind of hash."""
     for pin in pins_of(lock):
         assert pin.hashes, f"{pin.name} has no hash"
         assert all(re.fullmatch("sha256:[0-9a-f]{64}", text) for text in pin.hashes)
@@ -113,27 +113,27 @@ def test_pin_has_hashes(lock: str) -> None:
 
 @every_lock
 def test_lock_names_no_index(lock: str) -> None:
-    """A lock says what to install, not where from."""
+    """A lock names packages, and not the index to download them from."""
     text = (ROOT / lock).read_text("utf-8")
     assert "://" not in text
     assert "--index-url" not in text
 
 
-def test_deployed_lock_is_lean() -> None:
-    """Nothing that only a terminal or a developer needs is deployed."""
+def test_deployed_lock_is_minimal() -> None:
+    """The deployed lock has no package for the terminal or for developers only."""
     assert {pin.name for pin in pins_of(DEPLOYED)}.isdisjoint({"click", "rich", "pytest"})
 
 
 @pytest.mark.parametrize(("smaller", "larger"), [(DEPLOYED, TERMINAL), (TERMINAL, EVERYTHING)])
 def test_locks_agree(smaller: str, larger: str) -> None:
-    """What is tested is what is deployed: a larger lock has all pins of a smaller one."""
+    """A larger lock has all pins of a smaller one, so tests run with the deployed versions."""
     pinned = {(pin.name, pin.version) for pin in pins_of(larger)}
     missing = {(pin.name, pin.version) for pin in pins_of(smaller)} - pinned
     assert not missing, "run `make lock`"
 
 
 def test_deployed_dependency_is_justified() -> None:
-    """Each dependency of the deployed app has one comment line above it that says what for."""
+    """Each deployed dependency has a comment line above it that says what it is for."""
     text = (ROOT / "pyproject.toml").read_text("utf-8")
     _, _, rest = text.partition("\ndependencies = [\n")
     listed, _, _ = rest.partition("\n]\n")
@@ -144,7 +144,7 @@ def test_deployed_dependency_is_justified() -> None:
 
 @every_lock
 def test_lock_is_up_to_date(lock: str, tmp_path: Path) -> None:
-    """Compiling a lock again, with the versions it has, gives the same file."""
+    """Compiling a lock again, with its versions, gives the same file."""
     for name in ("pyproject.toml", lock):
         shutil.copy(ROOT / name, tmp_path)
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--python", sys.executable]

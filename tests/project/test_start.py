@@ -1,4 +1,4 @@
-"""`make start` with a program in place of the Functions host, which no package index has."""
+"""`make start`, with a program in place of the Functions host, which no package index has."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from tests.support import ROOT, environment
 from tests.support.services.log_analytics import WORKSPACE
 from tests.support.services.servers import PINNED, installed
 
-# The path of an interpreter may be too long for a line of #!, or have a space in it.
+# An interpreter's path may be too long for a #! line, or contain a space.
 FUNC = """\
 #!/bin/sh
 exec {python} {host} "$@"
@@ -37,7 +37,7 @@ print(json.dumps([sys.argv[1:], tag, os.environ["VIRTUAL_ENV"]]))
 sys.exit(7)
 """
 
-IGNORING = ("/bin/sh", "-c", "trap '' INT; exec \"$@\"", "sh")  # as nohup and `make test &` do
+IGNORING = ("/bin/sh", "-c", "trap '' INT; exec \"$@\"", "sh")  # as with nohup and `make test &`
 
 
 @pytest.fixture
@@ -52,10 +52,10 @@ def place(tmp_path: Path) -> Path:
 
 
 def free_ports(count: int) -> int:
-    """Return the first of some ports in a row that nothing listens on.
+    """Return the first of `count` consecutive free ports.
 
-    They are below those that systems give to connections, and each process of tests begins
-    elsewhere, since another one's may not be listened on yet.
+    They are below the ports that systems give to connections. Each test process begins at another
+    number, since a port that another process has chosen may not be open yet.
     """
     for port in range(20_000 + os.getpid() % 400 * 30, 60_000, count):
         probes = [socket.socket() for _ in range(count)]
@@ -75,9 +75,9 @@ def free_ports(count: int) -> int:
 def start(
     place: Path, *arguments: str, host: str | None = None, before: Sequence[str] = ()
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start the script as make does, with a Python program for the host; nothing of it is left.
+    """Start the script as make does, with a Python program as the host, and end all processes.
 
-    `before` is a command that runs the script's.
+    `before` is a command that runs the script.
     """
     path = place / "bin"
     path.mkdir()
@@ -99,13 +99,13 @@ def start(
         try:
             yield process
         finally:
-            # Where a test has failed, what still runs would be waited for.
-            with contextlib.suppress(OSError):  # there is nothing left
+            # After a failed test a running process would be waited for.
+            with contextlib.suppress(OSError):  # every process has ended
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_without_the_host_it_says_how_to_get_it(place: Path) -> None:
-    """Where func is not installed nothing is started, and the message says what to install."""
+def test_without_the_host_it_says_how_to_install_it(place: Path) -> None:
+    """Without func nothing is started, and the message says what to install."""
     with start(place) as process:
         out, error = process.communicate(timeout=300)
     assert (process.returncode, out) == (1, "")
@@ -115,7 +115,7 @@ def test_without_the_host_it_says_how_to_get_it(place: Path) -> None:
 
 
 def test_the_host_finds_azurite_and_the_container(place: Path) -> None:
-    """The host is run beside Azurite, which has the state's container; its status is passed on."""
+    """The host runs beside Azurite, which has the state's container, and its status is returned."""
     with start(place, host=HOST.format(workspace=WORKSPACE)) as process:
         out, error = process.communicate(timeout=300)
     assert process.returncode == 7, error
@@ -124,8 +124,8 @@ def test_the_host_finds_azurite_and_the_container(place: Path) -> None:
     assert Path(environment_used) == Path(sys.prefix)
 
 
-def test_settings_are_made_from_the_sample(place: Path) -> None:
-    """Without local.settings.json the sample is taken, and the user told to fill it in."""
+def test_settings_are_copied_from_the_sample(place: Path) -> None:
+    """Without local.settings.json the sample is copied, and the user is asked to fill it in."""
     (place / "local.settings.json").unlink()
     with start(place) as process:
         _, error = process.communicate(timeout=300)
@@ -135,8 +135,8 @@ def test_settings_are_made_from_the_sample(place: Path) -> None:
 
 
 @pytest.mark.parametrize("before", [(), IGNORING], ids=["", "ignored by its parent"])
-def test_azurite_alone_runs_until_it_is_interrupted(place: Path, before: Sequence[str]) -> None:
-    """With --azurite no host is needed, and Ctrl-C ends it well, whoever has started it."""
+def test_azurite_alone_runs_until_interrupted(place: Path, before: Sequence[str]) -> None:
+    """With --azurite no host is needed, and Ctrl-C ends it normally, even as a background job."""
     values = json.loads((place / "local.settings.json").read_bytes())["Values"]
     port = int(values["STATE_ACCOUNT_URL"].split(":")[2].split("/")[0])
     with start(place, "--azurite", before=before) as process:

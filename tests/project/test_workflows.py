@@ -1,4 +1,4 @@
-"""The workflows run what there is to run, with no secret and no right that they do not need."""
+"""The workflows run the project's own commands, without secrets and with minimal permissions."""
 
 import os
 import re
@@ -19,7 +19,7 @@ every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.re
 
 
 def steps_in(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return all steps of a workflow, or of an action."""
+    """Return all steps of a workflow or an action."""
     jobs = [*document.get("jobs", {}).values(), document.get("runs", {})]
     return [step for job in jobs for step in job.get("steps", [])]
 
@@ -38,7 +38,7 @@ def test_no_secret_is_used(path: Path) -> None:
 
 @every_file
 def test_actions_are_pinned(path: Path) -> None:
-    """Each action is in this repository, or pinned by a commit's full hash with its version."""
+    """Each action is in this repository, or pinned by a full commit hash with its version."""
     uses = re.findall(r"\buses: (.+)", path.read_text("utf-8"))
     assert all(
         (ROOT / use).exists()
@@ -49,20 +49,20 @@ def test_actions_are_pinned(path: Path) -> None:
 
 
 @every_file
-def test_scripts_take_values_from_the_environment_only(path: Path) -> None:
-    """No expression is pasted into a script, where its value would be run as a command."""
+def test_scripts_read_values_from_the_environment_only(path: Path) -> None:
+    """No expression is inserted into a script, where its value would run as a command."""
     assert not [step for step in steps_in(read_yaml(path)) if "${{" in step.get("run", "")]
 
 
 @every_file
 def test_make_targets_exist(path: Path) -> None:
-    """Each target of make that is run is one of the Makefile."""
+    """Each make target in a workflow is one of the Makefile."""
     text = " ".join(step.get("run", "") for step in steps_in(read_yaml(path)))
     assert all(f"\n{target}:" in MAKEFILE for target in re.findall(r"\bmake (\w+)", text))
 
 
-def test_rights_are_the_least() -> None:
-    """All jobs may read the code, and only the deployment may ask for an identity."""
+def test_permissions_are_minimal() -> None:
+    """All jobs may read the code, and only the deployment may request an identity token."""
     assert CHECKS["permissions"] == DEPLOY["permissions"] == {}
     jobs = CHECKS["jobs"] | {f"deploy: {name}": job for name, job in DEPLOY["jobs"].items()}
     assert {name: job["permissions"] for name, job in jobs.items()} == {
@@ -73,7 +73,7 @@ def test_rights_are_the_least() -> None:
 
 
 def test_the_checks_run_on_every_supported_python() -> None:
-    """Lint and tests run on the versions that pyproject.toml names, the deployment on the last."""
+    """Lint and tests run on the versions in pyproject.toml, and the deployment on the last one."""
     job = CHECKS["jobs"]["checks"]
     assert job["strategy"]["matrix"]["python"] == PYTHONS
     assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
@@ -96,8 +96,8 @@ def test_a_pull_request_is_checked_and_deploys_nothing() -> None:
     assert DEPLOY["jobs"]["checks"]["uses"] == "./.github/workflows/checks.yml"
 
 
-def test_nothing_is_changed_before_it_was_shown() -> None:
-    """What-if comes first; whatever changes Azure comes after it, and only when asked for."""
+def test_changes_are_shown_before_they_are_made() -> None:
+    """Changes in Azure come after a what-if, and only on request."""
     scripts = [step for step in DEPLOY["jobs"]["deploy"]["steps"] if "run" in step]
     marks = [
         "what-if",
@@ -112,20 +112,20 @@ def test_nothing_is_changed_before_it_was_shown() -> None:
     assert [step.get("if") for step in scripts] == [None] * 2 + ["inputs.apply"] * 4
 
 
-def test_what_is_deployed_is_what_make_builds() -> None:
-    """The zip that is sent is the one that `make package` writes, and Azure installs its needs."""
+def test_the_deployed_package_is_that_of_make_package() -> None:
+    """The deployed zip is that of `make package`, and Azure installs its requirements."""
     (built,) = re.findall(r"-m scripts\.package (\S+)", MAKEFILE)
     assert f"--src {built} --build-remote true" in script("Deploy the app")
 
 
 def script(name: str) -> str:
-    """Return what a step of the deployment runs."""
+    """Return the script of a step of the deployment."""
     (found,) = (s["run"] for s in DEPLOY["jobs"]["deploy"]["steps"] if s.get("name") == name)
     return str(found)
 
 
 def run(name: str, folder: Path, az: str) -> "subprocess.CompletedProcess[str]":
-    """Run a step of the deployment as the runner does, with a stand-in for az and no waiting."""
+    """Run a step of the deployment like the runner, with a stand-in for az and no waits."""
     for command, body in {"az": az, "sleep": ":"}.items():
         (folder / command).write_text(f"#!/bin/bash\n{body}\n")
         (folder / command).chmod(0o755)
@@ -155,7 +155,7 @@ def run(name: str, folder: Path, az: str) -> "subprocess.CompletedProcess[str]":
 def test_a_plain_storage_setting_fails_the_deployment(
     tmp_path: Path, settings: list[str], status: int
 ) -> None:
-    """A connection string that was put in is noticed; the identity-based settings are none."""
+    """A connection string among the settings fails the step; identity-based settings pass."""
     done = run(
         "Check that no connection string was put in",
         tmp_path,
@@ -171,23 +171,23 @@ def test_a_plain_storage_setting_fails_the_deployment(
 def test_an_app_without_its_timer_fails_the_deployment(
     tmp_path: Path, az: str, status: int
 ) -> None:
-    """A host that finds no function in what was deployed, or never answers, is noticed."""
+    """A host that finds no function in the package, or never answers, fails the step."""
     done = run("Check that the host knows the timer", tmp_path, az)
     assert done.returncode == status
     assert done.stdout.count("Attempt") == (10 if status else 1)
 
 
 @pytest.mark.parametrize("failures", [0, 2, 100])
-def test_the_package_is_sent_until_the_app_may_store_it(tmp_path: Path, failures: int) -> None:
-    """A deployment that is refused at first is tried again, and given up in the end."""
+def test_the_package_upload_is_retried(tmp_path: Path, failures: int) -> None:
+    """A deployment that is refused at first is retried, and given up in the end."""
     counting = f'echo x >>"$HERE/calls"; [ "$(wc -l <"$HERE/calls")" -gt {failures} ]'
     done = run("Deploy the app", tmp_path, counting)
     assert done.returncode == (1 if failures == 100 else 0)
     assert done.stdout.count("Attempt") == min(failures + 1, 8)
 
 
-def test_the_app_is_the_one_that_the_templates_made(tmp_path: Path) -> None:
-    """Later steps get the app's name from the deployment's output, and a failed one stops there."""
+def test_the_app_is_that_of_the_template_s_output(tmp_path: Path) -> None:
+    """Later steps use the app's name from the deployment's output, and stop if it failed."""
     step = "Deploy the infrastructure"
     assert "properties.outputs.functionAppName.value" in script(step)
     assert run(step, tmp_path, "echo func-made").returncode == 0
@@ -195,13 +195,13 @@ def test_the_app_is_the_one_that_the_templates_made(tmp_path: Path) -> None:
     assert run(step, tmp_path, "exit 3").returncode == 3
 
 
-def test_a_check_that_cannot_be_made_fails(tmp_path: Path) -> None:
-    """Where the settings cannot be read, the deployment fails: silence is no proof."""
+def test_a_check_that_cannot_run_fails(tmp_path: Path) -> None:
+    """If the settings cannot be read, the deployment fails."""
     assert run("Check that no connection string was put in", tmp_path, "exit 1").returncode == 1
 
 
-def test_the_templates_have_what_the_deployment_names() -> None:
-    """The parameter that is passed and the output that is read are those of infra/main.bicep."""
+def test_the_template_has_the_deployment_s_parameters_and_outputs() -> None:
+    """The parameter and the output that the workflow uses are those of infra/main.bicep."""
     template = (ROOT / "infra" / "main.bicep").read_text("utf-8")
     assert (ROOT / "infra" / "main.bicepparam").exists()
     assert re.search(r"^param workspaceResourceId string", template, re.MULTILINE)

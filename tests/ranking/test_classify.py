@@ -1,4 +1,4 @@
-"""What an operation's name says about it."""
+"""The operation catalog gives each operation its class, points and technique."""
 
 import re
 
@@ -81,25 +81,25 @@ CLASSES = {
 def test_operations_are_of_their_class(
     operation: str, name: str, points: int, technique: str
 ) -> None:
-    """Operations as Azure writes them have the class, points and technique worked out by hand."""
+    """Operations as Azure writes them get the class, points and technique worked out by hand."""
     kind = classify(operation)
     assert (kind.name, kind.points, kind.technique) == (name, points, technique)
 
 
 def test_the_classes_are_those_of_the_score() -> None:
-    """There is every class that the documentation names, and no other."""
+    """The catalog holds the classes that the documentation names, and no others."""
     assert {kind.name for kind in OPERATION_CLASSES} == CLASSES
 
 
 @pytest.mark.parametrize("kind", OPERATION_CLASSES, ids=lambda kind: str(kind.pattern))
 def test_no_line_is_hidden_by_another(kind: OperationClass) -> None:
-    """Each line is the one that counts for the plainest name that it fits."""
+    """Each line is the one that counts for the plainest name that it matches."""
     assert classify(kind.pattern.replace("*", "x")) == kind
 
 
 @pytest.mark.parametrize("kind", ACTION_CLASSES, ids=lambda kind: str(kind.pattern))
 def test_no_action_is_hidden_by_another(kind: OperationClass) -> None:
-    """Each action's line counts for the plainest name that it fits."""
+    """Each action's line counts for the plainest name that it matches."""
     assert classify_action(kind.pattern.replace("*", "x").upper()) == kind
 
 
@@ -107,7 +107,7 @@ def test_no_action_is_hidden_by_another(kind: OperationClass) -> None:
     "kind", [*OPERATION_CLASSES, *ACTION_CLASSES], ids=lambda kind: str(kind.pattern)
 )
 def test_lines_are_complete(kind: OperationClass) -> None:
-    """Each line has a folded pattern, a technique, and words that go on a sentence."""
+    """Each line has a lower-case pattern, a technique, and words that complete a sentence."""
     assert re.fullmatch(r"T1\d{3}(\.\d{3})?", kind.technique)
     assert kind.pattern == kind.pattern.lower()
     assert re.fullmatch(r"[a-z][\w' -]+", kind.words)
@@ -119,15 +119,15 @@ def test_lines_are_complete(kind: OperationClass) -> None:
     [k for k in OPERATION_CLASSES if "*" not in k.pattern],
     ids=lambda kind: str(kind.pattern),
 )
-def test_classes_are_of_operations_that_the_rule_takes(kind: OperationClass) -> None:
-    """Each full name in the table is one that clause 3 accepts."""
+def test_catalog_names_pass_the_rule(kind: OperationClass) -> None:
+    """Clause 3 accepts each full name in the catalog."""
     assert has_any(kind.pattern, CHANGE_TERMS)
     assert not has_any(kind.pattern, READ_TERMS)
 
 
 @pytest.mark.parametrize("kind", ACTION_CLASSES, ids=lambda kind: str(kind.pattern))
 def test_actions_are_outside_the_rule(kind: OperationClass) -> None:
-    """No action is one that clause 3 accepts, so it never makes a finding."""
+    """Clause 3 accepts no action, so an action never makes a finding."""
     assert not has_any(kind.pattern, CHANGE_TERMS)
     assert kind.pattern.endswith("/action")
 
@@ -155,13 +155,13 @@ def test_the_most_specific_line_counts() -> None:
     ],
 )
 def test_actions_that_corroborate(operation: str, expected: str | None) -> None:
-    """Handing out keys corroborates a finding, restarting an app does not."""
+    """Handing out keys corroborates a finding; restarting an app does not."""
     kind = classify_action(operation)
     assert (kind.name if kind else None) == expected
 
 
 def test_deletes() -> None:
-    """An operation deletes if its name has DELETE as a whole word."""
+    """An operation is a delete if its name has the whole word DELETE."""
     assert is_delete("MICROSOFT.WEB/SITES/DELETE")
     assert not is_delete("MICROSOFT.KEYVAULT/LOCATIONS/DELETEDVAULTS/WRITE")
 
@@ -170,7 +170,7 @@ def test_deletes() -> None:
     "text",
     ["class: words\nno line", "    8 T1059 * words", "c: w\n    x T1059 * w", "c: w\n    8 T9 *"],
 )
-def test_a_damaged_table_is_refused(text: str) -> None:
+def test_a_damaged_catalog_is_refused(text: str) -> None:
     """A line without points, technique, pattern and words, or outside a class, is an error."""
     with pytest.raises(ValueError, match="no line of the table"):
         list(read_table(text))

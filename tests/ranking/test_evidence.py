@@ -1,4 +1,4 @@
-"""Which pairs a finding points at, and the entities it names."""
+"""A finding's evidence holds its strongest pairs, and its entities are those of Sentinel."""
 
 from hypothesis import given
 
@@ -14,13 +14,13 @@ from detection.rule.correlate import detect
 from detection.rule.filters import RuleSettings
 from detection.rule.pairs import GroupPairs, OperationPairs, Pair
 from detection.rule.ticks import HOUR, MINUTE, parse_time
-from tests.support import findings as made
+from tests.support.group_pairs import ACTIONS, GROUP_PAIRS, ROLE, TAGS, VAULT, pairs_of
 from tests.support.strategies import START, Scenario, as_logs, operation, scenarios, written
 
 
-@given(made.TRACES)
-def test_the_ten_most_telling(group: GroupPairs) -> None:
-    """Ten pairs or all there are, graver ones first, and every name before any second of a name."""
+@given(GROUP_PAIRS)
+def test_evidence_is_the_ten_strongest_pairs(group: GroupPairs) -> None:
+    """Evidence is up to ten pairs, the gravest first, and every name before any repeated name."""
     pairs = strongest_pairs(group.by_operation)
     available = [pair for act in group.by_operation for pair in act.pairs]
     assert len(pairs) == min(PAIRS_SHOWN, len(available))
@@ -46,22 +46,22 @@ def _naive_rank(pair: Pair) -> tuple[int, int, int, str]:
 
 def test_names_come_before_numbers() -> None:
     """A single role assignment is shown beside a hundred graver deletes."""
-    pairs = strongest_pairs([made.act(made.VAULT, 100), made.act(made.ROLE), made.act(made.TAGS)])
-    assert [pair.operation for pair in pairs] == [made.VAULT] * 8 + [made.ROLE, made.TAGS]
+    pairs = strongest_pairs([pairs_of(VAULT, 100), pairs_of(ROLE), pairs_of(TAGS)])
+    assert [pair.operation for pair in pairs] == [VAULT] * 8 + [ROLE, TAGS]
 
 
-def test_a_pair_says_all_that_an_analyst_needs() -> None:
-    """Times, minutes between, what was signed into, what was done to what, from where."""
+def test_a_pair_names_times_resources_and_addresses() -> None:
+    """A pair has both times, the minutes between, the resources, the operation and the address."""
     noon = parse_time("2026-03-14T12:00:00Z")
-    pair = Pair(noon, "Azure Storage", noon + 90 * MINUTE // 60, made.ROLE, "/r/9", "::1", "c-1")
-    assert evidence_items([OperationPairs(made.ROLE, 1, [pair])], []) == [
+    pair = Pair(noon, "Azure Storage", noon + 90 * MINUTE // 60, ROLE, "/r/9", "::1", "c-1")
+    assert evidence_items([OperationPairs(ROLE, 1, [pair])], []) == [
         {
             "Kind": "Pair",
             "SignInTime": "2026-03-14T12:00:00.0000000Z",
             "Resource": "Azure Storage",
             "OperationTime": "2026-03-14T12:01:30.0000000Z",
             "MinutesBetween": 1.5,
-            "Operation": made.ROLE,
+            "Operation": ROLE,
             "OperationClass": "authorization",
             "Technique": "T1098.003",
             "ResourceId": "/r/9",
@@ -72,19 +72,19 @@ def test_a_pair_says_all_that_an_analyst_needs() -> None:
 
 
 def test_corroboration_follows_the_pairs() -> None:
-    """The earliest five actions come after the pairs, with no sign-in and the same fields."""
+    """The earliest five actions follow the pairs, with the same fields and no sign-in."""
     actions = as_logs(
         [],
         [
             operation(
-                OperationNameValue=made.ACTIONS[0],
+                OperationNameValue=ACTIONS[0],
                 TimeGenerated=written(START + HOUR - minute * MINUTE),
                 EventDataId=str(minute),
             )
             for minute in range(7)
         ],
     ).operations
-    items = evidence_items([made.act(made.ROLE)], corroboration_items(actions))
+    items = evidence_items([pairs_of(ROLE)], corroboration_items(actions))
     assert [item["Kind"] for item in items] == ["Pair"] + ["Corroboration"] * 5
     assert items[0].keys() == items[1].keys()
     assert items[1]["OperationTime"] < items[2]["OperationTime"]
@@ -93,7 +93,7 @@ def test_corroboration_follows_the_pairs() -> None:
 
 
 def test_entities_are_as_sentinel_maps_them() -> None:
-    """The account by AadUserId, resources by ResourceId, addresses by Address; blanks are none."""
+    """Entities have the fields that Sentinel maps; a blank value makes no entity."""
     assert sentinel_entities("id-1", ["/r/1", "", "/r/2"], ["203.0.113.7", " "]) == [
         {"$id": "1", "Type": "account", "AadUserId": "id-1"},
         {"$id": "2", "Type": "azure-resource", "ResourceId": "/r/1"},
@@ -103,8 +103,8 @@ def test_entities_are_as_sentinel_maps_them() -> None:
 
 
 @given(scenarios())
-def test_what_is_kept_of_a_group_is_enough(scenario: Scenario) -> None:
-    """The pairs shown are those that would be chosen among all pairs of the group."""
+def test_kept_pairs_are_enough_for_evidence(scenario: Scenario) -> None:
+    """The evidence equals the evidence chosen among all pairs of the group."""
     settings = RuleSettings(scenario.span, scenario.statuses)
     for group in detect(scenario.logs(), *scenario.window, settings).groups:
         shown = strongest_pairs(group.read_pairs().by_operation)

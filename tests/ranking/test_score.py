@@ -1,4 +1,4 @@
-"""The risk score: what it adds up, that it adds up, and that it only grows."""
+"""The risk score is the sum of its reasons, and it never falls as a finding grows."""
 
 from itertools import pairwise
 
@@ -29,13 +29,30 @@ from detection.ranking.score import (
 )
 from detection.rule.pairs import GroupPairs
 from detection.rule.ticks import DAY, MINUTE, SECOND
-from tests.support import findings as made
+from tests.support.group_pairs import (
+    ACTIONS,
+    CONTEXTS,
+    DEPLOYMENT,
+    DEPLOYMENT_GONE,
+    GROUP_PAIRS,
+    LOG,
+    NAMES,
+    ROLE,
+    SITE,
+    SITE_GONE,
+    SNAPSHOT,
+    STORAGE,
+    TAGS,
+    VAULT,
+    group_pairs,
+    pairs_of,
+)
 
 QUIET = ScoreInputs()
 
 
 def test_the_most_points_of_all_signals_make_a_hundred() -> None:
-    """Each signal gives at most what is declared, and all together give exactly 100."""
+    """Each signal gives at most its declared maximum, and the maxima add up to exactly 100."""
     assert sum(MAX_POINTS.values()) == 100
     assert {
         "class": 44,
@@ -48,25 +65,25 @@ def test_the_most_points_of_all_signals_make_a_hundred() -> None:
         "actions": ACTION_COUNTS[0][1],
         "novelty": FIRST_CLASS + FIRST_GROUP,
     } == MAX_POINTS
-    assert max(classify(name).points for name in made.NAMES) == MAX_POINTS["class"]
+    assert max(classify(name).points for name in NAMES) == MAX_POINTS["class"]
 
 
-def test_everything_at_once_is_a_hundred() -> None:
+def test_all_signals_at_their_maximum_score_a_hundred() -> None:
     """A finding with every signal at its highest scores 100, Critical."""
-    worst = made.group_pairs(
-        *(made.act(made.VAULT, 3), made.act(made.ROLE), made.act(made.LOG)),
+    worst = group_pairs(
+        *(pairs_of(VAULT, 3), pairs_of(ROLE), pairs_of(LOG)),
         soonest=SECOND,
         services=("Key Vault", "Storage"),
     )
-    context = ScoreInputs(3, 2, ("203.0.113.7",), made.ACTIONS[:2], Novelty(14 * DAY, {}, 0))
+    context = ScoreInputs(3, 2, ("203.0.113.7",), ACTIONS[:2], Novelty(14 * DAY, {}, 0))
     judged = score(worst, context)
     assert (judged.points, judged.severity) == (100, "Critical")
-    assert len(judged.reasons) == len(MAX_POINTS) + 1  # novelty gives two
+    assert len(judged.reasons) == len(MAX_POINTS) + 1  # novelty gives two reasons
 
 
-def test_routine_is_nothing() -> None:
-    """A finding of deployments and tags alone, deletes among them, scores 0 and is kept."""
-    routine = made.group_pairs(*map(made.act, (made.DEPLOYMENT, made.DEPLOYMENT_GONE, made.TAGS)))
+def test_routine_changes_score_zero() -> None:
+    """A finding of deployments and tags alone, with deletes, scores 0 and is still a finding."""
+    routine = group_pairs(*map(pairs_of, (DEPLOYMENT, DEPLOYMENT_GONE, TAGS)))
     judged = score(routine, QUIET)
     assert (judged.points, judged.severity) == (0, "Low")
     assert [reason.points for reason in judged.reasons] == [0]
@@ -76,31 +93,31 @@ def test_routine_is_nothing() -> None:
 @pytest.mark.parametrize(
     ("pairs", "context", "points"),
     [
-        (made.group_pairs(made.act(made.ROLE)), QUIET, 42),
-        (made.group_pairs(made.act(made.SITE, 90)), QUIET, 8),
-        (made.group_pairs(made.act(made.SITE_GONE)), QUIET, 8 + 4),
-        (made.group_pairs(made.act(made.SITE_GONE, 2)), QUIET, 8 + 7),
-        (made.group_pairs(made.act(made.SITE_GONE, 3)), QUIET, 8 + 10),
-        (made.group_pairs(made.act(made.VAULT), made.act(made.LOG)), QUIET, 44 + 7 + 8),
-        (made.group_pairs(made.act(made.ROLE), made.act(made.SITE)), QUIET, 42),
+        (group_pairs(pairs_of(ROLE)), QUIET, 42),
+        (group_pairs(pairs_of(SITE, 90)), QUIET, 8),
+        (group_pairs(pairs_of(SITE_GONE)), QUIET, 8 + 4),
+        (group_pairs(pairs_of(SITE_GONE, 2)), QUIET, 8 + 7),
+        (group_pairs(pairs_of(SITE_GONE, 3)), QUIET, 8 + 10),
+        (group_pairs(pairs_of(VAULT), pairs_of(LOG)), QUIET, 44 + 7 + 8),
+        (group_pairs(pairs_of(ROLE), pairs_of(SITE)), QUIET, 42),
         (
-            made.group_pairs(*map(made.act, (made.ROLE, made.STORAGE, made.SNAPSHOT))),
+            group_pairs(*map(pairs_of, (ROLE, STORAGE, SNAPSHOT))),
             QUIET,
             42 + 14,
         ),
-        (made.group_pairs(made.act(made.SITE), soonest=5 * MINUTE), QUIET, 8 + 4),
-        (made.group_pairs(made.act(made.SITE), soonest=5 * MINUTE + 1), QUIET, 8 + 2),
-        (made.group_pairs(made.act(made.SITE), soonest=15 * MINUTE), QUIET, 8 + 2),
-        (made.group_pairs(made.act(made.SITE), soonest=15 * MINUTE + 1), QUIET, 8),
-        (made.group_pairs(made.act(made.SITE), services=("Key Vault", "Storage")), QUIET, 8 + 4),
-        (made.group_pairs(made.act(made.SITE), services=("Storage",)), QUIET, 8),
-        (made.group_pairs(made.act(made.SITE)), ScoreInputs(resource_groups=2), 8 + 2),
-        (made.group_pairs(made.act(made.SITE)), ScoreInputs(resource_groups=3), 8 + 3),
-        (made.group_pairs(made.act(made.SITE)), ScoreInputs(subscriptions=2), 8 + 3),
-        (made.group_pairs(made.act(made.SITE)), ScoreInputs(addresses=("203.0.113.7",)), 8 + 4),
-        (made.group_pairs(made.act(made.SITE)), ScoreInputs(actions=made.ACTIONS[:1]), 8 + 4),
-        (made.group_pairs(made.act(made.SITE)), ScoreInputs(actions=made.ACTIONS[:2]), 8 + 6),
-        (made.group_pairs(made.act(made.SITE)), ScoreInputs(actions=made.ACTIONS[2:]), 8),
+        (group_pairs(pairs_of(SITE), soonest=5 * MINUTE), QUIET, 8 + 4),
+        (group_pairs(pairs_of(SITE), soonest=5 * MINUTE + 1), QUIET, 8 + 2),
+        (group_pairs(pairs_of(SITE), soonest=15 * MINUTE), QUIET, 8 + 2),
+        (group_pairs(pairs_of(SITE), soonest=15 * MINUTE + 1), QUIET, 8),
+        (group_pairs(pairs_of(SITE), services=("Key Vault", "Storage")), QUIET, 8 + 4),
+        (group_pairs(pairs_of(SITE), services=("Storage",)), QUIET, 8),
+        (group_pairs(pairs_of(SITE)), ScoreInputs(resource_groups=2), 8 + 2),
+        (group_pairs(pairs_of(SITE)), ScoreInputs(resource_groups=3), 8 + 3),
+        (group_pairs(pairs_of(SITE)), ScoreInputs(subscriptions=2), 8 + 3),
+        (group_pairs(pairs_of(SITE)), ScoreInputs(addresses=("203.0.113.7",)), 8 + 4),
+        (group_pairs(pairs_of(SITE)), ScoreInputs(actions=ACTIONS[:1]), 8 + 4),
+        (group_pairs(pairs_of(SITE)), ScoreInputs(actions=ACTIONS[:2]), 8 + 6),
+        (group_pairs(pairs_of(SITE)), ScoreInputs(actions=ACTIONS[2:]), 8),
     ],
 )
 def test_scores_worked_out_by_hand(pairs: GroupPairs, context: ScoreInputs, points: int) -> None:
@@ -121,27 +138,27 @@ def test_scores_worked_out_by_hand(pairs: GroupPairs, context: ScoreInputs, poin
     ],
 )
 def test_novelty_worked_out_by_hand(novelty: Novelty, points: int) -> None:
-    """What is new adds, what was there on ten days takes off, a short history does nothing."""
-    judged = score(made.group_pairs(made.act(made.ROLE)), ScoreInputs(novelty=novelty))
+    """New behaviour adds points, ten days of it subtract some, a short history changes nothing."""
+    judged = score(group_pairs(pairs_of(ROLE)), ScoreInputs(novelty=novelty))
     assert judged.points == points
 
 
-def test_a_short_history_is_said() -> None:
-    """Under seven days of history a reason of no points says so."""
+def test_a_short_history_gives_a_reason_without_points() -> None:
+    """Less than seven days of history gives a reason of no points that says so."""
     context = ScoreInputs(novelty=Novelty(3 * DAY, {}, 0))
-    reasons = score(made.group_pairs(made.act(made.ROLE)), context).reasons
+    reasons = score(group_pairs(pairs_of(ROLE)), context).reasons
     assert Reason(0, "Whether this is new cannot be said: the history has 3 of 7 days") in reasons
 
 
-def test_what_is_long_known_takes_off_no_more_than_there_is() -> None:
-    """A finding of 8 points that happens all the time scores 0, and its reasons add up to that."""
+def test_known_behaviour_never_lowers_a_score_below_zero() -> None:
+    """A finding of 8 points that happens every day scores 0, and its reasons add up to 0."""
     context = ScoreInputs(novelty=Novelty(14 * DAY, {}, 14))
-    judged = score(made.group_pairs(made.act(made.SITE)), context)
+    judged = score(group_pairs(pairs_of(SITE)), context)
     assert sorted(reason.points for reason in judged.reasons) == [-8, 8]
     assert judged.points == 0
 
 
-@given(made.TRACES, made.CONTEXTS)
+@given(GROUP_PAIRS, CONTEXTS)
 def test_reasons_add_up(pairs: GroupPairs, context: ScoreInputs) -> None:
     """The reasons' points are the score, which lies in 0 to 100, and each reason is a sentence."""
     judged = score(pairs, context)
@@ -153,27 +170,27 @@ def test_reasons_add_up(pairs: GroupPairs, context: ScoreInputs) -> None:
     assert all(before.points >= after.points for before, after in pairwise(judged.reasons))
 
 
-@given(made.TRACES, made.CONTEXTS, st.sampled_from(made.NAMES), st.integers(1, 12))
-def test_an_operation_more_never_lowers_the_score(
+@given(GROUP_PAIRS, CONTEXTS, st.sampled_from(NAMES), st.integers(1, 12))
+def test_a_further_operation_never_lowers_the_score(
     pairs: GroupPairs, context: ScoreInputs, name: str, count: int
 ) -> None:
-    """A finding with further operations, of whatever kind, scores at least as much."""
+    """A finding with further operations, of any class, scores at least as much."""
     known = {act.operation: act.number for act in pairs.by_operation}
     more = known | {name: known.get(name, 0) + count}
-    grown = made.group_pairs(
-        *(made.act(operation, number) for operation, number in more.items()),
+    grown = group_pairs(
+        *(pairs_of(operation, number) for operation, number in more.items()),
         soonest=pairs.soonest,
         services=tuple(pairs.services),
     )
     assert score(grown, context).points >= score(pairs, context).points
 
 
-@given(made.TRACES, made.CONTEXTS)
+@given(GROUP_PAIRS, CONTEXTS)
 def test_the_gravest_operation_gives_its_points(pairs: GroupPairs, context: ScoreInputs) -> None:
-    """Whatever else is found, one reason names the gravest operation and gives its class's points.
+    """One reason names the gravest operation and gives the points of its class.
 
-    The points of other reasons may outweigh it: of two everyday operations, both of 8 points, the
-    third to delete something gives more than one that deletes nothing.
+    Other reasons may give more points: of two everyday operations of 8 points each, the third
+    delete gives more than a write.
     """
     judged = score(pairs, context)
     (reason,) = [one for one in judged.reasons if one.sentence.startswith("The gravest operation")]
@@ -187,21 +204,19 @@ def test_the_gravest_operation_gives_its_points(pairs: GroupPairs, context: Scor
 
 
 @given(
-    st.sampled_from(made.NAMES),
-    st.sampled_from(made.NAMES),
+    st.sampled_from(NAMES),
+    st.sampled_from(NAMES),
     st.integers(1, 12),
-    made.CONTEXTS.map(lambda context: context._replace(novelty=None)),
+    CONTEXTS.map(lambda context: context._replace(novelty=None)),
 )
 def test_a_graver_operation_never_lowers_the_score(
     one: str, other: str, count: int, context: ScoreInputs
 ) -> None:
-    """Of two findings of one kind of operation, the graver scores its class's surplus more."""
+    """Of two findings of one operation name, the graver scores more by its class's surplus."""
     assume(is_delete(one) == is_delete(other))
     slight, grave = sorted((one, other), key=lambda name: classify(name).points)
     added = classify(grave).points - classify(slight).points
-    scores = [
-        score(made.group_pairs(made.act(name, count)), context).points for name in (slight, grave)
-    ]
+    scores = [score(group_pairs(pairs_of(name, count)), context).points for name in (slight, grave)]
     assert scores[1] - scores[0] >= added
 
 

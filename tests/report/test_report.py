@@ -1,4 +1,4 @@
-"""The report: everything in it is text, in the order of risk, on one page that asks for nothing."""
+"""The report is one page that shows log content as text, ranks by risk and loads nothing."""
 
 import re
 from html.parser import HTMLParser
@@ -27,7 +27,7 @@ MARKUP = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&amp;"
 TIMES = ("2026-03-14T08:41:07.3318204Z", "2026-03-14T09:24:55.6630127Z")
 
 
-def item(**fields: Any) -> dict[str, Any]:
+def evidence_item(**fields: Any) -> dict[str, Any]:
     """Return a pair of a finding's evidence."""
     return {
         "Kind": "Pair",
@@ -63,12 +63,12 @@ def finding(**fields: Any) -> dict[str, Any]:
         "LastEvent": TIMES[1],
         "WindowStart": "2026-03-14T08:00:00.0000000Z",
         "WindowEnd": "2026-03-14T10:00:00.0000000Z",
-        "Evidence": [item()],
+        "Evidence": [evidence_item()],
         "Investigate": [{"Title": "1. What else", "Query": "AzureActivity\n| take 1"}],
     } | fields
 
 
-def demo() -> list[Any]:
+def demo_findings() -> list[Any]:
     """Return the findings of the demo."""
     sink = Collected()
     run(RecordedSource(DEMO), sink, ReadOnlyStore(), Invocation("recorded", parse_time(NOW)))
@@ -76,7 +76,7 @@ def demo() -> list[Any]:
 
 
 class Tags(HTMLParser):
-    """Counts elements, and keeps every attribute that could lead out of the page or run."""
+    """Counts elements, and keeps every attribute that could leave the page or run a script."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Tags(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take note of an element."""
+        """Count an element and keep its risky attributes."""
         self.found[tag] = self.found.get(tag, 0) + 1
         for name, value in attrs:
             link = name in {"href", "src", "srcset", "action"} and not str(value).startswith("#")
@@ -100,7 +100,7 @@ HOSTILE = finding(
     Resources=[MARKUP],
     RiskReasons=[{"Points": 8, "Reason": MARKUP}],
     Evidence=[
-        item(
+        evidence_item(
             Resource=MARKUP,
             Operation=MARKUP,
             ResourceId=MARKUP,
@@ -113,7 +113,7 @@ HOSTILE = finding(
 
 
 def test_log_content_with_markup_is_text() -> None:
-    """A name full of markup adds no element to the page, anywhere it is shown."""
+    """A name full of markup adds no element to the page, wherever the page shows it."""
     plain, hostile = Tags(render([finding()])), Tags(render([HOSTILE]))
     assert hostile.found == plain.found
     assert hostile.leading == plain.leading == []
@@ -121,23 +121,25 @@ def test_log_content_with_markup_is_text() -> None:
 
 
 @given(st.text())
-def test_any_text_is_text(text: str) -> None:
-    """Whatever a log holds, the page keeps its elements and can be written down."""
-    row = finding(ServicePrincipalName=text, Evidence=[item(Operation=text, ResourceId=text)])
+def test_any_text_stays_text(text: str) -> None:
+    """With any text from a log, the page keeps its elements and can be encoded."""
+    row = finding(
+        ServicePrincipalName=text, Evidence=[evidence_item(Operation=text, ResourceId=text)]
+    )
     page = render([row])
     assert Tags(page).found == Tags(render([finding()])).found
     page.encode("utf-8", "replace")
 
 
-def test_what_turns_the_reading_direction_is_made_visible() -> None:
-    """A name cannot pass for another by characters that show nothing."""
+def test_direction_marks_are_made_visible() -> None:
+    """Invisible characters and direction marks are shown, so a name cannot imitate another."""
     page = render([finding(ServicePrincipalName="gpj.\u202eppa\x00")])
     assert "\u202e" not in page
     assert "gpj.\ufffdppa\ufffd" in page
 
 
 def test_findings_are_in_the_order_of_risk() -> None:
-    """The gravest finding comes first, and an identity stands where its gravest one does."""
+    """The gravest finding comes first, and an identity is placed by its gravest finding."""
     rows = [
         finding(FindingId=f"f-{score}", RiskScore=score, ServicePrincipalId=f"id-{score % 2}")
         for score in (10, 90, 51, 70)
@@ -148,15 +150,15 @@ def test_findings_are_in_the_order_of_risk() -> None:
 
 
 def test_the_latest_revision_is_shown() -> None:
-    """Of a finding's revisions, which come in any order, one is shown: the latest."""
+    """Of a finding's revisions, in any order, the report shows the latest."""
     rows = [finding(Revision=2, RiskScore=60), finding(Revision=1, RiskScore=20)]
     page = render([*rows, *rows])
     assert re.findall(r">(\d+)</a>", page) == ["60"]
     assert "revision 2" in page
 
 
-def test_what_is_left_out_is_said() -> None:
-    """Past the limit the least grave findings are left out, in so many words."""
+def test_omitted_findings_are_counted() -> None:
+    """Past the limit the least grave findings are omitted, and the page says how many."""
     rows = [finding(FindingId=str(n), ServicePrincipalId=str(n)) for n in range(FINDINGS_SHOWN + 3)]
     page = render(rows)
     assert f"The {FINDINGS_SHOWN} gravest are shown; 3 more" in " ".join(page.split())
@@ -164,20 +166,20 @@ def test_what_is_left_out_is_said() -> None:
     assert page.count("Timelines are drawn for the first") == FINDINGS_SHOWN - TIMELINES_SHOWN
 
 
-def test_no_finding_is_a_page_too() -> None:
-    """Without a finding the page says so."""
+def test_a_report_without_findings_says_so() -> None:
+    """A report without findings says that there are none."""
     assert "No finding was reported." in render([])
 
 
 def test_the_same_findings_make_the_same_page() -> None:
-    """Nothing in the page is random or depends on the day."""
-    assert render(demo()) == render(demo())
+    """The page contains nothing random and nothing that depends on the day."""
+    assert render(demo_findings()) == render(demo_findings())
 
 
 @given(
     st.lists(
         st.builds(
-            lambda minutes, lane: item(
+            lambda minutes, lane: evidence_item(
                 OperationTime=f"2026-03-{14 + minutes // 1440:02}T"
                 f"{minutes // 60 % 24:02}:{minutes % 60:02}:00Z",
                 OperationClass=lane,
@@ -187,8 +189,8 @@ def test_the_same_findings_make_the_same_page() -> None:
         )
     )
 )
-def test_every_moment_has_a_point_inside_the_picture(evidence: list[dict[str, Any]]) -> None:
-    """Each event is a point within the picture, and the times below are few and in order."""
+def test_every_event_has_a_point_inside_the_picture(evidence: list[dict[str, Any]]) -> None:
+    """Each event is a point within the picture, and the time labels are few and in order."""
     picture = draw([finding(Evidence=evidence)])
     width = float(re.findall(r'viewBox="0 0 (\d+)', picture)[0])
     places = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', picture)]
@@ -209,9 +211,9 @@ VIEWS = [
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Return what a browser shows of a report with a hostile finding among the demo's."""
+    """Return the browser's view of a report with a hostile finding among the demo's."""
     page = tmp_path_factory.mktemp("report") / "report.html"
-    page.write_text(render([*demo(), HOSTILE]), "utf-8")
+    page.write_text(render([*demo_findings(), HOSTILE]), "utf-8")
     return look(page, [view | {"shot": None} for view in VIEWS])
 
 
@@ -223,11 +225,11 @@ NO_FONTS = """\
 
 
 @pytest.mark.skipif(not BUNDLED, reason="a browser of the machine has the fonts of the machine")
-@pytest.mark.usefixtures("seen")  # which skips where the browser cannot be had
+@pytest.mark.usefixtures("seen")  # which skips if there is no browser
 def test_a_browser_without_letters_takes_no_picture(tmp_path: Path) -> None:
-    """Where the browser finds no font, a look at a page fails and says so, and no picture is kept.
+    """Without a font the look at a page fails with a message, and no picture is kept.
 
-    A page without letters would pass for one without text, and `make docs` would publish it.
+    A page without letters looks like a page without text, and `make docs` would publish it.
     """
     fonts, picture = tmp_path / "fonts.conf", tmp_path / "report.png"
     fonts.write_text(NO_FONTS, "utf-8")
@@ -238,7 +240,7 @@ def test_a_browser_without_letters_takes_no_picture(tmp_path: Path) -> None:
     assert picture.stat().st_size > 30_000
 
 
-def test_the_page_asks_nothing_and_runs_nothing(seen: list[dict[str, Any]]) -> None:
+def test_the_page_requests_nothing_and_runs_nothing(seen: list[dict[str, Any]]) -> None:
     """In a browser the page makes no request, runs no script, shows no dialog and no error."""
     for view in seen:
         assert (view["requests"], view["said"]) == ([], [])
@@ -246,14 +248,14 @@ def test_the_page_asks_nothing_and_runs_nothing(seen: list[dict[str, Any]]) -> N
 
 
 def test_markup_can_be_read_in_the_browser(seen: list[dict[str, Any]]) -> None:
-    """What the log says is shown to the letter, markup and all."""
+    """The browser shows markup in log content as text, character by character."""
     for view in seen:
         assert MARKUP in view["text"]
         assert any(MARKUP in (point["title"] or "") for point in view["points"])
 
 
-def test_points_tell_their_event_on_hover(seen: list[dict[str, Any]]) -> None:
-    """The pointer at a point's middle meets the point, whose title says when and what."""
+def test_points_describe_their_event_on_hover(seen: list[dict[str, Any]]) -> None:
+    """A point is under the pointer at its middle, and its title gives time and event."""
     for view in seen:
         assert len(view["points"]) >= 9
         for point in view["points"]:
@@ -263,12 +265,12 @@ def test_points_tell_their_event_on_hover(seen: list[dict[str, Any]]) -> None:
 
 
 def test_the_page_fits_every_screen(seen: list[dict[str, Any]]) -> None:
-    """Neither desktop nor phone has to be scrolled sideways as a whole."""
+    """Neither a desktop nor a phone screen scrolls sideways."""
     assert [view["overflow"] for view in seen] == [0] * len(VIEWS)
 
 
 def test_light_and_dark_differ(seen: list[dict[str, Any]]) -> None:
-    """The page follows the reader's colour scheme, with text that stands out from its ground."""
+    """The page follows the reader's colour scheme, with text that contrasts with its background."""
     for view, wanted in zip(seen, VIEWS, strict=True):
         ground, text = _brightness(view["background"]), _brightness(view["colour"])
         dim, bright = (ground, text) if wanted["dark"] else (text, ground)
@@ -281,8 +283,8 @@ def _brightness(colour: str) -> float:
     return (red + green + blue) / 3
 
 
-def test_the_file_holds_all_that_was_delivered(tmp_path: Path) -> None:
-    """Each delivery adds to the report; one without findings makes a page only at first."""
+def test_the_file_holds_every_delivered_finding(tmp_path: Path) -> None:
+    """Each delivery adds to the report; a delivery without findings writes only the first page."""
     path = tmp_path / "report.html"
     sink = ReportFile(path)
     sink.deliver(Outbox())
@@ -298,7 +300,7 @@ def test_the_file_holds_all_that_was_delivered(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    """A folder in its place is refused at once; one that vanishes later fails the delivery."""
+    """A folder at the report's path is refused; a parent that vanishes fails the delivery."""
     with pytest.raises(UsageError, match="is not a file"):
         ReportFile(tmp_path)
     folder = tmp_path / "gone"
@@ -309,18 +311,18 @@ def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         sink.deliver(Outbox())
 
 
-def test_hostile_text_is_made_visible_in_the_picture_too() -> None:
-    """What hovering over a point says holds nothing that acts on a terminal or hides itself."""
+def test_hostile_text_is_made_visible_in_point_titles() -> None:
+    """The title of a point holds no control or invisible character."""
     hostile = "a\u202eb\u200bc\x1b[31m\x00\x9b\nforged line"
     fields = ("Resource", "Operation", "ResourceId", "CallerIpAddress")
-    picture = draw([finding(Evidence=[item(**dict.fromkeys(fields, hostile))])])
+    picture = draw([finding(Evidence=[evidence_item(**dict.fromkeys(fields, hostile))])])
     assert "forged line" in picture
     assert "\nforged" not in picture
     assert not [c for c in picture if c not in "\n\t" and not c.isprintable()]
 
 
 def test_a_finding_without_evidence_has_a_blank_cell() -> None:
-    """Where nothing could be read about a finding it is shown like any other."""
+    """A finding whose evidence could not be read is shown like any other."""
     page = render([finding(FindingId="f-1", Evidence=[]), finding(FindingId="f-2")])
     for number in (1, 2):
         assert f"Finding f-{number}" in page
@@ -338,7 +340,7 @@ BROKEN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_finding_that_cannot_be_shown_hides_no_other(tmp_path: Path, name: str) -> None:
-    """The page is made of all others, says how many it lacks, and later runs are as before."""
+    """The page shows all other findings and counts the one it omits; later runs are unaffected."""
     path = tmp_path / "report.html"
     sink = ReportFile(path)
     broken = finding(FindingId="f-bad", **BROKEN[name])
@@ -353,8 +355,8 @@ def test_a_finding_that_cannot_be_shown_hides_no_other(tmp_path: Path, name: str
         assert f"Finding f-{number}" in page
 
 
-def test_a_report_of_nothing_that_can_be_shown_says_so(tmp_path: Path) -> None:
-    """It does not say that nothing was found."""
+def test_a_report_of_findings_that_cannot_be_shown_says_so(tmp_path: Path) -> None:
+    """A report whose findings cannot be shown does not say that nothing was found."""
     path = tmp_path / "report.html"
     bad = [finding(FindingId=name, Evidence=None) for name in ("a", "b")]
     ReportFile(path).deliver(Outbox(bad))

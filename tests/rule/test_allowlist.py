@@ -1,4 +1,4 @@
-"""Clause 1: which addresses the NetworkAllowlist leaves out, against the library `ipaddress`."""
+"""Clause 1: the addresses that the NetworkAllowlist excludes, compared with `ipaddress`."""
 
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
@@ -52,7 +52,7 @@ def test_every_entry_is_counted_and_every_unreadable_one_named(listed: list[str]
 
 
 @given(LISTS, st.randoms(use_true_random=False))
-def test_the_order_of_entries_is_nothing(listed: list[str], random: Random) -> None:
+def test_the_order_of_entries_does_not_matter(listed: list[str], random: Random) -> None:
     """Entries in another order, some of them twice, give the same spans."""
     mixed = [*listed, *listed[:2]]
     random.shuffle(mixed)
@@ -79,13 +79,13 @@ def test_entries_that_cannot_be_read(entry: str) -> None:
 
 @pytest.mark.parametrize("address", ["", " ", "x", "10.0.0.1/32", "10.0.0.1:443", "10.0.0.01"])
 def test_an_address_that_cannot_be_read_is_never_covered(address: str) -> None:
-    """A blank or unreadable address is not left out, even where every address is allowed."""
+    """A blank or unreadable address is not excluded, even if every address is allowed."""
     assert not Allowlist.of(["0.0.0.0/0", "::/0"]).covers(address)
 
 
 @pytest.mark.parametrize(("entry", "others"), [("0.0.0.0/0", SIX), ("::/0", FOUR)])
 def test_versions_do_not_mix(entry: str, others: tuple[str, ...]) -> None:
-    """All of IPv4 holds no IPv6 address and the other way round."""
+    """All of IPv4 holds no IPv6 address, and all of IPv6 holds no IPv4 address."""
     allowlist = Allowlist.of([entry])
     assert not any(allowlist.covers(address) for address in others)
 
@@ -119,8 +119,8 @@ def test_the_three_forms_of_an_entry(entry: str, inside: list[str], outside: lis
         (["", "x"], False),
     ],
 )
-def test_items_of_which_none_has_an_entry_are_a_problem(items: list[str], problem: bool) -> None:
-    """Blank items alone mean that the column has another name; among entries they mean nothing."""
+def test_a_watchlist_of_blank_items_is_a_problem(items: list[str], problem: bool) -> None:
+    """Items that are all blank mean a wrong column name; blank items among entries are ignored."""
     allowlist = Allowlist.of(items)
     assert bool(allowlist.problem) == problem
     assert allowlist.blank == len([item for item in items if not item.strip()])

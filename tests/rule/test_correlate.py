@@ -1,4 +1,4 @@
-"""Clauses 4 and 5: the whole rule against nested loops, and what a finding says."""
+"""Clauses 4 and 5: the rule agrees with nested loops over all pairs, column for column."""
 
 from dataclasses import replace
 from random import Random
@@ -54,7 +54,7 @@ def identity(key: Key) -> tuple[object, ...]:
 
 
 def as_finding(group: Group) -> naive.Finding:
-    """Lay a group out under the rule's column names."""
+    """Return a group under the rule's column names."""
     return {
         "ServicePrincipalName": group.service_principal_name,
         "ServicePrincipalId": group.service_principal_id,
@@ -109,7 +109,7 @@ def test_the_pairs_of_all_findings_are_those_of_the_nested_loop(scenario: Scenar
 
 
 @given(scenarios(), st.randoms(use_true_random=False))
-def test_the_order_of_rows_is_nothing(scenario: Scenario, random: Random) -> None:
+def test_the_order_of_rows_does_not_matter(scenario: Scenario, random: Random) -> None:
     """Rows in any order give the same findings, in the same order and spelling."""
     shuffled = replace(
         scenario,
@@ -130,7 +130,7 @@ def test_an_unreadable_allowlist_entry_changes_nothing(scenario: Scenario, entry
 
 
 @given(scenarios())
-def test_rows_that_do_not_take_part_change_nothing(scenario: Scenario) -> None:
+def test_rows_without_a_pair_change_nothing(scenario: Scenario) -> None:
     """Findings are the same without the rows that are in no pair."""
     pairs = naive.pairs(
         scenario.sign_ins,
@@ -152,7 +152,7 @@ def test_rows_that_do_not_take_part_change_nothing(scenario: Scenario) -> None:
 @settings(max_examples=5 * settings().max_examples)
 @given(calm())
 def test_detection_agrees_with_the_naive_reading_of_many_pairs(scenario: Scenario) -> None:
-    """Where much pairs, the sweep finds what a loop over all pairs finds, column for column."""
+    """In windows with many pairs, the sweep finds what nested loops find, column for column."""
     assert_agreement(scenario)
 
 
@@ -160,7 +160,7 @@ def test_detection_agrees_with_the_naive_reading_of_many_pairs(scenario: Scenari
     ("apart", "paired"), [(-1, False), (0, True), (1, True), (HOUR, True), (HOUR + 1, False)]
 )
 def test_the_span_holds_both_its_ends(apart: int, paired: bool) -> None:
-    """An operation at the sign-in or an hour after it pairs, one tick outside it does not."""
+    """An operation at the sign-in or an hour later pairs; one tick outside does not."""
     moved = operation(TimeGenerated=written(NOON - 5 + apart))
     assert bool(groups([sign_in(TimeGenerated=written(NOON - 5))], [moved])) == paired
 
@@ -228,7 +228,7 @@ def test_sets_are_cut_to_the_first_ones() -> None:
 
 @pytest.mark.parametrize("repeats", [99, 100, 101, 1500])
 def test_a_value_after_many_alike_is_shown(repeats: int) -> None:
-    """However often the first value is repeated, the ones that come after it are in the sets."""
+    """The sets hold later values, however often the first value is repeated."""
     sign_ins = [sign_in(Id=str(n)) for n in range(repeats)]
     operations = [operation(EventDataId=str(n)) for n in range(repeats)]
     after = written(NOON + 1)
@@ -241,7 +241,7 @@ def test_a_value_after_many_alike_is_shown(repeats: int) -> None:
 
 
 def test_blank_values_stay_in_the_sets_but_not_among_the_addresses() -> None:
-    """A blank resource or subscription is a value as in KQL; a blank caller address is none."""
+    """A blank resource or subscription stays in its set as in KQL; a blank address does not."""
     columns = dict.fromkeys(("ResourceId", "SubscriptionId", "CallerIpAddress"))
     [group] = groups([sign_in()], [operation(**columns), operation(CallerIpAddress=" ")])
     assert group.affected_resources == ["", "/r/1"]
@@ -256,8 +256,8 @@ def test_a_repeated_operation_is_kept_with_its_latest_time() -> None:
     assert group.operations_at == {"o1": NOON + 5}
 
 
-def test_the_key_of_an_operation_without_event_id_is_all_that_is_known() -> None:
-    """Where the event id is blank, any difference but in case makes another operation."""
+def test_an_operation_without_event_id_is_keyed_by_all_its_fields() -> None:
+    """Without an event id, operations are the same only if every field is equal, ignoring case."""
     same = operation(EventDataId=" ", Caller=GUID.upper(), ResourceId="/R/1", SubscriptionId="A")
     others = [
         operation(EventDataId=""),
@@ -271,8 +271,8 @@ def test_the_key_of_an_operation_without_event_id_is_all_that_is_known() -> None
     assert len(group.operations_at) == len(others)
 
 
-def test_the_key_of_an_operation_says_what_is_known_of_it() -> None:
-    """The ledger keeps keys from run to run: the event id, else time and folded columns."""
+def test_operation_keys_are_stable() -> None:
+    """The ledger's keys are the event id, else the time and the lower-case columns."""
     rows = [
         operation(EventDataId="E1"),
         operation(EventDataId="~1", TimeGenerated=written(NOON + 1)),
@@ -293,7 +293,7 @@ def test_the_key_of_an_operation_says_what_is_known_of_it() -> None:
 
 
 def test_no_rows_find_nothing() -> None:
-    """Empty tables are an answer: no finding, nothing matched."""
+    """Empty tables give no finding and match nothing."""
     detection = detect(as_logs([], []), START, END, RuleSettings())
     assert detection.groups == []
     assert detection.sign_ins.matched == detection.operations.matched == 0
@@ -317,7 +317,7 @@ def hot(size: int, step: int, names: int = 1) -> Logs:
 
 
 def test_a_hot_identity_is_counted_without_forming_its_pairs() -> None:
-    """A hundred thousand sign-ins by as many operations, 3.75e9 pairs, are counted to the one."""
+    """A hundred thousand sign-ins by as many operations, 3.75e9 pairs, are counted exactly."""
     size, step = 100_000, 720_000
     reach = HOUR // step
     [group] = detect(hot(size, step), START, END, RuleSettings()).groups
@@ -327,7 +327,7 @@ def test_a_hot_identity_is_counted_without_forming_its_pairs() -> None:
 
 
 def test_a_hot_moment_is_counted_without_forming_its_pairs() -> None:
-    """Twenty thousand of each at one and the same moment are four hundred million pairs."""
+    """Twenty thousand of each at the same moment are counted as four hundred million pairs."""
     size = 20_000
     logs = hot(size, 0)
     [group] = detect(logs, START - 1, END, RuleSettings()).groups
@@ -336,7 +336,7 @@ def test_a_hot_moment_is_counted_without_forming_its_pairs() -> None:
 
 
 def test_a_hot_identity_under_many_names_shares_its_operations() -> None:
-    """A hundred names of one identity, each a few sign-ins, are counted one by one."""
+    """A hundred names of one identity, each with a few sign-ins, are counted one by one."""
     size, step, names = 1_000, 1, 100
     found_groups = detect(hot(size, step, names), START, END, RuleSettings()).groups
     assert len(found_groups) == names

@@ -1,4 +1,4 @@
-"""Where the rule parts from the published KQL on purpose: D1 to D5, D7 and D8."""
+"""The rule differs from the published KQL on purpose: D1 to D5, D7 and D8."""
 
 import pytest
 
@@ -21,20 +21,20 @@ def detection(
 @pytest.mark.parametrize("allowlist", [(), ("198.51.100.0/24",), ("198.51.100.7",), ("",)])
 @pytest.mark.parametrize("address", ["", None, "192.0.2.1"])
 def test_d1_no_ranges_exclude_nothing(allowlist: tuple[str, ...], address: str | None) -> None:
-    """Without any low-high entry in the watchlist, the rule finds what there is."""
+    """Without a low-high entry in the watchlist, the rule still finds the pairs."""
     assert len(detection([sign_in(IPAddress=address)], [operation()], allowlist).groups) == 1
 
 
 @pytest.mark.parametrize("identity", ["", None, " ", "\t\u00a0"])
 def test_d2_a_blank_identity_never_pairs(identity: str | None) -> None:
-    """A sign-in and an operation whose identities are both blank are no pair."""
+    """A sign-in and an operation whose identities are both blank do not pair."""
     assert not detection(
         [sign_in(ServicePrincipalId=identity)], [operation(Caller=identity)]
     ).groups
 
 
 def test_d3_ascii_case_is_ignored_and_the_first_spelling_shown() -> None:
-    """Values that differ in ASCII case are one, spelt as in the earliest event that is paired."""
+    """Values that differ in ASCII case are one, spelt as in the earliest paired event."""
     before, after = written(START + 5), written(START + 6)
     sign_ins = [
         sign_in(TimeGenerated=after, ServicePrincipalId=GUID, ServicePrincipalName="app"),
@@ -66,7 +66,7 @@ def test_d3_names_that_differ_in_case_are_one(other: str, findings: int) -> None
 
 @pytest.mark.parametrize(("left", "right"), [("mi-k", "mi-\u212a"), ("mi-\u00e9", "mi-\u00c9")])
 def test_d3_only_ascii_case_is_ignored(left: str, right: str) -> None:
-    """Identities that only a wider folding would join stay apart."""
+    """Identities that differ in more than ASCII case stay apart."""
     assert detection([sign_in(ServicePrincipalId=left)], [operation(Caller=left)]).groups
     assert not detection([sign_in(ServicePrincipalId=left)], [operation(Caller=right)]).groups
 
@@ -76,7 +76,7 @@ def test_d3_only_ascii_case_is_ignored(left: str, right: str) -> None:
     [("/r/1", "/r/2", "/r/1"), ("", "/r/2", "/r/2"), (None, "/r/2", "/r/2"), (" ", "/r/2", "/r/2")],
 )
 def test_d4_the_resource_id_of_current_workspaces(given: str | None, own: str, shown: str) -> None:
-    """Where ResourceId is blank, _ResourceId says what was changed."""
+    """Where ResourceId is blank, _ResourceId names the changed resource."""
     [group] = detection([sign_in()], [operation(ResourceId=given, _ResourceId=own)]).groups
     assert group.affected_resources == [shown]
 
@@ -92,7 +92,7 @@ def test_d4_the_resource_id_of_current_workspaces(given: str | None, own: str, s
     ],
 )
 def test_d5_blanks_and_ipv6_in_the_allowlist(entry: str, address: str) -> None:
-    """An entry with blanks, or of IPv6 in any of the three forms, leaves out what it names."""
+    """An entry with blanks around it, or of IPv6 in any form, excludes its addresses."""
     result = detection([sign_in(IPAddress=address)], [operation()], (entry,))
     assert not result.groups
     assert result.sign_ins.excluded == 1
@@ -118,8 +118,8 @@ def test_d7_pairs_are_counted_beside_what_is_distinct() -> None:
     assert (twice.pairs, twice.distinct_sign_ins, len(twice.operations_at)) == (24, 2, 3)
 
 
-def test_d7_events_without_id_are_told_apart_by_all_that_is_known() -> None:
-    """Rows without an event id count once where they are the same in all that identifies them."""
+def test_d7_events_without_id_are_compared_by_all_fields() -> None:
+    """Rows without an event id count once if all their identifying fields are equal."""
     sign_ins = [sign_in(Id=""), sign_in(Id=" "), sign_in(Id=None, CorrelationId="c")]
     operations = [operation(EventDataId=None), operation(EventDataId="", ResourceId="/R/1")]
     [group] = detection(sign_ins, operations).groups
@@ -127,7 +127,7 @@ def test_d7_events_without_id_are_told_apart_by_all_that_is_known() -> None:
 
 
 def test_d8_succeeded_is_ignored_and_counted() -> None:
-    """A row spelt Succeeded does not pair by default, and is counted in any case of letters."""
+    """A row spelt Succeeded does not pair by default, and is counted in any letter case."""
     rows = [operation(ActivityStatusValue="Succeeded"), operation(ActivityStatusValue="SUCCEEDED")]
     result = detection([sign_in()], [*rows, operation(ActivityStatusValue="Start")])
     assert not result.groups
@@ -135,7 +135,7 @@ def test_d8_succeeded_is_ignored_and_counted() -> None:
 
 
 def test_d8_the_setting_adds_succeeded() -> None:
-    """With Succeeded among the accepted statuses, such rows pair and are counted as others."""
+    """With Succeeded among the accepted statuses, such rows pair and are not counted apart."""
     rows = [operation(ActivityStatusValue="succeeded"), operation(ActivityStatusValue="Success")]
     result = detection([sign_in()], rows, statuses=("Success", "Succeeded"))
     assert [group.pairs for group in result.groups] == [2]

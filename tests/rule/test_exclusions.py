@@ -1,4 +1,4 @@
-"""Findings that somebody answers for are left out, as long as somebody does."""
+"""Findings under an exclusion are left out until the exclusion expires."""
 
 import time
 
@@ -36,15 +36,17 @@ def group(resource_group: str = "rg") -> Group:
         (("", "rg*", "ops", "deploys", LATER), False),
     ],
 )
-def test_what_an_exclusion_covers(row: ExclusionRow, excludes: bool) -> None:
-    """An identity, a resource group or both together are left out, whatever their case."""
+def test_an_exclusion_covers_an_identity_or_a_resource_group(
+    row: ExclusionRow, excludes: bool
+) -> None:
+    """An exclusion covers an identity, a resource group or both together, in any letter case."""
     kept, used = Exclusions.of([row], NOW).split([group("rG")])
     assert (len(kept), sum(used.values())) == ((0, 1) if excludes else (1, 0))
 
 
 @pytest.mark.parametrize("expires", ["2026-03-14T12:00:00Z", EARLIER, "2020-01-01"])
 def test_an_expired_exclusion_is_named_and_excludes_nothing(expires: str) -> None:
-    """From the moment at which it expires an entry leaves nothing out, and is named."""
+    """From the moment at which it expires an entry excludes nothing, and it is named."""
     exclusions = Exclusions.of([(GUID, "", "ops", "deploys", expires)], NOW)
     kept, used = exclusions.split([group()])
     assert (len(kept), used) == (1, {})
@@ -68,15 +70,15 @@ def test_an_expired_exclusion_is_named_and_excludes_nothing(expires: str) -> Non
 def test_an_incomplete_exclusion_is_named_and_excludes_nothing(
     row: ExclusionRow, problem: str
 ) -> None:
-    """Without a subject, an owner, a reason or an end that can be read, nothing is left out."""
+    """An entry without a subject, an owner, a reason or a readable expiry excludes nothing."""
     exclusions = Exclusions.of([row], NOW)
     assert exclusions.split([group()])[0]
     (named,) = exclusions.invalid
     assert problem in named
 
 
-def test_blank_rows_are_no_entries() -> None:
-    """A row with nothing in it is neither an exclusion nor a mistake, but counted."""
+def test_blank_rows_are_not_entries() -> None:
+    """An empty row is counted and is neither an exclusion nor a mistake."""
     found = Exclusions.of([("", " ", "", "", "")], NOW)
     assert found == Exclusions(blank=1)
     assert "any of the columns ServicePrincipalId" in found.problem
@@ -94,8 +96,8 @@ TEXTS = st.sampled_from(("", " ", GUID, "rg", "x", LATER, EARLIER, "\u0130"))
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS, TEXTS, TEXTS), max_size=4))
-def test_nothing_is_lost(rows: list[ExclusionRow]) -> None:
-    """Whatever the entries, each group is kept or counted, and each entry is known to somebody."""
+def test_each_group_and_each_entry_is_accounted_for(rows: list[ExclusionRow]) -> None:
+    """Each group is kept or counted, and each entry is active, expired or invalid."""
     exclusions = Exclusions.of(rows, NOW)
     given_groups = [group(), group("x")]
     kept, used = exclusions.split(given_groups)
@@ -115,7 +117,7 @@ OTHERS = {name: group(name) for name in ("", "rg", "x", "y", "else")}
 
 @given(ENTRIES, st.lists(st.sampled_from(sorted(OTHERS)), max_size=6))
 def test_the_first_exclusion_that_covers_counts(rows: list[ExclusionRow], names: list[str]) -> None:
-    """Each group is left out by the first entry that names it, looked for one after the other."""
+    """The first entry that covers a group is the one that counts, as in a search entry by entry."""
     exclusions = Exclusions.of(rows, NOW)
     groups = [OTHERS[name] for name in names]
     expected: tuple[list[Group], dict[str, int]] = ([], {})
@@ -134,7 +136,7 @@ def test_the_first_exclusion_that_covers_counts(rows: list[ExclusionRow], names:
 
 
 def test_many_exclusions_take_no_longer_for_each_group() -> None:
-    """Ten thousand groups are held against five thousand exclusions in a fraction of a second."""
+    """Ten thousand groups are compared with five thousand exclusions in a fraction of a second."""
     rows = [(f"id-{n}", f"rg-{n}", "ops", "deploys", LATER) for n in range(5_000)]
     exclusions = Exclusions.of([*rows, ("", "last", "ops", "deploys", LATER)], NOW)
     one, last = group(), group("last")

@@ -1,4 +1,4 @@
-"""Clauses 1 to 3: which rows take part, and what is counted on the way."""
+"""Clauses 1 to 3: the rows that take part in the rule, and the counts of the others."""
 
 from collections.abc import Callable
 
@@ -33,7 +33,7 @@ from tests.support.strategies import (
 
 
 @given(scenarios())
-def test_sign_ins_are_chosen_and_counted_as_read_naively(scenario: Scenario) -> None:
+def test_sign_ins_are_matched_and_counted_as_in_a_plain_loop(scenario: Scenario) -> None:
     """The sign-ins kept, matched, excluded and without address are those of a plain loop."""
     rows, allowed = scenario.sign_ins, scenario.allowlist
     chosen = match_sign_ins(
@@ -50,7 +50,7 @@ def test_sign_ins_are_chosen_and_counted_as_read_naively(scenario: Scenario) -> 
 
 
 @given(scenarios())
-def test_operations_are_chosen_and_counted_as_read_naively(scenario: Scenario) -> None:
+def test_operations_are_matched_and_counted_as_in_a_plain_loop(scenario: Scenario) -> None:
     """The operations kept and those spelt Succeeded are those of a plain loop."""
     rows, statuses = scenario.operations, scenario.statuses
     settings = RuleSettings(scenario.span, statuses)
@@ -67,7 +67,7 @@ def test_operations_are_chosen_and_counted_as_read_naively(scenario: Scenario) -
 def _orders(
     rows: list[Row], kept: list[int], column: str, order: Callable[[Row], tuple[object, ...]]
 ) -> dict[str, list[tuple[object, ...]]]:
-    """Gather what rows are ordered by, in order, by folded identity."""
+    """Return the order of the rows of each identity, sorted by the given key."""
     found: dict[str, list[tuple[object, ...]]] = {}
     for row in sorted((rows[position] for position in kept), key=order):
         if not naive.is_blank(naive.text(row, column)):
@@ -79,15 +79,15 @@ def _orders(
     ("time", "taken"), [(START, False), (START + 1, True), (END, True), (END + 1, False)]
 )
 def test_the_window_holds_its_end_and_not_its_start(time: int, taken: bool) -> None:
-    """A row at the window's start is left out and one at its end is taken, to the tick."""
+    """A row at the window's start is left out and one at its end is included, to the tick."""
     logs = as_logs([sign_in(TimeGenerated=written(time))], [operation(TimeGenerated=written(time))])
     assert match_sign_ins(logs.sign_ins, START, END, Allowlist.of([])).matched == taken
     assert match_operations(logs.operations, START, END, RuleSettings()).matched == taken
 
 
 @pytest.mark.parametrize("result", ["7000232", "00", "0 ", " 0", "", None, "0.0"])
-def test_a_failed_sign_in_is_no_access(result: str | None) -> None:
-    """Only the result type 0, to the letter, is a sign-in that succeeded."""
+def test_a_failed_sign_in_does_not_count(result: str | None) -> None:
+    """Only result type 0, exactly so written, is a successful sign-in."""
     logs = as_logs([sign_in(ResultType=result)], [])
     assert match_sign_ins(logs.sign_ins, START, END, Allowlist.of([])).matched == 0
 
@@ -107,14 +107,14 @@ def test_a_failed_sign_in_is_no_access(result: str | None) -> None:
         ("", False),
     ],
 )
-def test_operations_that_change_something(name: str, taken: bool) -> None:
+def test_operations_with_change_terms_and_no_read_terms_are_changes(name: str, taken: bool) -> None:
     """A change has the term write or delete and none of read, list and get."""
     logs = as_logs([], [operation(OperationNameValue=name)])
     assert match_operations(logs.operations, START, END, RuleSettings()).matched == taken
 
 
 def test_excluded_sign_ins_are_still_matched() -> None:
-    """A sign-in from an allowed address counts as matched and as excluded, and pairs no more."""
+    """A sign-in from an allowed address counts as matched and as excluded, and does not pair."""
     logs = as_logs([sign_in(IPAddress="10.0.0.1"), sign_in(IPAddress="")], [])
     chosen = match_sign_ins(logs.sign_ins, START, END, Allowlist.of(["10.0.0.0/8"]))
     assert (chosen.matched, chosen.excluded, chosen.without_address) == (2, 1, 1)
@@ -122,7 +122,7 @@ def test_excluded_sign_ins_are_still_matched() -> None:
 
 
 @pytest.mark.parametrize("address", ["", None, " ", "\t"])
-def test_a_blank_address_is_none(address: str | None) -> None:
+def test_a_blank_address_is_never_excluded(address: str | None) -> None:
     """A sign-in whose address is blank counts as without address and is never left out."""
     logs = as_logs([sign_in(IPAddress=address), sign_in(IPAddress="x")], [])
     chosen = match_sign_ins(logs.sign_ins, START, END, Allowlist.of(["0.0.0.0/0", "::/0"]))
@@ -133,8 +133,8 @@ NIL = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.mark.parametrize("none", ["", " ", "\t\u00a0", "0", "-", NIL, f" {NIL} ", "0" * 99, "--0"])
-def test_what_is_no_id_tells_no_events_apart(none: str) -> None:
-    """An id that is blank or all zeros is none: what else is known names the event."""
+def test_blank_or_zero_ids_do_not_identify_events(none: str) -> None:
+    """A blank id and an id of zeros are ignored; the other fields identify the event."""
     ids = [none, none, "e1"]
     rows = as_logs(
         [sign_in(Id=name, CorrelationId=f"c{n}") for n, name in enumerate(ids)],
@@ -147,8 +147,8 @@ def test_what_is_no_id_tells_no_events_apart(none: str) -> None:
 
 
 @pytest.mark.parametrize("name", [f"{NIL[:-1]}1", "00000001" + NIL[8:], "0a", "a0", "0x", "\u0660"])
-def test_an_id_with_zeros_is_one(name: str) -> None:
-    """One other letter or digit makes it an id, alone as among others."""
+def test_an_id_with_any_other_character_identifies_an_event(name: str) -> None:
+    """One other letter or digit makes an id of zeros a real id."""
     rows = [
         operation(EventDataId=name, CorrelationId=correlation) for correlation in ("c1", "c2")
     ] + [operation(EventDataId="e1")]
@@ -157,7 +157,7 @@ def test_an_id_with_zeros_is_one(name: str) -> None:
 
 
 def test_changes_without_a_caller_are_counted() -> None:
-    """Of accepted changes those with a blank caller are counted, as no identity has them."""
+    """Accepted changes with a blank caller are counted, as no identity has them."""
     rows = [operation(Caller=who) for who in ("", None, " ", "a")]
     rows.append(operation(Caller="", ActivityStatusValue="Succeeded"))
     chosen = match_operations(as_logs([], rows).operations, START, END, RuleSettings())
@@ -165,19 +165,19 @@ def test_changes_without_a_caller_are_counted() -> None:
 
 
 def test_columns_stand_in_the_order_that_breaks_ties() -> None:
-    """Rows at one time are ordered by their columns, so what is shown first hangs on these."""
+    """The order of columns decides between rows at one time, and so what is shown first."""
     assert SIGN_IN_TABLE.columns == ("TimeGenerated", *naive.SIGN_IN_COLUMNS)
     assert OPERATION_TABLE.columns == ("TimeGenerated", *naive.OPERATION_COLUMNS)
 
 
-def test_a_memo_asks_once_for_each_value() -> None:
-    """A remembered function is called once for an argument, however often it is asked."""
-    asked: list[str] = []
+def test_a_memo_calls_once_for_each_value() -> None:
+    """A remembered function is called once for each argument."""
+    calls: list[str] = []
 
     def length(text: str) -> int:
-        asked.append(text)
+        calls.append(text)
         return len(text)
 
     memo = Memo[str, int](length)
     assert [memo["a"], memo["bb"], memo["a"]] == [1, 2, 1]
-    assert asked == ["a", "bb"]
+    assert calls == ["a", "bb"]

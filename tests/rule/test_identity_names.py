@@ -1,4 +1,4 @@
-"""An identity with too many names: nothing of it is missed, and memory stays what it is."""
+"""An identity with very many names loses no finding, and memory stays bounded."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ from tests.support.strategies import END, GUID, START, Row, as_logs, operation, 
 NOON = START + HOUR
 FEW, MANY = 2, 1_000
 
-# Applies the rule to an identity with many names, and prints the most memory that it took, in MB.
+# Applies the rule to an identity with many names, and prints its peak memory in MB.
 MEASURE = """
 import re
 from tests.rule.test_identity_names import MANY, STATUS, found, rows
@@ -68,7 +68,7 @@ def found(sign_ins: Sequence[Row], operations: Sequence[Row]) -> Detection:
 
 
 def named(names: int, resource_groups: int, each: int = 1) -> IdentityRows:
-    """Return an identity with so many names, and operations in each of so many groups."""
+    """Return an identity with many names, and operations in each of many resource groups."""
     _, operated = rows(1, resource_groups)
     logs = as_logs([], operated * each)
     return IdentityRows({f"name-{number}": [] for number in range(names)}, logs.operations)
@@ -85,8 +85,8 @@ def test_nothing_of_an_identity_with_many_names_is_missed() -> None:
     assert {group.key.name for group in detection.groups} == {""}
 
 
-def test_others_are_told_apart_by_name_beside_it() -> None:
-    """Another identity with two names has its findings under both."""
+def test_other_identities_keep_their_names() -> None:
+    """Another identity with two names still has findings under both."""
     sign_ins, operations = rows(MANY, MANY)
     others = rows(FEW, FEW, "another")
     detection = found([*others[0], *sign_ins], [*others[1], *operations])
@@ -94,8 +94,8 @@ def test_others_are_told_apart_by_name_beside_it() -> None:
     assert sum(group.key.identity == "another" for group in detection.groups) == FEW * FEW
 
 
-def test_the_largest_are_not_told_apart() -> None:
-    """What may be made at most counts, of all identities together, the smallest first."""
+def test_the_largest_identities_lose_their_names_first() -> None:
+    """The limit covers all identities together, and the smallest keep their names."""
     folded = Memo[str, str](ascii_lower)
     some = {"a": named(500, 198), "b": named(MANY, MANY), "c": named(4, 100)}
     assert some["a"].size(folded) + some["c"].size(folded) <= MAX_GROUPS_BY_NAME
@@ -106,14 +106,14 @@ def test_the_largest_are_not_told_apart() -> None:
     }
 
 
-def test_operations_count_as_the_memory_that_they_take() -> None:
-    """Few names and groups with very many operations are many, too."""
+def test_operations_count_towards_the_limit() -> None:
+    """Few names and groups with very many operations exceed the limit too."""
     folded = Memo[str, str](ascii_lower)
     assert named(10, 1, each=50 * OPERATIONS_PER_GROUP).size(folded) == 10 * (1 + 50)
 
 
-def test_one_name_is_never_too_many() -> None:
-    """An identity with one name is told apart by it, whatever it changed."""
+def test_one_name_never_exceeds_the_limit() -> None:
+    """An identity with one name keeps it, however many changes it made."""
     folded = Memo[str, str](ascii_lower)
     assert (
         identities_with_too_many_names(
@@ -125,7 +125,7 @@ def test_one_name_is_never_too_many() -> None:
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="only Linux tells a process's own peak")
-def test_its_memory_is_that_of_its_rows() -> None:
+def test_memory_grows_with_the_rows() -> None:
     """A thousand names in a thousand resource groups take less than 200 MB, not two thousand."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURE],
@@ -143,7 +143,7 @@ def test_its_memory_is_that_of_its_rows() -> None:
 
 @pytest.mark.parametrize("names", [MANY, MANY + 50])
 def test_it_is_reported_once_and_warned_about(tmp_path: Path, names: int) -> None:
-    """The run record warns, names the identity, and a later run reports no operation again."""
+    """The run record names the identity in a warning; a later run reports no operation again."""
     folder = write_logs(tmp_path / "logs", *rows(names, MANY))
     source, store, sink = RecordedSource(folder), FolderStore(tmp_path / "state"), Collected()
     for now in (NOON + HOUR // 2, NOON + HOUR):

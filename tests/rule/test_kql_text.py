@@ -1,4 +1,4 @@
-"""KQL's string operators, against a reading of them that cuts text into pieces."""
+"""KQL's string operators agree with a naive version that splits text into pieces."""
 
 import pytest
 from hypothesis import given
@@ -16,31 +16,31 @@ TEXTS = st.one_of(st.text("a ", max_size=8), st.lists(PIECES, max_size=8).map(""
 
 @given(TEXTS, TEXTS)
 def test_has_agrees_with_the_naive_reading(text: str, term: str) -> None:
-    """For any text and term, has gives what comparing piece by piece gives."""
+    """For any text and term, `has` gives the result of comparing piece by piece."""
     assert has(text, term) == naive.has(text, term)
 
 
 @given(TEXTS, TEXTS, TEXTS)
 def test_has_finds_a_term_wherever_it_is_delimited(before: str, term: str, after: str) -> None:
-    """A term set off by white space on both sides is always found."""
+    """`has` always finds a term with white space on both sides."""
     assert has(f"{before} {term} {after}", term)
 
 
-def test_has_looks_again_inside_a_place_that_did_not_fit() -> None:
-    """A place where the needle stands inside a word may overlap the place where it fits."""
+def test_has_searches_again_inside_a_failed_match() -> None:
+    """A match inside a word may overlap the match that counts."""
     assert has("xa a a", "a a")
     assert not has("xa a ax", "a a")
 
 
 @given(TEXTS, st.lists(TEXTS, max_size=3))
-def test_has_any_is_has_of_one_of_them(text: str, terms: list[str]) -> None:
+def test_has_any_is_has_of_any_term(text: str, terms: list[str]) -> None:
     """A text has any of some terms when it has at least one of them, and never any of none."""
     assert has_any(text, terms) == any(naive.has(text, term) for term in terms)
 
 
 @given(TEXTS)
 def test_fold_lowers_ascii_letters_only(text: str) -> None:
-    """Folding changes A to Z, leaves every other character alone and is done at once."""
+    """Folding changes A to Z, leaves every other character alone and is idempotent."""
     assert ascii_lower(text) == naive.lower(text)
     assert ascii_lower(ascii_lower(text)) == ascii_lower(text)
     assert len(ascii_lower(text)) == len(text)
@@ -48,7 +48,7 @@ def test_fold_lowers_ascii_letters_only(text: str) -> None:
 
 @given(TEXTS, TEXTS)
 def test_equality_ignores_ascii_case_only(left: str, right: str) -> None:
-    """Two texts are equal when they are the same character for character but for A to Z."""
+    """Two texts are equal when they differ only in the case of A to Z."""
     assert equals_ignoring_case(left, right) == (naive.lower(left) == naive.lower(right))
     assert equals_ignoring_case(left, naive.lower(left))
 
@@ -71,13 +71,13 @@ def test_services_that_are_key_vault(name: str) -> None:
     "name", ["AzureKeyVault", "Key  Vault", "Key-Vault", "Key Vaults", "Monkey Vault", "Key", ""]
 )
 def test_services_that_are_not_key_vault(name: str) -> None:
-    """A name that only resembles Key Vault, in spacing, plural or part of a word, is none."""
+    """A name that only resembles Key Vault, in spacing, plural or part of a word, is not one."""
     assert not has(name, "Key Vault")
 
 
 @pytest.mark.parametrize("mark", ["\u0301", "_", "\u20ac", "\u200d"])
 def test_marks_and_signs_delimit_terms(mark: str) -> None:
-    """A combining mark, an underscore, a sign and a joiner are in no term, so they end one."""
+    """A combining mark, an underscore, a sign and a joiner each end a term."""
     assert has(f"blob{mark}", "blob")
     assert has(f"{mark}blob", "blob")
 
@@ -85,6 +85,6 @@ def test_marks_and_signs_delimit_terms(mark: str) -> None:
 @pytest.mark.parametrize("left", ["\u212a", "\u017f", "\u0130", "\u00c9"])
 @pytest.mark.parametrize("right", ["k", "s", "i", "\u00e9"])
 def test_letters_outside_ascii_have_no_case(left: str, right: str) -> None:
-    """A Kelvin sign is no k, a long s no s, a dotted capital i no i, a capital accent no small."""
+    """A Kelvin sign is not a k, a long s not an s, a dotted capital i not an i."""
     assert not equals_ignoring_case(left, right)
     assert not has(left, right)

@@ -1,4 +1,4 @@
-"""The ledger: what is new, which finding it belongs to, and what may be forgotten."""
+"""The ledger decides which operations are new, which finding they join and what is forgotten."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def group(operations: dict[str, int], *, resource_group: str = "rg") -> Group:
 def review(
     ledger: Ledger, *groups: Group, end: int, start: int | None = None, scope: str = "here"
 ) -> list[Emission]:
-    """Review one window, of two hours unless told otherwise, at the moment it ends."""
+    """Review one window, of two hours by default, at the moment it ends."""
     begin = end - 2 * HOUR if start is None else start
     reviewed = Review(ledger, scope, begin, end, now=end)
     emissions = reviewed.register(groups)
@@ -42,33 +42,33 @@ def review(
     return emissions
 
 
-def told(emissions: list[Emission]) -> list[tuple[int, int]]:
+def revisions(emissions: list[Emission]) -> list[tuple[int, int]]:
     """Return revision and number of new operations of each emission."""
     return [(emission.revision, emission.new_operations) for emission in emissions]
 
 
-def test_a_first_sight_opens_a_finding() -> None:
+def test_new_operations_open_a_finding() -> None:
     """A group with operations never reported is revision 1, and all of them are new."""
-    assert told(review(Ledger(), group({"a": NOON, "b": NOON}), end=NOON)) == [(1, 2)]
+    assert revisions(review(Ledger(), group({"a": NOON, "b": NOON}), end=NOON)) == [(1, 2)]
 
 
-def test_the_same_again_is_silent() -> None:
+def test_reported_operations_are_not_reported_again() -> None:
     """A group whose operations were all reported is not emitted."""
     ledger = Ledger()
     review(ledger, group({"a": NOON}), end=NOON)
     assert review(ledger, group({"a": NOON}), end=NOON + HOUR) == []
 
 
-def test_more_of_a_finding_in_the_window_is_its_next_revision() -> None:
-    """What is new beside an operation reported in this window revises that finding."""
+def test_a_new_operation_revises_the_finding_in_the_window() -> None:
+    """A new operation joins the finding that has a reported operation in the window."""
     ledger = Ledger()
     (first,) = review(ledger, group({"a": NOON}), end=NOON)
     (second,) = review(ledger, group({"a": NOON, "b": NOON + 1}), end=NOON + HOUR)
     assert (second.finding_id, second.revision, second.new_operations) == (first.finding_id, 2, 1)
 
 
-def test_a_finding_with_nothing_in_the_window_is_left_alone() -> None:
-    """What is new when no reported operation is in the window opens a finding of its own."""
+def test_a_finding_with_nothing_in_the_window_is_not_revised() -> None:
+    """New operations open a finding if no reported operation is in the window."""
     ledger = Ledger()
     (first,) = review(ledger, group({"a": NOON}), end=NOON)
     (second,) = review(ledger, group({"b": NOON + 3 * HOUR}), end=NOON + 3 * HOUR)
@@ -78,15 +78,15 @@ def test_a_finding_with_nothing_in_the_window_is_left_alone() -> None:
 
 @pytest.mark.parametrize(("age", "revision"), [(DAY - 1, 2), (DAY, 1)])
 def test_a_finding_is_revised_for_a_day(age: int, revision: int) -> None:
-    """A finding opened a day before the window's end takes nothing more; a tick less, it does."""
+    """A finding takes new operations until a day after it was opened."""
     ledger = Ledger()
     review(ledger, group({"a": NOON}), end=NOON)
     late = group({"a": NOON, "b": NOON + 1})
-    assert told(review(ledger, late, end=NOON + age, start=NOON - HOUR)) == [(revision, 1)]
+    assert revisions(review(ledger, late, end=NOON + age, start=NOON - HOUR)) == [(revision, 1)]
 
 
-def test_of_several_findings_the_latest_is_revised() -> None:
-    """Where two findings of a group have an operation in the window, the younger goes on."""
+def test_the_latest_of_several_findings_is_revised() -> None:
+    """Where two findings of a group have an operation in the window, the later one is revised."""
     ledger = Ledger()
     review(ledger, group({"a": NOON}), end=NOON)
     (younger,) = review(ledger, group({"b": NOON + 3 * HOUR}), end=NOON + 3 * HOUR)
@@ -95,8 +95,8 @@ def test_of_several_findings_the_latest_is_revised() -> None:
     assert (third.finding_id, third.revision) == (younger.finding_id, 2)
 
 
-def test_groups_and_scopes_are_apart() -> None:
-    """The same operation in two groups or two workspaces is reported in each, under other ids."""
+def test_groups_and_workspaces_are_separate() -> None:
+    """The same operation in two groups or workspaces is reported in each, under different ids."""
     ledger = Ledger()
     pair = review(ledger, group({"a": NOON}), group({"a": NOON}, resource_group="b"), end=NOON)
     other = review(Ledger(), group({"a": NOON}), end=NOON, scope="there")
@@ -110,8 +110,8 @@ def test_an_id_follows_from_the_first_operation() -> None:
     assert once.finding_id == again.finding_id
 
 
-def test_a_repeat_seen_later_moves_an_operation_in_time() -> None:
-    """An operation whose row comes again with a later time is in the windows that hold that."""
+def test_a_later_repeat_moves_an_operation_in_time() -> None:
+    """An operation whose row repeats at a later time belongs to the windows of that time."""
     ledger = Ledger()
     (first,) = review(ledger, group({"a": NOON}), end=NOON)
     assert review(ledger, group({"a": NOON + 3 * HOUR}), end=NOON + 3 * HOUR) == []
@@ -121,8 +121,8 @@ def test_a_repeat_seen_later_moves_an_operation_in_time() -> None:
     assert (second.finding_id, second.revision) == (first.finding_id, 2)
 
 
-def test_what_no_window_reaches_is_forgotten() -> None:
-    """A finding last seen at or before the horizon goes; one seen after it stays."""
+def test_findings_before_the_horizon_are_forgotten() -> None:
+    """A finding last seen at or before the horizon is forgotten; one seen after it stays."""
     ledger = Ledger()
     review(ledger, group({"a": NOON}), end=NOON)
     review(ledger, group({"b": NOON}, resource_group="other"), end=NOON + MINUTE)

@@ -1,4 +1,4 @@
-"""What an analyst is shown of a group, against the pairs that nested loops find."""
+"""The pairs kept of a group agree with the pairs that nested loops find."""
 
 from collections import Counter
 
@@ -51,8 +51,8 @@ def naive_pairs(scenario: Scenario) -> dict[tuple[str, str, str], list[naive.Pai
 
 
 @given(scenarios())
-def test_traces_point_at_real_pairs(scenario: Scenario) -> None:
-    """Each pair shown is one of the rule's, with the latest sign-in that its operation has."""
+def test_kept_pairs_are_real_pairs(scenario: Scenario) -> None:
+    """Each kept pair is one of the rule's, with the latest sign-in before its operation."""
     expected = naive_pairs(scenario)
     settings = RuleSettings(scenario.span, scenario.statuses)
     for group in detect(scenario.logs(), *scenario.window, settings).groups:
@@ -80,8 +80,8 @@ def test_traces_point_at_real_pairs(scenario: Scenario) -> None:
 
 
 @given(scenarios())
-def test_traces_count_every_operation(scenario: Scenario) -> None:
-    """The pairs of a group count each name's distinct operations and keep the earliest first."""
+def test_kept_pairs_count_every_operation(scenario: Scenario) -> None:
+    """Each name's distinct operations are counted, and the earliest pairs are kept first."""
     settings = RuleSettings(scenario.span, scenario.statuses)
     for group in detect(scenario.logs(), *scenario.window, settings).groups:
         by_operation = group.read_pairs().by_operation
@@ -93,12 +93,12 @@ def test_traces_count_every_operation(scenario: Scenario) -> None:
 
 
 def rows(sign_ins: list[Row], operations: list[Row]) -> tuple[list[SignIn], list[Operation]]:
-    """Return rows as the rule is given them."""
+    """Return rows as tuples that the rule reads."""
     logs = as_logs(sign_ins, operations)
     return logs.sign_ins, logs.operations
 
 
-def test_a_repeated_operation_is_one_that_happened_first() -> None:
+def test_a_repeated_operation_counts_at_its_earlier_time() -> None:
     """An event that was written twice is one operation, at the earlier of its two times."""
     times = (written(NOON), written(NOON + MINUTE))
     (signed_in,), operated = rows(
@@ -111,7 +111,7 @@ def test_a_repeated_operation_is_one_that_happened_first() -> None:
 
 
 def test_one_id_under_two_names_is_shown_under_both() -> None:
-    """An event id that comes with another operation name hides neither of the two."""
+    """An event id under two operation names is kept under both."""
     (signed_in,), operated = rows(
         [sign_in()], [operation(OperationNameValue=name) for name in ("a/write", "b/delete")]
     )
@@ -122,7 +122,7 @@ def test_one_id_under_two_names_is_shown_under_both() -> None:
     ]
 
 
-def test_as_many_are_kept_as_can_be_shown() -> None:
+def test_nine_pairs_of_a_name_are_kept() -> None:
     """Of a hundred operations of one name the first nine are kept, and the one of another name."""
     names = ["a/write"] * 100 + ["b/delete"]
     (signed_in,), operated = rows(
@@ -141,8 +141,8 @@ def test_as_many_are_kept_as_can_be_shown() -> None:
     assert operated[100][OPERATION_NAME] == found.by_operation[1].operation
 
 
-def test_services_are_told_by_whole_words() -> None:
-    """Key Vault and Storage are told as clause 2 tells them, Blob being Storage."""
+def test_services_are_matched_by_whole_words() -> None:
+    """Key Vault and Storage match as in clause 2; Blob counts as Storage."""
     assert target_services_of(["Azure Key Vault"]) == {"Key Vault"}
     assert target_services_of(["x_BLOB", "StorageSync"]) == {"Storage"}
     assert target_services_of(["Azure Storage", "azure key vault"]) == {"Key Vault", "Storage"}

@@ -1,4 +1,4 @@
-"""What ranges of sign-ins hold, against slicing them out."""
+"""Ranges in the sign-in index give the same results as slices of the sorted sign-ins."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,12 +13,12 @@ TIMES = st.lists(st.integers(0, 12), max_size=14).map(sorted)
 
 
 def at(time: int, resource: str = "", event_id: str = "") -> SignIn:
-    """Return a sign-in of which only this is known."""
+    """Return a sign-in with these values and blanks elsewhere."""
     return (time, "", "", resource, "", "", event_id, "", "")
 
 
 class Case(NamedTuple):
-    """Sorted sign-ins, and disjoint ranges that part them only between times."""
+    """Sorted sign-ins, and disjoint ranges that split them only between times."""
 
     rows: list[SignIn]
     ranges: list[Range]
@@ -32,7 +32,7 @@ class Case(NamedTuple):
 def cases(draw: st.DrawFn) -> Case:
     """Draw sign-ins whose keys and resources repeat, at one time and at several.
 
-    At times each is there 500 fold, because long ranges are read in another way than short ones.
+    In some draws each occurs 500 times, because long ranges are read differently from short ones.
     """
     times = draw(TIMES.filter(bool))
     size = len(times)
@@ -56,14 +56,14 @@ def cases(draw: st.DrawFn) -> Case:
 
 @given(cases())
 def test_distinct_counts_the_keys_in_the_ranges(case: Case) -> None:
-    """The distinct sign-ins of some ranges are the different keys of the rows in them."""
+    """The distinct sign-ins of ranges are the different keys of the rows in them."""
     distinct = len({row[SIGN_IN_ID] for row in case.within()})
     assert SignInIndex(case.rows).distinct(case.ranges) == distinct
 
 
 @given(cases(), st.integers(1, 6))
 def test_resources_come_earliest_first_up_to_the_limit(case: Case, limit: int) -> None:
-    """The resources of some ranges are those of the rows in them, each where it first stands."""
+    """The resources of ranges are those of the rows in them, in order of first occurrence."""
     found = list(dict.fromkeys(row[RESOURCE_NAME] for row in case.within()))
     assert SignInIndex(case.rows).resources(case.ranges, limit) == found[:limit]
 
@@ -72,7 +72,7 @@ def test_resources_come_earliest_first_up_to_the_limit(case: Case, limit: int) -
 def test_followers_are_the_operations_within_the_span(
     signed_in: list[int], operated: list[int], span: int
 ) -> None:
-    """An operation follows when at least one sign-in is at its time or at most a span before."""
+    """An operation follows if at least one sign-in is at its time or up to a span before."""
     accesses = SignInIndex([at(time) for time in signed_in])
     assert accesses.followers(operated, span) == [
         place
@@ -83,7 +83,7 @@ def test_followers_are_the_operations_within_the_span(
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=8))
 def test_merged_ranges_hold_the_same_positions_once(steps: list[tuple[int, int]]) -> None:
-    """Joined ranges hold every position that one of them held, are sorted and lie apart."""
+    """Merged ranges hold every position of the originals, are sorted and do not overlap."""
     lows, highs = [0], [1]
     for forward, longer in steps:
         lows.append(lows[-1] + forward)

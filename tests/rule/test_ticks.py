@@ -1,4 +1,4 @@
-"""Moments at 100 ns: read, written, compared."""
+"""Times at 100 ns: parsing, formatting and comparing."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -33,20 +33,20 @@ NO_MOMENT = (
 
 
 @given(TICKS)
-def test_writing_and_reading_gives_the_same_tick(ticks: int) -> None:
-    """Every tick of the years 1 to 9999 survives being written and read."""
+def test_formatting_and_parsing_gives_the_same_tick(ticks: int) -> None:
+    """Every tick of the years 1 to 9999 survives formatting and parsing."""
     assert parse_time(format_time(ticks)) == ticks
 
 
 @given(TICKS, TICKS)
-def test_written_moments_sort_as_their_ticks(left: int, right: int) -> None:
-    """Written moments, compared as text, stand in the order of their ticks."""
+def test_formatted_times_sort_as_their_ticks(left: int, right: int) -> None:
+    """Formatted times, compared as text, sort in the order of their ticks."""
     assert (format_time(left) < format_time(right)) == (left < right)
 
 
 @given(st.integers(START, START + 30_000_000), st.integers(0, 3))
-def test_every_way_of_writing_a_moment_is_read(ticks: int, style: int) -> None:
-    """Trailing zeros may be missing, and a moment may carry another offset or none."""
+def test_every_format_of_a_time_is_parsed(ticks: int, style: int) -> None:
+    """A time is parsed without trailing zeros, with any offset and with none."""
     assert parse_time(written(ticks, style)) == ticks == naive.ticks(written(ticks, style))
 
 
@@ -60,33 +60,33 @@ def test_every_way_of_writing_a_moment_is_read(ticks: int, style: int) -> None:
         ("2026-03-02T10:30:05.0000001-05:30", "2026-03-02T16:00:05.0000001Z"),
     ],
 )
-def test_short_forms_of_a_moment(text: str, same: str) -> None:
-    """Seconds, the time of day and the zone may be left out, and blanks around are nothing."""
+def test_short_forms_of_a_time_are_parsed(text: str, same: str) -> None:
+    """Seconds, the time of day, the zone and surrounding blanks are optional."""
     assert format_time(parse_time(text)) == same
 
 
 def test_one_tick_is_a_hundred_nanoseconds() -> None:
-    """Moments that differ in the seventh fraction digit are one tick apart."""
+    """Times that differ in the seventh fraction digit are one tick apart."""
     assert parse_time("2026-03-02T11:00:00.0000001Z") - parse_time("2026-03-02T11:00:00Z") == 1
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.integers(-840, 840))
 def test_a_datetime_is_the_ticks_of_its_text(moment: datetime, minutes: int) -> None:
-    """A datetime is the same tick as its ISO text, whatever the zone either is given in."""
+    """A datetime is the same tick as its ISO text, in any zone."""
     assume(1 < moment.year < 9999)
     elsewhere = moment.astimezone(timezone(timedelta(minutes=minutes)))
     assert from_datetime(elsewhere) == from_datetime(moment) == parse_time(elsewhere.isoformat())
 
 
 @given(st.lists(st.one_of(TIMES, TIMES, TIMES.map(" {}".format)), max_size=12))
-def test_a_column_is_read_as_its_moments_are(values: list[str]) -> None:
-    """Reading a whole column gives what reading one moment after the other gives."""
+def test_a_column_is_parsed_like_its_values(values: list[str]) -> None:
+    """Parsing a whole column gives the result of parsing each value."""
     assert TimeParser().parse_column(values) == [parse_time(value) for value in values]
 
 
 @given(st.lists(st.lists(TIMES, max_size=4), max_size=4))
-def test_columns_read_one_after_the_other_are_read_alike(columns: list[list[str]]) -> None:
-    """Seconds remembered from one column change nothing about the next."""
+def test_columns_do_not_influence_each_other(columns: list[list[str]]) -> None:
+    """Seconds that were cached for one column do not change the next."""
     seconds = TimeParser()
     for values in columns:
         assert seconds.parse_column(values) == [parse_time(value) for value in values]
@@ -103,10 +103,10 @@ def test_a_column_written_as_log_analytics_does_is_read_exactly(values: list[str
     st.one_of(st.sampled_from(NO_MOMENT), st.none(), st.integers(), NASTY),
     st.lists(st.one_of(TIMES, st.none()), max_size=4),
 )
-def test_a_column_names_its_first_unreadable_moment(
+def test_a_column_names_its_first_unreadable_time(
     before: list[str], bad: object, after: list[object]
 ) -> None:
-    """The error holds the position of the first value that is no moment."""
+    """The error holds the position of the first value that is not a time."""
     with pytest.raises(ValueError, match=REFUSED) as caught:
         TimeParser().parse_column([*before, bad, *after])
     position, reason = caught.value.args
@@ -115,8 +115,8 @@ def test_a_column_names_its_first_unreadable_moment(
 
 
 @pytest.mark.parametrize("text", NO_MOMENT)
-def test_what_is_no_moment_is_refused(text: str) -> None:
-    """Text that is no moment, too fine or impossible, is an error and never a guess."""
+def test_text_that_is_not_a_time_is_refused(text: str) -> None:
+    """Text that is not a time, too fine or impossible, is an error."""
     with pytest.raises(ValueError, match=REFUSED):
         parse_time(text)
 
@@ -125,8 +125,8 @@ def test_what_is_no_moment_is_refused(text: str) -> None:
     "tail",
     ["1234567X", "12345678", "123456\u0667Z", "12345\u00b267Z", "12345 7Z", "-123456Z", "+123456Z"],
 )
-def test_a_known_second_does_not_excuse_a_bad_fraction(tail: str) -> None:
-    """A fraction is read with the same care when the second before it was seen already."""
+def test_a_cached_second_does_not_excuse_a_bad_fraction(tail: str) -> None:
+    """A bad fraction is an error even if its second is already cached."""
     with pytest.raises(ValueError, match=REFUSED) as caught:
         TimeParser().parse_column(["2026-03-02T10:00:00.1234567Z", f"2026-03-02T10:00:00.{tail}"])
     assert caught.value.args[0] == 1
@@ -140,8 +140,8 @@ def test_a_known_second_does_not_excuse_a_bad_fraction(tail: str) -> None:
         ("1234567Z1234567Z", ""),
     ],
 )
-def test_texts_that_only_look_right_side_by_side_are_refused(tails: tuple[str, ...]) -> None:
-    """Each moment of a column is read on its own: what one lacks, its neighbour cannot lend."""
+def test_each_time_in_a_column_is_checked_alone(tails: tuple[str, ...]) -> None:
+    """Each time of a column is checked alone: its neighbour cannot complete it."""
     with pytest.raises(ValueError, match=REFUSED) as caught:
         TimeParser().parse_column([f"2026-03-02T10:00:00.{tail}" for tail in tails])
     assert caught.value.args[0] == 0
@@ -154,10 +154,10 @@ def test_texts_that_only_look_right_side_by_side_are_refused(tails: tuple[str, .
     st.lists(st.tuples(st.integers(0, 120), st.integers(0, 120)), max_size=3),
     st.sampled_from(("", "0", ":", "Z", "\n", "9")),
 )
-def test_a_character_out_of_place_is_noticed(
+def test_a_moved_character_is_noticed(
     values: list[str], moves: list[tuple[int, int]], added: str
 ) -> None:
-    """A column in which characters have moved, also to another row, is read as its rows are."""
+    """A column with misplaced characters, even moved to another row, is parsed row by row."""
     for source, target in moves:
         row, other = source % len(values), target % len(values)
         at = source % len(values[row])

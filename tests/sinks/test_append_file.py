@@ -1,4 +1,4 @@
-"""Lines added to a file by several processes: none is lost, none is torn, none is written twice."""
+"""Several processes append rows to one file: none is lost, torn or written twice."""
 
 import contextlib
 import signal
@@ -15,8 +15,8 @@ import pytest
 from detection.sinks.append_file import append_lines
 from tests.support import DEMO, NOW, command, environment, json_lines
 
-# Adds so many rows, as many times, each row naming its writer; pauses for good amid the second
-# delivery if asked to.
+# Adds a number of rows, several times, each with its writer's name; on request, stops for good
+# in the middle of the second delivery.
 WRITER = """
 import os, signal, sys
 from pathlib import Path
@@ -63,7 +63,7 @@ def writer(path: Path, name: str, *, deliveries: int, rows: int, pauses: str = "
 
 
 def wait_for(what: Callable[[], bool]) -> None:
-    """Wait until something is so."""
+    """Wait until a condition is true."""
     until = time.monotonic() + 30
     while not what():
         assert time.monotonic() < until
@@ -71,34 +71,34 @@ def wait_for(what: Callable[[], bool]) -> None:
 
 
 @contextlib.contextmanager
-def running(asked: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process, and let nothing remain of it."""
-    process = subprocess.Popen(asked, env=environment())
+def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process, and kill it at the end."""
+    process = subprocess.Popen(command, env=environment())
     try:
         yield process
     finally:
-        process.kill()  # which ends a stopped one too
+        process.kill()  # SIGKILL ends a stopped process too
         process.wait()
 
 
 def is_stopped(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a process has been stopped by a signal."""
+    """Say whether a signal has stopped the process."""
     return Path(f"/proc/{process.pid}/stat").read_text("utf-8").rsplit(") ", 1)[1][0] == "T"
 
 
 def written(path: Path) -> list[tuple[str, int, int]]:
-    """Return whose rows a file has, in order; each line must be a whole row."""
+    """Return the writers of a file's rows in order; each line must be a whole row."""
     rows = json_lines(path.read_text("utf-8"))
     return [(row["from"], row["delivery"], row["n"]) for row in rows]
 
 
-def expected(name: str, deliveries: int, rows: int) -> list[tuple[str, int, int]]:
+def expected_rows(name: str, deliveries: int, rows: int) -> list[tuple[str, int, int]]:
     """Return the rows of one writer in order."""
     return [(name, delivery, n) for delivery in range(deliveries) for n in range(rows)]
 
 
-def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
-    """Rows of four processes are all there, those of a delivery together and in order."""
+def test_parallel_writers_lose_nothing(tmp_path: Path) -> None:
+    """All rows of four processes are in the file, those of one delivery together and in order."""
     path = tmp_path / "findings.jsonl"
     names = ("a", "b", "c", "d")
     writers = [
@@ -108,32 +108,32 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     assert [process.wait(60) for process in writers] == [0] * len(names)
     rows = written(path)
     for name in names:
-        assert [row for row in rows if row[0] == name] == expected(name, 12, 40)
+        assert [row for row in rows if row[0] == name] == expected_rows(name, 12, 40)
     firsts = [place for place, row in enumerate(rows) if row[2] == 0]
     assert all(rows[place + 39] == (*rows[place][:2], 39) for place in firsts)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at a process's state")
-def test_a_writer_that_is_stopped_amid_a_delivery_loses_nothing(tmp_path: Path) -> None:
-    """Another waits until the first goes on, and the rows of both are whole and all there."""
+def test_a_writer_that_is_stopped_loses_nothing(tmp_path: Path) -> None:
+    """Another writer waits for a stopped one, and the rows of both are complete."""
     path = tmp_path / "findings.jsonl"
     first = writer(path, "first", deliveries=3, rows=2_500, pauses="pauses")
     second = writer(path, "second", deliveries=2, rows=10)
     with running(first) as stopped:
         wait_for(lambda: is_stopped(stopped))
-        assert path.stat().st_size > 2_500 * 900  # of its second delivery a part is written
+        assert path.stat().st_size > 2_500 * 900  # a part of its second delivery is written
         with running(second) as waiting:
             time.sleep(0.5)
             assert waiting.poll() is None
             stopped.send_signal(signal.SIGCONT)
             assert (stopped.wait(60), waiting.wait(60)) == (0, 0)
     rows = written(path)
-    assert [row for row in rows if row[0] == "first"] == expected("first", 3, 2_500)
-    assert [row for row in rows if row[0] == "second"] == expected("second", 2, 10)
+    assert [row for row in rows if row[0] == "first"] == expected_rows("first", 3, 2_500)
+    assert [row for row in rows if row[0] == "second"] == expected_rows("second", 2, 10)
 
 
-def test_a_writer_that_is_killed_amid_a_delivery_leaves_no_torn_row(tmp_path: Path) -> None:
-    """What it left of a row is cut off by the next, and every line is a whole row."""
+def test_a_killed_writer_leaves_no_torn_row(tmp_path: Path) -> None:
+    """The next writer removes the torn row, and every line is a whole row."""
     path = tmp_path / "findings.jsonl"
     first = writer(path, "first", deliveries=3, rows=2_500, pauses="pauses")
     with running(first) as killed:
@@ -147,8 +147,8 @@ def test_a_writer_that_is_killed_amid_a_delivery_leaves_no_torn_row(tmp_path: Pa
     assert written(path) == [*whole, ("b", 0, 0), ("b", 0, 1)]
 
 
-def test_waiting_for_others_has_an_end(tmp_path: Path) -> None:
-    """A file that others keep for too long is an error, and nothing is written."""
+def test_a_file_locked_for_too_long_is_an_error(tmp_path: Path) -> None:
+    """A writer that waits too long for a lock fails, and writes nothing."""
     path = tmp_path / "findings.jsonl"
 
     def lines() -> Iterator[bytes]:
@@ -161,8 +161,8 @@ def test_waiting_for_others_has_an_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("old", [b"", b'{"old":1}\n', b'{"old":1}'])
-def test_a_full_disk_takes_the_delivery_back(tmp_path: Path, old: bytes) -> None:
-    """A delivery that does not fit leaves the file as it was, and says so."""
+def test_a_full_disk_undoes_the_delivery(tmp_path: Path, old: bytes) -> None:
+    """A delivery that does not fit leaves the file unchanged, and the error says so."""
     path = tmp_path / "findings.jsonl"
     path.write_bytes(old)
     done = subprocess.run(
@@ -177,8 +177,8 @@ def test_a_full_disk_takes_the_delivery_back(tmp_path: Path, old: bytes) -> None
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks at a process's memory")
-def test_a_large_file_is_neither_read_nor_written_again(tmp_path: Path) -> None:
-    """Adding to half a gigabyte takes no more memory than adding to nothing, nor another file."""
+def test_a_large_file_is_neither_read_nor_rewritten(tmp_path: Path) -> None:
+    """Appending to half a gigabyte needs no more memory than appending to nothing."""
     path = tmp_path / "findings.jsonl"
     with path.open("wb") as file:
         file.seek(500_000_000)
@@ -195,7 +195,7 @@ def test_a_large_file_is_neither_read_nor_written_again(tmp_path: Path) -> None:
     )
     assert int(done.stdout.split()[1]) * 1024 < 200_000_000
     assert path.stat().st_ino == before.st_ino
-    assert path.stat().st_blocks * 512 < 10_000_000  # what was not written takes no room
+    assert path.stat().st_blocks * 512 < 10_000_000  # a sparse file takes no room
 
 
 @pytest.mark.parametrize(
@@ -209,29 +209,31 @@ def test_a_large_file_is_neither_read_nor_written_again(tmp_path: Path) -> None:
         (b"", b""),
     ],
 )
-def test_the_last_line_is_ended_or_cut(tmp_path: Path, left: bytes, kept: bytes) -> None:
-    """A torn row is cut off; a whole one, and what is no row of ours, is ended."""
+def test_a_torn_last_line_is_removed_and_a_whole_one_ended(
+    tmp_path: Path, left: bytes, kept: bytes
+) -> None:
+    """A torn row is removed; a whole row and any other text get a line end."""
     path = tmp_path / "findings.jsonl"
     path.write_bytes(left)
     append_lines(path, [b'{"n":1}\n'])
     assert path.read_bytes() == kept + b'{"n":1}\n'
 
 
-def test_a_long_torn_row_is_cut_too(tmp_path: Path) -> None:
-    """The beginning of the last line may lie far back."""
+def test_a_long_torn_row_is_removed(tmp_path: Path) -> None:
+    """The last line may begin far before the end of the file."""
     path = tmp_path / "findings.jsonl"
     path.write_bytes(b'{"a":1}\n{"b":"' + b"x" * 3_000_000)
     append_lines(path, [b'{"n":1}\n'])
     assert path.read_bytes() == b'{"a":1}\n{"n":1}\n'
 
 
-def test_a_file_that_was_replaced_while_one_waited_is_opened_anew(tmp_path: Path) -> None:
-    """Rows go to the file that has the name once it is one's turn."""
+def test_a_file_replaced_during_the_wait_is_opened_again(tmp_path: Path) -> None:
+    """After waiting for the lock, rows go to the file that has the name now."""
     path = tmp_path / "findings.jsonl"
 
     def replaced() -> Iterator[bytes]:
         waiting.start()
-        time.sleep(0.3)  # it has opened the file meanwhile
+        time.sleep(0.3)  # the writer has opened the old file by now
         path.rename(tmp_path / "rotated.jsonl")
         yield b'{"n":1}\n'
 
@@ -242,8 +244,8 @@ def test_a_file_that_was_replaced_while_one_waited_is_opened_anew(tmp_path: Path
     assert path.read_bytes() == b'{"n":2}\n'
 
 
-def test_runs_at_once_lose_no_finding(tmp_path: Path) -> None:
-    """Commands that overlap, each with its own memory, all add their findings to one file."""
+def test_parallel_runs_lose_no_finding(tmp_path: Path) -> None:
+    """Overlapping commands, each with its own state, all add their findings to one file."""
     path = tmp_path / "findings.jsonl"
     runs = [
         subprocess.Popen(

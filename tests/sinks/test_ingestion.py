@@ -1,4 +1,4 @@
-"""The Logs Ingestion sink: the real client over HTTP, against a strict service that fails."""
+"""The Logs Ingestion sink, with the real client, against a strict and scripted stand-in."""
 
 import base64
 import gzip
@@ -34,7 +34,6 @@ from detection.sinks.ingestion import (
     encode_row,
     shorten_row,
 )
-from tests.support.histories import Event, Simulation, Stream
 from tests.support.services.client import TOKEN, FakeCredential, loopback
 from tests.support.services.ingestion import (
     FINDINGS_STREAM,
@@ -43,8 +42,9 @@ from tests.support.services.ingestion import (
     Answer,
     IngestionService,
 )
+from tests.support.simulation import Event, Simulation, Stream
 
-SECRET = "ring-of-the-nibelung"  # noqa: S105 - what a row holds and nobody else may see
+SECRET = "ring-of-the-nibelung"  # noqa: S105 - stands for the content of a row
 MOMENT = "2026-03-14T10:00:00.0000000Z"
 VALUES: dict[str, object] = {
     "string": SECRET,
@@ -86,7 +86,7 @@ def run_row(number: int = 0, **values: object) -> Row:
 
 
 def lines(*rows: Row) -> list[bytes]:
-    """Return the bytes of rows that need no shortening."""
+    """Return the bytes of rows that are not shortened."""
     return [orjson.dumps(row) for row in rows]
 
 
@@ -94,7 +94,7 @@ def lines(*rows: Row) -> list[bytes]:
 def sink_of(
     endpoint: str, credential: object = None, *, timeout: float = 5.0, **options: object
 ) -> Iterator[IngestionSink]:
-    """Connect a sink with the real client."""
+    """Return a sink with the real client."""
     known: Any = credential or FakeCredential()
     with LogsIngestionClient(endpoint, known, **loopback(**options)) as client:
         yield IngestionSink(
@@ -108,7 +108,7 @@ def sink_of(
 
 @pytest.fixture
 def service() -> Iterator[IngestionService]:
-    """Give a service of its own to a test."""
+    """Give a new service to each test."""
     with IngestionService() as service:
         yield service
 
@@ -120,8 +120,8 @@ def sink(service: IngestionService) -> Iterator[IngestionSink]:
         yield sink
 
 
-def failure(sink: IngestionSink, outbox: Outbox) -> str:
-    """Deliver in vain and return why; the reason is one line and gives no row or token away."""
+def delivery_failure(sink: IngestionSink, outbox: Outbox) -> str:
+    """Deliver and return the error; it is one line and contains no row and no token."""
     with pytest.raises(DeliveryError) as caught:
         sink.deliver(outbox)
     message = str(caught.value)
@@ -144,15 +144,15 @@ def test_rows_arrive_byte_for_byte_and_in_order(
     assert not service.complaints
 
 
-def test_an_empty_outbox_calls_nobody(service: IngestionService, sink: IngestionSink) -> None:
-    """Nothing to deliver is no call, and no empty array."""
+def test_an_empty_outbox_makes_no_call(service: IngestionService, sink: IngestionSink) -> None:
+    """Without rows there is no call, not even with an empty array."""
     sink.deliver(Outbox())
     sink.deliver(Outbox([], [run_row()]))
     assert service.order == [RUNS_STREAM]
 
 
 def test_the_token_is_for_azure_monitor(service: IngestionService) -> None:
-    """The client asks for the ingestion scope and nothing else."""
+    """The client requests the ingestion scope and no other."""
     credential = FakeCredential()
     with sink_of(service.endpoint, credential) as sink:
         sink.deliver(Outbox([finding()]))
@@ -175,8 +175,8 @@ def test_the_token_is_for_azure_monitor(service: IngestionService) -> None:
         max_size=40,
     )
 )
-def test_batches_are_within_the_limit_whatever_the_rows(rows: list[Row]) -> None:
-    """The service takes every batch, and nothing is lost or moved between them."""
+def test_batches_are_within_the_limit_for_any_rows(rows: list[Row]) -> None:
+    """The service accepts every batch, and no row is lost or out of order."""
     with IngestionService() as service, sink_of(service.endpoint) as sink:
         sink.deliver(Outbox(rows))
         assert not service.complaints
@@ -184,15 +184,15 @@ def test_batches_are_within_the_limit_whatever_the_rows(rows: list[Row]) -> None
         sizes = [len(batch) for batch in service.batches]
         firsts = [len(orjson.dumps(orjson.loads(batch)[0])) for batch in service.batches]
         assert max(sizes) <= CALL_BYTES
-        # No batch could have held the row after it.
+        # no batch could have held the row after it
         assert all(
             size + 1 + first > CALL_BYTES for size, first in zip(sizes, firsts[1:], strict=False)
         )
 
 
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
-def test_a_batch_is_full_at_the_last_byte(beyond: int) -> None:
-    """Exactly 1,000,000 bytes are one batch, one byte more are two; the next batch likewise."""
+def test_a_batch_is_filled_to_the_last_byte(beyond: int) -> None:
+    """Exactly 1,000,000 bytes are one batch, and one byte more makes two."""
     small = [{"n": "x" * 49_990}] * 19
     rest = CALL_BYTES - 2 - 19 * (len(orjson.dumps(small[0])) + 1) - len(b'{"n":""}')
     full = [*small, {"n": "x" * rest}]
@@ -205,10 +205,10 @@ def test_a_batch_is_full_at_the_last_byte(beyond: int) -> None:
         assert sizes[1:] == [CALL_BYTES + beyond]
 
 
-def test_a_row_larger_than_a_call_is_shortened_until_it_fits(
+def test_a_row_larger_than_a_call_is_shortened(
     service: IngestionService, sink: IngestionSink
 ) -> None:
-    """Many long fields in one row are cut further, so that the row can be sent at all."""
+    """The long fields of a row are shortened until the row fits into a call."""
     texts = [name for name, kind in columns(Finding) if kind == "string"]
     arrays = [name for name, kind in columns(Finding) if kind == "dynamic"]
     long = {
@@ -227,7 +227,7 @@ def test_a_row_larger_than_a_call_is_shortened_until_it_fits(
 def test_long_fields_are_shortened_and_flagged(
     service: IngestionService, sink: IngestionSink
 ) -> None:
-    """A text keeps its beginning, an array its first elements; the row says so, others do not."""
+    """A text keeps its beginning, an array its first elements, and the row has the flag."""
     name, items = "\U0001f600" * 30_000, [f"item {n}" + "x" * 500 for n in range(400)]
     row = finding(ServicePrincipalName=name, Resources=items)
     record = run_row(AllowlistInvalid=["y" * 200_000, "z"])
@@ -248,8 +248,8 @@ def test_long_fields_are_shortened_and_flagged(
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
-def test_a_field_is_whole_up_to_the_last_byte(beyond: int) -> None:
-    """65,535 bytes of JSON stay as they are, 65,536 do not."""
+def test_a_field_is_unchanged_up_to_the_last_byte(beyond: int) -> None:
+    """65,535 bytes of JSON are unchanged, and 65,536 are shortened."""
     for value in ("x" * (FIELD_BYTES - 2 + beyond), ["x" * (FIELD_BYTES - 4 + beyond)]):
         row: Row = {"field": value, "Shortened": False}
         assert (shorten_row(row) == row) is not beyond
@@ -260,8 +260,8 @@ def test_a_field_is_whole_up_to_the_last_byte(beyond: int) -> None:
 @given(st.dictionaries(st.sampled_from("abcdef"), FIELDS), st.sampled_from([FIELD_BYTES, 99, 20]))
 @example({"a": "\U0001f600" * 16_384}, FIELD_BYTES)
 @example({"a": [[["\x00" * 99_999]]], "b": {"key": ["y" * 99_999]}}, FIELD_BYTES)
-def test_shortening_keeps_what_it_can(row: dict[str, Any], limit: int) -> None:
-    """Fields fit afterwards, are beginnings of what they were, and are not shortened again."""
+def test_shortening_keeps_the_beginning(row: dict[str, Any], limit: int) -> None:
+    """Shortened fields fit, are prefixes of the original, and are not shortened again."""
     short = shorten_row(row, limit)
     assert shorten_row(short, limit) == short
     assert orjson.loads(orjson.dumps(short)) == short
@@ -279,10 +279,10 @@ def test_shortening_keeps_what_it_can(row: dict[str, Any], limit: int) -> None:
             assert len(kept) <= len(value)
 
 
-def test_a_row_without_the_flag_is_delivered_as_it_was_written(
+def test_a_row_without_the_flag_is_delivered_as_it_was_saved(
     service: IngestionService, sink: IngestionSink
 ) -> None:
-    """A row from an older state gets no flag, or the same one each time."""
+    """A row of an older state gets no flag, or the same flag each time."""
     old = {name: value for name, value in finding().items() if name != "Shortened"}
     long = old | {"ResourceGroup": "x" * 99_999}
     outbox = Outbox([old, long])
@@ -299,24 +299,24 @@ def test_a_row_without_the_flag_is_delivered_as_it_was_written(
     ["\ud800", {1: "x"}, object(), 2**64],
     ids=["half a character", "number as a name", "object", "number beyond 64 bits"],
 )
-def test_a_row_that_is_no_json_sends_nothing(
+def test_a_row_that_cannot_be_encoded_sends_nothing(
     service: IngestionService, sink: IngestionSink, bad: object
 ) -> None:
-    """Everything is written down before the first byte goes out."""
+    """All rows are encoded before the first byte is sent."""
     with pytest.raises(DeliveryError, match="nothing was sent"):
         sink.deliver(Outbox([finding(n) for n in range(2000)], [run_row(Reason=bad)]))
     assert not service.bodies
 
 
-def test_bodies_do_not_depend_on_the_moment(service: IngestionService, sink: IngestionSink) -> None:
-    """The same outbox is the same bytes on the wire, compressed and all."""
+def test_bodies_do_not_depend_on_the_time(service: IngestionService, sink: IngestionSink) -> None:
+    """The same outbox gives the same compressed bytes at any time."""
     sink.deliver(Outbox([finding()]))
     sink.deliver(Outbox([finding()]))
     assert service.bodies[0] == service.bodies[1]
 
 
 def error_of(code: str) -> bytes:
-    """Return the body of an error as the service writes it."""
+    """Return an error body in the service's form."""
     return orjson.dumps({"error": {"code": code, "message": f"what of {SECRET}?"}})
 
 
@@ -373,17 +373,17 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_each_failure_has_its_cause_and_loses_nothing(
+def test_each_failure_names_its_cause_and_loses_nothing(
     service: IngestionService, sink: IngestionSink, name: str
 ) -> None:
-    """The error says what happened and what to do; when it is over, the same rows come whole."""
+    """The error says what happened and what to do; afterwards the same rows arrive complete."""
     answer, cause = ANSWERS[name]
     outbox = Outbox([finding(n) for n in range(3)], [run_row()])
     service.script(*[answer] * 9)
-    message = failure(sink, outbox)
+    message = delivery_failure(sink, outbox)
     assert message.startswith(f"{FINDINGS_STREAM}: rows not accepted: ")
     assert re.search(cause, message)
-    assert "next run" not in message  # whoever keeps the rows knows whether there is one
+    assert "next run" not in message  # the caller that keeps the rows knows whether there is one
     assert not any(service.accepted.values())
     service.recover()
     sink.deliver(outbox)
@@ -396,10 +396,10 @@ def test_each_failure_has_its_cause_and_loses_nothing(
 
 
 @pytest.mark.parametrize("name", ["429", "500", "502 page", "503 broken", "599", "unread"])
-def test_what_may_pass_is_tried_four_times(
+def test_a_temporary_failure_is_tried_four_times(
     service: IngestionService, sink: IngestionSink, name: str
 ) -> None:
-    """Trouble that ends within three tries goes unnoticed, and each sends the whole body."""
+    """A failure that ends within three tries has no effect, and each try sends the whole body."""
     service.script(*[ANSWERS[name][0]] * 3)
     sink.deliver(Outbox([finding()]))
     assert service.accepted[FINDINGS_STREAM] == lines(finding())
@@ -409,31 +409,31 @@ def test_what_may_pass_is_tried_four_times(
 
 
 @pytest.mark.parametrize("name", ["400", "401", "403", "404", "413", "200", "202"])
-def test_what_will_not_pass_is_tried_once(
+def test_a_permanent_failure_is_tried_once(
     service: IngestionService, sink: IngestionSink, name: str
 ) -> None:
-    """A refusal is not asked for again."""
+    """A refusal is not retried."""
     service.script(ANSWERS[name][0])
-    failure(sink, Outbox([finding()]))
+    delivery_failure(sink, Outbox([finding()]))
     assert len(service.arrivals) == 1
 
 
-def test_a_call_whose_answer_was_lost_is_made_again(
+def test_a_call_whose_answer_was_lost_is_repeated(
     service: IngestionService, sink: IngestionSink
 ) -> None:
-    """Rows that were taken before the connection broke arrive twice, the same."""
+    """Rows that were accepted before the connection broke arrive twice, and are equal."""
     service.script(Answer(hang_up="unanswered", taken=True))
     sink.deliver(Outbox([finding()]))
     assert service.accepted[FINDINGS_STREAM] == lines(finding()) * 2
 
 
-def test_later_calls_wait_for_the_one_that_failed(
+def test_nothing_is_sent_after_a_failed_call(
     service: IngestionService, sink: IngestionSink
 ) -> None:
-    """After a failure nothing is sent, so that rows arrive oldest first."""
+    """After a failure nothing is sent, so rows arrive oldest first."""
     rows = [finding(n, ResourceGroup="x" * 60_000) for n in range(40)]
     service.script(Answer(taken=True), Answer(403))
-    message = failure(sink, Outbox(rows, [run_row()]))
+    message = delivery_failure(sink, Outbox(rows, [run_row()]))
     assert "403" in message
     assert service.order == [FINDINGS_STREAM]
     assert (
@@ -442,10 +442,10 @@ def test_later_calls_wait_for_the_one_that_failed(
 
 
 @pytest.mark.parametrize("status", [400, 404, 413])
-def test_a_refused_stream_does_not_hold_the_other_up(
+def test_a_refused_stream_does_not_stop_the_other(
     status: int, service: IngestionService, sink: IngestionSink
 ) -> None:
-    """Run records arrive though findings are refused, and the error says what was taken of each."""
+    """Run records arrive though findings are refused, and the error counts the rows of each."""
     rows = [finding(n, ResourceGroup="x" * 60_000) for n in range(40)]
     body = b'{"error": {"code": "InvalidRequest", "message": "no"}}'
     refusal = Answer(status, {"Content-Type": "application/json"}, body)
@@ -457,16 +457,14 @@ def test_a_refused_stream_does_not_hold_the_other_up(
     assert 0 < caught.value.taken[0] < 40
 
 
-def test_the_stream_that_failed_is_named(service: IngestionService, sink: IngestionSink) -> None:
-    """An error over run records does not blame the findings."""
+def test_the_failed_stream_is_named(service: IngestionService, sink: IngestionSink) -> None:
+    """An error about run records does not name the findings."""
     service.script(Answer(taken=True), Answer(404))
-    assert failure(sink, Outbox([finding()], [run_row()])).startswith(RUNS_STREAM)
+    assert delivery_failure(sink, Outbox([finding()], [run_row()])).startswith(RUNS_STREAM)
 
 
-def test_the_service_is_given_the_time_it_asks_for(
-    service: IngestionService, sink: IngestionSink
-) -> None:
-    """Retry-After is kept to."""
+def test_retry_after_is_obeyed(service: IngestionService, sink: IngestionSink) -> None:
+    """The client waits as long as Retry-After says."""
     service.script(Answer(429, {"Retry-After": "1"}))
     sink.deliver(Outbox([finding()]))
     began, again = service.arrivals
@@ -486,19 +484,19 @@ LATER = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
 def test_a_long_wait_is_left_to_a_later_run(
     service: IngestionService, sink: IngestionSink, status: int, headers: dict[str, str]
 ) -> None:
-    """The function is not held up beyond its time by a service that asks for hours."""
+    """A service that asks for a wait of hours does not block the function."""
     service.script(Answer(status, headers))
     began = time.monotonic()
-    assert f"{status} and asked to wait" in failure(sink, Outbox([finding()]))
-    assert time.monotonic() - began < 60  # which is far from an hour
+    assert f"{status} and asked to wait" in delivery_failure(sink, Outbox([finding()]))
+    assert time.monotonic() - began < 60  # far from an hour
 
 
 @pytest.mark.parametrize("header", ["Retry-After", "retry-after-ms", "x-ms-retry-after-ms"])
 @pytest.mark.parametrize("wait", ["soon", "", "Fri, 99 Foo 2026 99:99:99 GMT"])
-def test_rows_that_were_taken_are_taken_whatever_else_is_said(
+def test_204_means_accepted_with_any_headers(
     service: IngestionService, sink: IngestionSink, header: str, wait: str
 ) -> None:
-    """204 is success, and a wait that cannot be read beside it changes nothing."""
+    """A 204 is a success, even beside a Retry-After that cannot be read."""
     service.script(Answer(204, {header: wait}, taken=True))
     sink.deliver(Outbox([finding()]))
     assert len(service.arrivals) == 1
@@ -506,42 +504,42 @@ def test_rows_that_were_taken_are_taken_whatever_else_is_said(
 
 @pytest.mark.parametrize("header", ["Retry-After", "x-ms-retry-after-ms"])
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_wait_that_cannot_be_read_asks_for_none(
+def test_an_unreadable_retry_after_is_ignored(
     service: IngestionService, sink: IngestionSink, status: int, header: str
 ) -> None:
-    """What may pass is tried again as without the header, and ends in the status's own cause."""
+    """A temporary failure with an unreadable Retry-After is retried as if it had none."""
     service.script(Answer(status, {header: "soon"}))
     sink.deliver(Outbox([finding()]))
     assert len(service.arrivals) == 2
     service.script(*[Answer(status, {header: "soon"})] * 9)
-    assert f"answered {status}: " in failure(sink, Outbox([finding()]))
+    assert f"answered {status}: " in delivery_failure(sink, Outbox([finding()]))
 
 
-def test_an_answer_is_not_waited_for_for_ever(service: IngestionService) -> None:
-    """A service that accepts and stays silent is a failed delivery."""
+def test_a_silent_service_is_a_failed_delivery(service: IngestionService) -> None:
+    """A service that accepts a connection and never answers is a failed delivery."""
     service.script(*[Answer(delay=1.0)] * 4)
     with sink_of(service.endpoint, timeout=0.2, retry_total=1) as sink:
-        assert "no complete answer within 0.2 s" in failure(sink, Outbox([finding()]))
+        assert "no complete answer within 0.2 s" in delivery_failure(sink, Outbox([finding()]))
 
 
 @pytest.mark.parametrize("status", [200, 403, 503])
-def test_an_answer_that_drips_ends_with_the_call(service: IngestionService, status: int) -> None:
-    """However short the silence between its bytes, an answer has the call's time and no more."""
+def test_a_dripping_answer_ends_with_the_call(service: IngestionService, status: int) -> None:
+    """An answer that comes byte by byte has the time of the call and no more."""
     service.script(*[Answer(status, JSON, ERROR, drip=0.02)] * 4)
     with sink_of(service.endpoint, timeout=0.4) as sink:
         began = time.monotonic()
-        assert "no complete answer within 0.4 s" in failure(sink, Outbox([finding()]))
+        assert "no complete answer within 0.4 s" in delivery_failure(sink, Outbox([finding()]))
         assert time.monotonic() - began < 2
-        time.sleep(0.02 * len(ERROR))  # the connection is closed when the answer is over
+        time.sleep(0.02 * len(ERROR))  # the connection is closed after the answer
     assert len(service.arrivals) == 1
 
 
-def test_repeats_and_waits_are_within_the_time_of_a_call(service: IngestionService) -> None:
+def test_retries_and_waits_end_with_the_call(service: IngestionService) -> None:
     """A service that asks for one short wait after another is given up in time."""
     service.script(*[Answer(429, {"x-ms-retry-after-ms": "300"})] * 20)
     with sink_of(service.endpoint, timeout=1.0) as sink:
         began = time.monotonic()
-        assert "429" in failure(sink, Outbox([finding()]))
+        assert "429" in delivery_failure(sink, Outbox([finding()]))
         assert time.monotonic() - began < 2
 
 
@@ -549,18 +547,18 @@ def test_repeats_and_waits_are_within_the_time_of_a_call(service: IngestionServi
 def test_redirects_are_not_followed(
     service: IngestionService, sink: IngestionSink, status: int
 ) -> None:
-    """Rows and token go to the endpoint of the settings only, and never as an empty body."""
+    """Rows and token go to the configured endpoint only, and never with an empty body."""
     with IngestionService() as elsewhere:
         service.script(Answer(status, {"Location": f"{elsewhere.endpoint}/elsewhere"}))
-        assert f"answered {status}" in failure(sink, Outbox([finding()]))
+        assert f"answered {status}" in delivery_failure(sink, Outbox([finding()]))
         assert not elsewhere.arrivals
     assert not service.complaints
 
 
-def test_a_token_that_must_be_renewed_sends_the_whole_body_again(
+def test_a_renewed_token_sends_the_whole_body_again(
     service: IngestionService,
 ) -> None:
-    """After a claims challenge the client repeats the call with another token, rows and all."""
+    """After a claims challenge the client repeats the call with another token and all rows."""
     claims = base64.b64encode(b'{"access_token":{}}').decode()
     challenge = f'Bearer realm="", error="insufficient_claims", claims="{claims}"'
     service.script(Answer(401, {"WWW-Authenticate": challenge}))
@@ -573,13 +571,15 @@ def test_a_token_that_must_be_renewed_sends_the_whole_body_again(
 
 
 def test_a_wrong_token_is_a_failed_delivery(service: IngestionService) -> None:
-    """What the service calls unauthorized is not mistaken for a credential that gives nothing."""
+    """A 401 of the service is not reported as a credential without a token."""
     with sink_of(service.endpoint, FakeCredential("another")) as sink:
-        assert "answered 401 (Refused): the token was refused" in failure(sink, Outbox([finding()]))
+        assert "answered 401 (Refused): the token was refused" in delivery_failure(
+            sink, Outbox([finding()])
+        )
 
 
 class NoCredential(FakeCredential):
-    """Has no token to give."""
+    """A credential that has no token."""
 
     def get_token_info(self, *scopes: str, options: object = None) -> Any:
         """Fail as azure-identity does."""
@@ -588,9 +588,9 @@ class NoCredential(FakeCredential):
 
 
 def test_a_missing_token_is_a_failed_delivery(service: IngestionService) -> None:
-    """A credential that cannot give a token is named as the cause, and nothing is sent."""
+    """A credential without a token is named as the cause, and nothing is sent."""
     with sink_of(service.endpoint, NoCredential()) as sink:
-        message = failure(sink, Outbox([finding()]))
+        message = delivery_failure(sink, Outbox([finding()]))
     assert (
         ": rows not sent: no token was obtained: no response from IMDS Attempted: a, b, c"
         in message
@@ -607,32 +607,32 @@ def test_a_missing_token_is_a_failed_delivery(service: IngestionService) -> None
     ],
     ids=["refused", "no such host", "not TLS"],
 )
-def test_an_endpoint_that_cannot_be_reached(
+def test_an_unreachable_endpoint_is_named(
     service: IngestionService, endpoint: str, cause: str
 ) -> None:
-    """The cause is given in the system's words, with the setting to look at."""
+    """The error has the system's words for the cause, and names the setting to check."""
     port = service.endpoint.rpartition(":")[2]
     with sink_of(endpoint.replace("{port}", port)) as sink:
-        message = failure(sink, Outbox([finding()]))
+        message = delivery_failure(sink, Outbox([finding()]))
     assert re.search(cause, message)
 
 
 def test_plain_http_is_refused() -> None:
-    """Without a test's leave the client gives its token to nobody who lacks TLS."""
+    """Without a test's permission the client sends its token over TLS only."""
     with sink_of("http://127.0.0.1:9", per_call_policies=[]) as sink:
-        assert "LOGS_INGESTION_ENDPOINT (https)" in failure(sink, Outbox([finding()]))
+        assert "LOGS_INGESTION_ENDPOINT (https)" in delivery_failure(sink, Outbox([finding()]))
 
 
 def test_nothing_secret_is_logged(
     service: IngestionService, sink: IngestionSink, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Even at DEBUG, neither token nor rows are in the logs, whatever the answer."""
+    """Even at DEBUG, neither the token nor rows are in the logs, for any answer."""
     caplog.set_level(logging.DEBUG)
     outbox = Outbox([finding()], [run_row(Reason=SECRET)])
     sink.deliver(outbox)
     for answer, _ in ANSWERS.values():
         service.script(*[answer] * 4)
-        failure(sink, outbox)
+        delivery_failure(sink, outbox)
         service.recover()
     assert "Request URL" in caplog.text
     assert SECRET not in caplog.text
@@ -651,7 +651,7 @@ def events(where: Callable[[int], str]) -> list[Event]:
     ]
 
 
-def test_while_the_service_fails_the_outbox_grows_and_is_delivered_oldest_first(
+def test_waiting_rows_of_a_failing_service_arrive_oldest_first(
     service: IngestionService, sink: IngestionSink
 ) -> None:
     """Hours of failure delay the rows of a job, and change neither a byte nor their order."""
@@ -680,8 +680,8 @@ def test_while_the_service_fails_the_outbox_grows_and_is_delivered_oldest_first(
     assert not service.complaints
 
 
-def test_the_client_sends_a_stream_as_it_is(service: IngestionService) -> None:
-    """What the sink relies on: the client recognises gzip, and does not pack it again."""
+def test_the_client_does_not_compress_again(service: IngestionService) -> None:
+    """The client recognises gzip and does not compress the body again, as the sink needs."""
     row = finding()
     body = gzip.compress(b"[" + orjson.dumps(row) + b"]")
     credential: Any = FakeCredential()
@@ -691,7 +691,7 @@ def test_the_client_sends_a_stream_as_it_is(service: IngestionService) -> None:
 
 
 def changed(**values: object) -> bytes:
-    """Return a call's content with a finding that has other values."""
+    """Return a call's body with one changed finding."""
     return orjson.dumps([{**finding(), **values}])
 
 
@@ -718,10 +718,10 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("packed", [True, False], ids=["gzip", "plain"])
-def test_the_stand_in_takes_only_whole_calls(
+def test_the_stand_in_accepts_only_valid_calls(
     service: IngestionService, name: str, packed: bool
 ) -> None:
-    """A test that finds no complaint means something: whatever is wrong with a call is one."""
+    """Each kind of wrong call is a complaint, so a test without complaints had valid calls."""
     content, status = BAD[name]
     credential: Any = FakeCredential()
     with (
@@ -742,9 +742,11 @@ def test_the_stand_in_takes_only_whole_calls(
 def test_the_stand_in_knows_its_rule_and_streams(
     service: IngestionService, rule_id: str, stream: str
 ) -> None:
-    """Another rule or stream is not found, which the sink puts down to the settings."""
+    """An unknown rule or stream is not found, and the sink blames the settings."""
     credential: Any = FakeCredential()
     with LogsIngestionClient(service.endpoint, credential, **loopback()) as client:
         sink = IngestionSink(client, rule_id=rule_id, findings_stream=stream, runs_stream="-")
-        assert "404 (Refused): check LOGS_INGESTION_RULE_ID" in failure(sink, Outbox([finding()]))
+        assert "404 (Refused): check LOGS_INGESTION_RULE_ID" in delivery_failure(
+            sink, Outbox([finding()])
+        )
     assert len(service.complaints) == 1

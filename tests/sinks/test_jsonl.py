@@ -1,4 +1,4 @@
-"""JSON Lines: rows byte for byte, and files that are whole whatever happens."""
+"""JSON Lines files hold rows byte for byte, and are complete after any failure."""
 
 import io
 import json
@@ -32,7 +32,7 @@ HOSTILE = (
 ROW: Row = {"name": "n\xe4me", "count": 3, "items": ["a", "b"], "nothing": None}
 LINE = '{"name":"n\xe4me","count":3,"items":["a","b"],"nothing":null}\n'.encode()
 
-# Delivers batches of three numbered rows, going on where the file ends, until it is killed.
+# Delivers batches of three numbered rows, and continues at the end of the file, until killed.
 DELIVER = """
 import sys
 from pathlib import Path
@@ -50,12 +50,12 @@ while True:
 
 
 def findings(outbox: Outbox) -> Sequence[Row]:
-    """Pick the findings."""
+    """Return the findings."""
     return outbox.findings
 
 
 def runs(outbox: Outbox) -> Sequence[Row]:
-    """Pick the run records."""
+    """Return the run records."""
     return outbox.runs
 
 
@@ -65,14 +65,14 @@ def file_of(path: Path, *, append: bool = True) -> JsonLinesFile:
 
 
 def test_rows_are_written_byte_for_byte(tmp_path: Path) -> None:
-    """A row is its JSON without blanks, keys in order, in UTF-8 and on one line."""
+    """A row is compact JSON with its keys in order, in UTF-8 and on one line."""
     path = tmp_path / "findings.jsonl"
     file_of(path).deliver(Outbox([ROW, {"z": 1, "a": 2}]))
     assert path.read_bytes() == LINE + b'{"z":1,"a":2}\n'
 
 
-def test_only_the_picked_rows_are_written(tmp_path: Path) -> None:
-    """Findings and run records go to the files that asked for them."""
+def test_each_file_holds_its_own_kind_of_rows(tmp_path: Path) -> None:
+    """Findings and run records go to their own files."""
     outbox = Outbox([{"finding": 1}], [{"run": 1}, {"run": 2}])
     paths = tmp_path / "findings.jsonl", tmp_path / "runs.jsonl"
     stream = io.BytesIO()
@@ -87,8 +87,8 @@ def test_only_the_picked_rows_are_written(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.one_of(st.sampled_from(HOSTILE), st.text(max_size=9)), max_size=5))
-def test_any_text_comes_back_as_it_was(texts: list[str]) -> None:
-    """Line breaks, control characters and what looks like another row stay inside their row."""
+def test_any_text_survives(texts: list[str]) -> None:
+    """Line breaks, control characters and text like another row stay inside their row."""
     rows: list[Row] = [{text: text, "items": [text]} for text in texts]
     stream = io.BytesIO()
     JsonLinesStream(stream, findings).deliver(Outbox(rows))
@@ -97,8 +97,8 @@ def test_any_text_comes_back_as_it_was(texts: list[str]) -> None:
     assert [json.loads(line) for line in lines] == rows
 
 
-def test_with_append_earlier_bytes_stay(tmp_path: Path) -> None:
-    """What a file held before stays as it was, even what is no row of ours."""
+def test_append_keeps_earlier_bytes(tmp_path: Path) -> None:
+    """With append the file keeps its earlier content, even other text."""
     path = tmp_path / "findings.jsonl"
     path.write_bytes(b"# \xff mine\r\n\n")
     file_of(path).deliver(Outbox([ROW]))
@@ -106,8 +106,8 @@ def test_with_append_earlier_bytes_stay(tmp_path: Path) -> None:
     assert path.read_bytes() == b"# \xff mine\r\n\n" + LINE + LINE
 
 
-def test_without_append_the_first_delivery_starts_anew(tmp_path: Path) -> None:
-    """Only this run's rows are in the file at the end, those of all of its deliveries."""
+def test_without_append_the_first_delivery_replaces_the_file(tmp_path: Path) -> None:
+    """Without append the file holds the rows of this run only, of all its deliveries."""
     path = tmp_path / "findings.jsonl"
     path.write_bytes(b"old\n")
     sink = file_of(path, append=False)
@@ -118,10 +118,10 @@ def test_without_append_the_first_delivery_starts_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("append", "left"), [(True, b"old\n"), (False, b"")])
-def test_a_delivery_without_rows_leaves_a_file(
+def test_a_delivery_without_rows_writes_a_file(
     tmp_path: Path, *, append: bool, left: bytes
 ) -> None:
-    """Nothing found is an empty file, not an absent one; with append the old rows stay."""
+    """Without findings the file is empty and exists; with append it keeps the old rows."""
     old, new = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
     old.write_bytes(b"old\n")
     for path in (old, new):
@@ -129,8 +129,8 @@ def test_a_delivery_without_rows_leaves_a_file(
     assert (old.read_bytes(), new.read_bytes()) == (left, b"")
 
 
-def test_nothing_else_is_left_in_the_folder(tmp_path: Path) -> None:
-    """No file appears before the first delivery, and only the file itself after it."""
+def test_no_other_file_is_left_in_the_folder(tmp_path: Path) -> None:
+    """No file exists before the first delivery, and only the file itself after it."""
     path = tmp_path / "findings.jsonl"
     sink = file_of(path)
     assert not list(tmp_path.iterdir())
@@ -139,7 +139,7 @@ def test_nothing_else_is_left_in_the_folder(tmp_path: Path) -> None:
 
 
 def test_permissions_are_kept_and_follow_the_umask(tmp_path: Path) -> None:
-    """A new file is what the umask allows; one that is added to stays as private as it was."""
+    """A new file follows the umask; an appended file keeps its permissions."""
     path = tmp_path / "findings.jsonl"
     mask = os.umask(0o027)
     try:
@@ -152,8 +152,8 @@ def test_permissions_are_kept_and_follow_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
-    """The file that a link names is written, the link remains."""
+def test_a_symbolic_link_stays_a_link(tmp_path: Path) -> None:
+    """The target of a link is written, and the link remains."""
     (tmp_path / "elsewhere").mkdir()
     target, link = tmp_path / "elsewhere" / "findings.jsonl", tmp_path / "link.jsonl"
     link.symlink_to(target)
@@ -164,36 +164,36 @@ def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
 
 
 def test_a_directory_is_refused(tmp_path: Path) -> None:
-    """A folder in place of the file is refused before anything is examined."""
+    """A folder at the file's path is refused before any window is read."""
     with pytest.raises(UsageError, match="is not a file"):
         file_of(tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/null").exists(), reason="needs a device")
 def test_a_device_is_refused() -> None:
-    """A device cannot be replaced as a whole."""
+    """A device is refused, since it cannot be replaced as a whole."""
     with pytest.raises(UsageError, match="/dev/null is not a file"):
         file_of(Path("/dev/null"))
 
 
 def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
-    """A named pipe is refused, and nobody has to read from it first."""
+    """A named pipe is refused without waiting for a reader."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UsageError, match="is not a file"):
         file_of(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("name", ["nowhere/findings.jsonl", "file/findings.jsonl"])
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
-    """The folder is not made up, and the error names the file."""
+def test_a_missing_folder_is_refused(tmp_path: Path, name: str) -> None:
+    """The folder is not created, and the error names the file."""
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"findings\.jsonl cannot be written"):
         file_of(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_file_that_can_no_longer_be_written_is_a_failed_delivery(tmp_path: Path) -> None:
-    """What goes wrong later is a DeliveryError, so that the rows are kept."""
+def test_a_file_that_becomes_unwritable_is_a_failed_delivery(tmp_path: Path) -> None:
+    """A later failure is a DeliveryError, so the rows are kept."""
     path = tmp_path / "folder" / "findings.jsonl"
     path.parent.mkdir()
     sink = file_of(path)
@@ -203,7 +203,7 @@ def test_a_file_that_can_no_longer_be_written_is_a_failed_delivery(tmp_path: Pat
 
 
 def test_a_failed_delivery_leaves_the_old_file(tmp_path: Path) -> None:
-    """A row that cannot be written leaves every earlier byte, and no other file."""
+    """A row that cannot be written leaves the old bytes and no other file."""
     path = tmp_path / "findings.jsonl"
     path.write_bytes(LINE)
     for append in (True, False):
@@ -216,7 +216,7 @@ def test_a_failed_delivery_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device")
-def test_a_stream_that_takes_no_more_is_a_failed_delivery() -> None:
+def test_a_full_device_is_a_failed_delivery() -> None:
     """A full device is a DeliveryError that says what to do."""
     with Path("/dev/full").open("wb", buffering=0) as stream:
         sink = JsonLinesStream(stream, findings)
@@ -224,8 +224,8 @@ def test_a_stream_that_takes_no_more_is_a_failed_delivery() -> None:
             sink.deliver(Outbox([ROW]))
 
 
-def test_a_stream_that_nobody_reads_ends_the_program() -> None:
-    """A closed pipe ends a run as it ends every Unix tool, and no failure is told."""
+def test_a_closed_pipe_ends_the_program() -> None:
+    """A closed pipe ends a run like any Unix tool, without a failure message."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb", buffering=0) as stream:
@@ -235,8 +235,8 @@ def test_a_stream_that_nobody_reads_ends_the_program() -> None:
     assert ended.value.code == 141
 
 
-def test_the_first_sink_that_fails_stops_the_rest(tmp_path: Path) -> None:
-    """Rows that one sink did not take are not handed to those after it."""
+def test_a_sink_that_fails_stops_the_later_ones(tmp_path: Path) -> None:
+    """Rows that one sink refused do not go to the sinks after it."""
     path = tmp_path / "folder" / "findings.jsonl"
     path.parent.mkdir()
     before, failing, after = Collected(), file_of(path), Collected()
@@ -248,9 +248,9 @@ def test_the_first_sink_that_fails_stops_the_rest(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal nobody can handle")
 def test_a_kill_while_writing_leaves_whole_rows(tmp_path: Path) -> None:
-    """Whenever it is read, and whenever its writer is killed, all rows before the last are there.
+    """Readers see all whole rows before the last, whenever the writer is killed.
 
-    What a kill leaves of the last row is cut off by whoever adds to the file next.
+    The next writer removes a torn last row.
     """
     path = tmp_path / "findings.jsonl"
     sizes: list[int] = []
@@ -271,7 +271,7 @@ def test_a_kill_while_writing_leaves_whole_rows(tmp_path: Path) -> None:
 
 
 def count_whole(path: Path) -> int:
-    """Return how many whole rows the file has, having looked that none is missing before them."""
+    """Return the number of whole rows in the file, which must be numbered without a gap."""
     body = path.read_bytes() if path.exists() else b""
     lines = body.split(b"\n")
     numbers = [orjson.loads(line)["n"] for line in lines[:-1]]
@@ -279,8 +279,8 @@ def count_whole(path: Path) -> int:
     return len(numbers)
 
 
-def test_a_last_line_without_an_end_is_ended_first(tmp_path: Path) -> None:
-    """Rows added to a file that lacks its final newline begin a line of their own."""
+def test_a_last_line_without_line_end_is_completed(tmp_path: Path) -> None:
+    """Rows appended to a file without a final newline begin on a new line."""
     path = tmp_path / "findings.jsonl"
     path.write_bytes(b'{"old":1}')
     file_of(path).deliver(Outbox([ROW]))
@@ -289,15 +289,15 @@ def test_a_last_line_without_an_end_is_ended_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("append", [True, False])
 def test_a_file_keeps_its_permissions(tmp_path: Path, *, append: bool) -> None:
-    """A file that only its owner could read stays so, whether added to or begun anew."""
+    """A private file stays private, whether appended or replaced."""
     path = tmp_path / "findings.jsonl"
     path.touch(0o600)
     file_of(path, append=append).deliver(Outbox([ROW]))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_line_shows_nothing_that_moves_a_terminal() -> None:
-    """What cannot be seen is escaped, and the JSON reads as the row was."""
+def test_a_line_contains_no_control_characters() -> None:
+    """Control and invisible characters are escaped, and the JSON reads as the row."""
     row = {"Name": "a\x9b2J\u202e\u200b\u2028\ufeff\x1b[0m\u00e9\U0001f600\U000e0001"}
     stream = io.BytesIO()
     JsonLinesStream(stream, findings).deliver(Outbox([row]))

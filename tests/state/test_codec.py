@@ -1,4 +1,4 @@
-"""The written form of a state: nothing is lost, and damage is never taken for a state."""
+"""The codec writes and reads a state without loss, and damage is never read as a state."""
 
 import json
 import random
@@ -33,22 +33,22 @@ DAMAGE = st.recursive(
 
 
 @given(STATES)
-def test_a_state_comes_back_as_it_was(state: State) -> None:
-    """Whatever a state holds is there after writing and reading, to the tick and in order."""
+def test_a_state_survives_encoding_and_decoding(state: State) -> None:
+    """A decoded state equals the encoded one, to the tick and in order."""
     expected = content(state)
     assert content(decode(encode(state), "state")) == expected
 
 
 @given(STATES)
-def test_writing_what_was_read_gives_the_same_bytes(state: State) -> None:
-    """A state that is read and written unchanged is the same to the byte."""
+def test_encoding_a_decoded_state_gives_the_same_bytes(state: State) -> None:
+    """A state that is decoded and encoded unchanged has the same bytes."""
     body = encode(state)
     assert encode(decode(body, "state")) == body
 
 
 @given(STATES, st.randoms(use_true_random=False))
 def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) -> None:
-    """The order in which groups and operations were taken note of is not written down."""
+    """The order in which groups and operations were added does not change the bytes."""
 
     def shuffled(mapping: dict[bytes, int]) -> dict[bytes, int]:
         return dict(shuffler.sample(list(mapping.items()), len(mapping)))
@@ -73,8 +73,8 @@ def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) ->
     assert encode(other) == encode(state)
 
 
-def test_a_state_of_the_version_before_is_read() -> None:
-    """Version 3 did not say what it had forgotten, which is taken from the default settings."""
+def test_a_state_of_the_previous_version_is_read() -> None:
+    """Version 3 has no `known_from`, which then follows from the default settings."""
     until = TEN - 10 * MINUTE
     state = replace(numbered(7), watermark=TEN, arrivals_until=until)
     document = orjson.loads(encode(state)) | {"version": 3}
@@ -86,8 +86,8 @@ def test_a_state_of_the_version_before_is_read() -> None:
 
 
 @pytest.mark.parametrize("moment", [2**63, -(2**63) - 1, 2**70, 1.5, True, None, "soon"])
-def test_a_moment_that_is_none_is_damage(moment: object) -> None:
-    """A number that no clock shows is not taken for a time at which something was seen."""
+def test_an_impossible_time_is_damage(moment: object) -> None:
+    """A number outside all times is not read as the time of an operation."""
     document = orjson.loads(encode(numbered(7)))
     document["groups"][0]["findings"][0]["last_seen"] = moment
     with pytest.raises(StateError, match="is damaged"):
@@ -95,8 +95,8 @@ def test_a_moment_that_is_none_is_damage(moment: object) -> None:
 
 
 @pytest.mark.parametrize("operations", ["AAAA", "?", 5, {"00": 1}, []])
-def test_operations_that_are_none_are_damage(operations: object) -> None:
-    """What cannot have been written as a finding's operations is not taken for them."""
+def test_impossible_operations_are_damage(operations: object) -> None:
+    """Bytes that no encoder writes are not read as a finding's operations."""
     document = orjson.loads(encode(numbered(7)))
     document["groups"][0]["findings"][0]["operations"] = operations
     with pytest.raises(StateError, match="is damaged"):
@@ -108,8 +108,8 @@ def test_operations_that_are_none_are_damage(operations: object) -> None:
     "damage",
     ["beginning lost", "end lost", "something else", "more after it"],
 )
-def test_a_damaged_row_is_noticed_before_anything_is_delivered(place: str, damage: str) -> None:
-    """A waiting finding that cannot be read any more is damage of the state, found on reading."""
+def test_a_damaged_row_is_found_on_reading(place: str, damage: str) -> None:
+    """A waiting finding that cannot be decompressed is damage, found before any delivery."""
     outbox = Outbox([{"Operations": ["one", "another"], "Revision": n} for n in range(3)])
     document = orjson.loads(encode(State(outbox=outbox)))
     holder: Any = document["outbox"]
@@ -127,8 +127,8 @@ def test_a_damaged_row_is_noticed_before_anything_is_delivered(place: str, damag
         decode(orjson.dumps(document), "state")
 
 
-def test_rows_that_wait_take_little_room() -> None:
-    """A state with many long rows is read and written in less room than their JSON takes."""
+def test_waiting_rows_take_little_memory() -> None:
+    """A state with many long rows is encoded and decoded in less memory than their JSON takes."""
     queries = [f"AzureActivity | where Caller =~ '{n}' | take {n}" for n in range(150)]
     rows = PendingRows[Row].of({"Number": n, "Investigate": queries} for n in range(2000))
     size = sum(len(orjson.dumps(row)) for row in rows)
@@ -143,13 +143,13 @@ def test_rows_that_wait_take_little_room() -> None:
     assert state.outbox.findings == rows
 
 
-def test_the_first_state_is_written_like_any() -> None:
-    """A new state has no moments, no groups and nothing to deliver."""
+def test_a_new_state_is_encoded_like_any() -> None:
+    """A new state has no times, no groups and no rows."""
     assert decode(encode(State()), "state") == State()
 
 
 @pytest.mark.parametrize("cut", range(40))
-def test_a_state_cut_anywhere_is_refused(cut: int) -> None:
+def test_a_truncated_state_is_refused(cut: int) -> None:
     """A part of a state is damage, never a smaller state."""
     body = encode(numbered(7))
     with pytest.raises(StateError, match="is damaged"):
@@ -167,8 +167,8 @@ def test_a_state_cut_anywhere_is_refused(cut: int) -> None:
         *(encode(State()).replace(b'"runs":[]', b'"runs":' + runs) for runs in (b"null", b"3")),
     ],
 )  # fmt: skip
-def test_damage_is_refused_with_the_way_to_recover(body: bytes) -> None:
-    """The error is one line that names the state, what is wrong, and what can be done."""
+def test_damage_is_an_error_with_the_way_to_recover(body: bytes) -> None:
+    """The error is one line with the state's name, the problem and the remedy."""
     with pytest.raises(StateError) as caught:
         decode(body, "folder/state-1.json")
     message = str(caught.value)
@@ -179,7 +179,7 @@ def test_damage_is_refused_with_the_way_to_recover(body: bytes) -> None:
 
 @pytest.mark.parametrize("version", [0, 1, 2, 5, 99, "4", None, [1]])
 def test_another_version_is_refused(version: object) -> None:
-    """A state of another release is not read as if it were ours, however it looks inside."""
+    """A state of another release is refused, whatever it contains."""
     document = orjson.loads(encode(State())) | {"version": version}
     for body in (orjson.dumps(document), orjson.dumps({"version": version, "else": {}})):
         with pytest.raises(StateError) as caught:
@@ -191,8 +191,8 @@ def test_another_version_is_refused(version: object) -> None:
 
 
 @given(DAMAGE, st.data())
-def test_any_damage_is_a_state_or_a_clear_error(damage: object, data: st.DataObject) -> None:
-    """Whatever stands in any one place, reading gives a state or a StateError and nothing else."""
+def test_any_damage_gives_a_state_or_a_state_error(damage: object, data: st.DataObject) -> None:
+    """Damage in any one place gives a state or a StateError, and no other exception."""
     document = orjson.loads(encode(data.draw(STATES)))
     node, key = document, data.draw(st.sampled_from(sorted(document)))
     while isinstance(node[key], (dict, list)) and node[key] and data.draw(st.booleans()):

@@ -1,4 +1,4 @@
-"""State in a folder: one winner a version, and always something whole to go on from."""
+"""State in a folder: each version has one winner, and there is always a whole version to read."""
 
 import signal
 import subprocess
@@ -17,7 +17,7 @@ from detection.state.folder import FolderStore
 from tests.support import environment, snapshot
 from tests.support.states import STATES, content, numbered
 
-# Saves what it read plus one, over and over, and tells which versions it won.
+# Saves what it read plus one, repeatedly, and prints the versions that it won.
 RACE = """
 import sys, time
 from pathlib import Path
@@ -39,10 +39,10 @@ while time.monotonic() < until:
 
 
 @given(STATES)
-def test_a_state_comes_back_as_it_was(
+def test_a_state_survives_saving_and_loading(
     tmp_path_factory: pytest.TempPathFactory, state: State
 ) -> None:
-    """What is saved is loaded again, by another store too, with the tag that saving gave."""
+    """Another store loads an equal state, with the tag that saving returned."""
     folder = tmp_path_factory.mktemp("state")
     store = FolderStore(folder)
     tag = store.save(state, store.load()[1])
@@ -53,14 +53,14 @@ def test_a_state_comes_back_as_it_was(
 
 
 def test_a_new_folder_holds_a_new_state(tmp_path: Path) -> None:
-    """Where nothing was ever written the state is new, and the folder is made with its parents."""
+    """Without a state file the state is new, and the folder is created with its parents."""
     store = FolderStore(tmp_path / "a" / "b")
     assert store.load()[0] == State()
     assert (tmp_path / "a" / "b").is_dir()
 
 
-def test_saves_follow_one_another(tmp_path: Path) -> None:
-    """Each save is made with the tag of the one before, and one version remains."""
+def test_saves_use_the_tag_of_the_last_save(tmp_path: Path) -> None:
+    """Each save uses the tag of the one before, and one version remains."""
     store = FolderStore(tmp_path)
     tag = store.load()[1]
     for number in range(12):
@@ -70,7 +70,7 @@ def test_saves_follow_one_another(tmp_path: Path) -> None:
 
 
 def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
-    """Copies, notes and what another program keeps there are neither read nor removed."""
+    """Copies, notes and files of other programs are neither read nor removed."""
     for name in ("state-1.json", "state-0000000009.json.bak", "notes.txt", ".state-abc"):
         (tmp_path / name).write_text("mine", "utf-8")
     before = snapshot(tmp_path)
@@ -80,8 +80,8 @@ def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     assert before.items() <= snapshot(tmp_path).items()
 
 
-def test_a_run_that_read_before_another_wrote_loses(tmp_path: Path) -> None:
-    """Of two saves with one tag the second fails, and the first stays."""
+def test_a_save_with_a_stale_tag_fails(tmp_path: Path) -> None:
+    """Of two saves with the same tag the second fails, and the first stays."""
     first, second = FolderStore(tmp_path), FolderStore(tmp_path)
     tag = first.load()[1]
     assert second.load()[1] == tag
@@ -93,8 +93,8 @@ def test_a_run_that_read_before_another_wrote_loses(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("writes", [2, 3, 9])
-def test_a_stale_tag_loses_though_its_successor_is_gone(tmp_path: Path, writes: int) -> None:
-    """A run that slept through several saves cannot put its version in an empty place."""
+def test_a_stale_tag_fails_even_if_its_successor_was_removed(tmp_path: Path, writes: int) -> None:
+    """A run that slept through several saves cannot save into the removed version's name."""
     store = FolderStore(tmp_path)
     stale = tag = store.save(numbered(0), store.load()[1])
     for number in range(writes):
@@ -110,7 +110,7 @@ def test_a_stale_tag_loses_though_its_successor_is_gone(tmp_path: Path, writes: 
 @pytest.mark.parametrize(
     "body", [b"", encode(numbered(3))[:-9], b'{"version": 2}', b"\xff"], ids=repr
 )
-def test_a_damaged_state_is_left_as_it_was(tmp_path: Path, body: bytes) -> None:
+def test_a_damaged_state_is_not_changed(tmp_path: Path, body: bytes) -> None:
     """Loading fails with the file's name and the way to recover, and changes nothing."""
     path = tmp_path / "state-0000000004.json"
     path.write_bytes(body)
@@ -124,8 +124,8 @@ def test_a_damaged_state_is_left_as_it_was(tmp_path: Path, body: bytes) -> None:
     assert snapshot(tmp_path) == before
 
 
-def test_moving_a_damaged_state_away_starts_anew(tmp_path: Path) -> None:
-    """The advice works: without the damaged file the state is new and can be saved."""
+def test_moving_a_damaged_state_away_gives_a_new_state(tmp_path: Path) -> None:
+    """The advice in the error works: without the damaged file the state is new and can be saved."""
     path = tmp_path / "state-0000000004.json"
     path.write_bytes(b"{")
     path.rename(tmp_path / "damaged.json")
@@ -136,8 +136,8 @@ def test_moving_a_damaged_state_away_starts_anew(tmp_path: Path) -> None:
     assert store.load()[0] == numbered(1)
 
 
-def test_an_older_version_that_stayed_is_not_read(tmp_path: Path) -> None:
-    """A run that died between writing a version and removing the last leaves both; one counts."""
+def test_an_older_version_that_remains_is_not_read(tmp_path: Path) -> None:
+    """A run that died between two steps of a save leaves two versions; the later one counts."""
     (tmp_path / "state-0000000009.json").write_bytes(encode(numbered(9)))
     (tmp_path / "state-0000000010.json").write_bytes(encode(numbered(10)))
     store = FolderStore(tmp_path)
@@ -148,7 +148,7 @@ def test_an_older_version_that_stayed_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    """The error names the option and the file, with and without leave to create."""
+    """The error names the option and the file, whether or not the folder may be created."""
     path = tmp_path / "file"
     path.touch()
     for create in (True, False):
@@ -158,8 +158,8 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         FolderStore(path / "below")
 
 
-def test_a_folder_that_vanished_is_an_error(tmp_path: Path) -> None:
-    """A state that cannot be written is a StateError and not a lost run."""
+def test_a_removed_folder_is_an_error(tmp_path: Path) -> None:
+    """A state that cannot be written is a StateError and not a conflict."""
     folder = tmp_path / "state"
     store = FolderStore(folder)
     folder.rmdir()
@@ -167,8 +167,8 @@ def test_a_folder_that_vanished_is_an_error(tmp_path: Path) -> None:
         store.save(numbered(1), store.load()[1])
 
 
-def test_a_look_creates_nothing(tmp_path: Path) -> None:
-    """A dry run on a folder that is not there sees a new state and leaves no folder."""
+def test_a_dry_run_creates_nothing(tmp_path: Path) -> None:
+    """A dry run on a missing folder has a new state and leaves no folder."""
     looked = ReadOnlyStore(FolderStore(tmp_path / "state", create=False))
     state, tag = looked.load()
     assert state == State()
@@ -176,8 +176,8 @@ def test_a_look_creates_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_look_changes_nothing(tmp_path: Path) -> None:
-    """A dry run sees the state that is there and leaves it."""
+def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
+    """A dry run reads the state and leaves it unchanged."""
     store = FolderStore(tmp_path)
     store.save(numbered(1), store.load()[1])
     before = snapshot(tmp_path)
@@ -189,14 +189,14 @@ def test_a_look_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_without_a_store_every_state_is_new() -> None:
-    """A run without a state begins from nothing and keeps nothing."""
+    """A run without a store has a new state and keeps nothing."""
     unsaved = ReadOnlyStore()
     unsaved.save(numbered(1), unsaved.load()[1])
     assert unsaved.load()[0] == State()
 
 
-def racer(folder: Path, seconds: float) -> subprocess.Popen[str]:
-    """Start a process that saves for some time once it is told to begin."""
+def saving_process(folder: Path, seconds: float) -> subprocess.Popen[str]:
+    """Start a process that saves for some time after a signal."""
     return subprocess.Popen(
         [sys.executable, "-c", RACE, str(folder), str(seconds)],
         env=environment(),
@@ -207,12 +207,12 @@ def racer(folder: Path, seconds: float) -> subprocess.Popen[str]:
 
 
 def test_of_racing_processes_one_wins_each_version(tmp_path: Path) -> None:
-    """Three processes save as fast as they can: no version has two winners and none is lost.
+    """Three processes save at full speed: no version has two winners and none is lost.
 
-    A winner that is overtaken before it has looked again may be told that it lost. Its version
-    has no winner then, but others went on from what it wrote, so that nothing of it is lost.
+    A winner that is overtaken before it checks its version may get a conflict. Its version then
+    has no winner, but the others continued from its state, so nothing is lost.
     """
-    racers = [racer(tmp_path, 0.7) for _ in range(3)]
+    racers = [saving_process(tmp_path, 0.7) for _ in range(3)]
     for each in racers:
         assert each.stdout is not None
         assert each.stdout.readline() == "ready\n"
@@ -238,17 +238,17 @@ def test_of_racing_processes_one_wins_each_version(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal nobody can handle")
-def test_a_kill_while_saving_leaves_a_state(tmp_path: Path) -> None:
-    """Whenever a run is killed the last version it saved, or the one it was saving, is there."""
+def test_a_kill_during_a_save_leaves_a_state(tmp_path: Path) -> None:
+    """After a kill at any time, the last saved version or the one being saved can be read."""
     tag = ""
     for attempt in range(6):
-        with racer(tmp_path, 60) as process:
+        with saving_process(tmp_path, 60) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             process.stdin.write("go\n")
             process.stdin.flush()
-            if attempt:  # at times before the first is saved
+            if attempt:  # sometimes before the first save
                 assert process.stdout.readline()
             time.sleep(0.03 + attempt * 0.011)
             process.kill()
@@ -261,11 +261,11 @@ def test_a_kill_while_saving_leaves_a_state(tmp_path: Path) -> None:
     assert int(tag) > 0
 
 
-# Damage, power and leftovers.
+# Damage, power failures and leftovers.
 
 
-def test_no_flipped_bit_is_taken_for_another_state(tmp_path: Path) -> None:
-    """A version in which the disk changed one bit is refused, or says the very same."""
+def test_a_flipped_bit_is_never_read_as_another_state(tmp_path: Path) -> None:
+    """A version with one changed bit is refused, or reads as the very same state."""
     path = tmp_path / "state-0000000004.json.gz"
     body = compress(numbered(4))
     store = FolderStore(tmp_path)
@@ -278,12 +278,12 @@ def test_no_flipped_bit_is_taken_for_another_state(tmp_path: Path) -> None:
             assert content(store.load()[0]) == content(numbered(4))
         except StateError as error:
             refused += 1
-            assert "nothing was changed" in str(error)  # noqa: PT017 - most raise, some need not
-    assert refused > len(body) * 8 / 3 - 40  # a few bits of the header mean nothing
+            assert "nothing was changed" in str(error)  # noqa: PT017 - most bits raise, some need not
+    assert refused > len(body) * 8 / 3 - 40  # a few bits of the header have no meaning
 
 
-def test_versions_of_an_earlier_release_are_read_and_followed(tmp_path: Path) -> None:
-    """A state that was written without compression is read, and the next version replaces it."""
+def test_versions_of_an_earlier_release_are_read_and_replaced(tmp_path: Path) -> None:
+    """A state without compression is read, and the next version replaces it."""
     (tmp_path / "state-0000000010.json").write_bytes(encode(numbered(10)))
     store = FolderStore(tmp_path)
     state, tag = store.load()
@@ -293,8 +293,8 @@ def test_versions_of_an_earlier_release_are_read_and_followed(tmp_path: Path) ->
     assert FolderStore(tmp_path).load() == (numbered(11), "11")
 
 
-def test_a_version_that_an_earlier_release_wrote_first_wins(tmp_path: Path) -> None:
-    """The same number is not won twice because it is written in two ways."""
+def test_a_version_saved_by_an_earlier_release_wins(tmp_path: Path) -> None:
+    """A version number cannot be won again in another file format."""
     store = FolderStore(tmp_path)
     tag = store.save(numbered(1), store.load()[1])
     (tmp_path / "state-0000000002.json").write_bytes(encode(numbered(2)))
@@ -304,8 +304,8 @@ def test_a_version_that_an_earlier_release_wrote_first_wins(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("value", ["1e400", "1e30", "123456789012345678901234567890", "-1e30"])
-def test_a_time_that_no_state_can_hold_is_damage(tmp_path: Path, value: str) -> None:
-    """A number that somebody typed and that is beyond all times is a StateError like any other."""
+def test_an_impossible_time_is_damage(tmp_path: Path, value: str) -> None:
+    """A number outside all times, typed by a person, is a StateError."""
     text = encode(numbered(4)).decode()
     key = "61" * 16
     groups = '[{"key":["i","n","r"],"findings":[{"id":"x","revision":1,"opened":1,"last_seen":1,'
@@ -317,8 +317,8 @@ def test_a_time_that_no_state_can_hold_is_damage(tmp_path: Path, value: str) -> 
         FolderStore(tmp_path).load()
 
 
-def test_a_version_is_on_disk_before_the_older_one_goes(tmp_path: Path) -> None:
-    """The content is flushed, linked, the folder flushed, and only then the last one removed."""
+def test_a_version_is_on_disk_before_the_older_one_is_removed(tmp_path: Path) -> None:
+    """The file is flushed, linked, its folder flushed, and only then the older version removed."""
     store = FolderStore(tmp_path)
     tag = store.save(numbered(1), store.load()[1])
     calls: list[str] = []
@@ -333,13 +333,13 @@ def test_a_version_is_on_disk_before_the_older_one_goes(tmp_path: Path) -> None:
         store.save(numbered(2), tag)
     finally:
         sys.setprofile(None)
-    # What is unlinked first is the name under which the version was written.
+    # The first file unlinked is the temporary name of the new version.
     assert calls == ["fsync", "link", "unlink", "fsync", "unlink"]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal nobody can handle")
-def test_what_killed_runs_left_is_removed_and_what_is_written_is_not(tmp_path: Path) -> None:
-    """The next save removes what runs left that were killed amid theirs, and nothing else."""
+def test_leftovers_of_killed_runs_are_removed(tmp_path: Path) -> None:
+    """The next save removes leftovers of killed runs, and no file that is being written."""
     left = (".state-abcdefgh", ".state-a1_b2_c3")
     kept = (".state-abc", ".state-ABCDEFGH", "state-abcdefgh", ".state-abcdefgh.json")
     for name in (*left, *kept):
@@ -355,10 +355,10 @@ def test_what_killed_runs_left_is_removed_and_what_is_written_is_not(tmp_path: P
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal nobody can handle")
-def test_kills_leave_nothing_behind(tmp_path: Path) -> None:
-    """However many runs are killed, after the next save there is one file in the folder."""
+def test_kills_leave_one_file(tmp_path: Path) -> None:
+    """After any number of killed runs, the next save leaves one file in the folder."""
     for attempt in range(5):
-        with racer(tmp_path, 60) as process:
+        with saving_process(tmp_path, 60) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"

@@ -1,4 +1,4 @@
-"""What several tests need: log folders written to disk, the command line as a process, a sink."""
+"""Helpers for tests of several folders: recorded logs, the command line as a process, a sink."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from detection.window import Window
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests" / "recorded"
 DEMO = RECORDED / "stolen-workload-deletes-backups-and-vaults"
-NOW = "2026-03-14T10:00:00Z"  # where the window of every recorded scenario ends
+NOW = "2026-03-14T10:00:00Z"  # the end of every recorded scenario's window
 
 SIGN_INS = "AADManagedIdentitySignInLogs"
 OPERATIONS = "AzureActivity"
@@ -30,7 +30,7 @@ EXCLUSIONS = "ManagedIdentityExclusions"
 
 
 class Collected:
-    """A sink that keeps what it is given."""
+    """A sink that keeps every row."""
 
     def __init__(self) -> None:
         self.findings: list[Row] = []
@@ -43,7 +43,7 @@ class Collected:
 
 
 class NoContext:
-    """A ContextSource of a workspace that knows nothing but its logs."""
+    """A ContextSource without exclusions, corroborating actions and past changes."""
 
     def exclusions(self) -> list[ExclusionRow]:
         """Return no exclusion."""
@@ -69,7 +69,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def values_of(group: Group) -> dict[str, Any]:
-    """Return all that is known of a group, by name."""
+    """Return the values of a group by name, without its function for pairs."""
     return {name: getattr(group, name) for name in Group.__annotations__}
 
 
@@ -80,7 +80,7 @@ def response(columns: Sequence[str], rows: Sequence[object]) -> dict[str, Any]:
 
 
 def response_of(rows: Sequence[Mapping[str, object]]) -> dict[str, Any]:
-    """Return row objects as an API response; a row without a column has null there."""
+    """Return row objects as an API response; a missing column becomes null."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     return response(columns, [[row.get(name) for name in columns] for row in rows])
 
@@ -107,17 +107,17 @@ def write_logs(
 
 
 def read_sign_ins(logs: Logs) -> list[dict[str, Any]]:
-    """Return the sign-ins that were read, by column; `TimeGenerated` is in ticks."""
+    """Return the sign-ins of logs as objects; `TimeGenerated` is in ticks."""
     return [dict(zip(SIGN_IN_TABLE.columns, row, strict=True)) for row in logs.sign_ins]
 
 
 def read_operations(logs: Logs) -> list[dict[str, Any]]:
-    """Return the operations that were read, by column; `TimeGenerated` is in ticks."""
+    """Return the operations of logs as objects; `TimeGenerated` is in ticks."""
     return [dict(zip(OPERATION_TABLE.columns, row, strict=True)) for row in logs.operations]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return a child's environment: this project importable, no setting or colour of ours."""
+    """Return a child process's environment: the project importable, no settings, no colour."""
     kept = ("PATH", "HOME", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "VIRTUAL_ENV", "PYTHONHASHSEED")
     inherited = {name: os.environ[name] for name in kept if name in os.environ}
     ours = {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "COLUMNS": "80"}
@@ -125,7 +125,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def command(*arguments: str | Path) -> list[str]:
-    """Return the command that starts the product with these arguments."""
+    """Return the command line that starts the product with these arguments."""
     return [sys.executable, "-m", "detection", *map(str, arguments)]
 
 

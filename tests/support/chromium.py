@@ -1,4 +1,4 @@
-"""A browser without a window, from npm's lock, or one that the machine has."""
+"""A headless browser: the one from npm's lock, or one installed on this machine."""
 
 import fcntl
 import json
@@ -23,13 +23,13 @@ BUNDLED = platform.system() == "Linux" and platform.machine() == "x86_64"
 
 
 class NoLetters(Exception):
-    """The browser draws no text, so that nothing else that it shows can be believed."""
+    """The browser draws no text, so its view of a page proves nothing."""
 
 
 def look(
     page: Path, views: Sequence[dict[str, object]], fonts: Path = FONTS
 ) -> list[dict[str, Any]]:
-    """Return what can be seen of a page in each view, as look.mjs says.
+    """Return the visible content of a page in each view, in the form of look.mjs.
 
     Raises NoLetters where text cannot be seen; `fonts` tells the browser from npm, which is for
     Linux on x86-64, where fonts are. Skips where there is no browser.
@@ -42,17 +42,17 @@ def look(
     unpacked = home / "browser"
     environment = dict(os.environ)
     if BUNDLED:
-        # It unpacks itself where TMPDIR says, with the libraries that Linux may not have if it
-        # takes this for the machine that it is made for.
+        # The package unpacks itself below TMPDIR, and with the libraries that Linux may lack if it
+        # believes that it runs in AWS Lambda.
         environment |= {"TMPDIR": str(unpacked), "AWS_EXECUTION_ENV": "AWS_Lambda_nodejs22.x"}
-        # Its own list of folders with fonts is of that machine.
+        # The package's own list of font folders is for AWS Lambda.
         environment |= {"FONTCONFIG_FILE": str(home / "fonts.conf")}
         make_once(unpacked, lambda: _unpack(home, environment))
-    asked = json.dumps({"page": str(page.resolve()), "browser": own, "views": list(views)})
+    request = json.dumps({"page": str(page.resolve()), "browser": own, "views": list(views)})
     with (home / ".looking").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # others may bring another list of fonts
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other processes may need another list of fonts
         shutil.copy(fonts, home / "fonts.conf")
-        seen: list[dict[str, Any]] = json.loads(_node(home, "look.mjs", asked, environment))
+        seen: list[dict[str, Any]] = json.loads(_node(home, "look.mjs", request, environment))
     for view in seen:
         if view["blank"]:
             raise NoLetters(
@@ -69,7 +69,7 @@ def _unpack(home: Path, environment: Mapping[str, str]) -> None:
 
 
 def _node(home: Path, script: str, given: str, environment: Mapping[str, str]) -> str:
-    """Run a script beside the packages and return its output."""
+    """Run a script of the npm packages and return its output."""
     result = subprocess.run(
         [NODE, shutil.copy(FOLDER / script, home)],
         input=given,

@@ -1,4 +1,4 @@
-"""How hard the tests look: a little at the desk, far more in CI."""
+"""The amount of testing: a sample on a developer's machine, everything in CI."""
 
 import os
 from typing import TypeVar
@@ -9,5 +9,5 @@ IN_CI = bool(os.environ.get("CI"))
 
 
 def effort(*, desk: T, ci: T) -> T:
-    """Return how much a test takes on: some of each kind at the desk, and everything in CI."""
+    """Return `ci` in CI, and `desk` elsewhere."""
     return ci if IN_CI else desk

@@ -1,7 +1,7 @@
-"""What may go wrong with a run, and a simulation to which it happens as a seed says.
+"""Random faults of a run, and a simulation into which they are injected.
 
-A `Fault` strikes when a run comes to a boundary (`Simulation.reach`). `struck` counts what really
-happened, so that a test can see that nothing was left out.
+A `Fault` occurs at a boundary of a run (`Simulation.reach`). `occurred` counts the faults that
+really occurred, so that a test can assert that every kind did.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ from detection.errors import DeliveryError, DetectionError, SourceError, StateCo
 from detection.pipeline.invocation import Outcome
 from detection.rule.ticks import HOUR, MINUTE
 from detection.state import State, Tag
-from tests.support.histories import Killed, Simulation
-from tests.support.streams import BEGIN
+from tests.support.random_streams import BEGIN
+from tests.support.simulation import Killed, Simulation
 
 # The source's queries, and the boundary before each.
 QUERIES = {
@@ -43,20 +43,20 @@ OUTAGES: Mapping[str, tuple[tuple[str, ...], type[DetectionError]]] = {
 
 
 class Fault(NamedTuple):
-    """What happens at the `turn`th time that a run comes to a place."""
+    """A fault at the `turn`th time that a run reaches a place."""
 
     kind: str
     place: str
-    happens: Callable[["Disturbed"], None]
+    happens: Callable[["FaultySimulation"], None]
     turn: int = 1
 
 
 @dataclass
-class Disturbed(Simulation):
-    """A workspace through time whose runs are disturbed."""
+class FaultySimulation(Simulation):
+    """A workspace over time whose runs meet faults."""
 
-    struck: Counter[str] = field(default_factory=Counter)
-    down: set[str] = field(default_factory=set)  # which of OUTAGES are out of order
+    occurred: Counter[str] = field(default_factory=Counter)
+    outages: set[str] = field(default_factory=set)  # keys of OUTAGES
     _now: int = 0
     _fault: Fault | None = None
     _left: int = 0
@@ -64,96 +64,98 @@ class Disturbed(Simulation):
     _saving: tuple[State, Tag] = field(default_factory=lambda: (State(), ""))
     _late: tuple[State, Tag, int] | None = None
 
-    def attempt(
+    def run_with_fault(
         self,
         now: int,
         fault: Fault | None = None,
         *,
-        by_clock: int = 0,
+        clock_ahead: int = 0,
         backfill: tuple[int, int] | None = None,
     ) -> Outcome | None:
-        """Run once with a fault; None if the run had no end, else it said what it ran into.
+        """Run once with a fault; return None if the run died, else its outcome.
 
-        `by_clock` is how far the machine's clock is ahead.
+        `clock_ahead` is how far the machine's clock is ahead, in ticks. A run that meets an error
+        must report it.
         """
-        self._now, self._fault, self._erred = now + by_clock, fault, False
+        self._now, self._fault, self._erred = now + clock_ahead, fault, False
         self._left = fault.turn if fault else 0
-        self.real = now if by_clock else None
+        self.true_time = now if clock_ahead else None
         try:
-            outcome = self.run(now + by_clock, backfill)
+            outcome = self.run(now + clock_ahead, backfill)
         except (Killed, StateError):
             return None
         finally:
-            self._fault = self.real = None
+            self._fault = self.true_time = None
         if self.refused and outcome.failures:
-            self.struck[f"{self.refused} refused"] += 1
-        if by_clock:
-            told = "clock" in "".join(outcome.failures)
-            self.struck[f"clock {'ahead' if by_clock > 0 else 'behind'}{' told' * told}"] += 1
-        assert outcome.failures or not self._erred, f"silent about {fault}, down: {self.down}"
-        self.struck["out of time"] += self.hurried and len(outcome.records) < outcome.due
+            self.occurred[f"{self.refused} refused"] += 1
+        if clock_ahead:
+            reported = "clock" in "".join(outcome.failures)
+            side = "ahead" if clock_ahead > 0 else "behind"
+            self.occurred[f"clock {side}{' reported' * reported}"] += 1
+        assert outcome.failures or not self._erred, f"silent about {fault}, outages: {self.outages}"
+        self.occurred["out of time"] += self.short_of_time and len(outcome.records) < outcome.due
         full = any("nothing more is examined" in failure for failure in outcome.failures)
-        self.struck["outbox full"] += full
+        self.occurred["outbox full"] += full
         return outcome
 
     def reach(self, place: str) -> None:
-        """Come to a boundary, where what was planned happens."""
+        """Cross a boundary, where a planned fault occurs."""
         super().reach(place)
-        self._land()
-        for side in sorted(self.down):
+        self._apply_late_write()
+        for side in sorted(self.outages):
             places, error = OUTAGES[side]
             if place in places:
-                self.struck[f"outage of the {side}"] += 1
+                self.occurred[f"outage of the {side}"] += 1
                 self.fail(error(f"the {side} is out of order"))
         if self._fault is not None and place == self._fault.place:
             self._left -= 1
             if not self._left:
                 fault, self._fault = self._fault, None
-                self.struck[fault.kind] += 1
+                self.occurred[fault.kind] += 1
                 fault.happens(self)
 
     def fail(self, error: DetectionError) -> None:
-        """Let the run meet an error, of which it has to tell."""
+        """Raise an error that the run has to report."""
         self._erred = True
         raise error
 
     def save(self, state: State, tag: Tag) -> Tag:
-        """Save as ever, and know what."""
+        """Save, and remember the arguments."""
         self._saving = state, tag
         return super().save(state, tag)
 
     def save_later(self, boundaries: int) -> None:
-        """Let the write arrive when its run has long given up waiting for an answer."""
+        """Let the write arrive after its run has stopped waiting for an answer."""
         self._late = *self._saving, boundaries
 
     def give_up_late_write(self) -> None:
-        """Let a write that has not arrived by now never arrive."""
+        """Drop a write that has not arrived yet."""
         self._late = None
 
     def overlap(
         self, now: int, boundary: int | None, backfill: tuple[int, int] | None = None
     ) -> None:
-        """Run from start to end, or to death at a boundary, while another run is under way."""
+        """Insert a whole run, or one that dies at a boundary, into the current run."""
         mine = self._now, self._fault, self._left, self._erred, self._saving, self.fuse
         self._fault = None
         with contextlib.suppress(StateError):
             self.run_or_die(now, boundary, backfill)
         self._now, self._fault, self._left, self._erred, self._saving, self.fuse = mine
 
-    def _land(self) -> None:
+    def _apply_late_write(self) -> None:
         if self._late is None:
             return
         state, tag, left = self._late
         self._late = (state, tag, left - 1) if left else None
         if not left:
             in_time = tag == str(self.version)
-            self.struck["a write landed late" if in_time else "a late write was refused"] += 1
+            self.occurred["a write landed late" if in_time else "a late write was refused"] += 1
             if in_time:
                 self.store(state)
 
 
 def any_fault(rng: random.Random) -> Fault:
-    """Return a fault, most often of the source, which has so many."""
+    """Return a fault, most often of the source, which has the most kinds."""
     others = (_death, _trouble_with_state, _undelivered, _overlap, _backfill)
     draw = rng.choice((_unreadable, _unreadable, *others))
     return draw(rng)._replace(turn=rng.choice((1, 1, 1, 2, 3)))
@@ -169,7 +171,7 @@ def _unreadable(rng: random.Random) -> Fault:
 
 
 def _death(rng: random.Random) -> Fault:
-    def die(_: Disturbed) -> None:
+    def die(_: FaultySimulation) -> None:
         raise Killed
 
     place = rng.choice(PLACES)
@@ -177,21 +179,23 @@ def _death(rng: random.Random) -> Fault:
 
 
 def _undelivered(rng: random.Random) -> Fault:
-    """Fail before the last rows are taken, or after."""
-    kind, place = rng.choice((("rows refused", "row"), ("rows taken unsaid", "delivered")))
+    """Fail before the last rows are delivered, or after."""
+    kind, place = rng.choice(
+        (("rows refused", "row"), ("rows accepted without answer", "delivered"))
+    )
     return _failing(kind, place, DeliveryError("the endpoint is out of order"))
 
 
 def _trouble_with_state(rng: random.Random) -> Fault:
-    """Fail as a blob does: reading, writing, or answering a write."""
+    """Fail like a blob: on read, on write, or on the answer to a write."""
     silence = StateError("no answer")
     after = rng.randrange(1, 20)
 
-    def land_late(run: Disturbed) -> None:
+    def land_late(run: FaultySimulation) -> None:
         run.save_later(after)
         run.fail(silence)
 
-    def go_on(run: Disturbed) -> None:
+    def go_on(run: FaultySimulation) -> None:
         run.overlap(run._now + rng.randrange(30) * MINUTE, None)  # noqa: SLF001
         raise StateConflict("another run went on from what this one wrote")
 
@@ -207,26 +211,26 @@ def _trouble_with_state(rng: random.Random) -> Fault:
 
 
 def _backfill(rng: random.Random) -> Fault:
-    """Let a backfill of recent hours happen, which may die itself."""
+    """Insert a backfill of recent hours, which may die itself."""
     place = rng.choice(PLACES)
     first, hours = rng.randint(2, 12), rng.randint(1, 5)
     boundary = rng.choice((None, None, rng.randrange(12)))
 
-    def fill(run: Disturbed) -> None:
+    def fill(run: FaultySimulation) -> None:
         start = run._now - first * HOUR  # noqa: SLF001
-        if start > BEGIN + HOUR:  # what lies before is nobody's to report
+        if start > BEGIN + HOUR:  # no run has to report earlier operations
             run.overlap(run._now, boundary, backfill=(start, start + hours * HOUR))  # noqa: SLF001
 
     return Fault(f"backfilled at {place}", place, fill)
 
 
 def _overlap(rng: random.Random) -> Fault:
-    """Let another run happen, of the same moment or another, which may die itself."""
+    """Insert another run, at the same time or another, which may die itself."""
     place = rng.choice(PLACES)
     offset = rng.choice((0, 0, -45 * MINUTE, -2 * MINUTE, 20 * MINUTE))
     boundary = rng.choice((None, None, rng.randrange(12)))
 
-    def overlap(run: Disturbed) -> None:
+    def overlap(run: FaultySimulation) -> None:
         run.overlap(run._now + offset, boundary)  # noqa: SLF001
 
     return Fault(f"overlapped at {place}", place, overlap)

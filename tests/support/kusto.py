@@ -1,19 +1,19 @@
-"""Our queries, run in DuckDB: duckdb-kql translates KQL, with behaviour measured on Kusto.
+"""The product's queries, run in DuckDB: duckdb-kql translates KQL as Kusto was measured to behave.
 
-What it lacks is made up for, so that a query's text stays as it is sent:
+This module adds what duckdb-kql lacks, so that tests run each query's text unchanged:
 
-- seven functions are added to its tables: three window functions that read rows in their order,
-  `translate`, `hash` (any spread over the buckets does, so one that bucket_of() can repeat),
-  `make_list_if` and `make_set_if`;
+- seven more functions: three window functions that read rows in their order, `translate`, `hash`
+  (any spread over the buckets works, so it is one that bucket_of() can repeat), `make_list_if` and
+  `make_set_if`;
 - `ingestion_time()` becomes a column of that name, `column_ifexists("X", "")` becomes X, as every
-  column is there;
-- moments and days become whole ticks, in the literals as in the tables, because DuckDB compares
-  moments by the microsecond, ten ticks;
-- `tolong()` becomes nothing, as it is given ticks, and `strcat()` DuckDB's own, as it is given
-  texts and ticks: what duckdb-kql writes for values of any type takes twice as long to plan.
+  column exists;
+- times and days become whole ticks, in literals and in tables, because DuckDB compares times by
+  the microsecond, which is ten ticks;
+- `tolong()` is removed, as its argument is in ticks, and `strcat()` becomes DuckDB's own: the
+  general form that duckdb-kql writes takes twice as long to plan.
 
-It ignores case beyond ASCII within `has` and `=~`, so a long s is an S there, and the limit of
-`make_list`, whose reader takes no more than it wants.
+Two differences remain: `has` and `=~` ignore case beyond ASCII, so a long s equals an S, and
+`make_list` ignores its limit, which the reader of its result applies as well.
 """
 
 import hashlib
@@ -38,15 +38,14 @@ from detection.rule.ticks import DAY, format_time, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.decode.response import decode_table
 from detection.sources.log_analytics.client import Answer, summary_shape
-from detection.sources.workspace import kusto_correlation as cluster
-from detection.sources.workspace import kusto_pairs as tracing
+from detection.sources.workspace import kusto_correlation, kusto_pairs
 from detection.sources.workspace.partitions import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 from tests.support import response
 from tests.support.language_service import KQL
 
 INGESTED = "IngestionTimeOfRow"
-PLACES = 8_000_000_000_000_000_000  # and the numbers after it: where a query's own are put in
+PLACES = 8_000_000_000_000_000_000  # this number and those after it stand for a query's own numbers
 SO_FAR = "OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
 ADDED = {
     "row_number": f"row_number() {SO_FAR}",
@@ -68,7 +67,7 @@ TABLES[ALLOWLIST_TABLE.name] = {
     "LastUpdatedTimeUTC": "BIGINT",
     "IPOrRange": "VARCHAR",
 }
-# The logs of other services that an analyst is sent to.
+# The logs of other services that the runbook's queries read.
 KINDS = {"datetime": "BIGINT", "string": "VARCHAR", "dynamic": "VARCHAR"}
 SERVICES: dict[str, dict[str, str]] = {
     table: {column["name"]: KINDS[column["type"]] for column in columns}
@@ -93,17 +92,17 @@ AGGREGATE_FUNCTIONS["make_set_if"] = AggregateSpec(
 
 
 def bucket_of(identity: str, buckets: int = BUCKETS) -> int:
-    """Return where an identity's rows are."""
+    """Return the bucket of an identity."""
     return int(hashlib.md5(identity.lower().encode()).hexdigest()[:8], 16) % buckets  # noqa: S324
 
 
 def connect() -> Any:
-    """Open an empty database, for queries that may call what is added here."""
+    """Open an empty database that has the added functions."""
     return duckdb_kql.connect()
 
 
 def database(tables: Mapping[str, Mapping[str, str]] = TABLES) -> Any:
-    """Return a database with these tables, empty, that keeps rows in order."""
+    """Return a database with these tables, empty, that keeps rows in their order."""
     connection = connect()
     connection.execute("SET threads = 1")
     for table, kinds in tables.items():
@@ -113,7 +112,7 @@ def database(tables: Mapping[str, Mapping[str, str]] = TABLES) -> Any:
 
 
 def to_sql(text: str) -> str:
-    """Prepare and translate a query; those that differ in numbers only are translated once."""
+    """Translate a query; queries that differ only in numbers are translated once."""
     text = text.replace("ingestion_time()", INGESTED)
     text = re.sub(r'column_ifexists\(\s*"(\w+)", (""|\w+\(null\))\)', r"\1", text)
     text = re.sub(r"datetime\((\d[^)]+)\)", lambda match: f"long({parse_time(match[1])})", text)
@@ -139,7 +138,7 @@ def _translated(text: str) -> str:
 
 
 def fill(connection: Any, table: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Let a table hold exactly these rows."""
+    """Replace the rows of a table."""
     connection.execute(f"DELETE FROM {table}")  # noqa: S608 (a table of this module)
     if rows:
         columns = list(map(list, zip(*rows, strict=True)))
@@ -148,26 +147,30 @@ def fill(connection: Any, table: str, rows: Sequence[Sequence[Any]]) -> None:
 
 
 def ask(connection: Any, text: str) -> list[Mapping[str, Any]]:
-    """Return the rows that a query gives, by column."""
+    """Return the rows of a query, by column."""
     found = connection.execute(to_sql(text))
     names = [described[0] for described in found.description]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def as_response(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Lay out what the cluster found as the service does: lists are JSON in a text."""
-    columns = list(rows[0]) if rows else sorted({*cluster.GROUP_COLUMNS, *tracing.PAIR_COLUMNS})
+    """Return the cluster's rows as an API response, with lists as JSON text."""
+    columns = (
+        list(rows[0])
+        if rows
+        else sorted({*kusto_correlation.GROUP_COLUMNS, *kusto_pairs.PAIR_COLUMNS})
+    )
     return response(columns, [[_cell(name, row[name]) for name in columns] for row in rows])
 
 
-def correlated(
+def groups_in_cluster(
     connection: Any,
     logs: Logs,
-    asking: WindowQueries,
+    queries: WindowQueries,
     buckets: range,
     excluded: tuple[str, ...] = (),
 ) -> list[Group]:
-    """Return what the cluster's queries come to on these logs, read as answers are."""
+    """Return the groups that the cluster's queries find in these logs, decoded as answers are."""
     for shape, rows in ((SIGN_IN_TABLE, logs.sign_ins), (OPERATION_TABLE, logs.operations)):
         fill(connection, shape.name, [[*row, None] for row in rows])
 
@@ -176,12 +179,14 @@ def correlated(
         table = decode_table(body, summary_shape(SIGN_IN_TABLE, *columns), "the cluster")
         return Answer(table, len(body))
 
-    def traced(some: range) -> list[Any]:
-        return answer(asking.pairs(some, excluded), tracing.PAIR_COLUMNS).table.rows
+    def pair_rows(some: range) -> list[Any]:
+        return answer(queries.pairs(some, excluded), kusto_pairs.PAIR_COLUMNS).table.rows
 
-    pairs_of = tracing.ClusterPairs(traced, buckets, {}).of
-    found = cluster.split_counts(answer(asking.correlate(buckets, excluded), cluster.GROUP_COLUMNS))
-    return cluster.groups_of(found.rows, pairs_of)
+    pairs_of = kusto_pairs.ClusterPairs(pair_rows, buckets, {}).of
+    found = kusto_correlation.split_counts(
+        answer(queries.correlate(buckets, excluded), kusto_correlation.GROUP_COLUMNS)
+    )
+    return kusto_correlation.groups_of(found.rows, pairs_of)
 
 
 def _cell(name: str, value: Any) -> Any:

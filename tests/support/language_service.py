@@ -17,7 +17,7 @@ Schema = Mapping[str, Sequence[Column]]
 
 
 class LanguageService:
-    """The service, in a process that answers as often as it is asked."""
+    """The language service in a process of its own, for any number of requests."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -29,10 +29,10 @@ class LanguageService:
 
         `functions` take one string and return a table of the columns given.
         """
-        asked = {"tables": tables, "functions": functions or {}, "queries": texts}
+        request = {"tables": tables, "functions": functions or {}, "queries": texts}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
@@ -42,7 +42,7 @@ class LanguageService:
 
 @contextlib.contextmanager
 def running() -> Iterator[LanguageService]:
-    """Run the service, which takes a second to start; skips where it cannot be installed."""
+    """Run the service, which takes a second to start; skip the test if it cannot be installed."""
     packages = installed(KQL)
     with subprocess.Popen(
         [NODE, KQL / "analyze.js", packages.parent],

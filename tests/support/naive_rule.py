@@ -1,17 +1,18 @@
-"""The rule read out loud: nested loops over plain rows, to hold the real one against.
+"""The rule as nested loops over plain rows: the reference for the tests of the real rule.
 
-Nothing here comes from the package, nothing is clever, and every clause is one obvious
-expression. Rows are dictionaries from Log Analytics column names to text or None.
+It imports nothing from the package and is not optimised: every clause is one obvious expression.
+Rows are dictionaries from Log Analytics column names to text or None.
 
-What the published rule leaves open is decided so:
+Where the published rule leaves a choice, this one is made:
 
 - Blank means empty or white space only. A null is the empty string.
 - An event has no id where that is blank, or nothing but zeros and dashes.
 - Identities, names, resource groups, operation names, resource ids, subscription ids and caller
   addresses compare with A-Z lowered and nothing else changed. Resource names (of sign-ins), event
   ids and correlation ids compare as they are.
-- Rows have one order, whatever order they came in: by time, and at one time by the text of every
-  column the rule reads, in the order of SIGN_IN_COLUMNS and OPERATION_COLUMNS. "First" means so.
+- Rows have one order, independent of their input order: by time, and at one time by the text of
+  every column the rule reads, in the order of SIGN_IN_COLUMNS and OPERATION_COLUMNS. "First"
+  refers to this order.
 """
 
 import ipaddress
@@ -98,7 +99,7 @@ def pairs(
 
 
 def is_access(row: Row, window: tuple[int, int]) -> bool:
-    """Clause 2, before the allowlist has its say."""
+    """Clause 2, without the allowlist."""
     return (
         window[0] < time(row) <= window[1]
         and text(row, "ResultType") == "0"
@@ -109,7 +110,7 @@ def is_access(row: Row, window: tuple[int, int]) -> bool:
 
 
 def is_change(row: Row, window: tuple[int, int]) -> bool:
-    """Clause 3, before the status has its say."""
+    """Clause 3, without the status."""
     name = text(row, "OperationNameValue")
     return (
         window[0] < time(row) <= window[1]
@@ -151,7 +152,7 @@ def finding(members: Sequence[Pair]) -> Finding:
 
 
 def sign_in_identity(row: Row) -> tuple[object, ...]:
-    """Return what makes a sign-in row the same event as another."""
+    """Return the key that equal sign-in events share."""
     if has_id(text(row, "Id")):
         return ("Id", text(row, "Id"))
     return (
@@ -164,7 +165,7 @@ def sign_in_identity(row: Row) -> tuple[object, ...]:
 
 
 def operation_identity(row: Row) -> tuple[object, ...]:
-    """Return what makes an operation row the same event as another."""
+    """Return the key that equal operation events share."""
     if has_id(text(row, "EventDataId")):
         return ("EventDataId", text(row, "EventDataId"))
     return (
@@ -184,7 +185,7 @@ def affected(row: Row) -> str:
 
 
 def spellings(values: Iterable[str]) -> list[str]:
-    """Return the values that differ without ASCII case, each as it came first."""
+    """Return the values that differ without ASCII case, each in its first spelling."""
     kept: list[str] = []
     for value in values:
         if all(lower(value) != lower(other) for other in kept):
@@ -193,12 +194,12 @@ def spellings(values: Iterable[str]) -> list[str]:
 
 
 def sign_in_order(row: Row) -> tuple[object, ...]:
-    """Return where a sign-in stands among others."""
+    """Return the sort key of a sign-in."""
     return (time(row), *(text(row, column) for column in SIGN_IN_COLUMNS))
 
 
 def operation_order(row: Row) -> tuple[object, ...]:
-    """Return where an operation stands among others."""
+    """Return the sort key of an operation."""
     return (time(row), *(text(row, column) for column in OPERATION_COLUMNS))
 
 
@@ -239,12 +240,12 @@ def lowered(row: Row, column: str) -> str:
 
 
 def is_blank(given: str) -> bool:
-    """Whether every character, if there is one, is white space."""
+    """Say whether every character is white space, or there is none."""
     return all(each.isspace() for each in given)
 
 
 def has_id(given: str) -> bool:
-    """Whether an id names an event."""
+    """Say whether an id identifies an event."""
     return any(each not in "0-" for each in given.strip())
 
 
@@ -256,7 +257,7 @@ def has(given: str, term: str) -> bool:
 
 
 def pieces(given: str) -> list[str]:
-    """Cut text into its terms (runs of letters and numbers) and single other characters."""
+    """Split text into its terms (runs of letters and numbers) and single other characters."""
     cut: list[str] = []
     inside = False
     for each in given:
@@ -269,13 +270,13 @@ def pieces(given: str) -> list[str]:
 
 
 def is_allowed(address: str, allowlist: Sequence[str]) -> bool:
-    """Clause 1: whether any entry holds the address."""
+    """Clause 1: say whether any entry covers the address."""
     found = read_address(address.strip())
     return found is not None and any(holds(entry.strip(), found) for entry in allowlist)
 
 
 def is_readable(entry: str) -> bool:
-    """Whether an entry is an address, a CIDR block or a range that runs upwards."""
+    """Say whether an entry is an address, a CIDR block or a range that runs upwards."""
     ends = [read_address(end.strip()) for end in entry.split("-")]
     if len(ends) == 2 and ends[0] is not None and ends[1] is not None:
         return ends[0].version == ends[1].version and int(ends[0]) <= int(ends[1])
@@ -283,7 +284,7 @@ def is_readable(entry: str) -> bool:
 
 
 def holds(entry: str, address: Address) -> bool:
-    """Whether one trimmed entry holds the address."""
+    """Say whether one trimmed entry covers the address."""
     if is_readable(entry) and "-" in entry:
         low, high = (read_address(end.strip()) for end in entry.split("-"))
         return (

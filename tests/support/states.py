@@ -1,4 +1,4 @@
-"""Arbitrary states, and what makes two of them equal."""
+"""Random states, and a comparable form of a state."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ STATES = st.builds(
 
 
 def content(state: State) -> dict[str, Any]:
-    """Return everything that a state holds, in plain values."""
+    """Return the content of a state as plain values."""
     return {
         "moments": (state.watermark, state.arrivals_until, state.watched_from),
         "known from": state.ledger.known_from,
@@ -63,7 +63,7 @@ def content(state: State) -> dict[str, Any]:
             ]
             for key, findings in state.ledger.groups.items()
         },
-        # As lists of pairs, since the order of a row's columns is part of what is delivered.
+        # Lists of pairs, because the order of a row's columns is part of the delivered bytes.
         "baseline": state.baseline,
         "begin": state.outbox.begin,
         "findings": [list(row.items()) for row in state.outbox.findings],
@@ -72,7 +72,7 @@ def content(state: State) -> dict[str, Any]:
 
 
 def numbered(number: int) -> State:
-    """Return a state of some size that tells its number everywhere."""
+    """Return a state that contains `number` in every part."""
     finding = Reported(
         str(number), number + 1, number, number, encoded=encode_operations({hash_key("a"): number})
     )

@@ -1,7 +1,8 @@
-"""Arbitrary rows for property tests, drawn from small pools so that they meet often.
+"""Random rows for property tests, drawn from small pools of values so that they often match.
 
-Each example first draws a few values a column, then its rows from those. So identities coincide,
-events repeat, times tie or lie exactly a span apart, and the caps of a finding are reached.
+Each example first draws a few values for each column, then its rows from those values. So
+identities match, events repeat, times tie or lie exactly a span apart, and findings reach their
+caps.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, TableS
 from detection.rule.ticks import TimeParser
 
 Row = dict[str, str | None]
-Values = dict[str, tuple[Sequence[str | None], Sequence[str | None]]]  # usual ones and odd ones
+Values = dict[str, tuple[Sequence[str | None], Sequence[str | None]]]  # usual values and odd values
 
 HOUR = 36_000_000_000
 END = 17_724_528_000_000_000  # 2026-03-02T12:00:00Z
@@ -78,8 +79,8 @@ def _nasty(others: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 NASTY = _nasty(st.characters())
-# Without halves of surrogate pairs, which no database holds. Neither does a log that was read:
-# tests/sources/decode/test_response.py has them replaced.
+# Without halves of surrogate pairs, which no database can store and decoded logs do not contain:
+# tests/sources/decode/test_response.py tests their replacement.
 NASTY_IN_DATABASES = _nasty(st.characters(exclude_categories=["Cs"]))
 SPANS = st.sampled_from((HOUR, HOUR, HOUR, 600_000_000, 1, 0))
 STATUSES = st.sampled_from(
@@ -87,8 +88,8 @@ STATUSES = st.sampled_from(
 )
 STYLES = st.sampled_from(((0,), (0, 1), (2, 3)))
 SIZES = st.sampled_from((3, 1, 2, 6, 12, 24, 0))
-WIDE = 160  # a column's pool is wide when its byte is at least this
-RARE = 215  # and holds odd values when its other byte is at least this
+WIDE = 160  # a column's pool is wide if its first byte is at least this
+RARE = 215  # and it holds odd values if its second byte is at least this
 
 FOUR = (
     *("0.0.0.0", "9.255.255.255", "10.0.0.0", "10.0.0.1", "10.0.0.8", "10.0.0.9", "10.0.0.10"),
@@ -117,7 +118,7 @@ BLANKS = st.sampled_from(("", "", " ", "\t", " \u00a0"))
 
 @dataclass(frozen=True)
 class Scenario:
-    """One window's rows with the settings to read them by."""
+    """One window's rows, with the settings that apply to them."""
 
     sign_ins: list[Row]
     operations: list[Row]
@@ -129,18 +130,18 @@ class Scenario:
 
     @property
     def window(self) -> tuple[int, int]:
-        """The window's ends in ticks."""
+        """Return start and end of the window in ticks."""
         return self.start, self.end
 
     def logs(self) -> Logs:
-        """Return the rows as the rule is given them."""
+        """Return the rows as tuples that the rule reads."""
         return as_logs(self.sign_ins, self.operations, self.allowlist)
 
 
 def as_logs(
     sign_ins: Sequence[Row], operations: Sequence[Row], allowlist: Sequence[str] = ()
 ) -> Logs:
-    """Lay rows out as the tuples that the rule reads, nulls as empty text."""
+    """Return rows as tuples that the rule reads, with nulls as empty text."""
     return Logs(
         sign_ins=_tuples(SIGN_IN_TABLE, sign_ins),
         operations=_tuples(OPERATION_TABLE, operations),
@@ -159,7 +160,7 @@ def _tuples(table: TableShape, rows: Sequence[Row]) -> list[Any]:
 
 
 def written(ticks: int, style: int = 0) -> str:
-    """Write a moment in one of the four ways that log rows are seen to."""
+    """Return a time in one of the four formats that log rows have."""
     seconds, fraction = divmod(ticks, 10_000_000)
     zone = timezone(timedelta(hours=2)) if style == 2 else UTC
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
@@ -169,7 +170,7 @@ def written(ticks: int, style: int = 0) -> str:
 
 
 def moments(span: int) -> list[int]:
-    """Return times on, beside and a span away from the window's edges and its middle."""
+    """Return times at, beside and a span away from the window's edges and its middle."""
     edges = {START, START + 1, END, START + HOUR, START + HOUR + 7}
     apart = {edge + step for edge in edges for step in (-span, 0, span)}
     beside = {time + tick for time in apart for tick in (-1, 0, 1)}
@@ -178,7 +179,7 @@ def moments(span: int) -> list[int]:
 
 @st.composite
 def written_times(draw: st.DrawFn, span: int) -> list[str]:
-    """Draw the few moments at which everything in a window happens, some written twice."""
+    """Draw the few times at which all events of a window occur, some in several formats."""
     near = st.one_of(st.sampled_from(moments(span)), st.integers(START - 9, END + 9))
     drawn = draw(st.lists(near, min_size=1, max_size=8))
     return [written(time, style) for time in drawn for style in draw(STYLES)]
@@ -190,8 +191,8 @@ def tables(
 ) -> list[Row]:
     """Draw a table of `size` rows and up to three repeats; without `nasty`, of usual values only.
 
-    A byte chooses each value: Hypothesis draws and shrinks one string of bytes far faster than
-    hundreds of choices.
+    A byte selects each value, because Hypothesis draws and shrinks one string of bytes much faster
+    than hundreds of choices.
     """
     pools: list[Sequence[str | None]] = [times]
     spec = draw(st.binary(min_size=3 * len(values), max_size=3 * len(values)))
@@ -217,7 +218,7 @@ def tables(
 
 @st.composite
 def entries(draw: st.DrawFn) -> str:
-    """Draw an allowlist entry: an address, a CIDR block, a range, or nothing that can be read."""
+    """Draw an allowlist entry: an address, a CIDR block, a range or an unreadable text."""
     kind = draw(st.integers(0, 3))
     if kind == 0:
         return draw(ADDRESSES)
@@ -231,7 +232,7 @@ def entries(draw: st.DrawFn) -> str:
 
 @st.composite
 def wild(draw: st.DrawFn, texts: st.SearchStrategy[str] = NASTY) -> Scenario:
-    """Draw a window in which anything goes: odd values, any span, statuses and allowlist."""
+    """Draw a window with odd values and any span, statuses and allowlist."""
     span, nasty = draw(SPANS), draw(texts)
     times = draw(written_times(span))
     return Scenario(
@@ -245,7 +246,7 @@ def wild(draw: st.DrawFn, texts: st.SearchStrategy[str] = NASTY) -> Scenario:
 
 @st.composite
 def calm(draw: st.DrawFn) -> Scenario:
-    """Draw a window of usual values only, in which so much pairs that the caps are reached."""
+    """Draw a window of usual values only, with so many pairs that the caps are reached."""
     times, size = draw(written_times(HOUR)), draw(st.sampled_from((16, 32)))
     return Scenario(
         sign_ins=draw(tables(SIGN_IN_VALUES, times, size, None)),
@@ -257,12 +258,12 @@ def calm(draw: st.DrawFn) -> Scenario:
 
 
 def scenarios(texts: st.SearchStrategy[str] = NASTY) -> st.SearchStrategy[Scenario]:
-    """Return windows of both kinds, with odd values among these texts."""
+    """Return windows of both kinds; the odd values come from `texts`."""
     return st.one_of(wild(texts), calm())
 
 
 def sign_in(**columns: str | None) -> Row:
-    """Return a sign-in to Key Vault an hour into the window, with `columns` laid over it."""
+    """Return a sign-in to Key Vault an hour into the window, updated with `columns`."""
     row: Row = {
         "TimeGenerated": written(START + HOUR),
         "ServicePrincipalId": GUID,
@@ -276,7 +277,7 @@ def sign_in(**columns: str | None) -> Row:
 
 
 def operation(**columns: str | None) -> Row:
-    """Return a write by the same identity at the same moment, with `columns` laid over it."""
+    """Return a write by the same identity at the same time, updated with `columns`."""
     row: Row = {
         "TimeGenerated": written(START + HOUR),
         "Caller": GUID,

@@ -1,4 +1,4 @@
-"""Reading rows a piece at a time gives what reading them at once gives, whatever they contain."""
+"""Rows read in pieces equal the rows read at once, for any content."""
 
 from io import BytesIO
 from itertools import chain
@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 
 from detection.sources.decode.json_stream import EDGE_BYTES, find_rows, row_batches
 
-# Texts that look like the seams and ends between which rows are cut.
-SEAMS = st.lists(
+# Texts that look like the delimiters between rows.
+DELIMITERS = st.lists(
     st.sampled_from(
         ["],[", "] , [", "]]}]}", "]", "[", "},{", '"', "\\", '"rows":[[', ']],"y":[["', "]}", "a"]
     ),
     max_size=6,
 ).map("".join)
-CELLS = st.one_of(SEAMS, st.none(), st.integers(-9, 9), st.lists(SEAMS, max_size=2))
+CELLS = st.one_of(DELIMITERS, st.none(), st.integers(-9, 9), st.lists(DELIMITERS, max_size=2))
 ROWS = st.lists(st.lists(CELLS, min_size=1, max_size=3), max_size=12)
 SIZES = st.integers(1, 60)
 LAYOUTS = st.sampled_from([0, orjson.OPT_INDENT_2])
 
 
 def read(body: bytes, size: int) -> tuple[Any, list[Any]] | None:
-    """Read a body in pieces; None where that cannot be done, and the whole must be parsed."""
+    """Read a body in pieces; None means that the caller must parse the whole."""
     stream = BytesIO(body)
     frame = find_rows(stream)
     if frame is None:
@@ -39,8 +39,10 @@ def read(body: bytes, size: int) -> tuple[Any, list[Any]] | None:
 @given(rows=ROWS, size=SIZES, layout=LAYOUTS, statistics=st.booleans())
 @example(rows=[[']],"y":[["']], size=1, layout=0, statistics=False)
 @example(rows=[["],["], ["]]}]}"]], size=1, layout=0, statistics=True)
-def test_responses(*, rows: list[Any], size: int, layout: int, statistics: bool) -> None:
-    """A response read in pieces has the same rows and the same description, or is not so read."""
+def test_a_response_in_pieces_equals_the_whole(
+    *, rows: list[Any], size: int, layout: int, statistics: bool
+) -> None:
+    """A response read in pieces has the same rows and description, or is left to the whole."""
     document: dict[str, Any] = {
         "tables": [{"name": "T", "columns": [{"name": '"rows":[['}], "rows": rows}]
     }
@@ -53,8 +55,8 @@ def test_responses(*, rows: list[Any], size: int, layout: int, statistics: bool)
         assert result == (whole, rows)
 
 
-@given(st.lists(st.dictionaries(SEAMS, CELLS, max_size=3), min_size=1), SIZES, LAYOUTS)
-def test_arrays_of_objects(rows: list[Any], size: int, layout: int) -> None:
+@given(st.lists(st.dictionaries(DELIMITERS, CELLS, max_size=3), min_size=1), SIZES, LAYOUTS)
+def test_an_array_in_pieces_equals_the_whole(rows: list[Any], size: int, layout: int) -> None:
     """An array of row objects read in pieces has the same rows."""
     body = orjson.dumps(rows, option=layout)
     result = read(body, size)
@@ -63,7 +65,7 @@ def test_arrays_of_objects(rows: list[Any], size: int, layout: int) -> None:
 
 @pytest.mark.parametrize("layout", [0, orjson.OPT_INDENT_2])
 def test_usual_bodies_are_read_in_pieces(layout: int) -> None:
-    """Rows without any trap are read in many pieces, not given up on."""
+    """Ordinary rows are read in many pieces and not left to the whole."""
     rows = [[f"2026-03-14T09:00:00.{n:07d}Z", "a [text], [with], brackets"] for n in range(200)]
     table = {"name": "PrimaryResult", "columns": [{"name": "a"}, {"name": "b"}], "rows": rows}
     body = BytesIO(orjson.dumps({"tables": [table]}, option=layout))
@@ -76,8 +78,8 @@ def test_usual_bodies_are_read_in_pieces(layout: int) -> None:
 
 @pytest.mark.parametrize("layout", [0, orjson.OPT_INDENT_2])
 @given(st.data())
-def test_a_cut_body_is_never_taken_for_a_whole(layout: int, data: st.DataObject) -> None:
-    """A body that ends anywhere before its end is not read in pieces without an error."""
+def test_a_truncated_body_is_not_read_in_pieces(layout: int, data: st.DataObject) -> None:
+    """A body that ends early, at any place, is not read in pieces."""
     rows = [["one", "],["], ["two", ']],"y":[["'], ["three", "]]}]}"]]
     table = {"name": "T", "columns": [{"name": "a"}, {"name": "b"}], "rows": rows}
     body = orjson.dumps({"tables": [table]}, option=layout)
@@ -86,22 +88,22 @@ def test_a_cut_body_is_never_taken_for_a_whole(layout: int, data: st.DataObject)
 
 
 def test_two_tables_are_left_to_the_whole() -> None:
-    """A response of several tables is not read in pieces, of whatever size."""
+    """A response of several tables is not read in pieces of any size."""
     table = {"name": "T", "columns": [{"name": "a"}], "rows": [["1"], ["2"]]}
     body = orjson.dumps({"tables": [table, table]})
     assert all(read(body, size) is None for size in range(1, len(body)))
 
 
-def test_rows_of_something_else_are_left_to_the_whole() -> None:
-    """Rows that are not the table's are not taken for the table's."""
+def test_rows_outside_the_table_are_left_to_the_whole() -> None:
+    """Rows outside the table are not read as the table's."""
     table = {"name": "T", "columns": [{"name": "a"}], "rows": []}
     body = orjson.dumps({"meta": {"rows": [["1"]]}, "tables": [table]})
     assert find_rows(BytesIO(body)) is None
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_what_surrounds_the_rows_may_be_long(where: str) -> None:
-    """Statistics longer than what is looked through leave the body to the whole, not to half."""
+def test_long_statistics_are_left_to_the_whole(where: str) -> None:
+    """Statistics longer than the search limit leave the body to the whole."""
     table = {"name": "T", "columns": [{"name": "a"}], "rows": [["1"], ["2"]]}
     much: dict[str, Any] = {"statistics": ["x" * EDGE_BYTES]}
     tables: dict[str, Any] = {"tables": [table]}

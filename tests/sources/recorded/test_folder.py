@@ -1,4 +1,4 @@
-"""A recorded folder as a log source: what a window holds, what has arrived, what is wrong."""
+"""A recorded folder is a log source: the rows of a window, their arrival, and errors in files."""
 
 import json
 from collections import Counter
@@ -31,19 +31,19 @@ from tests.support.strategies import operation, sign_in
 TEN = parse_time("2026-03-14T10:00:00Z")
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
 NEAR = st.sampled_from([TEN + step for step in (-3, -2, -1, 0, 1, 2, 3)])
-Event = tuple[int, int | None]  # a row's time, and when it was ingested if that is known
+Event = tuple[int, int | None]  # a row's time, and its ingestion time or None
 EVENTS = st.lists(st.tuples(NEAR, st.one_of(st.none(), NEAR)), max_size=8)
 WINDOWS = st.lists(st.tuples(NEAR, NEAR, NEAR), min_size=1, max_size=4)
 
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder that every example writes anew."""
+    """Return a folder that every example overwrites."""
     return tmp_path_factory.mktemp("recorded")
 
 
 def write_events(folder: Path, sign_ins: Sequence[Event], operations: Sequence[Event]) -> None:
-    """Write rows that are told apart by their event ids; the column is left out where all lack it.
+    """Write rows with their own event ids; omit IngestionTime if no row has it.
 
     The first table is a response and the second an array, so that null and absence both occur.
     """
@@ -69,10 +69,10 @@ def within(events: Iterable[Event], start: int, end: int, now: int) -> set[tuple
 
 
 @given(EVENTS, EVENTS, WINDOWS)
-def test_a_window_is_what_a_filter_would_leave(
+def test_a_window_holds_its_rows_that_had_arrived(
     scratch: Path, sign_ins: list[Event], operations: list[Event], windows: list[tuple[int, ...]]
 ) -> None:
-    """Whatever windows are read one after another, each has exactly its rows that had arrived."""
+    """Windows read in any sequence each hold exactly their rows that had arrived."""
     write_events(scratch, sign_ins, operations)
     source = RecordedSource(scratch)
     for start, end, now in windows:
@@ -91,7 +91,7 @@ def test_a_window_is_what_a_filter_would_leave(
 
 
 @given(EVENTS, EVENTS, NEAR, NEAR, NEAR, NEAR)
-def test_arrivals_are_what_a_filter_would_count(  # noqa: PLR0913, PLR0917 - drawn one by one
+def test_arrivals_count_rows_ingested_since(  # noqa: PLR0913, PLR0917 - drawn one by one
     scratch: Path,
     sign_ins: list[Event],
     operations: list[Event],
@@ -100,7 +100,7 @@ def test_arrivals_are_what_a_filter_would_count(  # noqa: PLR0913, PLR0917 - dra
     examined: int,
     too_late: int,
 ) -> None:
-    """Rows ingested in (since, now] of both tables count; rows without the column never do."""
+    """Rows ingested in (since, now] of both tables count; rows without IngestionTime never do."""
     write_events(scratch, sign_ins, operations)
     arrivals = RecordedSource(scratch).arrivals(
         since=since, now=now, examined=examined, too_late=too_late
@@ -123,16 +123,16 @@ def ids(logs: Logs) -> list[str]:
     return [row["Id"] for row in read_sign_ins(logs)]
 
 
-def test_without_ingestion_times_every_row_is_there_and_none_is_late(tmp_path: Path) -> None:
-    """A recording without the column has all of its rows at any moment."""
+def test_without_ingestion_times_every_row_has_arrived(tmp_path: Path) -> None:
+    """A recording without the column has all of its rows at any time, and none is late."""
     write_events(tmp_path, [(TEN, None)], [(TEN - 1, None)])
     source = RecordedSource(tmp_path)
     assert ids(source.read(WINDOW, TEN - 9 * HOUR)) == ["s0"]
     assert source.arrivals(since=0, now=TEN, examined=TEN, too_late=0) == Arrivals()
 
 
-def test_a_null_ingestion_time_means_that_the_row_is_there(tmp_path: Path) -> None:
-    """Rows with and without a value in the column are judged each on its own."""
+def test_a_null_ingestion_time_means_that_the_row_has_arrived(tmp_path: Path) -> None:
+    """Each row is judged by its own value in the column."""
     write_events(tmp_path, [(TEN, None), (TEN, TEN + 1), (TEN, TEN)], [])
     source = RecordedSource(tmp_path)
     assert ids(source.read(WINDOW, TEN)) == ["s0", "s2"]
@@ -140,8 +140,8 @@ def test_a_null_ingestion_time_means_that_the_row_is_there(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("known", [0, 1, 2_999])
-def test_a_large_recording_may_know_few_ingestion_times(tmp_path: Path, known: int) -> None:
-    """In thousands of rows one with the column is judged, and the others are simply there."""
+def test_a_large_recording_may_have_few_ingestion_times(tmp_path: Path, known: int) -> None:
+    """Among thousands of rows the one with a value is judged, and the others have arrived."""
     rows: list[dict[str, Any]] = [
         operation(EventDataId=f"o{n}", TimeGenerated=format_time(TEN - n)) for n in range(3_000)
     ]
@@ -155,14 +155,14 @@ def test_a_large_recording_may_know_few_ingestion_times(tmp_path: Path, known: i
 
 
 def test_an_unreadable_ingestion_time_is_refused(tmp_path: Path) -> None:
-    """Nonsense in the optional column is an error that names file and row."""
+    """An unreadable value in the optional column is an error that names file and row."""
     write_table(tmp_path, OPERATIONS, [operation(), operation(IngestionTime="later")])
     with pytest.raises(SourceError, match=r"AzureActivity\.json: row 2: IngestionTime is unread"):
         RecordedSource(tmp_path)
 
 
-def test_columns_are_laid_out_as_the_rule_reads_them(tmp_path: Path) -> None:
-    """Every column of both tables ends up in its place, the allowlist as its entries."""
+def test_columns_are_read_in_the_rule_s_order(tmp_path: Path) -> None:
+    """Every column of both tables is read into its place, and the allowlist as its entries."""
     signed_in = sign_in(ResourceIdentity="r", CorrelationId="c", IPAddress="192.0.2.1")
     changed = operation(_ResourceId="/own", CorrelationId="d", CallerIpAddress="192.0.2.2")
     write_table(tmp_path, SIGN_INS, response_of([signed_in]))
@@ -183,7 +183,7 @@ def states(logs: Logs) -> list[str]:
 
 @pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS, ALLOWLIST])
 def test_a_file_that_is_not_there_is_a_missing_table(tmp_path: Path, table: str) -> None:
-    """One file is a recording; the other tables are missing, which is not the same as empty."""
+    """A folder of one file is a recording; the other tables are missing, which is not empty."""
     write_table(tmp_path, table, [])
     logs = RecordedSource(tmp_path).read(WINDOW, TEN)
     assert states(logs) == [
@@ -195,7 +195,7 @@ def test_a_file_that_is_not_there_is_a_missing_table(tmp_path: Path, table: str)
 
 
 def test_a_window_without_rows_is_empty_though_the_table_has_some(tmp_path: Path) -> None:
-    """Whether a table gave rows is said of the window; the newest row is told beside it."""
+    """A table's state is that of the window; its newest row is given beside it."""
     write_events(tmp_path, [(TEN - 5 * HOUR, None)], [(TEN + MINUTE, None)])
     logs = RecordedSource(tmp_path).read(WINDOW, TEN)
     assert states(logs) == ["Empty", "Empty", "Missing"]
@@ -203,7 +203,7 @@ def test_a_window_without_rows_is_empty_though_the_table_has_some(tmp_path: Path
 
 
 def test_the_folder_is_read_once(tmp_path: Path) -> None:
-    """What changes on disk after the source was made changes nothing."""
+    """A change on disk after the source was opened changes nothing."""
     write_events(tmp_path, [(TEN, None)], [])
     source = RecordedSource(tmp_path)
     for path in tmp_path.iterdir():
@@ -211,21 +211,21 @@ def test_the_folder_is_read_once(tmp_path: Path) -> None:
     assert ids(source.read(WINDOW, TEN)) == ["s0"]
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     """The error names the folder."""
     with pytest.raises(UsageError, match="nowhere is not a folder"):
         RecordedSource(tmp_path / "nowhere")
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    """A table's file is not the folder that holds it."""
+    """The file of a table is refused as a folder."""
     path = write_table(tmp_path, OPERATIONS, [])
     with pytest.raises(UsageError, match=r"AzureActivity\.json is not a folder"):
         RecordedSource(path)
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    """Three missing tables are a wrong folder, and the error says which files were expected."""
+    """A folder without any table's file is refused, and the error lists the expected files."""
     (tmp_path / "azureactivity.txt").touch()
     with pytest.raises(UsageError) as caught:
         RecordedSource(tmp_path)
@@ -235,7 +235,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS, ALLOWLIST])
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, table: str) -> None:
-    """A directory with a table's name is not taken for a missing table."""
+    """A directory with a table's name is an error, not a missing table."""
     (tmp_path / f"{table}.json").mkdir()
     with pytest.raises(SourceError, match=rf"{table}\.json: cannot be read: "):
         RecordedSource(tmp_path)
@@ -243,7 +243,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, table: str) -> N
 
 @pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS, ALLOWLIST])
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, table: str) -> None:
-    """A file that was cut in half is never an empty table."""
+    """A file that was cut in half is an error, not an empty table."""
     write_events(tmp_path, [(TEN, None)], [(TEN, None)])
     body = json.dumps(response(["IPOrRange"], [["10.0.0.1"]]))
     (tmp_path / f"{table}.json").write_text(body[: len(body) // 2], "utf-8")
@@ -253,14 +253,14 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, table: str) ->
 
 @pytest.mark.parametrize(("table", "row"), [(SIGN_INS, sign_in()), (OPERATIONS, operation())])
 def test_a_row_without_a_time_is_an_error(tmp_path: Path, table: str, row: dict[str, Any]) -> None:
-    """One unreadable TimeGenerated is named with file and row, though it lies in no window."""
+    """One unreadable TimeGenerated is named with file and row, even outside the window."""
     write_table(tmp_path, table, response_of([row, row, row | {"TimeGenerated": "noon"}]))
     with pytest.raises(SourceError, match=rf"{table}\.json: row 3: TimeGenerated is unreadable"):
         RecordedSource(tmp_path)
 
 
-def test_rows_that_cannot_take_part_are_counted_and_not_kept(tmp_path: Path) -> None:
-    """What clauses 2 and 3 rule out under every setting counts as read, arrived and newest."""
+def test_rows_that_cannot_match_are_counted_and_dropped(tmp_path: Path) -> None:
+    """Rows that no setting could match are counted as read, as arrived and as newest."""
     early, late = format_time(TEN - HOUR), format_time(TEN)
     known = {"IngestionTime": late}
     failed = sign_in(ResultType="50034", TimeGenerated=late) | known
@@ -280,7 +280,7 @@ def test_rows_that_cannot_take_part_are_counted_and_not_kept(tmp_path: Path) -> 
     assert arrivals == Arrivals(earliest=TEN, late=2, too_late=0)
 
 
-def test_a_row_that_cannot_take_part_needs_a_time_all_the_same(tmp_path: Path) -> None:
+def test_a_row_that_cannot_match_still_needs_a_time(tmp_path: Path) -> None:
     """An unreadable time is an error in every row, named by file and number."""
     rows = [sign_in(), sign_in(ResultType="1"), sign_in(ResultType="1", TimeGenerated="noon")]
     write_table(tmp_path, SIGN_INS, response_of(rows))

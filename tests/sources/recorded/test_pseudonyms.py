@@ -1,4 +1,4 @@
-"""A pseudonymized recording means what the plain one does, and names nothing that it names."""
+"""A pseudonymized recording gives the same findings and names nothing of the original."""
 
 import re
 from collections import Counter
@@ -25,8 +25,8 @@ from tests.support.strategies import ADDRESSES, Scenario, entries, scenarios
 KEY = bytes(range(32))
 
 
-def replaced(logs: Logs) -> Logs:
-    """Return logs with every row and entry replaced."""
+def pseudonymized(logs: Logs) -> Logs:
+    """Return logs with every row and entry pseudonymized."""
     pseudonyms = Pseudonyms(logs.allowlist, KEY)
     return replace(
         logs,
@@ -36,8 +36,8 @@ def replaced(logs: Logs) -> Logs:
     )
 
 
-def outline(detection: Detection) -> object:
-    """Return all of a detection that names nothing."""
+def without_names(detection: Detection) -> object:
+    """Return everything in a detection that is not a name."""
     groups = Counter(
         (
             group.pairs,
@@ -59,16 +59,18 @@ def outline(detection: Detection) -> object:
 
 @given(scenarios())
 def test_the_rule_finds_the_same(scenario: Scenario) -> None:
-    """Whatever the rows and the allowlist, replaced ones give the same groups and counts."""
+    """For any rows and allowlist, pseudonymized logs give the same groups and counts."""
     settings = RuleSettings(scenario.span, scenario.statuses)
     logs = scenario.logs()
     plain = detect(logs, *scenario.window, settings)
-    assert outline(detect(replaced(logs), *scenario.window, settings)) == outline(plain)
+    assert without_names(detect(pseudonymized(logs), *scenario.window, settings)) == without_names(
+        plain
+    )
 
 
 @given(st.lists(entries(), max_size=6), ADDRESSES)
 def test_the_allowlist_covers_the_same_addresses(allowlist: list[str], address: str) -> None:
-    """An address is covered after the replacement if it was before."""
+    """A pseudonymized address is covered exactly if the original was covered."""
     pseudonyms = Pseudonyms(allowlist, KEY)
     row = pseudonyms.replace(SIGN_IN_TABLE, (0, "", "0", "", "", address, "", "", ""))
     covers = Allowlist.of(pseudonyms.entries(allowlist)).covers(row[5])
@@ -97,8 +99,8 @@ PARTS = (NAME, "jane.doe", GUID, "0fe1d2c3", "203.0.113", "5ec:e7::1")
 
 @pytest.mark.parametrize("value", NAMING)
 @pytest.mark.parametrize("table", [SIGN_IN_TABLE, OPERATION_TABLE], ids=lambda table: table.name)
-def test_nothing_that_names_is_left(table: TableShape, value: str) -> None:
-    """A name, id or address is gone, whatever the column, and from the entries too."""
+def test_every_name_is_replaced(table: TableShape, value: str) -> None:
+    """A name, id or address is replaced in every column and in the allowlist."""
     plain = {"TimeGenerated": 0, "ResultType": "0", "ActivityStatusValue": "Success"}
     row = [plain.get(column, value) for column in table.columns]
     pseudonyms = Pseudonyms([value])
@@ -107,7 +109,7 @@ def test_nothing_that_names_is_left(table: TableShape, value: str) -> None:
 
 
 def test_equal_values_stay_equal_across_columns_and_paths() -> None:
-    """A caller is the sign-in's identity, and a resource id holds its group and subscription."""
+    """A caller equals the sign-in's identity; a resource id holds its group and subscription."""
     pseudonyms = Pseudonyms()
     sign_in = pseudonyms.replace(
         SIGN_IN_TABLE, (1, GUID, "0", "Azure Key Vault", "app", "", "1", "", "c")
@@ -128,8 +130,8 @@ def test_equal_values_stay_equal_across_columns_and_paths() -> None:
     assert name == sign_in[4]
 
 
-def test_two_recordings_share_nothing() -> None:
-    """Each recording has a key of its own, so a value differs from one to the next."""
+def test_two_recordings_share_no_pseudonym() -> None:
+    """Each recording has its own key, so a value has different pseudonyms."""
     row = (1, GUID, "0", "Azure Key Vault", "app", "192.0.2.1", "1", "", "c")
     one, other = (Pseudonyms().replace(SIGN_IN_TABLE, row) for _ in range(2))
     assert not {one[place] for place in (1, 4, 5, 6, 8)} & {
@@ -138,7 +140,7 @@ def test_two_recordings_share_nothing() -> None:
 
 
 def test_an_id_keeps_its_form() -> None:
-    """A GUID becomes a GUID, so that a recording looks like real logs."""
+    """A GUID becomes a GUID, so a recording looks like real logs."""
     row = (1, GUID.upper(), "0", "Azure Key Vault", "app", "", "1", "", "c")
     replaced_id = Pseudonyms().replace(SIGN_IN_TABLE, row)[1]
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", replaced_id)
@@ -147,32 +149,32 @@ def test_an_id_keeps_its_form() -> None:
 EXPIRES = len(EXCLUSIONS_TABLE.columns) - 1
 
 
-def replaced_expiry(text: str) -> str:
-    """Return what becomes of a value of the column Expires."""
+def pseudonymized_expiry(text: str) -> str:
+    """Return the replacement of a value of the column Expires."""
     row = ("i", "rg", "o", "r", text)
     return str(Pseudonyms(key=KEY).replace(EXCLUSIONS_TABLE, row)[EXPIRES])
 
 
 @pytest.mark.parametrize("text", ["2027-01-01", "2027-01-01T00:00:00Z", " 2027-01-01 ", "", " "])
 def test_an_expiry_that_is_a_time_stays(text: str) -> None:
-    """When an exclusion ends names nobody."""
-    assert replaced_expiry(text) == text
+    """A time in Expires names nobody and stays."""
+    assert pseudonymized_expiry(text) == text
 
 
 @pytest.mark.parametrize(
     "text", [f"2027-01-01 ask {NAME}", f"{NAME}@example.com", "never", "01/01/2027"]
 )
-def test_an_expiry_that_is_anything_else_is_replaced(text: str) -> None:
-    """The column is free text, and what is no time there is as bad as before, and names nobody."""
-    shown = replaced_expiry(text)
+def test_other_text_in_expiry_is_replaced(text: str) -> None:
+    """Other text in Expires is replaced, and the entry stays invalid."""
+    shown = pseudonymized_expiry(text)
     assert NAME not in shown
     assert text not in shown
     rows = [("i", "rg", "o", "r", shown)]
     assert len(Exclusions.of(rows, 0).invalid) == 1
 
 
-def operation_name(text: str) -> str:
-    """Return what becomes of the name of an operation."""
+def pseudonymized_operation(text: str) -> str:
+    """Return the replacement of an operation's name."""
     row = dict.fromkeys(OPERATION_TABLE.columns, "") | {"OperationNameValue": text}
     replaced_row = Pseudonyms(key=KEY).replace(OPERATION_TABLE, tuple(row.values()))
     return str(dict(zip(OPERATION_TABLE.columns, replaced_row, strict=True))["OperationNameValue"])
@@ -191,8 +193,8 @@ def operation_name(text: str) -> str:
     ],
 )
 def test_a_name_within_an_operation_is_replaced(text: str) -> None:
-    """Only words that are Azure's own stay, and what the rule looks for with them."""
-    shown = operation_name(text)
+    """Only Azure's own words and the rule's terms stay in an operation's name."""
+    shown = pseudonymized_operation(text)
     assert NAME not in shown.lower()
     assert is_change(shown) == is_change(text)
     assert is_delete(shown) == is_delete(text)
@@ -210,29 +212,29 @@ def test_a_name_within_an_operation_is_replaced(text: str) -> None:
     ],
 )
 def test_codes_and_statuses_stay(column: str, text: str) -> None:
-    """What Azure says of an event is kept as it is spelt."""
-    assert replaced_in(column, text) == text
+    """Azure's own codes and statuses keep their spelling."""
+    assert pseudonymized_value(column, text) == text
 
 
 @pytest.mark.parametrize("column", ["ResultType", "ActivityStatusValue"])
 @pytest.mark.parametrize("text", [NAME, f"Success {NAME}", f"0 {NAME}", "5003412345678"])
-def test_what_is_neither_code_nor_status_is_replaced(column: str, text: str) -> None:
-    """Text where a code should be is not trusted."""
-    shown = replaced_in(column, text)
+def test_other_text_in_code_columns_is_replaced(column: str, text: str) -> None:
+    """Text that is neither a code nor a status is replaced."""
+    shown = pseudonymized_value(column, text)
     assert text not in shown
     assert NAME not in shown
 
 
-def replaced_in(column: str, text: str) -> str:
-    """Return what becomes of a value of a column of either table."""
+def pseudonymized_value(column: str, text: str) -> str:
+    """Return the replacement of a value of a column of either table."""
     shape = SIGN_IN_TABLE if column in SIGN_IN_TABLE.columns else OPERATION_TABLE
     row = dict.fromkeys(shape.columns, "") | {column: text}
     replaced_row = Pseudonyms(key=KEY).replace(shape, tuple(row.values()))
     return str(dict(zip(shape.columns, replaced_row, strict=True))[column])
 
 
-def fitting(part: str) -> str:
-    """Return a known word, or two, that a part of a pattern fits."""
+def matching_word(part: str) -> str:
+    """Return a known word, or two, that match a part of a pattern."""
     known = (*sorted(AZURE_WORDS), "microsoft.dbformysql/flexibleservers")
     pattern = ".*".join(map(re.escape, part.split("*")))
     return next(word for word in known if re.fullmatch(pattern, word))
@@ -241,20 +243,20 @@ def fitting(part: str) -> str:
 @pytest.mark.parametrize(
     "kind", [*OPERATION_CLASSES, *ACTION_CLASSES], ids=lambda kind: kind.pattern
 )
-def test_what_the_table_of_classes_knows_is_scored_the_same(kind: OperationClass) -> None:
-    """The operations that give points stay what they are, those that end in a wildcard too."""
-    text = "/".join(map(fitting, kind.pattern.split("/")))
-    assert operation_name(text) == text
+def test_catalog_operations_keep_their_score(kind: OperationClass) -> None:
+    """Operations of the catalog keep their words, also those matched by a wildcard."""
+    text = "/".join(map(matching_word, kind.pattern.split("/")))
+    assert pseudonymized_operation(text) == text
     named = text.replace("/", f"/{NAME}/", 1)
     assert kind.fits(text)
-    assert NAME not in operation_name(named)
-    assert is_delete(operation_name(named)) == is_delete(text)
+    assert NAME not in pseudonymized_operation(named)
+    assert is_delete(pseudonymized_operation(named)) == is_delete(text)
 
 
 @given(st.lists(st.sampled_from((*sorted(AZURE_WORDS)[:40], NAME, "a-b", "READ", "")), max_size=6))
 def test_every_part_of_an_operation_is_a_known_word_or_a_pseudonym(parts: list[str]) -> None:
-    """Nothing else is in what is shared, and different names stay different."""
-    shown = operation_name("/".join(parts)).split("/")
+    """Each part of an operation is a known word or a pseudonym; different names stay different."""
+    shown = pseudonymized_operation("/".join(parts)).split("/")
     assert len(shown) == max(len(parts), 1)
     for before, after in zip(parts, shown, strict=False):
         assert after == before or re.fullmatch(r"[xX]-[a-pA-P]{20}(-[A-Z]+)*", after)

@@ -1,4 +1,4 @@
-"""A recording that cannot be written is one line, and leaves no half of a table."""
+"""A recording that cannot be written gives a one-line error and leaves no partial table."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ except DeliveryError as error:
     print(error)
 """
 
-# Is killed while it writes a table.
+# Kills itself while it writes a table.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -38,8 +38,8 @@ Recorder(Path(sys.argv[1])).write_rows(OPERATION_TABLE, pieces())
 """
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    """The error names the file, and no part of it stays."""
+def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
+    """The error names the file, and no part of the file remains."""
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path)],
         env=environment(),
@@ -51,9 +51,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_recording_left_is_removed(tmp_path: Path) -> None:
-    """The next recording into the folder removes it, and the folder holds tables only."""
+def test_leftovers_of_a_killed_recording_are_removed(tmp_path: Path) -> None:
+    """The next recording removes the leftovers, and the folder holds tables only."""
     for _ in range(2):
-        asked = [sys.executable, "-c", KILLED, str(tmp_path)]
-        assert subprocess.run(asked, env=environment(), check=False).returncode == -9
+        command = [sys.executable, "-c", KILLED, str(tmp_path)]
+        assert subprocess.run(command, env=environment(), check=False).returncode == -9
     assert len(list(tmp_path.iterdir())) == 1

@@ -1,4 +1,4 @@
-"""The files of a recorded folder: what is odd about them, or about their absence, is told."""
+"""Odd or missing files of a recorded folder give errors and warnings that say what to do."""
 
 import gzip
 import json
@@ -38,17 +38,17 @@ LINES = b'{"TimeGenerated":"2026-03-14T10:00:00Z"}\n{"TimeGenerated":"2026-03-14
 
 
 def read(folder: Path) -> Logs:
-    """Return the logs of the two hours before ten."""
+    """Return the logs of the two hours before 10:00."""
     return RecordedSource(folder).read(Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED), TEN)
 
 
-def result(value: object) -> dict[str, object]:
+def sign_in_with_result(value: object) -> dict[str, object]:
     """Return a sign-in with this result type."""
     return {**sign_in(), "ResultType": value}
 
 
 def refused(folder: Path, table: str, body: bytes) -> str:
-    """Return the one line with which a table of this body is refused."""
+    """Return the one-line error for a table with this body."""
     (folder / f"{table}.json").write_bytes(body)
     with pytest.raises(SourceError) as caught:
         read(folder)
@@ -58,11 +58,11 @@ def refused(folder: Path, table: str, body: bytes) -> str:
     return message
 
 
-# Columns before values.
+# Missing columns.
 
 
 @pytest.mark.parametrize(
-    ("table", "row", "told"),
+    ("table", "row", "message_part"),
     [
         (OPERATIONS, LIST_OF_ACTIVITY, "az monitor activity-log list"),
         (SIGN_INS, GRAPH, "Microsoft Graph"),
@@ -74,38 +74,38 @@ def refused(folder: Path, table: str, body: bytes) -> str:
     ids=["activity-log-list", "graph", "portal", "diagnostic-setting", "case", "anything"],
 )
 @pytest.mark.parametrize("form", ["objects", "response", "large"])
-def test_a_table_without_its_time_lacks_a_column(
-    tmp_path: Path, table: str, row: dict[str, Any], told: str, form: str
+def test_a_table_without_its_time_misses_a_column(
+    tmp_path: Path, table: str, row: dict[str, Any], message_part: str, form: str
 ) -> None:
-    """What is missing is the column, in both forms, and it is said what the file seems to be."""
+    """In both forms the error names the missing column and the likely origin of the file."""
     rows = [row] * (5_000 if form == "large" else 2)
     document: object = response_of(rows) if form == "response" else rows
     message = refused(tmp_path, table, json.dumps(document).encode())
     assert "has no column TimeGenerated, " in message
     assert "without which the rule cannot be applied" in message
-    assert told in message
+    assert message_part in message
     assert "unreadable" not in message
 
 
-def test_all_columns_that_are_missing_are_named(tmp_path: Path) -> None:
-    """Whoever exports the table again need not do so once for each column."""
+def test_all_missing_columns_are_named(tmp_path: Path) -> None:
+    """One error names all missing columns, so one new export is enough."""
     body = json.dumps([LIST_OF_ACTIVITY]).encode()
     names = "TimeGenerated, Caller, OperationNameValue, ActivityStatusValue"
     assert f"has no column {names}, " in refused(tmp_path, OPERATIONS, body)
 
 
-def test_a_time_that_some_rows_lack_is_unreadable_there(tmp_path: Path) -> None:
-    """Where the column is there, the row without a value is named as ever."""
+def test_a_row_without_its_time_is_named(tmp_path: Path) -> None:
+    """If the column exists, the error names the row without a value."""
     rows = [operation(), {k: v for k, v in operation().items() if k != "TimeGenerated"}]
     message = refused(tmp_path, OPERATIONS, json.dumps(rows).encode())
     assert "row 2: TimeGenerated is unreadable" in message
 
 
-# What a file seems to be.
+# Files of other formats.
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message_part"),
     [
         (b"", "it is empty"),
         (b" \r\n", "it is empty"),
@@ -127,15 +127,17 @@ def test_a_time_that_some_rows_lack_is_unreadable_there(tmp_path: Path) -> None:
         (b"hello", "no table at all"),
     ],
 )
-def test_what_is_not_json_is_told_by_its_likeness(tmp_path: Path, body: bytes, told: str) -> None:
-    """The error says what the file seems to be and what to do about it."""
+def test_a_file_that_is_not_json_is_recognised(
+    tmp_path: Path, body: bytes, message_part: str
+) -> None:
+    """The error says which format the file seems to have and what to do about it."""
     message = refused(tmp_path, OPERATIONS, body)
-    assert told in message
-    assert ": " in message.split(told)[1] or "save it as UTF-8" in message
+    assert message_part in message
+    assert ": " in message.split(message_part)[1] or "save it as UTF-8" in message
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "message_part"),
     [
         ({"value": [LIST_OF_ACTIVITY]}, "Microsoft Graph or of Azure's management API"),
         ({"Results": [operation()], "Error": None}, "PowerShell"),
@@ -143,16 +145,16 @@ def test_what_is_not_json_is_told_by_its_likeness(tmp_path: Path, body: bytes, t
     ],
     ids=["rest", "powershell", "row"],
 )
-def test_an_object_without_tables_is_told_by_its_likeness(
-    tmp_path: Path, document: object, told: str
+def test_a_document_without_tables_is_recognised(
+    tmp_path: Path, document: object, message_part: str
 ) -> None:
-    """JSON of another kind is named, and what to do with it."""
+    """The error says which kind of JSON the file seems to be and what to do with it."""
     message = refused(tmp_path, OPERATIONS, json.dumps(document).encode())
     assert 'expected {"tables": [...]} or an array of rows; ' in message
-    assert told in message
+    assert message_part in message
 
 
-# Cells that are nested.
+# Nested cells.
 
 
 @pytest.mark.parametrize("depth", [300, 600, 900, 5_000, 100_000])
@@ -161,7 +163,7 @@ def test_an_object_without_tables_is_told_by_its_likeness(
 def test_a_cell_that_is_nested_too_deeply_is_one_line(
     tmp_path: Path, column: str, depth: int, *, objects: bool
 ) -> None:
-    """However deep, it is an error that names the file, and mostly the row, and no traceback."""
+    """Nesting of any depth is a one-line error that names the file and, in most cases, the row."""
     rows = [operation(), operation(**{column: "HERE"})]
     document: object = rows if objects else response_of(rows)
     nested = '{"a":[' * (depth // 2) + "1" + "]}" * (depth // 2)
@@ -171,7 +173,7 @@ def test_a_cell_that_is_nested_too_deeply_is_one_line(
 
 
 def test_a_nested_cell_is_named_by_row_and_column(tmp_path: Path) -> None:
-    """The row is counted among all rows, those that cannot take part included."""
+    """The row number counts all rows, with those that cannot match."""
     nested: object = 1
     for _ in range(400):
         nested = [nested]
@@ -185,14 +187,14 @@ def test_a_nested_cell_is_named_by_row_and_column(tmp_path: Path) -> None:
 
 
 def warnings_of(folder: Path) -> str:
-    """Run and return the reason that the run record gives; the run must be a warning."""
+    """Run and return the warning in the run record."""
     record = run_record(folder)
     assert record["Status"] == "Warning"
     return str(record["Reason"])
 
 
 def run_record(folder: Path) -> dict[str, Any]:
-    """Run on a folder and return its record; the terminal must say the same."""
+    """Run on a folder and return its record; the terminal shows the same reason."""
     runs = folder / "runs.jsonl"
     done = run_cli("run", "--recorded", folder, "--now", NOW, "--runs", runs)
     assert done.returncode == 0, done.stderr
@@ -202,10 +204,8 @@ def run_record(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("rows", "warned"), [(ROW_LIMIT, True), (ROW_LIMIT - 1, False)])
-def test_as_many_rows_as_one_answer_holds_are_a_warning(
-    tmp_path: Path, rows: int, *, warned: bool
-) -> None:
-    """Exactly the most that the service gives, or more, may be an answer that it cut."""
+def test_a_table_at_the_row_limit_is_a_warning(tmp_path: Path, rows: int, *, warned: bool) -> None:
+    """A file with as many rows as one answer can hold may be cut, and the run warns."""
     columns = ["TimeGenerated", "Caller", "OperationNameValue", "ActivityStatusValue"]
     frame = json.dumps(response(columns, ["ROWS"]))
     row = '["2026-03-14T09:00:00.0000000Z","a","b","c"]'
@@ -214,17 +214,17 @@ def test_as_many_rows_as_one_answer_holds_are_a_warning(
     write_table(tmp_path, SIGN_INS, [])
     write_table(tmp_path, ALLOWLIST, [])
     record = run_record(tmp_path)
-    told = (
+    message_part = (
         "AzureActivity.json has 500,000 rows, the most that one answer holds: rows may be missing; "
         "export shorter times"
     )
-    assert (told in record["Reason"], record["Status"] == "Warning") == (warned, warned)
+    assert (message_part in record["Reason"], record["Status"] == "Warning") == (warned, warned)
 
 
 @pytest.mark.parametrize("zero", [0.0, "0.0", " 0", "00", "+0", "0 "], ids=repr)
-def test_a_zero_that_is_spelt_otherwise_is_a_warning(tmp_path: Path, zero: object) -> None:
-    """Result types that went through numbers match nothing, and that is not silent."""
-    write_table(tmp_path, SIGN_INS, [result(zero), result("50034")])
+def test_an_unusual_zero_is_a_warning(tmp_path: Path, zero: object) -> None:
+    """A result type that was converted to a number matches nothing, and the run warns."""
+    write_table(tmp_path, SIGN_INS, [sign_in_with_result(zero), sign_in_with_result("50034")])
     write_table(tmp_path, OPERATIONS, [])
     reason = warnings_of(tmp_path)
     text = json.dumps(zero).strip('"')
@@ -234,32 +234,32 @@ def test_a_zero_that_is_spelt_otherwise_is_a_warning(tmp_path: Path, zero: objec
 
 
 @pytest.mark.parametrize("others", [["0", "0.0"], ["50034"], [], [0, 0.0]])
-def test_a_rule_s_own_zero_or_none_at_all_is_no_warning(
-    tmp_path: Path, others: list[object]
-) -> None:
-    """Where some sign-in was let in as the rule spells it, or none was, all is well."""
-    write_table(tmp_path, SIGN_INS, list(map(result, others)))
+def test_the_usual_zero_or_no_zero_is_no_warning(tmp_path: Path, others: list[object]) -> None:
+    """The run does not warn if a sign-in has the rule's 0, or if no sign-in has any zero."""
+    write_table(tmp_path, SIGN_INS, list(map(sign_in_with_result, others)))
     write_table(tmp_path, OPERATIONS, [])
     assert run_record(tmp_path)["Status"] == "Success"
 
 
-def test_the_text_none_is_told_where_it_may_stand_for_null(tmp_path: Path) -> None:
-    """Rows of `az` without the column that tells them keep the text, and the run says so."""
+def test_the_text_none_is_a_warning_where_it_may_mean_null(tmp_path: Path) -> None:
+    """In rows of `az` without TableName, "None" stays text and the run warns."""
     write_table(tmp_path, SIGN_INS, [sign_in()])
     write_table(tmp_path, OPERATIONS, [operation(Caller="None", ResourceGroup="None")])
-    told = 'AzureActivity.json has the text "None" in Caller, ResourceGroup, as `az` writes null'
-    assert told in warnings_of(tmp_path)
+    message_part = (
+        'AzureActivity.json has the text "None" in Caller, ResourceGroup, as `az` writes null'
+    )
+    assert message_part in warnings_of(tmp_path)
     named = [operation(Caller="None") | {"TableName": "PrimaryResult"}]
     for document in (named, response_of([operation(Caller="None")])):
         write_table(tmp_path, OPERATIONS, document)
         assert run_record(tmp_path)["Status"] == "Success"
 
 
-# Files that are not there.
+# Missing files.
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "message_part"),
     [
         ("AzureActivity.csv", "(AzureActivity.csv is there: only .json is read)"),
         ("AzureActivity.json.gz", "(AzureActivity.json.gz is there: only .json is read)"),
@@ -267,18 +267,20 @@ def test_the_text_none_is_told_where_it_may_stand_for_null(tmp_path: Path) -> No
         ("AzureActivity (1).json", "(AzureActivity (1).json is there: only AzureActivity.json,"),
     ],
 )
-def test_a_file_of_another_name_is_named(tmp_path: Path, other: str, told: str) -> None:
-    """The remedy for a table that is missing is the folder's, not the workspace's."""
+def test_a_file_with_a_similar_name_is_named(tmp_path: Path, other: str, message_part: str) -> None:
+    """The warning about a missing table names the file that was probably meant."""
     write_table(tmp_path, SIGN_INS, [])
     (tmp_path / other).write_bytes(b"x")
     reason = warnings_of(tmp_path)
-    told = f"Table AzureActivity is missing: AzureActivity.json is not in {tmp_path} {told}"
-    assert told in reason
+    message_part = (
+        f"Table AzureActivity is missing: AzureActivity.json is not in {tmp_path} {message_part}"
+    )
+    assert message_part in reason
     assert "each subscription" not in reason
 
 
-def test_a_missing_file_is_told_with_both_remedies(tmp_path: Path) -> None:
-    """A recording of a workspace without the table has no file either."""
+def test_a_missing_file_has_both_remedies(tmp_path: Path) -> None:
+    """The warning covers both a missing file and a workspace without the table."""
     write_table(tmp_path, SIGN_INS, [])
     reason = warnings_of(tmp_path)
     assert f"AzureActivity.json is not in {tmp_path}; if the workspace has no such table" in reason
@@ -287,15 +289,15 @@ def test_a_missing_file_is_told_with_both_remedies(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("table", [ALLOWLIST, EXCLUSIONS])
 def test_a_watchlist_of_another_name_is_a_warning(tmp_path: Path, table: str) -> None:
-    """A list that was meant to be read and is not leaves nothing out, and that is told."""
+    """The run warns about a list under another name, since it excludes nothing."""
     write_table(tmp_path, SIGN_INS, [])
     write_table(tmp_path, OPERATIONS, [])
     (tmp_path / f"{table}.csv").write_bytes(b"x")
     assert f"{table}.json is not in {tmp_path} ({table}.csv is there" in warnings_of(tmp_path)
 
 
-def test_a_folder_of_other_forms_only_says_so(tmp_path: Path) -> None:
-    """Where no file can be read the error names those that were probably meant."""
+def test_a_folder_of_other_formats_is_refused(tmp_path: Path) -> None:
+    """If no file can be read, the error names those that were probably meant."""
     (tmp_path / "AzureActivity.csv").touch()
     with pytest.raises(UsageError, match=r"holds no recording.*\(AzureActivity\.csv is there"):
         RecordedSource(tmp_path)

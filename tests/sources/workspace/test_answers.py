@@ -1,4 +1,4 @@
-"""A workspace that answers oddly: whole results all the same, or an error about the right thing."""
+"""Unusual answers of a workspace give whole results or an error about the right table."""
 
 import contextlib
 import gc
@@ -78,7 +78,7 @@ def service() -> Iterator[LogAnalyticsService]:
 
 @pytest.fixture
 def connect(service: LogAnalyticsService) -> Iterator[Connect]:
-    """Connect sources to the service, and close what they leave open."""
+    """Connect sources to the service, and close all connections at the end."""
     with ExitStack() as stack:
 
         def to_service(**more: Any) -> WorkspaceSource:
@@ -89,7 +89,7 @@ def connect(service: LogAnalyticsService) -> Iterator[Connect]:
         yield to_service
 
 
-def job(source: LogSource) -> tuple[Outcome, dict[str, Any]]:
+def run_once(source: LogSource) -> tuple[Outcome, dict[str, Any]]:
     """Run once; return the outcome and its record."""
     outcome = run(source, Collected(), ReadOnlyStore(), Invocation(WORKSPACE, TEN))
     (record,) = outcome.records
@@ -101,20 +101,20 @@ def refused(status: int, *codes: str | tuple[str, str]) -> Reply:
     return Reply(status, json.dumps(failure(*codes)).encode())
 
 
-def nothing(*columns: str) -> Reply:
+def no_rows(*columns: str) -> Reply:
     """Return an answer without rows."""
     return Reply(200, json.dumps(response(columns, [])).encode())
 
 
-# What is only warned of
+# Warnings beside rows
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("severity", [3, 4])
-def test_rows_with_a_warning_beside_them_are_whole(
+def test_rows_beside_a_warning_are_whole(
     severity: int, kind: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """Where the service only warns, as of a part of a union, the rows are taken, once asked."""
+    """If the service only warns, the rows are used, and the query runs once."""
     service.tables[SIGN_INS][0]["ServicePrincipalName"] = "half a pair \udc00"
     whole = read(connect())
     service.calls.clear()
@@ -140,29 +140,29 @@ GRAVER: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", GRAVER)
-def test_rows_with_anything_graver_beside_them_are_not(
+def test_rows_beside_an_error_are_not_whole(
     case: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """An error of any other kind means that rows may be missing, and its words are told."""
+    """Any other error beside rows means that rows may be missing, and the message quotes it."""
     service.script("latest", *[Reply(error=GRAVER[case])] * 4)  # of two tables, twice each
     with pytest.raises(SourceError, match="cannot be summed up whole") as caught:
         read(connect())
     assert ("graver" in str(caught.value)) == (case != "another code")
 
 
-# Which table is meant
+# Errors about one of two tables
 
 
 def test_without_the_sign_in_table_every_hour_is_a_warning(
     connect: Connect, service: LogAnalyticsService, tmp_path: Path
 ) -> None:
-    """The hours pass, changes are counted, and the category to enable is named; nothing else is."""
+    """The hours pass, changes are counted, and the warning names the missing category alone."""
     del service.tables[SIGN_INS]
     source, store = connect(), FolderStore(tmp_path)
     for hour, matched in enumerate((9, 10, 2)):
         service.tables[OPERATIONS].append(operation(TEN + hour * HOUR - 1, EventDataId=f"h{hour}"))
-        asked = Invocation(WORKSPACE, TEN + hour * HOUR)
-        outcome = run(source, Collected(), store, asked)
+        invocation = Invocation(WORKSPACE, TEN + hour * HOUR)
+        outcome = run(source, Collected(), store, invocation)
         (record,) = outcome.records
         assert outcome.failures == []
         assert (record["Status"], record["SignInsState"]) == ("Warning", "Missing")
@@ -175,7 +175,7 @@ def test_without_the_sign_in_table_every_hour_is_a_warning(
 
 
 def test_no_query_of_a_run_is_a_fuzzy_union() -> None:
-    """The service answers one with an error beside the rows, which would hide another."""
+    """A fuzzy union could hide an error behind the warning that it always gives."""
     texts = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.kql")}
     assert {name for name, text in texts.items() if "isfuzzy" in text} == {
         "investigate_data_plane.kql"
@@ -186,27 +186,27 @@ def test_no_query_of_a_run_is_a_fuzzy_union() -> None:
 def test_a_table_on_another_plan_is_named(
     table: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """The table is named that is on the plan, what to do about it, and not the other table."""
+    """The error names the table on the other plan and what to do, and not the other table."""
     (other,) = {SIGN_INS, OPERATIONS} - {table}
     service.other_plan = {table}
     source = connect()
-    outcome, record = job(source)
+    outcome, record = run_once(source)
     assert record["Status"] == "Failure"
-    (told,) = outcome.failures
-    assert told.startswith(f"{table} in workspace {WORKSPACE}: is on a plan")
-    assert told.endswith("set the table's plan to Analytics")
-    assert other not in told
-    assert "/search" not in told
+    (message,) = outcome.failures
+    assert message.startswith(f"{table} in workspace {WORKSPACE}: is on a plan")
+    assert message.endswith("set the table's plan to Analytics")
+    assert other not in message
+    assert "/search" not in message
     shapes = {shape.name: shape for shape in (SIGN_IN_TABLE, OPERATION_TABLE)}
     assert source.probe(shapes[other], TEN, RuleSettings())[0] is SourceState.OK
     with pytest.raises(SourceError, match=f"{table} .* plan to Analytics"):
         source.probe(shapes[table], TEN, RuleSettings())
 
 
-def test_a_mixture_of_plans_is_told_of_all_tables(
+def test_a_mixture_of_plans_names_all_tables(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """Where the service says that one of several tables is on another plan, all are named."""
+    """If the service says that one of several tables is on another plan, the error names all."""
     words = "The query should contain a single Basic or Auxiliary Logs table."
     service.script("operations", refused(400, "BadArgumentError", ("Some", words)))
     with pytest.raises(SourceError, match=f"^{SIGN_INS} or {OPERATIONS} in .* plan to Analytics"):
@@ -216,20 +216,20 @@ def test_a_mixture_of_plans_is_told_of_all_tables(
 @pytest.mark.parametrize(
     ("status", "code", "said"), [(403, "InsufficientAccessError", "role"), (400, "SEM0", "refused")]
 )
-def test_trouble_with_the_second_table_of_a_query_is_its_own(
+def test_an_error_names_the_table_it_is_about(
     status: int, code: str, said: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """An error that names a table is about that one, though the query is about another."""
+    """An error about the second table of a query names that table."""
     service.script("operations", refused(status, (code, f"No access to '{SIGN_INS}'.")))
     with pytest.raises(SourceError, match=f"^{SIGN_INS} in workspace .*{said}"):
         read(connect())
 
 
 @pytest.mark.parametrize("kind", ["operations", "count_operations"])
-def test_sign_ins_that_go_missing_are_told_as_such(
+def test_sign_ins_that_go_missing_are_an_error(
     kind: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """Sign-ins that were there a moment ago are not passed over, and operations not blamed."""
+    """If the sign-in table vanishes during a read, the error names it and not the operations."""
     gone = Reply(400, json.dumps(semantic("SEM0100", unresolved(SIGN_INS))).encode())
     service.script(kind, gone)
     with pytest.raises(SourceError, match=f"^{SIGN_INS} in .* went missing while it was read"):
@@ -241,22 +241,22 @@ def test_sign_ins_that_go_missing_are_told_as_such(
 
 @pytest.mark.parametrize("words", NO_WATCHLISTS)
 @pytest.mark.parametrize("code", ["", "SEM0260", "SEM0999"])
-def test_a_workspace_without_watchlists_has_none_in_any_words(
+def test_a_workspace_without_watchlists_has_none(
     code: str, words: tuple[str, str], connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """However the service says that it knows no watchlists, there is none, and nothing fails."""
+    """Every known message for a workspace without watchlists means a missing watchlist."""
     del service.tables[ALLOWLIST]
     service.no_watchlists = (code or words[0], words[1])
-    _, record = job(connect())
+    _, record = run_once(connect())
     assert (record["Status"], record["AllowlistState"]) == ("Success", "Missing")
     assert record["FindingsNew"] == 1
     assert "Watchlist NetworkAllowlist is missing" in record["Reason"]
 
 
-def test_what_else_is_wrong_with_a_watchlist_is_an_error(
+def test_other_errors_of_a_watchlist_are_errors(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """Not every refusal means that there is no watchlist."""
+    """A refusal for another reason does not mean a missing watchlist."""
     wrong = ("SEM0100", "'project' operator: Failed to resolve scalar expression named 'Item'")
     service.script("allowlist", refused(400, "BadArgumentError", "SemanticError", wrong))
     with pytest.raises(SourceError, match=r"NetworkAllowlist .* refused .* 'Item'"):
@@ -271,24 +271,24 @@ ANSWERS = [{"_DTItemId": str(n), "owner": "ops"} for n in range(2)]
 def source(
     request: pytest.FixtureRequest, connect: Connect, service: LogAnalyticsService, tmp_path: Path
 ) -> Callable[[], LogSource]:
-    """Return what connects to the service, or to a recording of its tables."""
+    """Return a function that connects to the service, or to a recording of its tables."""
 
-    def made() -> LogSource:
+    def connected() -> LogSource:
         if request.param != "recorded":
             return connect(limits=LIVE[request.param])
         for name, rows in service.tables.items():
             write_table(tmp_path, name, response_of(rows))
         return RecordedSource(tmp_path)
 
-    return made
+    return connected
 
 
 def test_an_allowlist_without_its_column_is_a_warning(
     source: Callable[[], LogSource], service: LogAnalyticsService
 ) -> None:
-    """Live or recorded, items without IPOrRange are told of: they leave out no sign-in."""
+    """Live or recorded, a watchlist without IPOrRange is a warning: it excludes no sign-in."""
     service.tables[ALLOWLIST] = ITEMS
-    _, record = job(source())
+    _, record = run_once(source())
     assert record["Status"] == "Warning"
     assert record["Reason"].startswith(
         "No item of NetworkAllowlist has a value in the column IPOrRange (items: 3): no sign-in is "
@@ -300,9 +300,9 @@ def test_an_allowlist_without_its_column_is_a_warning(
 def test_exclusions_without_their_columns_are_a_warning(
     source: Callable[[], LogSource], service: LogAnalyticsService
 ) -> None:
-    """Live or recorded, items with none of the columns are told of: they leave out no finding."""
+    """Live or recorded, a watchlist without any known column is a warning."""
     service.tables[EXCLUSIONS] = ANSWERS
-    _, record = job(source())
+    _, record = run_once(source())
     assert record["Status"] == "Warning"
     assert (
         "No item of ManagedIdentityExclusions has a value in any of the columns" in record["Reason"]
@@ -310,19 +310,19 @@ def test_exclusions_without_their_columns_are_a_warning(
 
 
 @pytest.mark.parametrize("table", [ALLOWLIST, EXCLUSIONS])
-def test_a_blank_item_among_others_is_nothing_to_tell(
+def test_a_blank_item_among_others_is_no_warning(
     table: str, source: Callable[[], LogSource], service: LogAnalyticsService
 ) -> None:
-    """An empty line of a watchlist that has entries is no warning."""
+    """An empty row of a watchlist that has entries is no warning."""
     item = {"IPOrRange": "192.0.2.7", "ServicePrincipalId": "x", "Owner": "o", "Reason": "r"}
     service.tables[table] = [{"_DTItemId": "1"}, item | {"Expires": "2099-01-01", "_DTItemId": "2"}]
-    assert job(source())[1]["Status"] == "Success"
+    assert run_once(source())[1]["Status"] == "Success"
 
 
 def test_changes_without_a_caller_are_counted(
     source: Callable[[], LogSource], service: LogAnalyticsService
 ) -> None:
-    """Live or recorded, accepted changes whose caller is blank are counted and told of."""
+    """Live or recorded, accepted changes with a blank caller are counted and mentioned."""
     service.tables[SIGN_INS] += [sign_in(TEN, ServicePrincipalId=who) for who in ("", " ", "\t")]
     service.tables[OPERATIONS] += [
         *(operation(TEN - n, Caller=who) for n, who in enumerate(("", None, " ", "\t\u00a0"))),
@@ -330,24 +330,24 @@ def test_changes_without_a_caller_are_counted(
         operation(TEN, Caller="", ActivityStatusValue="Failure"),
         operation(TEN - 5 * HOUR, Caller=""),
     ]
-    _, record = job(source())
+    _, record = run_once(source())
     assert record["OperationsWithoutCaller"] == 4
     assert record["OperationsMatched"] == 12
     assert record["Status"] == "Success"
     assert "4 changes without a caller: no identity to pair with" in record["Reason"]
 
 
-def test_where_all_changes_have_a_caller_nothing_is_told(source: Callable[[], LogSource]) -> None:
-    """A count of none is not worth a sentence."""
-    _, record = job(source())
+def test_without_blank_callers_nothing_is_mentioned(source: Callable[[], LogSource]) -> None:
+    """The reason does not mention blank callers if there are none."""
+    _, record = run_once(source())
     assert record["OperationsWithoutCaller"] == 0
     assert "no caller" not in record["Reason"]
 
 
-def test_nil_ids_tell_no_events_apart(
+def test_nil_ids_do_not_identify_events(
     source: Callable[[], LogSource], service: LogAnalyticsService
 ) -> None:
-    """Operations and sign-ins whose ids are all zeros are told apart by all else about them."""
+    """Events whose ids are all zeros are compared by their other fields."""
     nil = "00000000-0000-0000-0000-000000000000"
     for rows, column in (
         (service.tables[SIGN_INS], "Id"),
@@ -357,19 +357,19 @@ def test_nil_ids_tell_no_events_apart(
             row[column] = nil
             row["CorrelationId"] = f"c{number % 4}"
             row["TimeGenerated"] = format_time(TEN - MINUTE)
-    outcome, _ = job(source())
+    outcome, _ = run_once(source())
     (finding,) = outcome.findings
     assert (finding["DistinctSignIns"], finding["DistinctOperations"]) == (4, 4)
     assert finding["DataPlaneAccesses"] == 64
 
 
-# Times that are asked about
+# Times in queries
 
 
-def test_arrivals_are_looked_for_in_the_last_days_only(
+def test_arrivals_are_searched_in_the_last_days_only(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """The query names the oldest time that can have come in, and finds all that came since."""
+    """The query names the oldest possible time, and finds every row that arrived since."""
     since, too_late = TEN - HOUR, TEN - HOUR - DAY
     late = {"IngestionTime": format_time(TEN - MINUTE)}
     service.tables[SIGN_INS] = [
@@ -386,68 +386,68 @@ def test_arrivals_are_looked_for_in_the_last_days_only(
 
 
 @pytest.mark.parametrize(("kind", "table"), [("sign_ins", SIGN_INS), ("operations", OPERATIONS)])
-def test_rows_that_were_counted_and_do_not_come_are_read_again(
+def test_counted_rows_that_are_missing_are_read_again(
     kind: str, table: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """A second reading may have them; one that has not is an error, never an empty result."""
+    """Counted rows that are missing are read again; if still missing, that is an error."""
     waits: list[float] = []
     columns = {SIGN_INS: SIGN_IN_TABLE, OPERATIONS: OPERATION_TABLE}[table].columns
-    service.script(kind, nothing(*columns))
+    service.script(kind, no_rows(*columns))
     logs = read(connect(sleep=waits.append))
     assert ids(logs) == ([f"s{n}" for n in range(8)], [f"o{n}" for n in range(8)])
     assert waits == [1.0]
-    service.script(kind, *[nothing(*columns)] * 2)
-    outcome, record = job(connect())
+    service.script(kind, *[no_rows(*columns)] * 2)
+    outcome, record = run_once(connect())
     assert record["Status"] == "Failure"
     assert outcome.failures[0].startswith(
         f"{table} in workspace {WORKSPACE}: gave 0 rows twice, of 8 that it had counted"
     )
 
 
-def test_sign_ins_that_the_cluster_counted_are_asked_for_again(
+def test_counted_sign_ins_in_the_cluster_are_queried_again(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """The same holds where no rows travel."""
-    empty = nothing("Address", "Matched")
+    """The second try also applies when no rows are transferred."""
+    empty = no_rows("Address", "Matched")
     service.script("addresses", empty)
-    outcome, _ = job(connect(limits=LIVE["workspace"]))
+    outcome, _ = run_once(connect(limits=LIVE["workspace"]))
     assert len(outcome.findings) == 1
     service.script("addresses", empty, empty)
-    outcome, record = job(connect(limits=LIVE["workspace"]))
+    outcome, record = run_once(connect(limits=LIVE["workspace"]))
     assert record["Status"] == "Failure"
     assert "gave 0 rows twice, of 8 that it had counted" in outcome.failures[0]
 
 
 @pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS])
-def test_a_table_that_the_cluster_sees_as_empty_is_asked_again(
+def test_a_table_that_the_cluster_sees_as_empty_is_queried_again(
     table: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """Rows that were counted and that its correlation did not see are an error, not no findings."""
+    """Counted rows that the cluster did not see are an error after a second try."""
     waits: list[float] = []
     there = {SIGN_INS: 8, OPERATIONS: 8, table: 0}
     names = ("Part", "SignInsSeen", "OperationsSeen")
-    told = ((-1, there[SIGN_INS], None), (-1, None, there[OPERATIONS]))
+    seen = ((-1, there[SIGN_INS], None), (-1, None, there[OPERATIONS]))
     rows = [
-        [dict(zip(names, row, strict=True)).get(name) for name in GROUP_COLUMNS] for row in told
+        [dict(zip(names, row, strict=True)).get(name) for name in GROUP_COLUMNS] for row in seen
     ]
     blind = Reply(200, json.dumps(response(GROUP_COLUMNS, rows)).encode())
     service.script("correlate", blind)
-    outcome, record = job(connect(limits=LIVE["workspace"], sleep=waits.append))
+    outcome, record = run_once(connect(limits=LIVE["workspace"], sleep=waits.append))
     assert (record["Status"], len(outcome.findings), waits) == ("Success", 1, [1.0])
     service.script("correlate", blind, blind)
-    outcome, record = job(connect(limits=LIVE["workspace"]))
+    outcome, record = run_once(connect(limits=LIVE["workspace"]))
     assert record["Status"] == "Failure"
     assert outcome.failures[0].startswith(
         f"{table} in workspace {WORKSPACE}: gave 0 rows twice, of 8 that it had counted"
     )
 
 
-def test_an_answer_of_the_cluster_without_any_row_is_no_result(
+def test_an_empty_answer_of_the_cluster_is_an_error(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """It says at the least how many rows it saw; one that does not is not taken for none."""
-    service.script("correlate", *[nothing(*GROUP_COLUMNS)] * 2)
-    outcome, record = job(connect(limits=LIVE["workspace"]))
+    """The cluster's answer always states how many rows it saw; an empty answer is an error."""
+    service.script("correlate", *[no_rows(*GROUP_COLUMNS)] * 2)
+    outcome, record = run_once(connect(limits=LIVE["workspace"]))
     assert record["Status"] == "Failure"
     assert "gave 0 rows twice, of 8 that it had counted" in outcome.failures[0]
 
@@ -457,14 +457,14 @@ def test_an_answer_of_the_cluster_without_any_row_is_no_result(
 def test_missing_tables_are_a_warning_wherever_the_window_is_correlated(
     missing: set[str], where: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """Nothing can pair, so nothing is correlated; the run says which table is missing."""
+    """Without a table nothing is correlated, and the run names the missing table."""
     for table in missing:
         del service.tables[table]
     auto = {
         "auto": Limits(rows_in_process=4),
         "hot": Limits(rows_per_partition=0, rows_in_process=100),
-    }  # the cluster's, for size
-    outcome, record = job(connect(limits=(LIVE | auto)[where]))
+    }  # large enough for the cluster
+    outcome, record = run_once(connect(limits=(LIVE | auto)[where]))
     assert outcome.failures == []
     assert record["Status"] == "Warning"
     for table, state in ((SIGN_INS, "SignInsState"), (OPERATIONS, "OperationsState")):
@@ -473,22 +473,22 @@ def test_missing_tables_are_a_warning_wherever_the_window_is_correlated(
     assert not service.called("correlate")
 
 
-def test_where_no_operation_can_pair_the_cluster_correlates_nothing(
+def test_without_operations_to_pair_the_cluster_correlates_nothing(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """Of identities without operations only the sign-ins are counted, the allowlisted too."""
+    """Sign-ins of identities without operations are only counted, with the allowlisted ones."""
     service.tables[OPERATIONS] = [operation(TEN, Caller="somebody else")]
-    _, record = job(connect(limits=LIVE["workspace"]))
+    _, record = run_once(connect(limits=LIVE["workspace"]))
     assert (record["Status"], record["SignInsMatched"]) == ("Success", 8)
     assert record["OperationsMatched"] == 1
     assert service.called("addresses")
     assert not service.called("correlate")
 
 
-def test_more_rows_than_were_counted_are_welcome(
+def test_more_rows_than_counted_are_accepted(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """What came in after the counting is read once and without a word."""
+    """Rows that arrive after the count are read at once, without a second query."""
     counted = response(["Bucket", "Matched"], [[n, 1] for n in range(1024)])
     few = json.dumps(counted).encode()
     service.tables[SIGN_INS] = service.tables[SIGN_INS] * 200
@@ -498,17 +498,17 @@ def test_more_rows_than_were_counted_are_welcome(
 
 
 @pytest.mark.parametrize("where", ["python", "workspace"])
-def test_counts_that_contradict_each_other_are_asked_for_again(
+def test_contradicting_counts_are_queried_again(
     where: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """Operations of identities that signed in are not passed over for want of a counted sign-in."""
+    """A missing count of sign-ins never drops the operations of identities that signed in."""
     waits: list[float] = []
-    none = nothing("Bucket", "Matched")
+    none = no_rows("Bucket", "Matched")
     service.script("count_sign_ins", none)
-    outcome, record = job(connect(limits=LIVE[where], sleep=waits.append))
+    outcome, record = run_once(connect(limits=LIVE[where], sleep=waits.append))
     assert (record["Status"], len(outcome.findings), waits) == ("Success", 1, [1.0])
     service.script("count_sign_ins", none, none)
-    outcome, record = job(connect(limits=LIVE[where]))
+    outcome, record = run_once(connect(limits=LIVE[where]))
     assert (record["Status"], len(outcome.findings)) == ("Failure", 0)
     assert outcome.failures[0].startswith(
         f"{SIGN_INS} in workspace {WORKSPACE}: counted no sign-in twice of identities that "
@@ -517,27 +517,32 @@ def test_counts_that_contradict_each_other_are_asked_for_again(
 
 
 SHORT = [refused(status, "BadArgumentError", LOW_MEMORY) for status in (400, 500)]
-SUMMED = ("count_sign_ins", "count_operations", "latest", "allowlist", "exclusions", "actions")
+RETRIED_KINDS = (
+    "count_sign_ins",
+    "count_operations",
+    "latest",
+    "allowlist",
+    "exclusions",
+    "actions",
+)
 
 
 @pytest.mark.parametrize("short", SHORT, ids=lambda reply: str(reply.status))
-@pytest.mark.parametrize("kind", SUMMED)
-def test_a_passing_want_of_memory_is_no_failure(
+@pytest.mark.parametrize("kind", RETRIED_KINDS)
+def test_a_temporary_lack_of_memory_is_retried(
     kind: str, short: Reply, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """What cannot be asked for in halves is asked for again before it is given up."""
+    """A query that cannot be split is retried before it fails."""
     waits: list[float] = []
     service.script(kind, short)
-    outcome, record = job(connect(sleep=waits.append))
+    outcome, record = run_once(connect(sleep=waits.append))
     assert (record["Status"], record["Reason"], outcome.failures) == ("Success", "", [])
     assert len(outcome.findings) == 1
     assert waits == [1.0]
 
 
-def test_neither_is_one_that_the_clock_or_arrivals_meet(
-    connect: Connect, service: LogAnalyticsService
-) -> None:
-    """The queries before a window is known are as patient."""
+def test_clock_and_arrivals_are_retried_too(connect: Connect, service: LogAnalyticsService) -> None:
+    """The queries that run before the window is known are retried as well."""
     for kind in ("clock", "arrivals"):
         service.script(kind, SHORT[1])
     assert connect().clock() > TEN
@@ -545,24 +550,24 @@ def test_neither_is_one_that_the_clock_or_arrivals_meet(
     assert connect().arrivals(**moments).too_late == 0
 
 
-def test_one_identity_that_the_cluster_has_no_memory_for_is_asked_about_again(
+def test_one_identity_without_memory_in_the_cluster_is_retried(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """Of many buckets the halves are asked for; one alone is asked for once more."""
+    """A query for many buckets is split; a query for one bucket is retried once."""
     service.script("correlate", *[SHORT[1]] * 3)  # all, half of them, and the one
-    outcome, _ = job(connect(limits=LIVE["workspace"]))
+    outcome, _ = run_once(connect(limits=LIVE["workspace"]))
     assert (outcome.failures, len(outcome.findings)) == ([], 1)
     assert len(service.called("correlate")) == 4
 
 
-# The way there
+# Connections
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_not_followed(
     status: int, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """Whoever answers elsewhere is not asked, and the redirect is an error that names it."""
+    """A redirect is an error that names it, and its target receives no request."""
     with LogAnalyticsService({SIGN_INS: [], OPERATIONS: []}) as other:
         there = f"{other.endpoint}/v1/workspaces/{WORKSPACE}/query"
         service.script("sign_ins", *[Reply(status, b"", {"Location": there})] * 2)
@@ -572,10 +577,10 @@ def test_redirects_are_not_followed(
         assert not other.complaints
 
 
-def test_an_answer_that_drips_is_waited_for_no_longer_than_one_that_does_not_come(
+def test_a_dripping_answer_times_out_as_a_whole(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """An answer that comes byte by byte is late as a whole, however short the pauses."""
+    """An answer that comes byte by byte times out as a whole, however short the pauses."""
     service.script("sign_ins", *[Reply(drip=0.02)] * 2)
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"no whole answer within .* asked 2 times"):
@@ -583,8 +588,8 @@ def test_an_answer_that_drips_is_waited_for_no_longer_than_one_that_does_not_com
     assert time.monotonic() - began < 4
 
 
-def test_headers_that_drip_are_waited_for_no_longer_either() -> None:
-    """The time is up before the answer has even begun."""
+def test_dripping_headers_time_out_too() -> None:
+    """The time-out also applies before the answer's headers are complete."""
     gone = threading.Event()
 
     def drip(listener: socket.socket) -> None:
@@ -607,8 +612,8 @@ def test_headers_that_drip_are_waited_for_no_longer_either() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in")  # the transport leaves its socket open
-def test_headers_that_no_library_takes_are_an_error_of_the_answer() -> None:
-    """Whatever the transport raises of its own, it is said in one line and tried again."""
+def test_invalid_headers_are_a_transient_error() -> None:
+    """An exception of the transport itself becomes a one-line error that is retried."""
 
     def answer(listener: socket.socket) -> None:
         connection, _ = listener.accept()
@@ -629,8 +634,8 @@ def test_headers_that_no_library_takes_are_an_error_of_the_answer() -> None:
     gc.collect()
 
 
-def test_an_endpoint_that_is_no_address_is_an_error_of_the_way() -> None:
-    """What the transport says of the address is not let through as it is."""
+def test_an_invalid_endpoint_is_a_transient_error() -> None:
+    """The transport's exception about an address becomes an error of the product."""
     request = HttpRequest("POST", "/workspaces/x/query")
     with (
         client_for("http://a..b") as client,
@@ -639,10 +644,8 @@ def test_an_endpoint_that_is_no_address_is_an_error_of_the_way() -> None:
         exchange(client, request, 5, "here")
 
 
-def test_nothing_is_read_beyond_the_time_there_is(
-    connect: Connect, service: LogAnalyticsService
-) -> None:
-    """When the time is up in the middle of an answer, that is the end of it."""
+def test_nothing_is_read_after_the_deadline(connect: Connect, service: LogAnalyticsService) -> None:
+    """A deadline in the middle of an answer ends the read."""
     service.script("latest", *[Reply(drip=0.5)] * 2)
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"no time was left|no whole answer within"):
@@ -650,10 +653,8 @@ def test_nothing_is_read_beyond_the_time_there_is(
     assert time.monotonic() - began < 4
 
 
-def test_an_answer_that_drips_and_is_in_time_is_taken(
-    connect: Connect, service: LogAnalyticsService
-) -> None:
-    """Slow is not wrong."""
+def test_a_slow_answer_in_time_is_accepted(connect: Connect, service: LogAnalyticsService) -> None:
+    """An answer that drips and completes in time is used."""
     service.script("latest", Reply(drip=0.001))
     assert read(connect(limits=Limits(read_timeout=30))).latest[SIGN_INS] == TEN
     assert WINDOW.end == TEN

@@ -1,4 +1,4 @@
-"""What a workspace knows about findings besides, over HTTP, through the real SDK client."""
+"""Exclusions, corroborating actions and past changes of a workspace, read through the real SDK."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -37,7 +37,7 @@ Connect = Callable[[], WorkspaceContext]
 
 
 def action(minutes: int, name: str = LIST, **fields: Any) -> dict[str, Any]:
-    """Return an action so many minutes before the window's end."""
+    """Return an action `minutes` before the window's end."""
     return {
         "TimeGenerated": format_time(TEN - minutes * MINUTE),
         "Caller": "ID-1",
@@ -66,7 +66,7 @@ def service() -> Iterator[LogAnalyticsService]:
 
 @pytest.fixture
 def connect(service: LogAnalyticsService) -> Iterator[Connect]:
-    """Connect to the service, and close what stays open."""
+    """Connect to the service, and close all connections at the end."""
     with ExitStack() as stack:
 
         def to_service() -> WorkspaceContext:
@@ -78,18 +78,20 @@ def connect(service: LogAnalyticsService) -> Iterator[Connect]:
 
 
 def test_exclusions_are_read(connect: Connect) -> None:
-    """Each entry of the watchlist comes with its five columns, null as blank."""
+    """Each entry of the watchlist has its five columns, with null as blank."""
     assert connect().exclusions() == [("id-1", "", "ops", "deploys", "2027-01-01")]
 
 
-def test_without_a_watchlist_there_are_none(connect: Connect, service: LogAnalyticsService) -> None:
+def test_without_a_watchlist_there_are_no_exclusions(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
     """A workspace without watchlists excludes nothing."""
     del service.tables[EXCLUSIONS]
     assert connect().exclusions() == []
 
 
-def test_telling_actions_of_the_window_are_read(connect: Connect) -> None:
-    """Of the identities asked about, in the window, succeeded and telling; spelling is nothing."""
+def test_relevant_actions_of_the_window_are_read(connect: Connect) -> None:
+    """The actions are relevant, successful, in the window and of these identities in any case."""
     rows = connect().actions({"id-1"}, WINDOW, TEN, RuleSettings())
     assert [(row[OPERATION_NAME], row[TIME]) for row in rows] == [
         (LIST, TEN - 10 * MINUTE),
@@ -100,28 +102,28 @@ def test_telling_actions_of_the_window_are_read(connect: Connect) -> None:
 def test_actions_that_had_not_arrived_are_left_out(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """A run sees what was there at its moment."""
+    """A run reads only actions that had arrived at its time."""
     service.tables[OPERATIONS] = [action(10, IngestionTime=format_time(TEN + 1))]
     assert connect().actions({"id-1"}, WINDOW, TEN, RuleSettings()) == []
 
 
 def test_a_missing_table_has_no_actions(connect: Connect, service: LogAnalyticsService) -> None:
-    """Without activity nothing corroborates."""
+    """Without the activity table there are no corroborating actions."""
     del service.tables[OPERATIONS]
     assert connect().actions({"id-1"}, WINDOW, TEN, RuleSettings()) == []
 
 
-def test_many_identities_are_asked_about_in_several_queries(
+def test_many_identities_take_several_queries(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """A thousand identities a query, and one that no query can hold is passed over."""
+    """A query names a thousand identities; an identity that cannot be quoted is left out."""
     identities = {f"id-{n}" for n in range(IDENTITIES_PER_QUERY + 1)} | {"a\nb"}
     assert len(connect().actions(identities, WINDOW, TEN, RuleSettings())) == 3
     assert len(service.called("actions")) == 2
 
 
-def test_the_days_of_changes_are_read(connect: Connect, service: LogAnalyticsService) -> None:
-    """Each day, identity, operation and resource group comes once, changes that succeeded only."""
+def test_the_days_of_past_changes_are_read(connect: Connect, service: LogAnalyticsService) -> None:
+    """Each day, identity, operation and resource group comes once, for successful changes only."""
     service.tables[OPERATIONS] = [
         action(minutes, "A/WRITE", ResourceGroup="rg") for minutes in (10, 20, 24 * 60 + 10)
     ] + [action(5)]
@@ -136,16 +138,16 @@ def test_the_days_of_changes_are_read(connect: Connect, service: LogAnalyticsSer
 
 
 @pytest.mark.parametrize("kind", ["exclusions", "actions", "baseline"])
-def test_part_of_an_answer_is_an_error(
+def test_a_partial_answer_is_an_error(
     connect: Connect, service: LogAnalyticsService, kind: str
 ) -> None:
-    """Rows that were cut short are never taken for all."""
+    """Partial rows are never used as the whole."""
     service.script(kind, *[Reply(error=TOO_MANY)] * 2)
     context = connect()
-    asked: dict[str, Callable[[], object]] = {
+    reads: dict[str, Callable[[], object]] = {
         "exclusions": context.exclusions,
         "actions": lambda: context.actions({"id-1"}, WINDOW, TEN, RuleSettings()),
         "baseline": lambda: context.past_changes(TEN - 14 * DAY, TEN, RuleSettings()),
     }
     with pytest.raises(SourceError, match="cannot be read whole"):
-        asked[kind]()
+        reads[kind]()

@@ -1,4 +1,4 @@
-"""A window in parts: whatever the cut, and wherever a part is correlated, it is the same window."""
+"""A window gives the same findings in any partitions, correlated in Python or in the cluster."""
 
 import json
 import math
@@ -22,7 +22,7 @@ from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
 from detection.sources import Correlated
 from detection.sources.log_analytics.client import Limits
 from detection.sources.workspace.kusto_correlation import GROUP_COLUMNS, MAX_EXCLUDED_ADDRESSES
-from detection.sources.workspace.kusto_pairs import PAIR_COLUMNS as TRACED
+from detection.sources.workspace.kusto_pairs import PAIR_COLUMNS
 from detection.sources.workspace.partitions import BUCKETS, group_buckets, split
 from detection.sources.workspace.source import WorkspaceSource
 from detection.state import ReadOnlyStore
@@ -47,14 +47,16 @@ from tests.support.services.log_analytics import (
 TEN = parse_time(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
 SPELLINGS = (str, str.upper, str.title)
-HERE, THERE = math.inf, -1
-WHOLE = Limits(rows_in_process=HERE)
-GONE = semantic("SEM0100", f"Failed to resolve table or column expression named '{SIGN_INS}'")
-DIFFERENT = ("BytesRead", "DurationMs", "SignInsRead", "OperationsRead")
+ALL_IN_PYTHON, ALL_IN_CLUSTER = math.inf, -1
+WHOLE = Limits(rows_in_process=ALL_IN_PYTHON)
+TABLE_MISSING = semantic(
+    "SEM0100", f"Failed to resolve table or column expression named '{SIGN_INS}'"
+)
+NOT_COMPARED = ("BytesRead", "DurationMs", "SignInsRead", "OperationsRead")
 
 
-def logs_of(identities: int, each: int, strangers: int = 0) -> dict[str, Rows]:
-    """Return sign-ins and operations of some identities, spelt in several ways, and of others."""
+def logs_of(identities: int, each: int, unmatched: int = 0) -> dict[str, Rows]:
+    """Return events of identities in several spellings, and operations of unmatched callers."""
     tables: dict[str, Rows] = {
         SIGN_INS: [],
         OPERATIONS: [],
@@ -68,9 +70,9 @@ def logs_of(identities: int, each: int, strangers: int = 0) -> dict[str, Rows]:
             tables[SIGN_INS].append(sign_in(spelt, at, f"s{number}.{turn}", address))
             name, group = f"o{number}.{turn}", f"rg-{turn % 3}"
             tables[OPERATIONS].append(operation(spelt, at + MINUTE, name, group=group))
-    for number in range(strangers):
+    for number in range(unmatched):
         status = "Succeeded" if number % 3 else "Success"
-        tables[OPERATIONS].append(operation(f"stranger-{number}", TEN, f"x{number}", status))
+        tables[OPERATIONS].append(operation(f"unmatched-{number}", TEN, f"x{number}", status))
     for blank in ("", " ", None):
         tables[SIGN_INS].append(sign_in(blank, TEN, "blank"))
         tables[OPERATIONS].append(operation(blank, TEN, "blank"))
@@ -105,7 +107,9 @@ def operation(
 
 
 @contextmanager
-def source_of(service: LogAnalyticsService, limits: Limits = WHOLE) -> Iterator[WorkspaceSource]:
+def connected_source(
+    service: LogAnalyticsService, limits: Limits = WHOLE
+) -> Iterator[WorkspaceSource]:
     """Connect a source."""
     with client_for(service.endpoint) as client:
         yield WorkspaceSource(
@@ -116,28 +120,28 @@ def source_of(service: LogAnalyticsService, limits: Limits = WHOLE) -> Iterator[
         )
 
 
-def job(service: LogAnalyticsService, limits: Limits) -> tuple[Outcome, dict[str, Any]]:
-    """Run the job; return its outcome, and its record without what may differ."""
-    with source_of(service, limits) as source:
+def run_once(service: LogAnalyticsService, limits: Limits) -> tuple[Outcome, dict[str, Any]]:
+    """Run the job; return its outcome, and the fields of its record that must be equal."""
+    with connected_source(service, limits) as source:
         outcome = run(source, Collected(), ReadOnlyStore(), Invocation(WORKSPACE, TEN))
     (record,) = outcome.records
-    return outcome, {name: value for name, value in record.items() if name not in DIFFERENT}
+    return outcome, {name: value for name, value in record.items() if name not in NOT_COMPARED}
 
 
-def correlated(part: Logs | Correlated) -> list[Group]:
-    """Return the groups of a part that was correlated in the workspace."""
+def groups_of(part: Logs | Correlated) -> list[Group]:
+    """Return the groups of a part that was correlated in the cluster."""
     assert isinstance(part, Correlated)
     return part.detection.groups
 
 
-def traced(rows: Sequence[Sequence[object]], **beside: object) -> bytes:
-    """Return these rows as an answer about traces."""
-    return json.dumps(response(TRACED, rows) | beside).encode()
+def pairs_answer(rows: Sequence[Sequence[object]], **beside: object) -> bytes:
+    """Return these rows as an answer of the pairs query."""
+    return json.dumps(response(PAIR_COLUMNS, rows) | beside).encode()
 
 
-def read(service: LogAnalyticsService, limits: Limits) -> list[Logs]:
+def read_parts(service: LogAnalyticsService, limits: Limits) -> list[Logs]:
     """Return the parts that hold rows."""
-    with source_of(service, limits) as source:
+    with connected_source(service, limits) as source:
         parts = list(source.parts(WINDOW, TEN, RuleSettings()))
     assert isinstance(parts[0], Correlated)
     return [part for part in parts if isinstance(part, Logs)]
@@ -145,41 +149,45 @@ def read(service: LogAnalyticsService, limits: Limits) -> list[Logs]:
 
 @pytest.fixture
 def service() -> Iterator[LogAnalyticsService]:
-    """Serve 60 identities with six events on each side, and strangers."""
-    with LogAnalyticsService(logs_of(60, 6, strangers=30)) as running:
+    """Serve 60 identities with six events on each side, and callers that never signed in."""
+    with LogAnalyticsService(logs_of(60, 6, unmatched=30)) as running:
         yield running
     assert running.complaints == []
 
 
-@pytest.mark.parametrize("together", [1, 25, 200])
-def test_parts_come_to_what_the_whole_comes_to(together: int, service: LogAnalyticsService) -> None:
-    """However many identities are read at once, the findings, their order and counts are the same.
+@pytest.mark.parametrize("rows_per_partition", [1, 25, 200])
+def test_partitions_give_the_findings_of_the_whole(
+    rows_per_partition: int, service: LogAnalyticsService
+) -> None:
+    """For any size of partitions, the findings, their order and the counts are the same.
 
-    Only a part at a time is read, and more of them the less is read at once.
+    Smaller partitions mean more queries.
     """
-    whole, record = job(service, WHOLE)
+    whole, record = run_once(service, WHOLE)
     service.calls.clear()
-    parted, same = job(service, Limits(rows_in_process=HERE, rows_per_partition=together))
+    parted, same = run_once(
+        service, Limits(rows_in_process=ALL_IN_PYTHON, rows_per_partition=rows_per_partition)
+    )
     assert len(whole.findings) == 180
     assert parted.findings == whole.findings
     assert same == record
-    assert len(service.called("sign_ins")) >= min(60, 700 // together)
+    assert len(service.called("sign_ins")) >= min(60, 700 // rows_per_partition)
 
 
-def test_the_cluster_comes_to_the_same(service: LogAnalyticsService) -> None:
-    """A window correlated in the workspace has the same findings and counts, and no row travels."""
-    whole, record = job(service, WHOLE)
+def test_the_cluster_gives_the_same_findings(service: LogAnalyticsService) -> None:
+    """A window correlated in the cluster gives the same findings and counts without any row."""
+    whole, record = run_once(service, WHOLE)
     service.calls.clear()
-    there, same = job(service, Limits(rows_in_process=THERE))
+    there, same = run_once(service, Limits(rows_in_process=ALL_IN_CLUSTER))
     assert there.findings == whole.findings
     assert same == record
     assert not service.called("sign_ins") + service.called("operations")
     assert [row["SignInsRead"] + row["OperationsRead"] for row in there.records] == [0]
 
 
-def test_an_identity_is_in_one_part(service: LogAnalyticsService) -> None:
-    """All rows of an identity are read together, both sides and however it is spelt."""
-    parts = read(service, Limits(rows_in_process=HERE, rows_per_partition=30))
+def test_an_identity_is_in_one_partition(service: LogAnalyticsService) -> None:
+    """All rows of an identity are in one partition, on both sides and in any spelling."""
+    parts = read_parts(service, Limits(rows_in_process=ALL_IN_PYTHON, rows_per_partition=30))
     held = [
         {ascii_lower(str(row[IDENTITY])) for row in (*part.sign_ins, *part.operations)}
         for part in parts
@@ -188,12 +196,12 @@ def test_an_identity_is_in_one_part(service: LogAnalyticsService) -> None:
     assert sum(map(len, held)) == len(set().union(*held))
 
 
-def test_strangers_and_blanks_are_counted_and_not_read(service: LogAnalyticsService) -> None:
-    """Operations of identities that did not sign in stay there; the record counts them (D8)."""
-    (part,) = read(service, WHOLE)
-    assert not any("stranger" in row[IDENTITY] for row in part.operations)
+def test_unmatched_callers_are_counted_and_not_read(service: LogAnalyticsService) -> None:
+    """Operations of identities that did not sign in are counted and not read (D8)."""
+    (part,) = read_parts(service, WHOLE)
+    assert not any("unmatched" in row[IDENTITY] for row in part.operations)
     assert not any(row[IDENTITY] == "" for row in part.operations)
-    _, record = job(service, WHOLE)
+    _, record = run_once(service, WHOLE)
     assert record["OperationsMatched"] == 60 * 6 + 10 + 3
     assert record["OperationsSucceededSpelling"] == 20
     assert record["OperationsWithoutCaller"] == 3
@@ -202,67 +210,67 @@ def test_strangers_and_blanks_are_counted_and_not_read(service: LogAnalyticsServ
 
 
 @pytest.mark.parametrize(
-    "limits", [WHOLE, Limits(rows_in_process=THERE)], ids=["python", "workspace"]
+    "limits", [WHOLE, Limits(rows_in_process=ALL_IN_CLUSTER)], ids=["python", "workspace"]
 )
-def test_d8_still_warns_when_only_without_sign_in_succeeded(limits: Limits) -> None:
-    """With nothing but changes spelt Succeeded the run is a Warning, whoever made them."""
+def test_d8_warns_even_if_no_caller_signed_in(limits: Limits) -> None:
+    """If all changes are spelt Succeeded, the run is a Warning, even if no caller signed in."""
     tables = logs_of(2, 1)
     tables[OPERATIONS] = [operation("somebody", TEN, "x", "Succeeded")]
     with LogAnalyticsService(tables) as service:
-        _, record = job(service, limits)
+        _, record = run_once(service, limits)
     assert record["Status"] == "Warning"
-    assert "spelt Succeeded" in record["Reason"]
+    assert "ignored for the status Succeeded" in record["Reason"]
 
 
 @pytest.mark.parametrize("says_so", [True, False])
 @pytest.mark.parametrize(
     "limits",
     [
-        Limits(rows_in_process=HERE, rows_per_answer=100),
-        Limits(rows_in_process=THERE, rows_per_answer=120),
+        Limits(rows_in_process=ALL_IN_PYTHON, rows_per_answer=100),
+        Limits(rows_in_process=ALL_IN_CLUSTER, rows_per_answer=120),
     ],
 )
-def test_a_cut_answer_is_asked_for_in_halves(
+def test_a_cut_answer_is_queried_in_halves(
     limits: Limits, says_so: bool, service: LogAnalyticsService
 ) -> None:
-    """When an answer lacks rows its identities are cut in two, until all rows are there.
+    """If an answer is cut, its identities are split in two until all rows are there.
 
-    That holds for rows and for groups, and whether the service says that it cut or does not.
+    That holds for rows and for groups, whether or not the service says that it cut the answer.
     """
-    whole, record = job(service, WHOLE)
+    whole, record = run_once(service, WHOLE)
     service.calls.clear()
     service.row_limit, service.says_when_cut = limits.rows_per_answer, says_so
-    parted, same = job(service, limits)
+    parted, same = run_once(service, limits)
     assert parted.findings == whole.findings
     assert same == record
-    kind = "correlate" if limits.rows_in_process == THERE else "sign_ins"
+    kind = "correlate" if limits.rows_in_process == ALL_IN_CLUSTER else "sign_ins"
     assert len(service.called(kind)) >= 3
 
 
-def test_one_identity_that_is_too_much_is_read_in_halves_of_time() -> None:
-    """Where a single identity is more than an answer holds, nothing of it is left out either."""
+def test_one_large_identity_is_read_in_halves_of_time() -> None:
+    """An identity with more rows than one answer holds is read completely."""
     with LogAnalyticsService(logs_of(1, 90)) as service:
-        whole, record = job(service, WHOLE)
+        whole, record = run_once(service, WHOLE)
         service.row_limit = 50
-        parted, same = job(service, Limits(rows_in_process=HERE, rows_per_answer=50))
+        parted, same = run_once(service, Limits(rows_in_process=ALL_IN_PYTHON, rows_per_answer=50))
     assert parted.findings == whole.findings
     assert same == record
 
 
-def test_the_cluster_says_when_one_identity_is_too_much() -> None:
-    """Groups that no answer holds are an error that says what to do, and never a part of them."""
+def test_one_identity_with_too_many_groups_is_an_error() -> None:
+    """Groups that exceed any answer are an error that says what to do, never a partial result."""
     with LogAnalyticsService(logs_of(1, 1)) as service:
         service.script("correlate", *[Reply(error=TOO_MANY)] * 20)
-        outcome, record = job(service, Limits(rows_in_process=THERE))
+        outcome, record = run_once(service, Limits(rows_in_process=ALL_IN_CLUSTER))
     assert record["Status"] == "Failure"
     assert "CORRELATE_IN to python" in outcome.failures[0]
 
 
-def test_traces_are_asked_for_once_a_part_with_something_new(
+def test_pairs_are_queried_once_for_a_part_with_new_operations(
     service: LogAnalyticsService, tmp_path: Path
 ) -> None:
-    """One more query for a part with findings, and none where all was reported before."""
-    with source_of(service, Limits(rows_in_process=THERE)) as source:
+    """A part with new operations needs one query for pairs, and other parts need none."""
+    with connected_source(service, Limits(rows_in_process=ALL_IN_CLUSTER)) as source:
         store = FolderStore(tmp_path)
         first = run(source, Collected(), store, Invocation(WORKSPACE, TEN))
         assert len(first.findings) == 180
@@ -274,46 +282,47 @@ def test_traces_are_asked_for_once_a_part_with_something_new(
 
 
 @pytest.mark.parametrize("says_so", [True, False])
-def test_traces_that_are_cut_are_asked_for_in_halves(
-    says_so: bool, service: LogAnalyticsService
-) -> None:
-    """Where the pairs to show are more than an answer holds, every finding has all of its own."""
-    whole, record = job(service, WHOLE)
-    with source_of(service, Limits(rows_in_process=THERE)) as source:
-        groups = [g for part in source.parts(WINDOW, TEN, RuleSettings()) for g in correlated(part)]
+def test_cut_pairs_are_queried_in_halves(says_so: bool, service: LogAnalyticsService) -> None:
+    """If the pairs exceed an answer, every finding still has all of its pairs."""
+    whole, record = run_once(service, WHOLE)
+    with connected_source(service, Limits(rows_in_process=ALL_IN_CLUSTER)) as source:
+        groups = [g for part in source.parts(WINDOW, TEN, RuleSettings()) for g in groups_of(part)]
         service.row_limit, service.says_when_cut = 200, says_so
-    assert len(groups) == 180  # which one answer holds, but not their pairs
-    parted, same = job(service, Limits(rows_in_process=THERE, rows_per_answer=200))
+    assert len(groups) == 180  # one answer holds them, but not their pairs
+    parted, same = run_once(service, Limits(rows_in_process=ALL_IN_CLUSTER, rows_per_answer=200))
     assert parted.findings == whole.findings
     assert same == record
     assert len(service.called("correlate")) == 2
     assert len(service.called("pairs")) >= 3
 
 
-# The first has the rows all the same, the others take less time to make.
-CUT = [Reply(error=TOO_MANY), *[Reply(200, traced([], error=TOO_MANY))] * 40]
+# The first answer is cut as it would be, the others are faster to make.
+CUT = [Reply(error=TOO_MANY), *[Reply(200, pairs_answer([], error=TOO_MANY))] * 40]
 UNREADABLE = {
     "cut": (CUT, "it is more than an answer holds"),
     "refused": ([Reply(403, b"{}")], "may not be read"),
     "broken": ([Reply(500, b"{}")] * 2, "Log Analytics failed"),
-    "missing": ([Reply(400, json.dumps(GONE).encode())], "Failed to resolve table"),
-    "nonsense": ([Reply(200, traced([["x"] * len(TRACED)]))], "did not find the group again"),
+    "missing": ([Reply(400, json.dumps(TABLE_MISSING).encode())], "Failed to resolve table"),
+    "nonsense": (
+        [Reply(200, pairs_answer([["x"] * len(PAIR_COLUMNS)]))],
+        "did not find the group again",
+    ),
     "unreadable": (
-        [Reply(200, traced([["identity-\u212a-0", "app", "rg-0", *["x"] * 11]]))],
+        [Reply(200, pairs_answer([["identity-\u212a-0", "app", "rg-0", *["x"] * 11]]))],
         "what the cluster shows of a group cannot be read",
     ),
-    "empty": ([Reply(200, traced([]))], "did not find the group again"),
+    "empty": ([Reply(200, pairs_answer([]))], "did not find the group again"),
 }
 
 
 @pytest.mark.parametrize("case", UNREADABLE)
-def test_a_finding_is_reported_without_traces_that_cannot_be_read(case: str) -> None:
-    """Whatever becomes of the query, the finding is there with its columns, and a warning."""
+def test_a_finding_is_reported_without_unreadable_pairs(case: str) -> None:
+    """If the query for pairs fails, the finding has the rule's columns and the run is a Warning."""
     replies, problem = UNREADABLE[case]
     with LogAnalyticsService(logs_of(1, 1)) as service:
-        whole, _ = job(service, WHOLE)
+        whole, _ = run_once(service, WHOLE)
         service.script("pairs", *replies)
-        outcome, record = job(service, Limits(rows_in_process=THERE))
+        outcome, record = run_once(service, Limits(rows_in_process=ALL_IN_CLUSTER))
     assert record["Status"] == "Warning"
     assert "Evidence could not be read, and scores may be too low: " in record["Reason"]
     assert problem in record["Reason"]
@@ -321,15 +330,15 @@ def test_a_finding_is_reported_without_traces_that_cannot_be_read(case: str) -> 
     (finding,), (known,) = outcome.findings, whole.findings
     assert finding["Evidence"] == []
     assert 0 < finding["RiskScore"] <= known["RiskScore"]
-    made_of_traces = {"Evidence", "RiskScore", "RiskReasons", "SuggestedSeverity"}
-    assert {**finding, **dict.fromkeys(made_of_traces)} == {
+    from_pairs = {"Evidence", "RiskScore", "RiskReasons", "SuggestedSeverity"}
+    assert {**finding, **dict.fromkeys(from_pairs)} == {
         **known,
-        **dict.fromkeys(made_of_traces),
+        **dict.fromkeys(from_pairs),
     }
 
 
-def test_one_identity_whose_traces_are_too_many_leaves_the_others_theirs() -> None:
-    """Only what a single bucket's cut answer lacks is missing, and nothing is asked twice."""
+def test_one_identity_with_too_many_pairs_spares_the_others() -> None:
+    """Only the identity whose pairs exceed an answer lacks evidence, and no query is repeated."""
     tables, many = logs_of(5, 1), logs_of(1, 30)
     for row in many[SIGN_INS]:
         tables[SIGN_INS].append(row | {"ServicePrincipalId": "many"})
@@ -338,12 +347,14 @@ def test_one_identity_whose_traces_are_too_many_leaves_the_others_theirs() -> No
             row | {"Caller": "many", "OperationNameValue": f"a/kind{number}/write"}
         )
     with LogAnalyticsService(tables) as service:
-        whole, _ = job(service, WHOLE)
+        whole, _ = run_once(service, WHOLE)
         service.row_limit = 15
-        outcome, record = job(service, Limits(rows_in_process=THERE, rows_per_answer=15))
-        asked = [call.query for call in service.called("pairs")]
+        outcome, record = run_once(
+            service, Limits(rows_in_process=ALL_IN_CLUSTER, rows_per_answer=15)
+        )
+        queries = [call.query for call in service.called("pairs")]
     assert "it is more than an answer holds" in record["Reason"]
-    assert len(asked) == len(set(asked))
+    assert len(queries) == len(set(queries))
     for finding, known in zip(outcome.findings, whole.findings, strict=True):
         if finding["ServicePrincipalId"] == "many":
             assert finding["Evidence"] == []
@@ -353,25 +364,26 @@ def test_one_identity_whose_traces_are_too_many_leaves_the_others_theirs() -> No
 
 
 @pytest.mark.parametrize(
-    ("here", "where"), [(HERE, {"here"}), (4_000_000, {"here", "there"}), (700, {"there"})]
+    ("rows", "engines"),
+    [(ALL_IN_PYTHON, {"python"}), (4_000_000, {"python", "cluster"}), (700, {"cluster"})],
 )
-def test_a_window_is_correlated_where_it_fits(here: float, where: set[str]) -> None:
-    """A hot identity goes to the cluster, a large window does wholly, unless that is ruled out."""
+def test_a_window_is_correlated_where_it_fits(rows: float, engines: set[str]) -> None:
+    """A hot identity or a large window goes to the cluster, unless a setting forbids it."""
     tables, hot = logs_of(10, 6), logs_of(1, 300)
     for name in (SIGN_INS, OPERATIONS):
         tables[name] += hot[name]
     with LogAnalyticsService(tables) as service:
-        whole, _ = job(service, WHOLE)
+        whole, _ = run_once(service, WHOLE)
         service.calls.clear()
-        parted, _ = job(service, Limits(rows_in_process=here, rows_per_partition=60))
+        parted, _ = run_once(service, Limits(rows_in_process=rows, rows_per_partition=60))
         assert parted.findings == whole.findings
         kinds = {call.kind for call in service.calls}
-    asked = {"here": "sign_ins" in kinds, "there": "correlate" in kinds}
-    assert {name for name, was in asked.items() if was} == where
+    used = {"python": "sign_ins" in kinds, "cluster": "correlate" in kinds}
+    assert {name for name, was in used.items() if was} == engines
 
 
 def many_addresses(identities: int, each: int) -> dict[str, Rows]:
-    """Return sign-ins of some identities, each from so many addresses, which are allowed."""
+    """Return sign-ins of identities, each from `each` allowlisted addresses."""
     tables = logs_of(3, 2)
     tables[ALLOWLIST] = [{"IPOrRange": "10.0.0.0/8"}]
     for number in range(identities):
@@ -384,49 +396,49 @@ def many_addresses(identities: int, each: int) -> dict[str, Rows]:
 
 
 def test_more_addresses_than_a_query_can_name_are_an_error() -> None:
-    """Sign-ins of one identity from very many allowlisted addresses are never half left out."""
+    """More allowlisted addresses of one identity than a query can hold are an error."""
     with LogAnalyticsService(many_addresses(1, MAX_EXCLUDED_ADDRESSES + 1)) as service:
-        outcome, _ = job(service, Limits(rows_in_process=THERE))
+        outcome, _ = run_once(service, Limits(rows_in_process=ALL_IN_CLUSTER))
     assert f"{MAX_EXCLUDED_ADDRESSES + 1} addresses" in outcome.failures[0]
     assert "set CORRELATE_IN to python" in outcome.failures[0]
 
 
-def test_addresses_of_several_identities_are_named_in_several_queries() -> None:
-    """What one query cannot name all of is halved, and no query is longer than it may be."""
+def test_addresses_of_several_identities_are_split_over_queries() -> None:
+    """Addresses that exceed one query are split, and no query exceeds its limit."""
     with LogAnalyticsService(many_addresses(3, MAX_EXCLUDED_ADDRESSES - 1)) as service:
-        whole, record = job(service, WHOLE)
-        there, same = job(service, Limits(rows_in_process=THERE))
-        asked = [call.query for call in service.called("correlate")]
+        whole, record = run_once(service, WHOLE)
+        there, same = run_once(service, Limits(rows_in_process=ALL_IN_CLUSTER))
+        queries = [call.query for call in service.called("correlate")]
     assert there.findings == whole.findings
     assert same == record
     assert record["SignInsExcluded"] == 3 * (MAX_EXCLUDED_ADDRESSES - 1)
-    assert len(asked) >= 3
-    assert max(map(len, asked)) < 100_000
+    assert len(queries) >= 3
+    assert max(map(len, queries)) < 100_000
 
 
-TOO_MUCH = [TOO_COMPLEX, LOW_MEMORY, RUNAWAY]
+TOO_LARGE = [TOO_COMPLEX, LOW_MEMORY, RUNAWAY]
 
 
-@pytest.mark.parametrize("words", TOO_MUCH, ids=lambda words: str(words[0]))
+@pytest.mark.parametrize("words", TOO_LARGE, ids=lambda words: str(words[0]))
 @pytest.mark.parametrize("kind", ["correlate", "pairs"])
-def test_what_is_too_much_for_the_cluster_is_asked_for_in_halves(
+def test_a_query_too_large_for_the_cluster_is_split(
     kind: str, words: tuple[str, str], service: LogAnalyticsService
 ) -> None:
-    """A query that the cluster cannot do for many identities is asked for fewer of them."""
-    whole, record = job(service, WHOLE)
+    """A query that the cluster cannot run for many identities is split over fewer."""
+    whole, record = run_once(service, WHOLE)
     service.script(kind, *[Reply(400, json.dumps(failure("BadArgumentError", words)).encode())] * 2)
-    there, same = job(service, Limits(rows_in_process=THERE))
+    there, same = run_once(service, Limits(rows_in_process=ALL_IN_CLUSTER))
     assert there.findings == whole.findings
     assert same == record
     assert len(service.called(kind)) >= 5
 
 
-def test_the_cluster_says_when_one_identity_is_too_complex() -> None:
-    """What it cannot do even for one bucket is an error that says what to set."""
+def test_one_identity_too_complex_for_the_cluster_is_an_error() -> None:
+    """A query that fails even for one bucket is an error that says what to set."""
     body = json.dumps(failure("BadArgumentError", TOO_COMPLEX)).encode()
     with LogAnalyticsService(logs_of(1, 1)) as service:
         service.script("correlate", *[Reply(400, body)] * 30)
-        outcome, record = job(service, Limits(rows_in_process=THERE))
+        outcome, record = run_once(service, Limits(rows_in_process=ALL_IN_CLUSTER))
     assert record["Status"] == "Failure"
     assert "CRT0015" in outcome.failures[0]
     assert outcome.failures[0].endswith("set CORRELATE_IN to python")
@@ -442,18 +454,18 @@ def test_the_cluster_says_when_one_identity_is_too_complex() -> None:
         ("correlate", ["[]", *["1"] * (len(GROUP_COLUMNS) - 1)]),
     ],
 )
-def test_what_the_cluster_could_not_have_said_is_an_error(
+def test_an_impossible_answer_of_the_cluster_is_an_error(
     kind: str, values: Sequence[object], service: LogAnalyticsService
 ) -> None:
-    """An answer that cannot be read is not taken for findings, nor for none."""
+    """An unreadable answer is never used as findings or as no findings."""
     names = ["Address", "Matched"] if kind == "addresses" else GROUP_COLUMNS
     columns = [{"name": name, "type": "string"} for name in names]
-    told = {"Part": -1, "SignInsSeen": 9_999, "OperationsSeen": 9_999}
-    seen = [[told.get(name) for name in names]] if kind == "correlate" else []
+    seen_counts = {"Part": -1, "SignInsSeen": 9_999, "OperationsSeen": 9_999}
+    seen = [[seen_counts.get(name) for name in names]] if kind == "correlate" else []
     table = {"name": "PrimaryResult", "columns": columns, "rows": [values, *seen]}
     service.script(kind, *[Reply(200, json.dumps({"tables": [table]}).encode())] * 3)
     with (
-        source_of(service, Limits(rows_in_process=THERE)) as source,
+        connected_source(service, Limits(rows_in_process=ALL_IN_CLUSTER)) as source,
         pytest.raises(SourceError, match="what its cluster found cannot be read"),
     ):
         list(source.parts(WINDOW, TEN, RuleSettings()))
@@ -464,8 +476,8 @@ COUNTS = st.dictionaries(st.integers(0, BUCKETS - 1), st.integers(0, 50), max_si
 
 @settings(max_examples=50)
 @given(COUNTS, st.integers(1, 100))
-def test_cuts_hold_all_buckets_once(counts: dict[int, int], most: int) -> None:
-    """Neighbouring cuts are all buckets, and hold too many rows only where one bucket does."""
+def test_partitions_hold_every_bucket_once(counts: dict[int, int], most: int) -> None:
+    """Partitions hold every bucket once, and exceed the limit only with a single bucket."""
     cuts = list(group_buckets(counts, most))
     assert [bucket for part in cuts for bucket in part] == list(range(BUCKETS))
     for part in cuts:
@@ -476,7 +488,7 @@ def test_cuts_hold_all_buckets_once(counts: dict[int, int], most: int) -> None:
 @settings(max_examples=50)
 @given(COUNTS, st.integers(0, BUCKETS - 2), st.integers(2, BUCKETS))
 def test_halves_hold_the_same_buckets(counts: dict[int, int], start: int, size: int) -> None:
-    """Two halves are the whole, and neither is empty, whatever was counted."""
+    """Two halves hold all buckets of the whole, and neither is empty."""
     whole = range(start, min(start + size, BUCKETS))
     one, other = split(whole, counts)
     assert [*one, *other] == list(whole)
@@ -486,7 +498,7 @@ def test_halves_hold_the_same_buckets(counts: dict[int, int], start: int, size: 
 
 @given(st.text(), st.text())
 def test_identities_that_pair_are_in_one_bucket(one: str, other: str) -> None:
-    """Lowering all letters, as the queries do, joins whatever lowering A to Z joins (D3)."""
+    """Identities that are equal under ASCII case are in one bucket (D3)."""
     spelt = "".join(chr(ord(c) ^ 32) if c.isascii() and c.isalpha() else c for c in one)
     assert ascii_lower(spelt) == ascii_lower(one)
     assert bucket_of(spelt) == bucket_of(one)

@@ -1,4 +1,4 @@
-"""A workspace over HTTP, through the real SDK client: whole results, or an error that says why."""
+"""A workspace, read through the real SDK, gives whole results or an error that says why."""
 
 import json
 import logging
@@ -64,14 +64,14 @@ Connect = Callable[..., WorkspaceSource]
 
 
 class Waits(list[float]):
-    """Remembers how long it was told to sleep, and does not."""
+    """A sleep function that only remembers its arguments."""
 
     __call__ = list.append
 
 
 @pytest.fixture
 def service() -> Iterator[LogAnalyticsService]:
-    """Serve some sign-ins, operations and an allowlist; every request must be as it should be."""
+    """Serve some sign-ins, operations and an allowlist; every request must be valid."""
     tables: dict[str, Rows] = {
         SIGN_INS: [sign_in(TEN - n * MINUTE, Id=f"s{n}") for n in range(8)],
         OPERATIONS: [operation(TEN - n * MINUTE, EventDataId=f"o{n}") for n in range(8)],
@@ -84,13 +84,13 @@ def service() -> Iterator[LogAnalyticsService]:
 
 @pytest.fixture
 def waits() -> Waits:
-    """Return what is called to sleep."""
+    """Return a sleep function that does not wait."""
     return Waits()
 
 
 @pytest.fixture
 def connect(service: LogAnalyticsService, waits: Waits) -> Iterator[Connect]:
-    """Connect sources to the service, and close what they leave open."""
+    """Connect sources to the service, and close all connections at the end."""
     with ExitStack() as stack:
 
         def to_service(credential: FakeCredential | None = None, **more: Any) -> WorkspaceSource:
@@ -122,7 +122,7 @@ def operation(time: int, **values: object) -> dict[str, Any]:
 
 
 def read(source: WorkspaceSource) -> Logs:
-    """Return all parts of the window put together."""
+    """Return all parts of the window, combined."""
     parts = [
         part.logs if isinstance(part, Correlated) else part
         for part in source.parts(WINDOW, TEN, RuleSettings())
@@ -142,19 +142,19 @@ def ids(logs: Logs) -> tuple[list[str], list[str]]:
 
 
 def play(scenario: str, folder: Path, source_for: Callable[[int], Any]) -> Collected:
-    """Run the job at `now` and at each moment of `later`, one state throughout."""
+    """Run the job at `now` and at each time in `later`, with one state throughout."""
     expected = json.loads((RECORDED / scenario / "expected.json").read_text("utf-8"))
     settings = rule_settings(expected.get("environment", {}))
     sink = Collected()
     for now in map(parse_time, (expected["now"], *expected.get("later", []))):
-        asked = Invocation("recorded", now, settings)
-        outcome = run(source_for(now), sink, FolderStore(folder), asked)
+        invocation = Invocation("recorded", now, settings)
+        outcome = run(source_for(now), sink, FolderStore(folder), invocation)
         assert not outcome.failures
     return sink
 
 
 def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run record without what may differ; a newest row a day old is none."""
+    """Return the comparable fields of a run record, without latest rows over a day old."""
     row = {name: value for name, value in record.items() if name not in NOT_COMPARED}
     of_a_folder = r"\S+ is not in \S+; if the workspace has no such table either, "
     row["Reason"] = re.sub(of_a_folder, "", row["Reason"])
@@ -165,8 +165,8 @@ def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_scenario_over_http_is_the_recorded_one(scenario: str, tmp_path: Path) -> None:
-    """Same findings, and run records that differ in nothing but the rows that did not travel."""
+def test_a_scenario_over_http_equals_the_recorded_one(scenario: str, tmp_path: Path) -> None:
+    """Findings are the same, and run records differ only in the rows that were not transferred."""
     folder = RECORDED / scenario
     recorded = play(scenario, tmp_path / "1", lambda *_: RecordedSource(folder))
     with (
@@ -185,7 +185,7 @@ def test_a_scenario_over_http_is_the_recorded_one(scenario: str, tmp_path: Path)
 
 
 def test_the_whole_answer_is_read(connect: Connect) -> None:
-    """Rows, entries, states and the newest times come from one read, and the bytes are counted."""
+    """One read gives rows, entries, states and the newest times, and counts the bytes."""
     logs = read(connect())
     assert ids(logs) == ([f"s{n}" for n in range(8)], [f"o{n}" for n in range(8)])
     assert logs.allowlist == ["192.0.2.0/24", "203.0.113.5"]
@@ -194,10 +194,10 @@ def test_the_whole_answer_is_read(connect: Connect) -> None:
     assert logs.bytes_read > 1000
 
 
-def test_the_token_is_asked_for_the_endpoint(
+def test_the_token_is_requested_for_the_endpoint(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """The scope is the endpoint's default, which is what other clouds need too."""
+    """The scope is the endpoint's default, as other clouds need."""
     credential = FakeCredential()
     read(connect(credential))
     assert set(credential.scopes) == {f"{service.endpoint}/.default"}
@@ -207,7 +207,7 @@ def test_the_token_is_asked_for_the_endpoint(
 def test_a_missing_table_counts_as_empty(
     table: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """A table or watchlist that is not there is Missing, gives nothing, and hinders no other."""
+    """A missing table or watchlist has the state Missing, gives no rows and affects no other."""
     del service.tables[table]
     source = connect()
     logs = read(source)
@@ -228,10 +228,10 @@ def test_only_the_known_code_means_a_missing_table(
         read(connect())
 
 
-def test_rows_that_take_no_part_keep_a_table_from_looking_empty(
+def test_rows_that_do_not_match_keep_a_table_from_being_empty(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """A table is empty only if nothing at all came in since the window's start."""
+    """A table is empty only if no row at all has arrived since the window's start."""
     service.tables[SIGN_INS] = [sign_in(TEN - MINUTE, ResultType="7000215")]
     service.tables[OPERATIONS] = [operation(TEN - 3 * HOUR)]
     service.tables[ALLOWLIST] = []
@@ -245,17 +245,17 @@ def test_rows_that_take_no_part_keep_a_table_from_looking_empty(
     assert logs.latest == {SIGN_INS: TEN - MINUTE, OPERATIONS: TEN - 3 * HOUR}
 
 
-def test_rows_of_the_future_wait(connect: Connect, service: LogAnalyticsService) -> None:
+def test_rows_ingested_later_are_not_read(connect: Connect, service: LogAnalyticsService) -> None:
     """A row ingested after the moment of reading has not arrived."""
     for row, ingested in zip(service.tables[SIGN_INS], (TEN - 1, TEN, TEN + 1, None), strict=False):
         row["IngestionTime"] = ingested and format_time(ingested)
     assert ids(read(connect()))[0] == ["s0", "s1", "s3", "s4", "s5", "s6", "s7"]
 
 
-def test_arrivals_of_both_tables_are_put_together(
+def test_arrivals_of_both_tables_are_combined(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """The earliest is of both, and the counts are sums."""
+    """The earliest is that of both tables, and the counts are sums."""
     late = {"IngestionTime": format_time(TEN - SECOND)}
     service.tables[SIGN_INS] = [sign_in(TEN - hour * HOUR, **late) for hour in (1, 4, 30)]
     service.tables[OPERATIONS] = [operation(TEN - hour * HOUR, **late) for hour in (3, 6, 40)]
@@ -266,7 +266,7 @@ def test_arrivals_of_both_tables_are_put_together(
 
 
 def json_body(document: Mapping[str, object]) -> bytes:
-    """Return a document as a body."""
+    """Return a document as a response body."""
     return json.dumps(document).encode()
 
 
@@ -340,14 +340,14 @@ KINDS = ("sign_ins", "operations", "allowlist", "latest", "count_sign_ins", "cou
 
 
 CASES = [(name, kind) for name in FAILURES for kind in KINDS]
-CASES.remove(("400-function", "allowlist"))  # this is how a missing watchlist looks
+CASES.remove(("400-function", "allowlist"))  # a missing watchlist looks the same
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_no_failure_looks_like_an_empty_result(
     name: str, kind: str, connect: Connect, service: LogAnalyticsService, waits: Waits
 ) -> None:
-    """Whatever fails, in whichever query: one line that says what to do, after few tries."""
+    """A failure of any query is a one-line error that says what to do, after few tries."""
     reply, said, tries = FAILURES[name]
     service.script(kind, *[reply] * 40)
     with pytest.raises(SourceError) as caught:
@@ -368,7 +368,7 @@ def test_no_failure_looks_like_an_empty_result(
 def test_no_failure_looks_like_no_arrivals(
     name: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """The query for what arrived late fails as loudly as the others."""
+    """The query for late rows fails as clearly as the others."""
     reply, said, _ = FAILURES[name]
     service.script("arrivals", *[reply] * 8)
     with pytest.raises(SourceError, match=re.escape(said)):
@@ -376,10 +376,10 @@ def test_no_failure_looks_like_no_arrivals(
 
 
 @pytest.mark.parametrize("name", [name for name, (*_, tries) in FAILURES.items() if tries > 1])
-def test_a_failure_that_passes_is_survived(
+def test_a_temporary_failure_is_retried(
     name: str, connect: Connect, service: LogAnalyticsService, waits: Waits
 ) -> None:
-    """The second try gives everything."""
+    """The second try gives all rows."""
     service.script("operations", FAILURES[name][0])
     assert len(read(connect()).operations) == 8
     assert waits == [10.0 if name == "429" else 1.0]
@@ -389,7 +389,7 @@ def test_a_failure_that_passes_is_survived(
 def test_an_answer_of_another_shape_is_an_error(
     body: bytes, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """JSON that is no table of rows is not taken for one."""
+    """JSON that is not a table of rows is an error."""
     service.script("sign_ins", Reply(200, body))
     with pytest.raises(SourceError, match=SIGN_INS):
         read(connect())
@@ -397,37 +397,37 @@ def test_an_answer_of_another_shape_is_an_error(
 
 @pytest.mark.parametrize("kind", ["latest", "arrivals"])
 @pytest.mark.parametrize("values", [[], [["x", "y", "z"]], [[None, None, None]] * 2])
-def test_a_summary_that_is_none_is_an_error(
+def test_an_invalid_summary_is_an_error(
     values: list[list[object]], kind: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """No row, two rows, or values that cannot be read are no answer to a question for one row."""
+    """A summary query must give one readable row; anything else is an error."""
     names = ("Latest", "Late", "TooLate") if kind == "latest" else ("Earliest", "Late", "TooLate")
     columns = [{"name": name, "type": "string"} for name in names]
     table = {"name": "PrimaryResult", "columns": columns, "rows": values}
     service.script(kind, *[Reply(200, json_body({"tables": [table]}))] * 2)
     source = connect()
-    asked: dict[str, Callable[[], object]] = {
+    reads: dict[str, Callable[[], object]] = {
         "latest": lambda: read(source),
         "arrivals": lambda: source.arrivals(since=0, now=TEN, examined=TEN, too_late=0),
     }
     with pytest.raises(SourceError):
-        asked[kind]()
+        reads[kind]()
 
 
-def test_a_long_wait_is_as_long_as_the_service_says(
+def test_retry_after_in_seconds_is_obeyed(
     connect: Connect, service: LogAnalyticsService, waits: Waits
 ) -> None:
-    """Retry-After in seconds is slept out, and the third try may succeed."""
+    """The client sleeps for the seconds in Retry-After, and the third try may succeed."""
     throttled = [refused(429, "ThrottledError", Retry_After=text) for text in ("50", "60.5")]
     service.script("sign_ins", *throttled)
     assert len(read(connect()).sign_ins) == 8
     assert waits == [50.0, 60.5]
 
 
-def test_a_wait_until_a_date_is_slept_out(
+def test_retry_after_as_a_date_is_obeyed(
     connect: Connect, service: LogAnalyticsService, waits: Waits
 ) -> None:
-    """Retry-After may be a date as well."""
+    """Retry-After may also be a date."""
     moment = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
     service.script("sign_ins", refused(429, "ThrottledError", Retry_After=moment))
     read(connect())
@@ -435,14 +435,14 @@ def test_a_wait_until_a_date_is_slept_out(
 
 
 @pytest.mark.parametrize(("texts", "slept"), [(("121",), []), (("70", "70"), [70.0])])
-def test_a_wait_beyond_patience_is_not_begun(
+def test_a_wait_over_two_minutes_is_not_begun(
     texts: tuple[str, ...],
     slept: list[float],
     connect: Connect,
     service: LogAnalyticsService,
     waits: Waits,
 ) -> None:
-    """Two minutes in all are waited, and no longer wait is begun."""
+    """Waits add up to two minutes at most, and a longer one is not begun."""
     service.script("sign_ins", *[refused(429, "Throttled", Retry_After=text) for text in texts])
     with pytest.raises(SourceError, match=f"after {texts[-1]} s"):
         read(connect())
@@ -450,27 +450,27 @@ def test_a_wait_beyond_patience_is_not_begun(
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5", "0", "1e9", "9" * 400, "Mon, 99 Foo 1 x"])
-def test_a_wait_that_cannot_be_read_is_ten_seconds(
+def test_an_unreadable_retry_after_means_ten_seconds(
     text: str, connect: Connect, service: LogAnalyticsService, waits: Waits
 ) -> None:
-    """A service that says nothing useful about when to come back is given ten seconds."""
+    """Without a readable Retry-After the client waits ten seconds."""
     service.script("sign_ins", refused(429, "ThrottledError", Retry_After=text))
     assert len(read(connect()).sign_ins) == 8
     assert waits == [10.0]
 
 
-def test_silence_is_not_waited_for_four_times(
+def test_a_query_without_answer_is_tried_twice(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """A query without an answer is asked once more and no oftener."""
+    """A query without an answer is sent twice and no more."""
     service.script("sign_ins", *[Reply(delay=60)] * 4)
     with pytest.raises(SourceError, match=r"no whole answer within .* asked 2 times"):
         read(connect(limits=Limits(read_timeout=1.5)))
     assert len(service.called("sign_ins")) == 2
 
 
-def test_a_service_that_is_not_there_is_named(waits: Waits) -> None:
-    """Nobody listening is an error about the network."""
+def test_an_unreachable_service_is_a_network_error(waits: Waits) -> None:
+    """An error about the network says that the service cannot be reached."""
     with LogAnalyticsService({}) as gone:
         endpoint = gone.endpoint
     with client_for(endpoint) as client:
@@ -480,7 +480,7 @@ def test_a_service_that_is_not_there_is_named(waits: Waits) -> None:
 
 
 def test_no_token_is_an_error_about_the_identity(connect: Connect) -> None:
-    """A credential that fails, as one does on a machine without any, is not retried."""
+    """A credential that fails is not retried."""
 
     class Broken(FakeCredential):
         def get_token_info(self, *_: object, **__: object) -> Any:
@@ -491,7 +491,7 @@ def test_no_token_is_an_error_about_the_identity(connect: Connect) -> None:
 
 
 class Stalling(NamedTuple):
-    """A token whose first look at its expiry takes until it is told to go on."""
+    """A token whose first expiry check blocks until `go_on` is set."""
 
     token: str
     looked: threading.Event
@@ -500,17 +500,17 @@ class Stalling(NamedTuple):
 
     @property
     def expires_on(self) -> int:
-        """Return a time that is not near."""
+        """Return a time in the far future."""
         if not self.looked.is_set():
             self.looked.set()
             assert self.go_on.wait(60)
         return 2**40
 
 
-def test_a_token_refused_to_one_query_fails_no_other(
+def test_a_refused_token_fails_only_its_own_query(
     service: LogAnalyticsService, waits: Waits
 ) -> None:
-    """When the SDK forgets its token under a query, because another met 401, the query is asked."""
+    """If a 401 makes the SDK drop its token, a query that is under way is retried."""
     looked, go_on = threading.Event(), threading.Event()
 
     class Once(FakeCredential):
@@ -533,22 +533,22 @@ def test_a_token_refused_to_one_query_fails_no_other(
 
 
 def test_a_long_reason_is_shortened(connect: Connect, service: LogAnalyticsService) -> None:
-    """The innermost message is told in one line of 300 characters, its beginning and its end."""
+    """The innermost message is shortened to one line of 300 characters, its start and its end."""
     reason = ("SYN0001", "first\r\n\x1b[31m " + "x" * 5000 + " the remedy\u202e")
     service.script("sign_ins", refused(400, "BadArgumentError", "SyntaxError", reason))
     with pytest.raises(SourceError) as caught:
         read(connect())
-    told = str(caught.value)
-    assert "SYN0001: first \ufffd[31m [...] " in told
-    assert told.endswith(" [...] the remedy\ufffd)")
-    assert len(told) < 450
+    message = str(caught.value)
+    assert "SYN0001: first \ufffd[31m [...] " in message
+    assert message.endswith(" [...] the remedy\ufffd)")
+    assert len(message) < 450
 
 
 @pytest.mark.parametrize("limit", [3, 4, 7])
-def test_halves_lose_and_repeat_nothing(
+def test_split_reads_lose_and_repeat_nothing(
     limit: int, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """With few rows an answer the result is the whole one, whichever way the service cuts it."""
+    """With few rows in an answer, the combined result is still the whole one."""
     seams = [TEN - HOUR + step for step in (-1, 0, 1)]
     service.tables[SIGN_INS] += [sign_in(time, Id=f"seam{time}") for time in seams]
     whole = read(connect())
@@ -562,10 +562,10 @@ def test_halves_lose_and_repeat_nothing(
         assert logs.states == whole.states
 
 
-def test_exactly_the_most_rows_are_not_taken_for_all(
+def test_a_full_answer_is_not_taken_as_complete(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """A service that cut the rows off and said nothing would have given just as many."""
+    """An answer with exactly as many rows as the limit may be cut, so it is split."""
     service.row_limit, service.says_when_cut = 3, False
     logs = read(connect(limits=Limits(rows_per_answer=3)))
     assert len(logs.sign_ins) == len(logs.operations) == 8
@@ -574,7 +574,7 @@ def test_exactly_the_most_rows_are_not_taken_for_all(
 def test_a_second_with_too_many_rows_is_an_error(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """What cannot be read whole in the narrowest time is not read in part."""
+    """Rows that cannot be read whole in the shortest time are an error."""
     service.tables[OPERATIONS] = [operation(TEN - HOUR - 5, EventDataId=f"o{n}") for n in range(4)]
     service.row_limit = 3
     with pytest.raises(SourceError, match=r"AzureActivity .*cannot be read whole .*stays due"):
@@ -585,7 +585,7 @@ def test_a_second_with_too_many_rows_is_an_error(
 def test_a_table_that_vanishes_between_halves_is_an_error(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """Half a table is not a missing one."""
+    """If a table vanishes between two halves, that is an error and not a missing table."""
     missing = semantic(
         "SEM0100", f"Failed to resolve table or column expression named '{SIGN_INS}'"
     )
@@ -594,10 +594,10 @@ def test_a_table_that_vanishes_between_halves_is_an_error(
         read(connect())
 
 
-def test_tables_and_watchlist_are_read_at_once(
+def test_tables_and_watchlist_are_read_in_parallel(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """All of a kind of questions are asked before any is answered."""
+    """All queries of one step are sent before any is answered."""
     for kinds in (
         {"count_sign_ins", "count_operations", "allowlist"},
         {"sign_ins", "operations"},
@@ -605,17 +605,17 @@ def test_tables_and_watchlist_are_read_at_once(
         service.gate, service.gated = threading.Barrier(len(kinds)), kinds
         service.calls.clear()
         read(connect())
-        asked = [call for call in service.calls if call.kind in kinds]
-        assert len(asked) == len(kinds)
-        assert max(call.began for call in asked) < min(call.ended for call in asked)
+        calls = [call for call in service.calls if call.kind in kinds]
+        assert len(calls) == len(kinds)
+        assert max(call.began for call in calls) < min(call.ended for call in calls)
         assert not service.gate.broken
 
 
 @pytest.mark.parametrize("queries", [1, 2, 5])
-def test_no_more_queries_run_at_once_than_may(
+def test_parallel_queries_are_limited(
     queries: int, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """The service takes five at once for one identity, which may read other workspaces too."""
+    """The service allows five queries at a time for one identity, over all workspaces."""
     for kind in (*KINDS, "latest"):
         service.script(kind, Reply(delay=0.1 * queries))
     read(connect(limits=Limits(concurrent_queries=queries)))
@@ -627,34 +627,36 @@ def test_no_more_queries_run_at_once_than_may(
     assert max(at_once) == queries
 
 
-def test_five_workspaces_at_once_share_what_one_may_have() -> None:
-    """What is asked and held at once is divided among those that are read at once."""
+def test_parallel_workspaces_share_the_limits() -> None:
+    """Workspaces that are read in parallel share the limits on queries and rows."""
     whole = Limits(concurrent_queries=5, rows_per_partition=200_000)
     assert whole.shared(1) == whole
     assert whole.shared(5) == Limits(concurrent_queries=1, rows_per_partition=40_000)
     assert whole.shared(50) == Limits(
         concurrent_queries=1, rows_per_partition=20_000
-    )  # less would be many queries
+    )  # fewer rows would mean many queries
 
 
-def test_from_a_moment_on_nothing_is_asked(connect: Connect, service: LogAnalyticsService) -> None:
-    """When the time to ask is up, that is the error, and the service hears nothing more."""
+def test_after_the_deadline_nothing_is_queried(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """After the deadline the read is an error, and the service receives nothing."""
     with pytest.raises(SourceError, match="no time was left to ask"):
         read(connect(limits=Limits(deadline=time.monotonic())))
     assert service.calls == []
 
 
-def test_silence_is_not_waited_for_beyond_the_time_there_is(
+def test_a_silent_service_is_not_waited_for_past_the_deadline(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """An answer that does not come until the time is up is waited for no longer."""
+    """An answer that does not come before the deadline is not waited for."""
     service.script("sign_ins", *[Reply(delay=60)] * 4)
     with pytest.raises(SourceError, match=r"no time was left|no whole answer within \d s"):
         read(connect(limits=Limits(deadline=time.monotonic() + 2)))
     assert len(service.called("sign_ins")) == 1
 
 
-def test_hostile_content_is_data(connect: Connect, service: LogAnalyticsService) -> None:
+def test_hostile_content_is_unchanged(connect: Connect, service: LogAnalyticsService) -> None:
     """Quotes, control characters, JSON inside text and very long texts come through unchanged."""
     texts = [
         "\"'`; drop table x //",
@@ -672,7 +674,7 @@ def test_hostile_content_is_data(connect: Connect, service: LogAnalyticsService)
 
 
 def test_half_a_surrogate_pair_is_replaced(connect: Connect, service: LogAnalyticsService) -> None:
-    """No UTF-8 can carry it, so it becomes the replacement character, and its row stays."""
+    """Half a surrogate pair becomes the replacement character, and its row stays."""
     service.tables[SIGN_INS] = [sign_in(TEN, ServicePrincipalName="a\ud83db")]
     (row,) = read_sign_ins(read(connect()))
     assert row["ServicePrincipalName"] == "a\ufffdb"
@@ -681,7 +683,7 @@ def test_half_a_surrogate_pair_is_replaced(connect: Connect, service: LogAnalyti
 def test_a_cut_answer_with_half_a_surrogate_pair_is_still_cut(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """What is hard to parse does not hide that rows are lacking."""
+    """Text that is hard to parse does not hide that rows are missing."""
     service.tables[SIGN_INS] = [sign_in(TEN - n * MINUTE, Id="\udc00") for n in range(8)]
     service.row_limit = 3
     assert len(read(connect()).sign_ins) == 8
@@ -691,7 +693,7 @@ def test_a_cut_answer_with_half_a_surrogate_pair_is_still_cut(
 def test_no_row_is_quoted_in_an_error(
     row: object, connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """A value that cannot be read is placed, not shown."""
+    """An error gives the position of an unreadable value and does not show it."""
     names = ("TimeGenerated", "ServicePrincipalId", "ResultType", "ResourceDisplayName")
     columns = [{"name": name, "type": "string"} for name in names]
     table = {"name": "PrimaryResult", "columns": columns, "rows": [row]}
@@ -708,7 +710,7 @@ def test_neither_token_nor_rows_are_logged(
     service: LogAnalyticsService,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Even with all logging on, the SDK's included, neither credential nor log content shows."""
+    """Neither the token nor log content appears in any log, the SDK's included."""
     caplog.set_level(logging.DEBUG)
     service.tables[SIGN_INS] = [sign_in(TEN, ServicePrincipalName="hunter2")]
     source = connect()
@@ -734,10 +736,10 @@ def test_a_workspace_id_stays_inside_its_part_of_the_path(
 
 
 @pytest.mark.parametrize("wrong", [{"alias": 'x"); drop'}, {"exclusions_alias": 'x"); drop'}])
-def test_a_name_that_no_query_can_hold_is_refused_at_once(
+def test_a_name_that_cannot_be_quoted_is_refused_at_once(
     wrong: dict[str, Any], connect: Connect, service: LogAnalyticsService
 ) -> None:
-    """Such a name is an error before anything is asked."""
+    """A name that cannot be written into a query is an error before any query."""
     with pytest.raises(ValueError, match="put into a query"):
         connect(**wrong)
     assert service.calls == []

@@ -1,4 +1,4 @@
-"""What it takes to let the real Azure clients talk to a stand-in: a credential, and plain http."""
+"""Options that let the real Azure clients use a stand-in: a credential and plain http."""
 
 import time
 from typing import Any
@@ -11,7 +11,7 @@ TOKEN = "eyJhbGciOiJub25lIn0.c3RhbmQtaW4.c2VjcmV0"  # noqa: S105 - opens stand-i
 
 
 class FakeCredential:
-    """Gives the token of the stand-ins and remembers for which scopes and claims it was asked."""
+    """Gives the stand-ins' token, and remembers the requested scopes and claims."""
 
     def __init__(self, token: str = TOKEN) -> None:
         self.token = token
@@ -19,7 +19,7 @@ class FakeCredential:
         self.claims: list[str] = []
 
     def get_token(self, *scopes: str, claims: str | None = None, **options: object) -> AccessToken:
-        """Answer clients that know only this way to ask."""
+        """Return a token to clients that use the older method."""
         del options
         self._note(scopes, claims)
         return AccessToken(self.token, int(time.time()) + 3600)
@@ -27,7 +27,7 @@ class FakeCredential:
     def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
-        """Answer the clients of today."""
+        """Return a token to current clients."""
         self._note(scopes, (options or {}).get("claims"))
         return AccessTokenInfo(self.token, int(time.time()) + 3600)
 
@@ -37,15 +37,15 @@ class FakeCredential:
 
 
 class PlainHttp(SansIOHTTPPolicy[Any, Any]):
-    """Lets a client send its token without TLS; it never leaves this machine."""
+    """Lets a client send its token without TLS, which is safe on one machine."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
-        """Say so before the client's own policies look."""
+        """Allow http before the client's own policies check it."""
         request.context.options["enforce_https"] = False
 
 
 def loopback(**options: object) -> dict[str, Any]:
-    """Return keyword arguments for an Azure client: plain http, no proxy, retries at once."""
+    """Return keyword arguments for an Azure client: plain http, no proxy, immediate retries."""
     defaults: dict[str, Any] = {
         "per_call_policies": [PlainHttp()],
         "use_env_settings": False,

@@ -1,7 +1,7 @@
-"""A Logs Ingestion service on loopback: strict about what it is sent, and scripted to fail.
+"""A stand-in for the Logs Ingestion service: it checks every call and can fail as scripted.
 
-It takes calls as the real service documents them, and answers 204 only to a call that is whole:
-every complaint about one is kept, so that a test can see that there was none.
+It accepts calls in the documented form, and answers 204 only to a complete call. It keeps every
+complaint about a call, so that a test can assert that there was none.
 """
 
 import gzip
@@ -37,11 +37,11 @@ _RANGES = {"int": 2**31, "long": 2**63}
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer a call with, whatever it is.
+    """A scripted answer to any call.
 
-    Its body takes `drip` seconds a byte. `hang_up` breaks the connection off: "unread" before the
+    Its body takes `drip` seconds a byte. `hang_up` closes the connection: "unread" before the
     call's body is read, "unanswered" after, "midway" inside the answer's body. With `taken` the
-    call's rows count as accepted all the same.
+    call's rows count as accepted.
     """
 
     status: int = 204
@@ -54,7 +54,7 @@ class Answer:
 
 
 class Refused(Exception):
-    """The call is not what the service takes."""
+    """The service refuses the call."""
 
     def __init__(self, status: int, complaint: str) -> None:
         super().__init__(complaint)
@@ -62,16 +62,16 @@ class Refused(Exception):
 
 
 class IngestionService:
-    """The service, from `with` to the end of the block."""
+    """The service, which runs inside a `with` block."""
 
     def __init__(self, *, token: str = TOKEN) -> None:
         self.accepted: dict[str, list[bytes]] = {FINDINGS_STREAM: [], RUNS_STREAM: []}
         self.order: list[str] = []  # the stream of each call that was accepted
-        self.batches: list[bytes] = []  # the arrays that were accepted
-        self.bodies: list[bytes] = []  # every body that was read, as it was sent
-        self.arrivals: list[float] = []  # when each call began
+        self.batches: list[bytes] = []  # the accepted arrays
+        self.bodies: list[bytes] = []  # the body of every call, as sent
+        self.arrivals: list[float] = []  # the time of each call
         self.complaints: list[str] = []
-        self.pace = 0.0  # seconds before rows are taken, and again before that is answered
+        self.pace = 0.0  # seconds before rows are accepted, and again before the answer
         self._token = token
         self._script: deque[Answer] = deque()
         self._lock = threading.Lock()
@@ -94,25 +94,25 @@ class IngestionService:
 
     @property
     def endpoint(self) -> str:
-        """Where it listens."""
+        """Return the service's address."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def script(self, *answers: Answer) -> None:
-        """Give these answers to the next calls, one each; after them it serves again."""
+        """Script answers to the next calls, one each; later calls are served."""
         self._script.extend(answers)
 
     def recover(self) -> None:
-        """Forget the rest of the script."""
+        """Drop the rest of the script."""
         self._script.clear()
 
     def answer(self) -> Answer | None:
-        """Take the next answer of the script."""
+        """Return the next scripted answer."""
         self.arrivals.append(time.monotonic())
         with self._lock:
             return self._script.popleft() if self._script else None
 
     def take(self, target: str, headers: Mapping[str, str], body: bytes) -> None:
-        """Accept a call's rows, all or none; raises Refused."""
+        """Accept all rows of a call or none; raise Refused."""
         try:
             stream = self._stream_of(target, headers)
             batch = _unpacked(headers, body)
@@ -156,9 +156,9 @@ def _unpacked(headers: Mapping[str, str], body: bytes) -> bytes:
 
 
 def _rows(batch: bytes, declared: Mapping[str, str]) -> list[bytes]:
-    """Return the bytes of each row, having looked at each of its fields.
+    """Return the bytes of each row, after a check of each field.
 
-    How the real service answers an array without rows is not documented; this one takes it.
+    The answer of the real service to an empty array is not documented; this one accepts it.
     """
     if batch == b"[]":
         return []
@@ -189,7 +189,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check(row: object, declared: Mapping[str, str]) -> None:
-    """Refuse a row that the table would not hold whole."""
+    """Refuse a row that the table could not store completely."""
     if not isinstance(row, dict):
         raise Refused(400, "a row is not an object")
     if "TimeGenerated" not in row:
@@ -200,7 +200,7 @@ def _check(row: object, declared: Mapping[str, str]) -> None:
         if not _fits(value, declared[name]):
             raise Refused(400, f"{name} is not of type {declared[name]}")
         written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        if len(written.encode()) >= FIELD_BYTES:  # half a character raises UnicodeEncodeError
+        if len(written.encode()) >= FIELD_BYTES:  # half a surrogate pair raises UnicodeEncodeError
             raise Refused(400, f"{name} would be cut off")
 
 
@@ -221,14 +221,14 @@ def _fits(value: object, kind: str) -> bool:
 
 
 class _Server(ThreadingHTTPServer):
-    """Knows what it serves."""
+    """A server that knows its service."""
 
     def __init__(self, service: IngestionService) -> None:
         self.service = service
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing about clients that hang up; all else is a mistake in here."""
+        """Ignore clients that close the connection; raise any other error."""
         del request, client_address
         error = sys.exception()
         if not isinstance(error, ConnectionError):
@@ -238,11 +238,11 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # or an answer on a kept connection takes 40 ms
+    disable_nagle_algorithm = True  # otherwise an answer on an open connection takes 40 ms
     timeout = 10.0
 
     def do_POST(self) -> None:
-        """Answer as scripted, else as the call deserves."""
+        """Answer from the script, else check the call."""
         service = self.server.service
         scripted = service.answer()
         if scripted is not None and scripted.hang_up == "unread":
@@ -266,16 +266,16 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.hang_up == "unanswered":
             self.close_connection = True
             return
-        with suppress(ConnectionError):  # a client that did not wait is gone
+        with suppress(ConnectionError):  # the client closed the connection without waiting
             self._answer(answer)
 
     def do_GET(self) -> None:
-        """Complain: nothing is read from this service."""
+        """Complain, since the product never reads from this service."""
         self.server.service.complaints.append(f"GET {self.path}")
         self._answer(Answer(405))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
-        """Keep quiet."""
+        """Write no log."""
 
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length")

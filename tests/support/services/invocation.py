@@ -1,6 +1,6 @@
-"""One invocation as `function_app.detect` makes it, at a moment of the caller's choice.
+"""One invocation, as in `function_app.detect`, at a given time.
 
-Called with a time, the module prints "ready" when everything is imported, and then runs.
+As a program with a time as its argument, it prints "ready" after all imports, and then runs.
 """
 
 import os
@@ -13,7 +13,7 @@ from detection.settings import read_settings
 
 
 def main(now: int) -> None:
-    """Examine every window due."""
+    """Run every window due at `now`."""
     settings = read_settings(os.environ)
     with AzureClients(settings.deployment) as azure:
         run_workspaces(

@@ -1,8 +1,8 @@
-"""A Log Analytics service on loopback: real sockets, recorded rows, and every failure on demand.
+"""A stand-in for Log Analytics: real sockets, recorded rows, and any failure on request.
 
-It reads our own queries well enough to answer them: which tables, times, statuses and buckets.
-What the cluster is to correlate is run as it is, in DuckDB. It answers as the service was seen to
-answer, no more kindly: beside each answer stands the page or public thread that shows it.
+It understands the tables, times, statuses and buckets of the product's own queries, and runs the
+correlation queries unchanged in DuckDB. Its answers are those of the real service: a comment beside
+each names the page or public thread that shows it.
 """
 
 import json
@@ -26,7 +26,7 @@ from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.kql_text import equals_ignoring_case, has_any, is_blank
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import DAY, format_time, from_datetime, parse_time
-from detection.sources.workspace.counts import COUNT_COLUMNS as COUNTED
+from detection.sources.workspace.counts import COUNT_COLUMNS
 from detection.sources.workspace.partitions import BUCKETS
 from tests.support import ALLOWLIST, EXCLUSIONS, OPERATIONS, SIGN_INS, kusto, response
 from tests.support.kusto import bucket_of
@@ -35,15 +35,15 @@ from tests.support.services.client import TOKEN, FakeCredential, loopback
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
 PREFER = "wait=600,include-statistics=true"
 TABLES = (SIGN_INS, OPERATIONS, ALLOWLIST, EXCLUSIONS)
-KINDS = {  # of our queries, by file
+KINDS = {  # of the product's queries, by file name
     **{path.stem: path.stem for path in FOLDER.glob("*.kql")},
     "read_sign_ins": "sign_ins",
     "read_operations": "operations",
 }
-# A workspace without Microsoft Sentinel has no function for watchlists. Kusto's own words, which
-# learn.microsoft.com/kusto shows, and those in which Log Analytics names another unknown function
-# (in the warnings of a fuzzy union, as in github.com/Azure/Azure-Sentinel/issues/13874; under which
-# code it says so of the function in a query of its own is not known).
+# A workspace without Microsoft Sentinel has no function for watchlists. These are Kusto's words
+# from learn.microsoft.com/kusto, and the words of Log Analytics about another unknown function
+# (in the warnings of a fuzzy union, github.com/Azure/Azure-Sentinel/issues/13874). No public
+# source shows the error code for an unknown function in a query of its own.
 NO_WATCHLISTS = (
     ("SEM0260", "Unknown function: '_GetWatchlist'."),
     ("SEM0100", "'project' operator: Failed to resolve tabular function named '_GetWatchlist'"),
@@ -116,7 +116,7 @@ Rows = list[dict[str, Any]]
 
 
 def warned(*messages: str, severity: object = 3) -> dict[str, Any]:
-    """Return what stands beside the rows where a fuzzy union did without something.
+    """Return the error beside the rows of a fuzzy union that skipped something.
 
     github.com/Azure/azure-sdk-for-python/issues/25137 shows the whole body; 3 is "Warning", 2 and
     1 are failures (learn.microsoft.com/kusto/concepts/partial-query-failures).
@@ -138,7 +138,7 @@ def warned(*messages: str, severity: object = 3) -> dict[str, Any]:
 
 
 def unresolved(table: str) -> str:
-    """Return what the service says of a table that is not there.
+    """Return the service's message about a missing table.
 
     github.com/Azure/Azure-Sentinel/issues/2138 shows the words, azure-sdk-for-python/issues/25137
     too.
@@ -148,24 +148,24 @@ def unresolved(table: str) -> str:
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer instead of the rows; `cut` bytes of the body are sent of all announced.
+    """A scripted answer; of its body only `cut` bytes are sent, though all are announced.
 
     `drip` seconds pass before each byte of the body.
     """
 
     status: int = 200
-    body: bytes | None = None  # None: the rows all the same
+    body: bytes | None = None  # None: the usual rows
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
     delay: float = 0.0
     drip: float = 0.0
-    after: threading.Event | None = None  # what the answer waits for
-    error: object = None  # beside the rows
+    after: threading.Event | None = None  # an event to wait for
+    error: object = None  # an error beside the rows
 
 
 @dataclass
 class Call:
-    """One request that came, when it began and when it was answered."""
+    """One received request, with the times when it began and was answered."""
 
     kind: str
     query: str
@@ -180,17 +180,19 @@ class LogAnalyticsService:
     """Serves tables of rows until it is closed."""
 
     def __init__(self, tables: Mapping[str, Rows]) -> None:
-        """Serve these; a table that is not named is missing."""
+        """Serve these tables; any other table is missing."""
         self.tables = dict(tables)
-        self.workspaces = {WORKSPACE}  # all with these tables
-        self.always: dict[str, Reply] = {}  # what a workspace answers to every call
-        self.present: int | None = None  # rows seen, or else ingested, later are not there yet
+        self.workspaces = {WORKSPACE}  # each answers with these tables
+        self.always: dict[str, Reply] = {}  # one answer to every call of a workspace
+        self.present: int | None = (
+            None  # rows with a later SeenFrom or IngestionTime are not returned
+        )
         self.pace = 0.0  # seconds before each answer
         self.other_plan: set[str] = set()  # tables that are not on the Analytics plan
-        self.no_watchlists = NO_WATCHLISTS[0]  # how it says that it has none
+        self.no_watchlists = NO_WATCHLISTS[0]  # the error of a workspace without watchlists
         self.row_limit: int | None = None
         self.says_when_cut = True
-        self.gate: threading.Barrier | None = None  # which queries of some kinds reach together
+        self.gate: threading.Barrier | None = None  # kinds of queries that wait for each other
         self.gated: Collection[str] = ()
         self.calls: list[Call] = []
         self.complaints: list[str] = []
@@ -211,16 +213,16 @@ class LogAnalyticsService:
 
     @property
     def endpoint(self) -> str:
-        """Where it listens."""
+        """Return the service's address."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def script(self, kind: str, *replies: Reply) -> None:
-        """Answer the next calls of a kind so, or of a kind "of" a table, one after another."""
+        """Script answers to the next calls of a kind, or of a kind "of" a table, in order."""
         with self._lock:
             self._script.setdefault(kind, deque()).extend(replies)
 
     def recover(self) -> None:
-        """Forget the rest of the script."""
+        """Drop the rest of the script."""
         with self._lock:
             self._script.clear()
 
@@ -229,7 +231,7 @@ class LogAnalyticsService:
         return [call for call in self.calls if call.kind == kind]
 
     def next_reply(self, call: Call) -> Reply:
-        """Take the reply that was scripted for this call."""
+        """Return the scripted reply to this call."""
         with self._lock:
             named = needed(call.query)[-1:]
             for kind in (call.kind, *(f"{call.kind} of {table}" for table in named)):
@@ -246,7 +248,7 @@ class LogAnalyticsService:
 
     def _answer(self, kind: str, query: str) -> tuple[int, dict[str, Any]]:
         if kind in {"allowlist", "exclusions"}:
-            # Where there are watchlists, an alias that none has gives no row and no error.
+            # In a workspace with watchlists, an unknown alias gives no row and no error.
             if not {ALLOWLIST, EXCLUSIONS} & self.tables.keys():
                 return 400, semantic(*self.no_watchlists)
             return 200, self._allowlist() if kind == "allowlist" else self._exclusions()
@@ -280,7 +282,7 @@ class LogAnalyticsService:
         return self.present is None or not seen or parse_time(seen) <= self.present
 
     def _cut(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Give no more rows than the limit, and say so."""
+        """Truncate the rows to the limit, with an error if so configured."""
         (table,) = document["tables"]
         if self.row_limit is not None and len(table["rows"]) > self.row_limit:
             table["rows"] = table["rows"][: self.row_limit]
@@ -303,10 +305,10 @@ class LogAnalyticsService:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Checks a request, and answers it as scripted or with rows."""
+    """Checks a request, and answers it from the script or with rows."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # or an answer on a kept connection takes 40 ms
+    disable_nagle_algorithm = True  # otherwise an answer on an open connection takes 40 ms
 
     def __init__(self, service: LogAnalyticsService, *arguments: Any) -> None:
         self._service = service
@@ -340,10 +342,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(reply, content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
     def _problem(self, body: bytes) -> str:
-        """Return what is wrong with a request, "" for nothing."""
+        """Return the problem with a request, or ""."""
         checks = {
             "path": self.path
             in {f"/v1/workspaces/{name}/query" for name in self._service.workspaces},
@@ -366,7 +368,7 @@ class _Handler(BaseHTTPRequestHandler):
             for piece in _pieces(content[: reply.cut], reply.drip):
                 self.wfile.write(piece)
                 time.sleep(reply.drip)
-        except OSError:  # the client gave up waiting
+        except OSError:  # the client stopped waiting
             self.close_connection = True
         if reply.cut is not None:
             self.close_connection = True
@@ -384,18 +386,18 @@ def client_for(endpoint: str, credential: TokenCredential | None = None) -> Logs
 
 
 def recorded_tables(folder: Path) -> dict[str, Rows]:
-    """Read a recorded folder as row objects."""
+    """Return a recorded folder's tables as row objects."""
     paths = {name: folder / f"{name}.json" for name in TABLES}
     return {name: _read(path) for name, path in paths.items() if path.exists()}
 
 
 def semantic(code: str, message: str) -> dict[str, Any]:
-    """Return the service's answer to a query with something that is not there."""
+    """Return the service's error for a query that names something unknown."""
     return failure("BadArgumentError", "SemanticError", (code, message))
 
 
 def failure(*codes: str | tuple[str, str]) -> dict[str, Any]:
-    """Return an error document, each error inside the one before it."""
+    """Return an error document, with each error inside the one before."""
     error: dict[str, Any] = {}
     for code in reversed(codes):
         name, message = code if isinstance(code, tuple) else (code, f"{code} happened.")
@@ -404,35 +406,35 @@ def failure(*codes: str | tuple[str, str]) -> dict[str, Any]:
 
 
 def kind_of(query: str) -> str:
-    """Return which of our queries one is, by the comment that its file begins with."""
+    """Return the name of a query, which is in the first comment of its file."""
     first = query.partition("\n")[0]
     (name,) = [name for name, begins in BEGINNINGS.items() if begins == first]
     return KINDS[name]
 
 
 def needed(query: str) -> list[str]:
-    """Return the tables that a query asks, in the order in which it names them."""
+    """Return the tables in a query, in order."""
     return re.findall(rf"^ *({SIGN_INS}|{OPERATIONS})$", query, re.MULTILINE)
 
 
 def part_of(query: str, table: str) -> str:
-    """Return the part of a query that is about one of the tables; sign-ins come first."""
+    """Return the part of a query about one of the tables; sign-ins come first."""
     before, found, after = query.partition(OPERATIONS)
     return after if table == OPERATIONS and found else before
 
 
-def moment(pattern: str, query: str) -> int:
-    """Return the time that stands at the braces of a pattern."""
+def time_in(pattern: str, query: str) -> int:
+    """Return the time that a pattern captures in a query."""
     found = re.search(pattern.replace(r"\{}", r"datetime\(([^)]+)\)"), query)
     assert found is not None, pattern
     return parse_time(found[1])
 
 
 def _chosen(query: str, table: str, there: Mapping[str, Rows]) -> Rows:
-    """Apply clause 2 or 3, with the times, statuses and buckets that the query names."""
+    """Apply clause 2 or 3, with the times, statuses and buckets in the query."""
     text = part_of(query, table)
-    start, end = moment(r"TimeGenerated > \{}", text), moment(r"TimeGenerated <= \{}", text)
-    now = moment(r"ingestion_time\(\) <= \{}", text)
+    start, end = time_in(r"TimeGenerated > \{}", text), time_in(r"TimeGenerated <= \{}", text)
+    now = time_in(r"ingestion_time\(\) <= \{}", text)
     between = re.search(r"Bucket between \((\d+) \.\. (\d+)\)", query)
     low, high = map(int, between.groups()) if between else (0, BUCKETS)
     rows = [row for row in there[table] if start < parse_time(row["TimeGenerated"]) <= end]
@@ -461,12 +463,12 @@ def _status_in(row: Mapping[str, Any], accepted: Iterable[str]) -> bool:
 
 
 def identity_of(row: Mapping[str, Any]) -> str:
-    """Return whose row it is."""
+    """Return the identity of a row."""
     return str(row.get("ServicePrincipalId", row.get("Caller")) or "")
 
 
 def _signed_in(query: str, there: Mapping[str, Rows]) -> set[str]:
-    """Return who signed in; a query may ask nothing about that."""
+    """Return the identities that signed in, or None if the query does not use them."""
     if SIGN_INS not in query:
         return set()
     names = {identity_of(row).lower() for row in _chosen(query, SIGN_INS, there)}
@@ -500,10 +502,10 @@ def _count_operations(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     counts: dict[int, list[int]] = {}
     for row in _chosen(query, OPERATIONS, there):
         who, fits = identity_of(row), _status_in(row, accepted)
-        counted = counts.setdefault(bucket_of(who), [0] * len(COUNTED))
+        counted = counts.setdefault(bucket_of(who), [0] * len(COUNT_COLUMNS))
         counted[(who.lower() not in known) * 2 + (not fits)] += 1
         counted[-1] += fits and is_blank(who)
-    return response(["Bucket", *COUNTED], [[bucket, *n] for bucket, n in counts.items()])
+    return response(["Bucket", *COUNT_COLUMNS], [[bucket, *n] for bucket, n in counts.items()])
 
 
 def _addresses(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
@@ -513,7 +515,7 @@ def _addresses(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
 
 
 def _in_duckdb(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    """Run the query, as it is, on the rows."""
+    """Run the query unchanged on the rows."""
     connection = kusto.database()
     for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
         rows = [
@@ -530,8 +532,8 @@ def _in_duckdb(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
 
 
 def _timed(query: str, there: Mapping[str, Rows]) -> Rows:
-    """Return the operations of the times and statuses that a query names."""
-    start, end = moment(r"TimeGenerated > \{}", query), moment(r"TimeGenerated <= \{}", query)
+    """Return the operations with the times and statuses in a query."""
+    start, end = time_in(r"TimeGenerated > \{}", query), time_in(r"TimeGenerated <= \{}", query)
     statuses = re.search(r"ActivityStatusValue in~ \((.*?)\)", query)
     assert statuses is not None
     accepted = json.loads(f"[{statuses[1]}]")
@@ -553,7 +555,7 @@ def _actions(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
 
 
 def _history(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    start, end = moment(r"TimeGenerated > \{}", query), moment(r"TimeGenerated <= \{}", query)
+    start, end = time_in(r"TimeGenerated > \{}", query), time_in(r"TimeGenerated <= \{}", query)
     signed_in = {
         identity_of(row).lower()
         for row in there[SIGN_INS]
@@ -575,7 +577,7 @@ def _history(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
 
 def _latest(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     rows = there[needed(query)[0]]
-    now = moment(r"TimeGenerated <= \{}", query)
+    now = time_in(r"TimeGenerated <= \{}", query)
     times = [parse_time(row["TimeGenerated"]) for row in rows]
     newest = max((time for time in times if now - DAY < time <= now), default=None)
     return response(["Latest"], [[None if newest is None else format_time(newest)]])
@@ -583,11 +585,11 @@ def _latest(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
 
 def _arrivals(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     rows = there[needed(query)[0]]
-    since = moment(r"ingestion_time\(\) > \{}", query)
-    now = moment(r"ingestion_time\(\) <= \{}", query)
-    too_late = moment(r"TooLate = countif\(TimeGenerated <= \{}", query)
-    examined = moment(r" Late = .* TimeGenerated <= \{}", query)
-    oldest = moment(r"where TimeGenerated > \{}", query)
+    since = time_in(r"ingestion_time\(\) > \{}", query)
+    now = time_in(r"ingestion_time\(\) <= \{}", query)
+    too_late = time_in(r"TooLate = countif\(TimeGenerated <= \{}", query)
+    examined = time_in(r" Late = .* TimeGenerated <= \{}", query)
+    oldest = time_in(r"where TimeGenerated > \{}", query)
     came = [row for row in rows if row.get("IngestionTime")]
     came = [row for row in came if parse_time(row["TimeGenerated"]) > oldest]
     came = [row for row in came if since < parse_time(row["IngestionTime"]) <= now]

@@ -1,4 +1,4 @@
-"""Servers that tests talk to, started on this machine for as long as they are needed."""
+"""Servers for tests, started on this machine when a test needs them."""
 
 import contextlib
 import re
@@ -22,23 +22,23 @@ from tests.support.effort import IN_CI
 PINNED = Path(__file__).parents[1] / "node" / "azurite"
 LISTENS = re.compile(r"listens on (http://[0-9.]+:[0-9]+)\s")
 
-# The account of every storage emulator, published with it: there is nothing here to keep secret.
+# The published account of every storage emulator, which is no secret.
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
-# What clients are made with: as the product does, but without waiting between attempts.
+# Client options of the product, without waits between attempts.
 AT_ONCE = CLIENT_OPTIONS | {"initial_backoff": 0, "increment_base": 0, "random_jitter_range": 0}
 
 
 @dataclass(frozen=True)
 class Azurite:
-    """A storage emulator that runs."""
+    """A running storage emulator."""
 
     url: str  # of the account
 
     @property
     def connection_string(self) -> str:
-        """What a setting would hold."""
+        """Return the connection string of the emulator's account."""
         return (
             f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
             f"BlobEndpoint={self.url};"
@@ -46,7 +46,7 @@ class Azurite:
 
 
 def installed(folder: Path) -> Path:
-    """Return the folder of the npm packages that `folder` pins, installed if need be.
+    """Return the folder of the npm packages that `folder` pins, and install them if necessary.
 
     Skips the test if the registry is out of reach, unless this is CI; any other failure of npm is
     a failure of the test.
@@ -61,11 +61,11 @@ def installed(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def azurite(*, any_version: bool = True) -> Iterator[Azurite]:
-    """Run an emulator that holds nothing yet and forgets everything at the end.
+    """Run an emulator that starts empty and is deleted at the end.
 
-    It takes clients of `any_version` of the service, or of those that it knows.
+    With `any_version` it accepts clients of any service version, else only those that it knows.
 
-    Skips the test if it has to be installed and cannot be fetched; in CI that is a failure.
+    Skips the test if the emulator cannot be downloaded; in CI that is a failure.
     """
     main = installed(PINNED) / "azurite" / "dist" / "src" / "blob" / "main.js"
     quiet = ["--inMemoryPersistence", "--silent", "--disableTelemetry"]
@@ -89,9 +89,9 @@ def azurite(*, any_version: bool = True) -> Iterator[Azurite]:
 
 
 class Line(RequestsTransport):  # type: ignore[misc]
-    """The way to a server, closed as a whole.
+    """A transport to a server that closes all of its connections at the end.
 
-    The SDK drops some answers unread: those it tries again after, and those about an empty blob.
+    The SDK leaves some answers unread: those that it retries, and those about an empty blob.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -112,21 +112,21 @@ class Line(RequestsTransport):  # type: ignore[misc]
 
 
 class Containers:
-    """Makes containers in an emulator, and clients for them that are closed at the end."""
+    """Creates containers in an emulator, and clients that are closed at the end."""
 
     def __init__(self, server: Azurite, closing: contextlib.ExitStack) -> None:
         self.server = server
         self._closing = closing
 
     def new(self, **options: Any) -> ContainerClient:
-        """Return a client for a new container; `options` go over AT_ONCE."""
+        """Return a client for a new container; `options` override AT_ONCE."""
         name = f"test-{uuid.uuid4().hex}"
         client = self.client(name, **options)
         client.create_container()
         return client
 
     def client(self, name: str, **options: Any) -> ContainerClient:
-        """Return a client of its own for a container that may or may not be there."""
+        """Return a new client for a container that need not exist."""
         client: ContainerClient = ContainerClient.from_connection_string(
             self.server.connection_string, name, **({"transport": Line()} | AT_ONCE | options)
         )
@@ -134,7 +134,7 @@ class Containers:
 
 
 def _listens(process: subprocess.Popen[bytes], said: Path) -> str:
-    """Wait until the server tells its address, which it does when it can be asked."""
+    """Wait until the server prints its address, which means that it is ready."""
     until = time.monotonic() + 300
     while time.monotonic() < until and process.poll() is None:
         if match := LISTENS.search(said.read_text("utf-8", "replace")):

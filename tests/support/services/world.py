@@ -1,4 +1,4 @@
-"""All of Azure that the app needs, on this machine, with the worker that runs it there."""
+"""Stand-ins for all Azure services of the app, and the Functions worker that runs it."""
 
 import contextlib
 import json
@@ -15,10 +15,10 @@ import pytest
 
 from detection.rule.ticks import MINUTE, format_time
 from tests.support import DEMO, OPERATIONS, ROOT, SIGN_INS
-from tests.support.services.azure import surroundings
 from tests.support.services.ingestion import IngestionService
 from tests.support.services.log_analytics import LogAnalyticsService, Rows, recorded_tables
 from tests.support.services.servers import Containers
+from tests.support.services.tls_and_identity import stand_in_environment
 
 needs_worker = pytest.mark.skipif(
     sys.version_info < (3, 13), reason="the worker is a package from Python 3.13 on"
@@ -27,11 +27,11 @@ needs_worker = pytest.mark.skipif(
 
 @dataclass(frozen=True)
 class App:
-    """Where an app is, and the Python that has its packages."""
+    """The folder of an app, and the Python that has its packages."""
 
     folder: Path
     python: Path
-    worker: Path | None = None  # a folder with the worker, if the app's Python does not have it
+    worker: Path | None = None  # a folder with the worker, if the app's Python lacks it
 
 
 CHECKOUT = App(ROOT, Path(sys.executable))
@@ -39,16 +39,16 @@ CHECKOUT = App(ROOT, Path(sys.executable))
 
 @dataclass
 class World:
-    """All that the app needs, and the environment in which it finds it."""
+    """The app's stand-in services, and the environment that points to them."""
 
     logs: LogAnalyticsService
     ingestion: IngestionService
     environment: dict[str, str]
 
     def invoke(self, app: App = CHECKOUT, *, past_due: bool = False) -> dict[str, Any]:
-        """Run the timer once, in a worker of its own, which sees the app and nothing beside it."""
+        """Run the timer once in a new worker, which can import the app and nothing else."""
         paths = [str(path) for path in (app.worker, app.folder) if path]
-        driver = ROOT / "tests" / "support" / "services" / "worker.py"
+        driver = ROOT / "tests" / "support" / "services" / "functions_worker.py"
         done = subprocess.run(
             [str(app.python), "-P", str(driver), str(app.folder), str(past_due)],
             cwd=app.folder,
@@ -63,24 +63,24 @@ class World:
         return answer
 
     def rows(self, stream: str) -> list[dict[str, Any]]:
-        """Return the rows that a stream has taken."""
+        """Return the rows that a stream has accepted."""
         return [json.loads(row) for row in self.ingestion.accepted[stream]]
 
 
 @contextlib.contextmanager
 def world_of(containers: Containers, folder: Path, tables: Mapping[str, Rows]) -> Iterator[World]:
-    """Set up stand-ins that serve `tables`, and an empty container; `folder` takes certificates."""
+    """Start stand-ins that serve `tables`, with an empty container; certificates go to `folder`."""
     with (
         LogAnalyticsService(tables) as logs,
         IngestionService() as ingestion,
-        surroundings(folder, logs, ingestion, containers.new()) as environment,
+        stand_in_environment(folder, logs, ingestion, containers.new()) as environment,
     ):
         yield World(logs, ingestion, environment | {"DETECTION_SCHEDULE": "0 0 * * * *"})
 
 
 @contextlib.contextmanager
 def demo_world(containers: Containers, folder: Path) -> Iterator[World]:
-    """Set up stand-ins that serve the scenario of the demo; certificates go below `folder`."""
+    """Start stand-ins that serve the demo's scenario; certificates go below `folder`."""
     certificates = folder / "certificates"
     certificates.mkdir()
     with world_of(containers, certificates, recorded_tables(DEMO)) as world:

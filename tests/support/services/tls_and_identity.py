@@ -1,6 +1,6 @@
-"""What stands around the services in Azure: TLS in front of them, and an identity's endpoint.
+"""The environment of the stand-in services: TLS in front of them, and a token endpoint.
 
-With these a process needs no more than its environment to take the stand-ins for the real ones:
+With these, environment variables alone make a process use the stand-ins as if they were Azure:
 `REQUESTS_CA_BUNDLE` for the certificates, `IDENTITY_ENDPOINT` and `IDENTITY_HEADER` for tokens.
 """
 
@@ -28,10 +28,10 @@ IDENTITY_HEADER = "only-for-stand-ins"
 
 
 class Authority:
-    """A certificate authority of one test."""
+    """A certificate authority for one test."""
 
     def __init__(self, folder: Path) -> None:
-        """Write its certificate, which clients must trust, to a file in `folder`."""
+        """Write the authority's certificate, which clients must trust, to a file in `folder`."""
         authority = trustme.CA()
         self.bundle = folder / "authority.pem"
         authority.cert_pem.write_to_path(str(self.bundle))
@@ -40,7 +40,7 @@ class Authority:
 
     @contextlib.contextmanager
     def in_front_of(self, endpoint: str) -> Iterator[str]:
-        """Pass on what comes over TLS to a plain endpoint, and yield the https address."""
+        """Forward TLS connections to a plain endpoint, and yield the https address."""
         port = urlsplit(endpoint).port
         with socket.create_server(("127.0.0.1", 0)) as listener:
             accepting = threading.Thread(target=self._accept, args=(listener, port), daemon=True)
@@ -62,7 +62,7 @@ class Authority:
             self._context.wrap_socket(plain, server_side=True) as outside,
             socket.create_connection(("127.0.0.1", port)) as inside,
         ):
-            for side in (outside, inside):  # or what comes in two pieces takes 40 ms
+            for side in (outside, inside):  # otherwise data in two pieces takes 40 ms
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             back = threading.Thread(target=_copy, args=(inside, outside), daemon=True)
             back.start()
@@ -79,10 +79,10 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def surroundings(
+def stand_in_environment(
     folder: Path, logs: LogAnalyticsService, ingestion: IngestionService, container: ContainerClient
 ) -> Iterator[dict[str, str]]:
-    """Yield the environment in which a process takes the stand-ins for Azure; `folder` is ours."""
+    """Yield the environment of a process that uses the stand-ins; certificates go to `folder`."""
     authority = Authority(folder)
     with (
         identity_endpoint() as identity,
@@ -104,7 +104,7 @@ def surroundings(
 
 @contextlib.contextmanager
 def identity_endpoint() -> Iterator[dict[str, str]]:
-    """Give tokens as an app's managed identity does; yields the environment that leads here."""
+    """Serve tokens as an app's managed identity; yield the environment that points here."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Identity))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.005,))
@@ -122,13 +122,15 @@ def identity_endpoint() -> Iterator[dict[str, str]]:
 
 class _Identity(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        """Answer with the token that the stand-ins take."""
-        asked = parse_qs(urlsplit(self.path).query)
-        allowed = self.headers.get("X-IDENTITY-HEADER") == IDENTITY_HEADER and "resource" in asked
+        """Answer with the token that the stand-ins accept."""
+        parameters = parse_qs(urlsplit(self.path).query)
+        allowed = (
+            self.headers.get("X-IDENTITY-HEADER") == IDENTITY_HEADER and "resource" in parameters
+        )
         token = {
             "access_token": TOKEN,
             "expires_on": str(int(time.time()) + 3600),
-            "resource": asked.get("resource", [""])[0],
+            "resource": parameters.get("resource", [""])[0],
             "token_type": "Bearer",
         }
         refusal = {"statusCode": 400, "message": "No such identity."}

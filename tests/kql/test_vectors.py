@@ -1,6 +1,6 @@
-"""KQL's own answers: every test vector is either the rule's to give or said not to be.
+"""The rule answers as KQL in every test vector, or a reason says why it does not apply.
 
-The vectors live beside the project; where they are absent, these tests are skipped.
+The vectors are stored beside the project; without them, these tests are skipped.
 """
 
 import json
@@ -25,23 +25,23 @@ NO_TABLES = "the rule has no such table operator; a missing or empty table is an
 
 
 def in_any_range(address: str, listed: list[str]) -> bool:
-    """`ipv4_is_in_any_range`, as the allowlist answers it."""
+    """`ipv4_is_in_any_range`, answered by the allowlist."""
     return Allowlist.of(listed).covers(address)
 
 
 def in_range(address: str, entry: str) -> bool:
-    """`ipv4_is_in_range`, as the allowlist answers it."""
+    """`ipv4_is_in_range`, answered by the allowlist."""
     return Allowlist.of([entry]).covers(address)
 
 
 def parse_ipv4(text: str) -> int | None:
-    """`parse_ipv4`: the lowest address of the span that an entry becomes."""
+    """`parse_ipv4`: the lowest address of an entry's span."""
     lows = Allowlist.of([text]).lows[4]
     return lows[0] if lows else None
 
 
 def netmask_suffix(text: str) -> int | None:
-    """`ipv4_netmask_suffix`: how much of the span that an entry becomes is fixed."""
+    """`ipv4_netmask_suffix`: the number of fixed bits of an entry's span."""
     allowlist = Allowlist.of([text])
     sizes = [high - low for low, high in zip(allowlist.lows[4], allowlist.highs[4], strict=True)]
     return 32 - sizes[0].bit_length() if sizes else None
@@ -69,7 +69,7 @@ def under(text: str, prefix: int) -> AddressRange:
 
 
 def literal(function: Callable[[str], bool]) -> Callable[[str], bool]:
-    """Let a function take a vector's text as KQL writes it, in quotes."""
+    """Return the function for a vector's text in KQL's quotes."""
     return lambda quoted: function(json.loads(quoted))
 
 
@@ -78,7 +78,7 @@ OURS: dict[str, Callable[..., object]] = {
     "has_any": has_any,
     "=~": equals_ignoring_case,
     "!~": lambda left, right: not equals_ignoring_case(left, right),
-    "==": operator.eq,  # what clause 2 asks of ResultType
+    "==": operator.eq,  # clause 2 compares ResultType so
     "isempty": literal(is_blank),
     "isnotempty": literal(lambda text: not is_blank(text)),
     "ipv4_is_in_any_range": in_any_range,
@@ -91,20 +91,20 @@ OURS: dict[str, Callable[..., object]] = {
 NOT_OURS: dict[str, str] = {
     "ipv4_is_private": "the rule leaves out listed addresses, private or not",
     "!=": "the rule asks only for equality",
-    "matches regex": "entries are told apart by parse_entry, not by the rule's patterns",
+    "matches regex": "parse_entry recognises the forms of an entry, without patterns",
     "isnull": NO_NULL,
     "not": NO_NULL,
     "or": NO_NULL,
     ">": NO_NULL,
     "+": NO_NULL,
     "tostring": NO_NULL,
-    "toint": "every column that the rule reads is text or a moment",
+    "toint": "every column that the rule reads is text or a time",
     "where/null": NO_NULL,
     "iff": NO_NULL,
     "split": "parse_entry cuts a low-high entry in two itself",
     "array_length": "lists have a length here",
     "mv-expand": NO_TABLES,
-    "mv-apply": "the allowlist is asked by bisection, which is difference D1",
+    "mv-apply": "the allowlist is searched by bisection, which is difference D1",
     "mv-apply(empty array, summarize)": "difference D1: no ranges exclude nothing",
     "mv-apply(constant empty array)": "difference D1: no ranges exclude nothing",
     "toscalar+make_list": NO_TABLES,
@@ -145,14 +145,14 @@ def test_the_rule_answers_as_kql(vector: dict[str, Any]) -> None:
 
 
 def test_every_vector_is_accounted_for() -> None:
-    """Each function in the vectors is the rule's or has a reason not to be, and none is stale."""
+    """Each function in the vectors is the rule's or has a reason not to be; no reason is stale."""
     functions = {vector["function"] for vector in VECTORS}
     assert functions == {*OURS, *NOT_OURS}
     assert not OURS.keys() & NOT_OURS.keys()
     assert {v["id"] for v in VECTORS if v["function"] in OURS} >= APART.keys()
 
 
-def test_white_space_is_blank_where_kql_takes_it_for_a_value() -> None:
-    """The one vector about text that the rule answers otherwise is answered otherwise."""
+def test_white_space_is_blank_unlike_in_kql() -> None:
+    """The one vector about text in which the rule differs from KQL really differs."""
     [vector] = [vector for vector in VECTORS if vector["id"] == 151]
     assert OURS["isnotempty"](*vector["args"]) is not vector["expected"]

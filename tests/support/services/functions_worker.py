@@ -1,9 +1,8 @@
-"""Drives the worker that runs the app in Azure, as the host does: one app, one process.
+"""Starts the Azure Functions worker as the host does: one app, one process.
 
-`python worker.py FOLDER PAST_DUE` indexes the app in FOLDER, loads its timer, invokes it
-once and prints what came of it, and what it logged, as JSON. The worker speaks with its host in
-protobuf messages; small records stand in for them, since it reads and makes them by attribute
-only.
+`python functions_worker.py FOLDER PAST_DUE` indexes the app in FOLDER, loads its timer, invokes it
+once and prints the outcome and the log as JSON. The worker and its host exchange protobuf messages;
+simple objects replace them here, since the worker uses only their attributes.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from azure_functions_runtime.bindings.context import _invocation_id_local as by_
 
 
 class Message(SimpleNamespace):
-    """A message with whatever fields it is given; also tells which of its kinds of data it has."""
+    """A protobuf message with any fields, which also knows the one data field that is set."""
 
     def WhichOneof(self, group: str) -> str | None:  # noqa: N802 (protobuf's name)
         """Return the name of the one field that is set."""
@@ -27,10 +26,10 @@ class Message(SimpleNamespace):
 
 
 class Messages:
-    """Makes any kind of message, and has the values of their enumerations."""
+    """A factory for any message, with the values of protobuf's enumerations."""
 
     class StatusResult(Message):
-        """Whether something worked."""
+        """The outcome of a request to the worker."""
 
         Failure = 0
         Success = 1
@@ -47,10 +46,10 @@ class Messages:
 
 
 class Lines(logging.Handler):
-    """Keeps what is logged, and which invocation the worker would put each line down to.
+    """Keeps log lines, with the invocation that the worker assigns to each.
 
-    Workers know it by a context variable or by the thread; a line that either does not know may
-    be lost, since the host drops a line that belongs to no invocation.
+    Workers use a context variable or the thread for that. The host drops a line without an
+    invocation, so a line that either method misses may be lost.
     """
 
     def __init__(self) -> None:
@@ -73,14 +72,14 @@ class Lines(logging.Handler):
 
 
 def request(**content: Any) -> Message:
-    """Return a request as the host sends it."""
+    """Return a request in the form that the host sends."""
     return Message(
         request=Message(**content), properties={"host": "127.0.0.1", "protos": Messages()}
     )
 
 
 async def main(folder: str, *, past_due: bool) -> dict[str, Any]:
-    """Start the worker on a folder and invoke the one function in it."""
+    """Start the worker on a folder and invoke its only function."""
     lines = Lines()
     logging.getLogger().addHandler(lines)
     logging.getLogger().setLevel(logging.INFO)  # as workers do

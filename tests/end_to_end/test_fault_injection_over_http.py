@@ -1,6 +1,6 @@
-"""Days of faults again, with the real clients, whose services fail in every way that they know.
+"""Days of faults with the real clients, whose services fail in every known way.
 
-Each day follows from its seed, which a failure names.
+A failing test names the seed of its day.
 """
 
 import random
@@ -21,18 +21,18 @@ from detection.sources.log_analytics.client import Limits
 from detection.sources.workspace.source import WorkspaceSource
 from tests.sinks import test_ingestion
 from tests.sources.workspace import test_source as test_workspace
-from tests.state.test_blob import BadLine, Losing, Mortal
 from tests.support import OPERATIONS, SIGN_INS
 from tests.support.effort import effort
-from tests.support.histories import Fuse, Killed
+from tests.support.random_streams import BEGIN, assert_each_reported_once, random_stream, tables_of
 from tests.support.services.ingestion import Answer, IngestionService
 from tests.support.services.log_analytics import WORKSPACE, LogAnalyticsService, Reply, client_for
 from tests.support.services.servers import Containers, Line
-from tests.support.streams import BEGIN, assert_made_good, random_stream, tables_of
+from tests.support.services.storage_faults import InterceptingLine, KillableStore, LosingAnswers
+from tests.support.simulation import Fuse, Killed
 
 PARTS, DAYS = effort(desk=1, ci=6), 5  # seeds are those up to PARTS * DAYS
 HOURS = 24
-LATEST = 5 * HOUR  # what comes later takes more hours of quiet runs, and nothing else
+LATEST = 5 * HOUR  # later rows would only need more undisturbed runs
 LASTING = 99  # answers, more than anybody asks for
 
 QUERIES = (
@@ -43,7 +43,7 @@ SILENCE = 0.15  # seconds without an answer that are too many, where that is the
 REPLIES = {name: reply for name, (reply, *_) in test_workspace.FAILURES.items()} | {
     "silence": Reply(delay=SILENCE * 2)
 }
-MISSING_WATCHLIST = ("allowlist", "400-function")  # which is no failure
+MISSING_WATCHLIST = ("allowlist", "400-function")  # a missing watchlist, which is no failure
 UNREADABLE = [
     (query, name) for name in REPLIES for query in QUERIES if (query, name) != MISSING_WATCHLIST
 ]
@@ -59,18 +59,18 @@ UNTAKEN += [replace(answer, taken=True) for answer in UNTAKEN if answer.hang_up 
 OTHERS = ("untaken", "answer lost", "state out of reach", "overtaken", "death", "overlap")
 
 
-def unanswered(_: str) -> None:
+def lose_every_answer(_: str) -> None:
     """Lose every answer."""
     raise ServiceResponseError("the line went dead")
 
 
 class Day:
-    """A workspace of stand-ins, an emulator that remembers, and the runs over them."""
+    """A workspace of stand-ins, a storage emulator for the state, and runs over them."""
 
     def __init__(self, seed: int, containers: Containers, closing: ExitStack) -> None:
         self.seed = seed
         self.rng = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
-        self.struck = Counter[str]()
+        self.occurred = Counter[str]()
         self.stream = random_stream(self.rng, HOURS, LATEST)
         self.logs = closing.enter_context(LogAnalyticsService(tables_of(self.stream)))
         self.ingestion = closing.enter_context(IngestionService())
@@ -87,7 +87,7 @@ class Day:
         line: Line | None = None,
         silence: float = 60,
     ) -> Outcome | None:
-        """Run once, as a process of its own would; None if it had no end."""
+        """Run once, like a new process; return None if the run died."""
         container = self._container
         if line is not None:
             container = self._containers.client(container.container_name, transport=line)
@@ -99,13 +99,13 @@ class Day:
         )
         self.logs.present = now
         try:
-            state = Mortal(container, WORKSPACE, fuse or Fuse())
+            state = KillableStore(container, WORKSPACE, fuse or Fuse())
             return run(source, self._sink, state, Invocation(WORKSPACE, now))
         except (Killed, StateError):
             return None
 
     def run_unreadable(self, now: int, query: str, name: str) -> None:
-        """Run while a query fails, once or until the run gives up, which it then says."""
+        """Run while a query fails, once or for the whole run, which must then report it."""
         lasting = self.rng.random() < 0.5
         before = len(self.logs.called(query.partition(" ")[0]))
         self.logs.script(query, *[REPLIES[name]] * (LASTING if lasting else 1))
@@ -113,46 +113,46 @@ class Day:
         self.logs.recover()
         assert outcome is not None
         if len(self.logs.called(query.partition(" ")[0])) == before:
-            # Not read where there are none, or not reached where another was silent as well.
+            # Not read if there are no rows, or not reached if another query was silent as well.
             assert query in {"sign_ins", "operations"} or name == "silence"
-            self.struck["not asked"] += 1
+            self.occurred["not queried"] += 1
             return
         assert outcome.failures or not lasting, f"silent about {name} of {query}"
-        self.struck["failed" if outcome.failures else "survived"] += 1
+        self.occurred["failed" if outcome.failures else "survived"] += 1
 
     def run_disturbed(self, now: int, kind: str) -> None:
-        """Run with something else in the way."""
-        self.struck[kind] += 1
+        """Run with another kind of fault."""
+        self.occurred[kind] += 1
         fuse = line = None
         times = self.rng.choice((1, 2, LASTING))
         match kind:
             case "untaken":
                 self.ingestion.script(*[self.rng.choice(UNTAKEN)] * times)
             case "answer lost":
-                line = BadLine(Losing(times))
+                line = InterceptingLine(LosingAnswers(times))
             case "state out of reach":
-                line = BadLine(unanswered)
+                line = InterceptingLine(lose_every_answer)
             case "overtaken":
-                line = BadLine(Losing(1, lambda: self.run(now)))
+                line = InterceptingLine(LosingAnswers(1, lambda: self.run(now)))
             case "death":
                 fuse = Fuse(self.rng.randrange(6))
             case "overlap":
                 fuse = Fuse(self.rng.randrange(6), lambda: self.run(now))
         outcome = self.run(now, fuse=fuse, line=line)
-        # An answer lost once or twice is one that the store makes good.
+        # The store recovers from an answer that is lost once or twice.
         assert outcome is not None or kind != "answer lost" or times == LASTING
         assert outcome is None or kind != "state out of reach"
         self.ingestion.recover()
 
-    def go_by(self) -> None:
-        """Run for a day of faults, and then without until everything has been seen."""
-        # Hours before the first run of all are nobody's, so two of the same moment begin.
+    def play(self) -> None:
+        """Run for a day with faults, then without faults until every row is visible."""
+        # Two runs begin at the same time, since no run reports the hours before the first one.
         self.run(BEGIN, fuse=Fuse(self.rng.randrange(4), lambda: self.run(BEGIN)))
         out = range(first := self.rng.randrange(HOURS * 2), first + self.rng.randint(2, 6))
         for hour in range(1, HOURS + 1):
             now = BEGIN + hour * HOUR
             if hour in out:
-                self.struck["outage"] += 1
+                self.occurred["outage"] += 1
                 self.ingestion.script(*[Answer(503)] * LASTING)
             number = self.seed * HOURS + hour
             self.run_unreadable(now, *UNREADABLE[number % len(UNREADABLE)])
@@ -170,27 +170,29 @@ class Day:
 
 @pytest.mark.seeded
 @pytest.mark.parametrize("part", range(PARTS))
-def test_whatever_the_services_do_each_operation_is_reported_once(
+def test_with_any_service_faults_each_operation_is_reported_once(
     part: int, first_seed: int, containers: Containers
 ) -> None:
-    """A day on which queries, deliveries and writes fail ends with each operation reported once."""
-    struck = Counter[str]()
+    """A day on which queries, deliveries and writes fail reports each operation once."""
+    occurred = Counter[str]()
     for seed in range(first_seed + part * DAYS, first_seed + (part + 1) * DAYS):
         with ExitStack() as closing:
             day = Day(seed, containers, closing)
             try:
-                day.go_by()
+                day.play()
                 taken = chain.from_iterable(day.ingestion.accepted.values())
-                assert_made_good(taken, day.stream)
+                assert_each_reported_once(taken, day.stream)
                 assert day.logs.complaints == day.ingestion.complaints == []
             except Exception as error:
                 raise AssertionError(f"the day of seed {seed} went wrong") from error
-            struck += day.struck
-    assert first_seed or {"failed", "survived", "outage", *OTHERS} == set(struck) - {"not asked"}
+            occurred += day.occurred
+    assert first_seed or {"failed", "survived", "outage", *OTHERS} == set(occurred) - {
+        "not queried"
+    }
 
 
 def test_every_failure_of_every_query_is_met() -> None:
-    """The days have an hour for each query and each way to fail, in CI for all the two make."""
+    """The days have an hour for each failing query; in CI also for each way to fail."""
     hours = PARTS * DAYS * HOURS
     met = {UNREADABLE[number % len(UNREADABLE)] for number in range(1, hours + 1)}
     assert {query for query, _ in met} == set(QUERIES)

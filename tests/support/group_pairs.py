@@ -1,4 +1,4 @@
-"""Traces made up for tests of what is made from them."""
+"""Sample operations and pairs of a group, for tests of scores, evidence and enrichment."""
 
 from collections.abc import Sequence
 
@@ -31,12 +31,12 @@ ACTIONS = (
 
 
 def pair(operation: str, operated: int = 60 * MINUTE, gap: int = 30 * MINUTE) -> Pair:
-    """Return an operation `gap` after a sign-in to Key Vault."""
+    """Return an operation `gap` ticks after a sign-in to Key Vault."""
     return Pair(operated - gap, "Azure Key Vault", operated, operation, "/r/1", "198.51.100.9", "c")
 
 
-def act(operation: str, count: int = 1) -> OperationPairs:
-    """Return `count` operations of a name, a minute apart."""
+def pairs_of(operation: str, count: int = 1) -> OperationPairs:
+    """Return the pairs of `count` operations of a name, a minute apart."""
     pairs = [pair(operation, (60 + at) * MINUTE) for at in range(min(count, 10))]
     return OperationPairs(operation, count, pairs)
 
@@ -44,13 +44,13 @@ def act(operation: str, count: int = 1) -> OperationPairs:
 def group_pairs(
     *by_operation: OperationPairs, soonest: int = 30 * MINUTE, services: Sequence[str] = ()
 ) -> GroupPairs:
-    """Return the pairs of a group."""
+    """Return the pairs of a group, `soonest` ticks apart at the closest."""
     return GroupPairs(list(by_operation), soonest, frozenset(services))
 
 
-TRACES = st.builds(
+GROUP_PAIRS = st.builds(
     lambda counts, soonest, services: group_pairs(
-        *(act(name, count) for name, count in counts.items()),
+        *(pairs_of(name, count) for name, count in counts.items()),
         soonest=soonest * MINUTE,
         services=services,
     ),

@@ -1,4 +1,4 @@
-"""Random streams of rows, what a reader of the findings is owed for one, and whether he got it."""
+"""Random streams of rows, and a check that each reportable operation was reported exactly once."""
 
 import random
 from collections import Counter
@@ -9,17 +9,17 @@ import orjson
 
 from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
 from tests.support import ALLOWLIST, OPERATIONS, SIGN_INS
-from tests.support.histories import Event, Stream, assert_consistent
+from tests.support.simulation import Event, Stream, assert_consistent
 
-BEGIN = parse_time("2026-03-14T00:00:00Z")  # when the first run of all is
-FIRST = BEGIN - 2 * HOUR  # where its window starts: what lies before is nobody's to report
+BEGIN = parse_time("2026-03-14T00:00:00Z")  # time of the first run
+FIRST = BEGIN - 2 * HOUR  # start of its window; no run has to report earlier operations
 
 
 def random_stream(rng: random.Random, hours: int, latest: int = DAY - 1) -> Stream:
     """Return sign-ins, and operations about them, until `hours` after BEGIN.
 
-    Many are exactly an hour apart. Rows come up to `latest` late (by default as late as rows may
-    come), minutes for the most part, are unseen for up to ten minutes more, and some come again.
+    Many are exactly an hour apart. Rows arrive up to `latest` ticks late (default: the allowed
+    maximum), most of them by minutes, stay invisible for up to ten minutes, and some repeat.
     """
     sign_ins: list[Event] = []
     operations: list[Event] = []
@@ -37,7 +37,7 @@ def random_stream(rng: random.Random, hours: int, latest: int = DAY - 1) -> Stre
 
 
 def _rows(rng: random.Random, latest: int, event: Event) -> Iterable[Event]:
-    """Yield an event's row, and at times the same again later."""
+    """Yield an event's row, and sometimes repeat it later."""
     for _ in range(rng.choice((1, 1, 1, 2))):
         delay = rng.choice((0, rng.randrange(15 * MINUTE), rng.randrange(15 * MINUTE)))
         if rng.random() < 0.3:
@@ -48,7 +48,7 @@ def _rows(rng: random.Random, latest: int, event: Event) -> Iterable[Event]:
 
 
 def tables_of(stream: Stream) -> dict[str, list[dict[str, object]]]:
-    """Return the rows as a workspace's tables; `SeenFrom` is when queries begin to see them."""
+    """Return the rows as a workspace's tables; queries return a row from `SeenFrom` on."""
     return {
         SIGN_INS: [
             _times(event)
@@ -85,8 +85,8 @@ def _times(event: Event) -> dict[str, object]:
     }
 
 
-def owed(stream: Stream) -> set[tuple[str, str, str]]:
-    """Return (identity, resource group, id) of each operation that the rule names, read plainly."""
+def reportable_operations(stream: Stream) -> set[tuple[str, str, str]]:
+    """Return (identity, resource group, id) of each operation that pairs, found by nested loops."""
     return {
         (operation.identity.lower(), operation.where.lower(), operation.event_id)
         for operation in stream.operations
@@ -96,10 +96,10 @@ def owed(stream: Stream) -> set[tuple[str, str, str]]:
     }
 
 
-def assert_made_good(delivered: Iterable[bytes], stream: Stream) -> None:
-    """Check delivered rows: no operation is lost or new twice, no row differs, no hour is left out.
+def assert_each_reported_once(delivered: Iterable[bytes], stream: Stream) -> None:
+    """Assert that no operation is lost or new twice, no repeated row differs, no hour is skipped.
 
-    An operation can be told by its resource, of which a row names ten at most.
+    Operations are recognised by their resources, of which a row names ten at most.
     """
     rows = list(dict.fromkeys(delivered))
     assert_consistent(rows)
@@ -107,7 +107,7 @@ def assert_made_good(delivered: Iterable[bytes], stream: Stream) -> None:
     found = set[tuple[str, str, str]]()
     full = set[tuple[str, str, str]]()
     news = Counter[tuple[str, str]]()
-    expected = owed(stream)
+    expected = reportable_operations(stream)
     for row in documents:
         if "FindingId" in row:
             group = row["ServicePrincipalId"].lower(), row["ResourceGroup"].lower()

@@ -1,8 +1,8 @@
-"""Histories of runs over a stream of rows that arrive when they like, for property tests.
+"""A simulated workspace whose rows arrive late, and runs of the job over it, for property tests.
 
-A `Stream` holds rows with the moment of their arrival. `Simulation` runs the job on it, over and
-over, with a state that survives and a sink that keeps what it was given; a `Fuse` can kill a run
-at any boundary, and `reach` is where others may disturb it (fault_injection.py).
+A `Stream` holds rows with their time of arrival. A `Simulation` runs the job on it repeatedly, with
+a state that survives each run and a sink that keeps every row. A `Fuse` can kill a run at any
+boundary, and fault_injection.py overrides `reach` to inject other faults there.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ from tests.support import OPERATIONS, SIGN_INS, NoContext
 class Event(NamedTuple):
     """A sign-in (with a resource) or an operation (with a resource group), times in ticks.
 
-    It is ingested at `arrival`, and queries see it `unseen_for` later.
+    It is ingested at `arrival`, and queries return it from `unseen_for` ticks later.
     """
 
     time: int
@@ -46,13 +46,13 @@ class Event(NamedTuple):
     unseen_for: int = 0
 
     def seen_at(self, now: int) -> bool:
-        """Whether a query at `now` returns it."""
+        """Say whether a query at `now` returns the event."""
         return self.arrival + self.unseen_for <= now
 
 
 @dataclass(frozen=True)
 class Stream:
-    """All events that there will ever be."""
+    """All events of a simulation."""
 
     sign_ins: Sequence[Event]
     operations: Sequence[Event]
@@ -62,7 +62,7 @@ class Stream:
         return [*self.sign_ins, *self.operations]
 
     def on_time(self) -> "Stream":
-        """Return the same events, each arriving the moment it happens, and seen at once."""
+        """Return the same events, each ingested and visible at its own time."""
         return Stream(
             [event._replace(arrival=event.time, unseen_for=0) for event in self.sign_ins],
             [event._replace(arrival=event.time, unseen_for=0) for event in self.operations],
@@ -70,12 +70,12 @@ class Stream:
 
 
 class Killed(BaseException):
-    """The process is gone; nothing may catch it."""
+    """The process was killed; no code may catch this."""
 
 
 @dataclass
 class Fuse:
-    """Lets something happen after `left` boundaries, once: the run dies, unless told otherwise."""
+    """Kills the run after `left` boundaries, or calls `happens` there instead, once."""
 
     left: int | None = None
     happens: Callable[[], object] | None = None
@@ -94,13 +94,13 @@ class Fuse:
 
 @dataclass
 class Simulation:
-    """One workspace through time."""
+    """One workspace over time: the source, the sink and the store of its runs."""
 
     stream: Stream
     settings: RuleSettings = field(default_factory=RuleSettings)
     remembers: bool = True
-    real: int | None = None  # what time it is, where the machine's clock is wrong
-    tells_time: bool = True  # whether the workspace says so
+    true_time: int | None = None  # the real time, if the machine's clock is wrong
+    has_clock: bool = True  # whether the workspace's clock can be read
     body: bytes = b""
     version: int = 0
     delivered: list[bytes] = field(default_factory=list)
@@ -111,26 +111,26 @@ class Simulation:
     unreadable: bool = False
     missing: set[str] = field(default_factory=set)  # tables
     refusing: bool = False
-    refused: str = ""  # "findings" or "runs": the stream that is not taken
-    hurried: bool = False  # there is time for one window a run
+    refused: str = ""  # "findings" or "runs": the stream that ingestion refuses
+    short_of_time: bool = False  # each run has time for one window only
     outbox_limit: int = OUTBOX_LIMIT
     correlate: Callable[[Logs, Window], Logs | Correlated] = lambda logs, _: logs
 
     def run(self, now: int, backfill: tuple[int, int] | None = None) -> Outcome:
-        """Run the job once, as a process of its own would."""
-        asked = Invocation(
+        """Run the job once, like a new process."""
+        invocation = Invocation(
             "workspace",
             now,
             self.settings,
             backfill=backfill,
             outbox_limit=self.outbox_limit,
         )
-        return run(self, self, self, asked, has_time=lambda: not self.hurried)
+        return run(self, self, self, invocation, has_time=lambda: not self.short_of_time)
 
     def run_or_die(
         self, now: int, boundary: int | None, backfill: tuple[int, int] | None = None
     ) -> bool:
-        """Run once and die at a boundary; True if it lived to the end."""
+        """Run once and die at a boundary; return True if the run ended normally."""
         self.fuse = Fuse(boundary)
         try:
             self.run(now, backfill)
@@ -141,13 +141,13 @@ class Simulation:
         return True
 
     def run_overlapped(self, now: int, boundary: int) -> None:
-        """Run while another run of the same moment happens from start to end at a boundary."""
+        """Run, with a whole other run at the same time inserted at a boundary."""
         with self.disturbed(boundary, lambda: self.run(now)):
             self.run(now)
 
     @contextmanager
     def disturbed(self, boundary: int, other: Callable[[], object]) -> Iterator[None]:
-        """Let another run happen from start to end when one comes to a boundary."""
+        """Insert a whole other run at a boundary of the next run."""
 
         def happen() -> None:
             mine, self.fuse = self.fuse, Fuse()
@@ -175,7 +175,7 @@ class Simulation:
         return found
 
     def reach(self, place: str) -> None:
-        """Come to a boundary: before a read, before or after anything else."""
+        """Cross a boundary: before a read, or before or after another step."""
         del place
         self.fuse.cross()
 
@@ -184,13 +184,13 @@ class Simulation:
     context = NoContext()
 
     def clock(self) -> int | None:
-        """Tell what time it is, where the machine's clock is wrong."""
+        """Return the real time if the machine's clock is wrong, else None."""
         self.reach("clock")
         self._check_readable()
-        return self.real if self.tells_time else None
+        return self.true_time if self.has_clock else None
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
-        """Answer from the stream, row by row."""
+        """Count late rows of the stream, one by one."""
         self.reach("arrivals")
         self._check_readable()
         found = Arrivals()
@@ -206,7 +206,7 @@ class Simulation:
     def parts(
         self, window: Window, now: int, settings: RuleSettings
     ) -> Iterator[Logs | Correlated]:
-        """Yield what has arrived of a window."""
+        """Yield the rows of a window that have arrived."""
         del settings
         self.reach("read")
         self._check_readable()
@@ -226,8 +226,10 @@ class Simulation:
         return {table: events for table, events in tables.items() if table not in self.missing}
 
     def _is_there(self, event: Event, now: int) -> bool:
-        """Whether a query that was told that it is `now` returns an event."""
-        return event.arrival <= now and event.seen_at(now if self.real is None else self.real)
+        """Say whether a query with the argument `now` returns an event."""
+        return event.arrival <= now and event.seen_at(
+            now if self.true_time is None else self.true_time
+        )
 
     def _check_readable(self) -> None:
         if self.unreadable:
@@ -236,7 +238,7 @@ class Simulation:
     # The job's sink.
 
     def deliver(self, outbox: Outbox) -> None:
-        """Keep each row; a kill in the middle leaves some delivered."""
+        """Keep each row; a kill in between leaves some rows delivered."""
         if self.refusing:
             raise DeliveryError("the endpoint is out of order")
         taken = {"findings": 0, "runs": 0}
@@ -262,7 +264,7 @@ class Simulation:
         return state, str(self.version)
 
     def save(self, state: State, tag: Tag) -> Tag:
-        """Save unless another run did."""
+        """Save unless another run saved since `tag`."""
         self.reach("save")
         if tag != str(self.version):
             raise StateConflict("another run saved first")
@@ -271,7 +273,7 @@ class Simulation:
         return mine
 
     def store(self, state: State) -> Tag:
-        """Let a state be the one that rests."""
+        """Save a state, whatever is there."""
         self.body, self.version = encode(state), self.version + 1
         for key, findings in state.ledger.groups.items():
             for finding in findings:
@@ -280,7 +282,7 @@ class Simulation:
 
 
 def as_logs(sign_ins: Sequence[Event], operations: Sequence[Event]) -> Logs:
-    """Return events as the rows that match the rule."""
+    """Return events as rows that match the rule."""
     return Logs(
         [
             (
@@ -313,7 +315,7 @@ def as_logs(sign_ins: Sequence[Event], operations: Sequence[Event]) -> Logs:
 
 
 def assert_consistent(delivered: Iterable[bytes]) -> None:
-    """Check that a repeated row is the same row, and that revisions count from 1 without a gap."""
+    """Assert that repeated rows are equal, and that revisions count from 1 without a gap."""
     by_id: dict[object, set[bytes]] = {}
     revisions: dict[object, set[object]] = {}
     for row in delivered:
@@ -328,7 +330,7 @@ def assert_consistent(delivered: Iterable[bytes]) -> None:
 
 
 def describe(stream: Stream) -> str:
-    """Write a stream down for a failing example."""
+    """Return the events of a stream as lines, for the message of a failing example."""
     lines = [
         f"{kind} {format_time(e.time)} arrives {format_time(e.arrival)} {e.identity} "
         f"{e.where} {e.event_id}"
