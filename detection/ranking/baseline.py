@@ -5,14 +5,16 @@ It is read once a day and remembered with the state, and only if novelty is aske
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from detection.ranking.classify import classify
 from detection.ranking.score import Novelty
 from detection.rule.kql_text import ascii_lower
 from detection.rule.ticks import DAY
 
-BASELINE_LENGTH = 14 * DAY
-REFRESH_AFTER = DAY
+BASELINE_LENGTH: Final = 14 * DAY
+BASELINE_BIN: Final = DAY  # changes within one bin count once
+REFRESH_AFTER: Final = DAY
 
 # A change, or several of one day: time in ticks, identity, operation name, resource group.
 PastChange = tuple[int, str, str, str]
@@ -38,11 +40,11 @@ class Baseline:
         groups: set[tuple[str, str, int]] = set()
         days = set()
         for time, identity, operation, resource_group in deeds:
-            who, day = ascii_lower(identity), time // DAY
+            who, day = ascii_lower(identity), time // BASELINE_BIN
             classes.add((who, classify(operation).name, day))
             groups.add((who, ascii_lower(resource_group), day))
             days.add(day)
-        length = max(end - (min(days) + 1) * DAY, 0) if days else 0
+        length = max(end - (min(days) + 1) * BASELINE_BIN, 0) if days else 0
         return cls(read_at, length, _counted(classes), _counted(groups))
 
     def is_fresh(self, now: int) -> bool:

@@ -22,10 +22,9 @@ from detection.rule.log_rows import (
     operation_keys,
     resource_id,
 )
-from detection.rule.pairs import OperationPairs, Pair
+from detection.rule.pairs import PAIRS_KEPT, OperationPairs, Pair
 from detection.rule.ticks import MINUTE, format_time
 
-PAIRS_SHOWN = 10
 ACTIONS_SHOWN = 5
 PAIR, CORROBORATION = "Pair", "Corroboration"
 
@@ -35,14 +34,14 @@ EvidenceItem = dict[str, Any]
 def strongest_pairs(by_operation: Iterable[OperationPairs]) -> list[Pair]:
     """Return the ten most telling pairs, most telling first."""
     by_operation = list(by_operation)
-    if sum(len(act.pairs) for act in by_operation) <= PAIRS_SHOWN:
+    if sum(len(act.pairs) for act in by_operation) <= PAIRS_KEPT:
         return sorted(chain.from_iterable(act.pairs for act in by_operation), key=_rank)
     firsts = sorted(chain.from_iterable(act.pairs[:1] for act in by_operation), key=_rank)[
-        :PAIRS_SHOWN
+        :PAIRS_KEPT
     ]
-    if len(firsts) < PAIRS_SHOWN:
+    if len(firsts) < PAIRS_KEPT:
         others = sorted(chain.from_iterable(act.pairs[1:] for act in by_operation), key=_rank)
-        firsts = sorted([*firsts, *others[: PAIRS_SHOWN - len(firsts)]], key=_rank)
+        firsts = sorted([*firsts, *others[: PAIRS_KEPT - len(firsts)]], key=_rank)
     return firsts
 
 

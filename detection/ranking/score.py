@@ -20,7 +20,8 @@ from detection.ranking.classify import (
     is_delete,
 )
 from detection.rule.allowlist import Allowlist
-from detection.rule.pairs import SERVICE_TERMS, GroupPairs, OperationPairs
+from detection.rule.filters import TARGET_SERVICES
+from detection.rule.pairs import GroupPairs, OperationPairs
 from detection.rule.ticks import DAY, MINUTE, SECOND
 
 # The most points each signal gives.
@@ -143,8 +144,9 @@ def _signals(pairs: GroupPairs, context: ScoreInputs) -> Iterator[Reason]:
     haste = next((points for most, points in PROXIMITY if pairs.soonest <= most), 0)
     if haste:
         yield Reason(haste, f"An operation came {_time(pairs.soonest)} after a sign-in")
-    if pairs.services >= SERVICE_TERMS.keys():
-        yield Reason(BOTH_SERVICES, f"It had signed in to {' and to '.join(SERVICE_TERMS)}")
+    services = [service for service in TARGET_SERVICES if service in pairs.services]
+    if len(services) > 1:
+        yield Reason(BOTH_SERVICES, f"It had signed in to {' and to '.join(services)}")
     if context.addresses:
         yield Reason(
             OWN_ADDRESS,

@@ -16,7 +16,7 @@ from detection.rule.ledger import hash_key
 from detection.rule.log_rows import Logs, Operation, SignIn
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources import Correlated
-from detection.sources.workspace.partitions import BUCKETS
+from detection.kql.constants import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 from detection.window import Window
 from tests.pipeline.test_histories import BEGIN, SCHEDULES, STREAMS, after

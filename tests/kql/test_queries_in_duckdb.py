@@ -33,7 +33,7 @@ from detection.rule.log_rows import (
     TableShape,
 )
 from detection.sources import Arrivals
-from detection.sources.workspace.partitions import BUCKETS
+from detection.kql.constants import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 from detection.window import Mode, Window
 from tests.support import kusto

@@ -4,7 +4,7 @@ What it lacks is made up for, so that a query's text stays as it is sent:
 
 - seven functions are added to its tables: three window functions that read rows in their order,
   `translate`, `hash` (any spread over the buckets does, so one that bucket_of() can repeat),
-  `make_list_if` and `make_set_if`;
+  `make_list_if` and `make_set_if`; and `make_list` keeps its limit;
 - `ingestion_time()` becomes a column of that name, `column_ifexists("X", "")` becomes X, as every
   column is there;
 - moments and days become whole ticks, in the literals as in the tables, because DuckDB compares
@@ -12,8 +12,7 @@ What it lacks is made up for, so that a query's text stays as it is sent:
 - `tolong()` becomes nothing, as it is given ticks, and `strcat()` DuckDB's own, as it is given
   texts and ticks: what duckdb-kql writes for values of any type takes twice as long to plan.
 
-It ignores case beyond ASCII within `has` and `=~`, so a long s is an S there, and the limit of
-`make_list`, whose reader takes no more than it wants.
+It ignores case beyond ASCII within `has` and `=~`, so a long s is an S there.
 """
 
 import hashlib
@@ -40,7 +39,7 @@ from detection.sources.decode.response import decode_table
 from detection.sources.log_analytics.client import Answer, summary_shape
 from detection.sources.workspace import kusto_correlation as cluster
 from detection.sources.workspace import kusto_pairs as tracing
-from detection.sources.workspace.partitions import BUCKETS
+from detection.kql.constants import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 from tests.support import response
 from tests.support.language_service import KQL
@@ -84,7 +83,21 @@ FINDINGS = {
 for name, template in ADDED.items():
     SCALAR_FUNCTIONS[name] = FunctionSpec(name, "template", template, (template.count("{") or 0,))
 SCALAR_FUNCTIONS["joined"] = FunctionSpec("joined", "template", "concat({})")
-AGGREGATE_FUNCTIONS["make_list_if"] = AggregateSpec(
+
+
+class ListSpec(AggregateSpec):
+    """An aggregate whose last argument, if given, is the greatest length of its list."""
+
+    def render(self, args: list[str]) -> str:
+        """Return the SQL of a call."""
+        values = super().render(args)
+        return f"{values}[:{args[-1]}]" if len(args) == max(self.arities) else values
+
+
+AGGREGATE_FUNCTIONS["make_list"] = ListSpec(
+    "make_list", "coalesce(list({0}) FILTER (WHERE {0} IS NOT NULL), [])", (1, 2)
+)
+AGGREGATE_FUNCTIONS["make_list_if"] = ListSpec(
     "make_list_if", "coalesce(list({0}) FILTER (WHERE {1}), [])", (2, 3)
 )
 AGGREGATE_FUNCTIONS["make_set_if"] = AggregateSpec(

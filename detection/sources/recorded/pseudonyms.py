@@ -21,7 +21,7 @@ from detection.rule.allowlist import Span, parse_address, parse_entry
 from detection.rule.filters import (
     CHANGE_TERMS,
     READ_TERMS,
-    TARGET_SERVICES,
+    TARGET_TERMS,
 )
 from detection.rule.kql_text import ascii_lower, has, is_blank
 from detection.rule.log_rows import (
@@ -126,7 +126,7 @@ class Pseudonyms:
         """Keep what Azure itself calls a service; else only the rule's terms in it."""
         if ascii_lower(text) in _SERVICES:
             return text
-        found = [term for term in TARGET_SERVICES if has(text, term)]
+        found = [term for term in TARGET_TERMS if has(text, term)]
         return "/".join([self._named[text], *found])
 
     def _word(self, text: str) -> str:

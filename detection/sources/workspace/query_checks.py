@@ -19,7 +19,7 @@ from detection.sources.workspace import kusto_correlation as cluster
 from detection.sources.workspace import kusto_pairs as tracing
 from detection.sources.workspace import window_counts as survey
 from detection.sources.workspace.context import BASELINE_TABLE, actions_query, baseline_query
-from detection.sources.workspace.partitions import BUCKETS
+from detection.kql.constants import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 
 ALL_BUCKETS = range(BUCKETS)

@@ -23,7 +23,8 @@ from detection.sources import Correlated
 from detection.sources.log_analytics.client import Limits
 from detection.sources.workspace.kusto_correlation import GROUP_COLUMNS, MAX_EXCLUDED_ADDRESSES
 from detection.sources.workspace.kusto_pairs import PAIR_COLUMNS as TRACED
-from detection.sources.workspace.partitions import BUCKETS, group_buckets, split
+from detection.kql.constants import BUCKETS
+from detection.sources.workspace.partitions import group_buckets, split
 from detection.sources.workspace.source import WorkspaceSource
 from detection.state import ReadOnlyStore
 from detection.state.folder import FolderStore

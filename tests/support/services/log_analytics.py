@@ -27,7 +27,7 @@ from detection.rule.kql_text import equals_ignoring_case, has_any, is_blank
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import DAY, format_time, from_datetime, parse_time
 from detection.sources.workspace.counts import COUNT_COLUMNS as COUNTED
-from detection.sources.workspace.partitions import BUCKETS
+from detection.kql.constants import BUCKETS
 from tests.support import ALLOWLIST, EXCLUSIONS, OPERATIONS, SIGN_INS, kusto, response
 from tests.support.kusto import bucket_of
 from tests.support.services.client import TOKEN, FakeCredential, loopback
