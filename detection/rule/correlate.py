@@ -224,7 +224,7 @@ def first_spellings(values: Iterable[str], limit: int) -> list[str]:
 
 
 def _sort(rows: list[SignIn] | list[Operation]) -> None:
-    """Sort rows by time, and rows of one time by their values, so that input order is irrelevant."""
+    """Sort rows by time, then by all their values, so that the order of the input is irrelevant."""
     rows.sort(key=TIME_OF)
     if len(set(map(TIME_OF, rows))) < len(rows):
         rows.sort()

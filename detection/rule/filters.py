@@ -70,7 +70,7 @@ class RuleSettings:
 
 @dataclass(frozen=True, slots=True)
 class Matched(Generic[LogRow]):
-    """The rows that can pair, unsorted, by identity in lower case, and the counts of clauses 1 to 3.
+    """The rows that can pair, by identity in lower case, unsorted; the counts of clauses 1 to 3.
 
     `matched` counts the rows of the window that meet clause 2 or 3. Of these sign-ins the
     allowlist excluded `excluded`, and `without_address` have no address. Of these operations

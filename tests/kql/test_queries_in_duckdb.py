@@ -16,6 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from detection.kql.constants import BUCKETS
 from detection.kql.render import query
 from detection.rule.allowlist import Allowlist
 from detection.rule.filters import (
@@ -33,7 +34,6 @@ from detection.rule.log_rows import (
     TableShape,
 )
 from detection.sources import Arrivals
-from detection.kql.constants import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 from detection.window import Mode, Window
 from tests.support import kusto

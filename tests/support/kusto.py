@@ -31,6 +31,7 @@ from duckdb_kql.translate.functions import (
     FunctionSpec,
 )
 
+from detection.kql.constants import BUCKETS
 from detection.rule.correlate import Group
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, Logs
 from detection.rule.ticks import DAY, format_time, parse_time
@@ -39,7 +40,6 @@ from detection.sources.decode.response import decode_table
 from detection.sources.log_analytics.client import Answer, summary_shape
 from detection.sources.workspace import kusto_correlation as cluster
 from detection.sources.workspace import kusto_pairs as tracing
-from detection.kql.constants import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 from tests.support import response
 from tests.support.language_service import KQL
