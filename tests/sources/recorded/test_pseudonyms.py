@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.ranking.classify import ACTION_CLASSES, OPERATION_CLASSES, OperationClass, is_delete
+from detection.ranking.classify import ACTIONS, CHANGES, CatalogEntry, is_delete
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection, detect
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Exclusions
@@ -238,15 +238,13 @@ def fitting(part: str) -> str:
     return next(word for word in known if re.fullmatch(pattern, word))
 
 
-@pytest.mark.parametrize(
-    "kind", [*OPERATION_CLASSES, *ACTION_CLASSES], ids=lambda kind: kind.pattern
-)
-def test_what_the_table_of_classes_knows_is_scored_the_same(kind: OperationClass) -> None:
+@pytest.mark.parametrize("entry", [*CHANGES, *ACTIONS], ids=lambda entry: str(entry.pattern))
+def test_operations_of_the_catalogue_keep_their_score(entry: CatalogEntry) -> None:
     """The operations that give points stay what they are, those that end in a wildcard too."""
-    text = "/".join(map(fitting, kind.pattern.split("/")))
+    text = "/".join(map(fitting, entry.pattern.split("/")))
     assert operation_name(text) == text
     named = text.replace("/", f"/{NAME}/", 1)
-    assert kind.fits(text)
+    assert entry.fits(text)
     assert NAME not in operation_name(named)
     assert is_delete(operation_name(named)) == is_delete(text)
 
