@@ -19,7 +19,7 @@ BELOW = {
     "threads": set[str](),
     "atomic_files": {"errors"},
     "credential_errors": {"printable"},
-    "kql": {"rule"},
+    "kql": {"kql", "rule"},
     "rule": {"rule"},
     "window": {"rule"},
     "ranking": {"ranking", "rule"},
