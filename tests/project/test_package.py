@@ -117,11 +117,13 @@ def app(zipped: ZipFile, bare_python: Path, tmp_path: Path) -> App:
 
 
 def test_the_zip_holds_the_app_and_no_more(zipped: ZipFile) -> None:
-    """There is the app's code with its queries, host.json and requirements.txt, and no secret."""
+    """There is the app's code, queries and tables, host.json, requirements.txt, and no secret."""
     names = zipped.namelist()
     assert names == sorted(names)
     assert {name.partition("/")[0] for name in names} == APP
-    assert {Path(name).suffix for name in names} == {".py", ".kql", ".json", ".txt", ".typed"}
+    assert {Path(name).suffix for name in names} == {
+        *(".py", ".kql", ".csv", ".json", ".txt", ".typed")
+    }
     assert not any(b"AccountKey" in zipped.read(name) for name in names)
 
 

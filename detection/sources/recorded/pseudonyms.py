@@ -124,7 +124,7 @@ class Pseudonyms:
         ]
 
     def entries(self, allowlist: Sequence[str]) -> list[str]:
-        """Return entries for those of `allowlist`, which cover the replacements of their addresses."""
+        """Return `allowlist` with its entries replaced, so that it covers the same rows as before."""
         return [
             self._entry(number, entry, blank=is_blank(entry))
             for number, entry in enumerate(allowlist)
