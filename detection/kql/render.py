@@ -73,7 +73,7 @@ class _Template(NamedTuple):
 def _template(name: str) -> _Template:
     path = FOLDER / f"{name}.kql"
     if not TABLE.fullmatch(name) or not path.is_file():
-        raise ValueError(f"{name!r:.60} is no query")
+        raise ValueError(f"there is no query {name!r:.60}")
     text = path.read_text("utf-8")
     for constant, value in CONSTANTS.items():
         text = text.replace(f"{{{constant}}}", _constant(value))
@@ -130,7 +130,7 @@ def _moment(ticks: int) -> str:
     try:
         return f"datetime({format_time(ticks)})"
     except OverflowError:
-        raise ValueError(f"{ticks} ticks are no moment between the years 1 and 9999") from None
+        raise ValueError(f"{ticks} ticks are outside the years 1 to 9999") from None
 
 
 def _texts(texts: Iterable[object]) -> str:

@@ -50,7 +50,7 @@ FIRST_CLASS, FIRST_GROUP, LONG_SEEN = 5, 3, -10
 SEVERITY_BANDS = ((74, "Critical"), (48, "High"), (22, "Medium"), (0, "Low"))
 
 HISTORY_NEEDED = 7 * DAY
-ROUTINE_DAYS = 10  # from so many of the last 14 days on, behaviour is routine
+ROUTINE_DAYS = 10  # of the last 14; behaviour seen on this many is routine
 
 # Networks that are not public; Azure's own virtual address is one of them.
 _INTERNAL = Allowlist.of(

@@ -124,7 +124,7 @@ class Pseudonyms:
         ]
 
     def entries(self, allowlist: Sequence[str]) -> list[str]:
-        """Return `allowlist` with its entries replaced, so that it covers the same rows as before."""
+        """Return the entries of `allowlist` replaced, so that they cover the same rows."""
         return [
             self._entry(number, entry, blank=is_blank(entry))
             for number, entry in enumerate(allowlist)
