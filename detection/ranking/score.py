@@ -204,7 +204,7 @@ def _novelty(grave: set[str], novelty: Novelty, total: int) -> Iterator[Reason]:
     """Yield the reasons that the identity's past gives; they subtract `total` at most."""
     days = novelty.length // DAY
     if novelty.length < HISTORY_NEEDED:
-        yield Reason(0, f"Whether this is new cannot be said: the history has {days} of 7 days")
+        yield Reason(0, f"Novelty is unknown: the history has {days} of 7 days")
         return
     first = sorted(name for name in grave if not novelty.class_days.get(name))
     if first:

@@ -24,7 +24,7 @@ from detection.rule.log_rows import (
     SignIn,
 )
 from detection.rule.memo import Memo
-from detection.rule.ticks import HOUR
+from detection.rule.ticks import DAY, HOUR
 
 # The services that the rule watches, each with the terms that identify it in a resource's name.
 TARGET_SERVICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -58,14 +58,20 @@ def is_change(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RuleSettings:
-    """The rule's settings: the span in ticks (clause 4) and the accepted statuses (clause 3, D8).
+    """The settings of the rule and of its windows; durations in ticks.
 
-    `novelty` turns on the score's comparison with the identity's past.
+    `span`: the longest time between a sign-in and an operation (clause 4). `success_statuses`: the
+    accepted statuses of clause 3 (D8). `novelty`: compare findings with the baseline of their
+    identity, for the score alone. `lookback`: the length of a window. `max_catch_up`: how much
+    missed time a run examines. `max_lateness`: the longest delay with which a row may arrive (D9).
     """
 
     span: int = HOUR
     success_statuses: tuple[str, ...] = (SUCCESS,)
     novelty: bool = False
+    lookback: int = 2 * HOUR
+    max_catch_up: int = 7 * DAY
+    max_lateness: int = DAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ class ContextSource(Protocol):
         """Return the rows of the exclusions' watchlist; a missing one has none."""
         ...
 
-    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+    def actions(
+        self, identities: Collection[str], window: Window, now: int, settings: RuleSettings
+    ) -> list[Operation]:
         """Return what these identities (folded) did in the window outside the rule.
 
         Only what says more about an identity (`classes.action_of`).

@@ -279,4 +279,4 @@ def test_the_worker_runs_what_is_in_the_zip(app: App, world: World) -> None:
 def test_an_app_that_lacks_a_query_does_not_pass(app: App, world: World) -> None:
     """The run above reads the unpacked files and no others: without a query there is a failure."""
     (app.folder / "detection" / "kql" / "sign_ins.kql").unlink()
-    assert "'sign_ins' is no query" in world.invoke(app)["failure"]
+    assert "there is no query 'sign_ins'" in world.invoke(app)["failure"]

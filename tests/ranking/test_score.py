@@ -130,7 +130,7 @@ def test_a_short_history_is_said() -> None:
     """Under seven days of history a reason of no points says so."""
     context = ScoreInputs(novelty=Novelty(3 * DAY, {}, 0))
     reasons = score(made.group_pairs(made.act(made.ROLE)), context).reasons
-    assert Reason(0, "Whether this is new cannot be said: the history has 3 of 7 days") in reasons
+    assert Reason(0, "Novelty is unknown: the history has 3 of 7 days") in reasons
 
 
 def test_what_is_long_known_takes_off_no_more_than_there_is() -> None:

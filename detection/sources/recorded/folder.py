@@ -109,8 +109,9 @@ class RecordedSource:
             found = found.joined(arrivals)
         return found
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs]:
+    def parts(self, window: Window, now: int, settings: RuleSettings) -> Iterator[Logs]:
         """Yield the whole window at once, as all of the folder is in memory anyway."""
+        del settings  # the rule applies them to the rows
         yield self.read(window, now)
 
     def read(self, window: Window, now: int) -> Logs:
@@ -142,8 +143,11 @@ class RecordedSource:
         """Return the rows of the exclusions' file."""
         return self._exclusions
 
-    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+    def actions(
+        self, identities: Collection[str], window: Window, now: int, settings: RuleSettings
+    ) -> list[Operation]:
         """Return what the activity of the window says of these identities."""
+        del settings
         return corroborating_actions(self._operations.within(window, now), identities)
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:

@@ -1,6 +1,6 @@
 """What a Log Analytics workspace knows about findings besides the logs of a window."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from detection.errors import SourceError
@@ -26,10 +26,9 @@ BASELINE_TABLE: Final = OPERATION_TABLE._replace(
 class WorkspaceContext:
     """A Background over one Log Analytics workspace."""
 
-    def __init__(self, workspace: "LogAnalytics", *, alias: str, statuses: Sequence[str]) -> None:
+    def __init__(self, workspace: "LogAnalytics", *, alias: str) -> None:
         """`alias` names the watchlist; raises ValueError for one that no query can hold."""
         self._workspace = workspace
-        self._statuses = tuple(statuses)
         self._exclusions = query("exclusions", alias=alias)
 
     def exclusions(self) -> list[ExclusionRow]:
@@ -43,13 +42,15 @@ class WorkspaceContext:
         except PartialResult as error:
             raise self._failed(EXCLUSIONS_TABLE.name, error) from None
 
-    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+    def actions(
+        self, identities: Collection[str], window: Window, now: int, settings: RuleSettings
+    ) -> list[Operation]:
         """Ask for the actions of some identities at a time."""
         found: list[Operation] = []
         asked = sorted(filter(str.isprintable, identities))  # no other name fits into a query
         for start in range(0, len(asked), IDENTITIES_PER_QUERY):
             some = tuple(asked[start : start + IDENTITIES_PER_QUERY])
-            text = actions_query(window, self._statuses, some)
+            text = actions_query(window, settings.success_statuses, some)
             try:
                 table = self._workspace.ask_once_more_if_partial(
                     text, OPERATION_TABLE, INGESTION_TIME

@@ -73,33 +73,28 @@ ROWS_PER_CLUSTER_QUERY: Final = (
 class WorkspaceSource:
     """A LogSource over one workspace."""
 
-    def __init__(  # noqa: PLR0913 - two watchlists have two names
+    def __init__(
         self,
         *,
         client: "LogsQueryClient",
         workspace_id: str,
         alias: str = ALLOWLIST_TABLE.name,
         exclusions_alias: str = EXCLUSIONS_TABLE.name,
-        rule: RuleSettings = RuleSettings(),  # noqa: B008 - it cannot change
         sleep: Sleep = time.sleep,
         limits: Limits = Limits(),  # noqa: B008 - it cannot change
     ) -> None:
         """Read through `client`, which the caller has opened (`with client:`) and will close.
 
-        `alias` and `exclusions_alias` name watchlists. Raises ValueError for them, or for a
-        status of `rule`, if no query can hold it.
+        `alias` and `exclusions_alias` name watchlists. Raises ValueError for a name that no query
+        can hold.
         """
         self._workspace = LogAnalytics(
             client=client, workspace_id=workspace_id, sleep=sleep, limits=limits
         )
-        self._rule = rule
         self._limits = limits
         self._alias, self._exclusions_alias = alias, exclusions_alias
         query("allowlist", alias=alias)
-        WindowQueries(Window(0, 0, Mode.SCHEDULED), 0, rule).count(OPERATION_TABLE)
-        self.context = WorkspaceContext(
-            self._workspace, alias=exclusions_alias, statuses=rule.success_statuses
-        )
+        self.context = WorkspaceContext(self._workspace, alias=exclusions_alias)
 
     def clock(self) -> int:
         """Ask the workspace for the time."""
@@ -115,13 +110,15 @@ class WorkspaceSource:
             ]
             return reduce(Arrivals.joined, (future.result() for future in asked))
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+    def parts(
+        self, window: Window, now: int, settings: RuleSettings
+    ) -> Iterator[Logs | Correlated]:
         """Yield first what is known of the window as a whole, then its rows or what they come to.
 
         A part that turns out to be more than an answer holds is cut in two, so that nothing is
         left out.
         """
-        queries = WindowQueries(window, now, self._rule)
+        queries = WindowQueries(window, now, settings)
         with self._threads(self._limits.concurrent_queries) as threads:
             known = count_window(self._workspace, queries, self._alias, threads)
         yield known.operations_without_sign_in()
@@ -146,14 +143,16 @@ class WorkspaceSource:
             except PartialResult:
                 waiting.extendleft(reversed(split(partition, rows)))
 
-    def probe(self, shape: TableShape, now: int) -> tuple[SourceState, int | None]:
+    def probe(
+        self, shape: TableShape, now: int, settings: RuleSettings
+    ) -> tuple[SourceState, int | None]:
         """Count the last minute's rows of one table; return its state and newest row's time."""
-        queries = WindowQueries(Window(now - MINUTE, now, Mode.SCHEDULED), now, self._rule)
+        queries = WindowQueries(Window(now - MINUTE, now, Mode.SCHEDULED), now, settings)
         return probe_table(self._workspace, queries, shape)
 
-    def try_queries(self, now: int) -> list[CheckedQuery]:
+    def try_queries(self, now: int, settings: RuleSettings) -> list[CheckedQuery]:
         """Ask every query about a time without rows; return how each went."""
-        queries = WindowQueries(Window(now, now, Mode.SCHEDULED), now, self._rule)
+        queries = WindowQueries(Window(now, now, Mode.SCHEDULED), now, settings)
         with self._threads(self._limits.concurrent_queries) as threads:
             every = all_queries(queries, self._alias, self._exclusions_alias)
             return check_queries(self._workspace, every, threads)
@@ -162,12 +161,14 @@ class WorkspaceSource:
         """Return the watchlist's entries, None where it is missing."""
         return read_allowlist(self._workspace, self._alias)[0]
 
-    def tables(self, shape: TableShape, window: Window, now: int) -> Iterator[Table]:
+    def tables(
+        self, shape: TableShape, window: Window, now: int, settings: RuleSettings
+    ) -> Iterator[Table]:
         """Yield all rows of a table that the rule could take, with the times when they came.
 
         Raises NotThere if the table is missing.
         """
-        return read_table(self._workspace, WindowQueries(window, now, self._rule), shape)
+        return read_table(self._workspace, WindowQueries(window, now, settings), shape)
 
     def _read(
         self, queries: WindowQueries, partition: range, known: WindowCounts, *, hot: bool
