@@ -8,6 +8,7 @@ from typing import Final
 from detection.pipeline.counters import WindowCounters
 from detection.pipeline.enrichment import Enrichment
 from detection.printable import (
+    counted,
     first_entries,
     join_sentences,
     numbered_entries,
@@ -168,8 +169,8 @@ def warnings_and_notes(
     notes: list[str] = []
     if enrichment.excluded:
         number, used = sum(enrichment.excluded.values()), enrichment.excluded.most_common()
-        names = _named(called for called, _ in used)
-        notes.append(f"{number} findings were left out by exclusions: {names}")
+        names = _named(label for label, _ in used)
+        notes.append(f"{counted(number, 'finding')} left out by exclusions: {names}")
     warnings = [
         f"Table {shape.name} is missing: {counters.remedies.get(shape.name, shape.remedy)}"
         for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
@@ -178,38 +179,35 @@ def warnings_and_notes(
     warnings += counters.warnings
     warnings += enrichment.warnings
     warnings += filter(None, (counters.allowlist_problem, enrichment.exclusions.problem))
-    for listed, problem in (
-        (enrichment.exclusions.expired, "have expired and leave nothing out any more"),
-        (enrichment.exclusions.invalid, "are incomplete and leave nothing out"),
+    for listed, noun in (
+        (enrichment.exclusions.expired, "expired exclusion"),
+        (enrichment.exclusions.invalid, "incomplete exclusion"),
     ):
         if listed:
-            warnings.append(f"{len(listed)} exclusions {problem}: {_named(listed)}")
+            warnings.append(f"{counted(len(listed), noun)} without effect: {_named(listed)}")
     if counters.nameless:
+        identities = counted(len(counters.nameless), "identity", "identities")
         warnings.append(
-            f"{len(counters.nameless)} identities signed in under too many names to tell their "
-            f"findings apart by name: {_named(counters.nameless)}"
+            f"{identities} with too many names, whose findings are not divided by name: "
+            f"{_named(counters.nameless)}"
         )
     if arrivals.too_late:
-        warnings.append(
-            f"{arrivals.too_late} rows arrived later than MAX_LATENESS and were not examined"
-        )
+        rows = counted(arrivals.too_late, "row")
+        warnings.append(f"{rows} not examined, because of an arrival later than MAX_LATENESS")
     if counters.allowlist_invalid:
+        entries = counted(len(counters.allowlist_invalid), "allowlist entry", "allowlist entries")
         names = _named(map(repr, first_entries(counters.allowlist_invalid)))
-        warnings.append(
-            f"{len(counters.allowlist_invalid)} allowlist entries cannot be read and exclude "
-            f"nothing: {names}"
-        )
+        warnings.append(f"{entries} without effect, because unreadable: {names}")
     if counters.operations_succeeded:
+        changes = counted(counters.operations_succeeded, "change")
         note = (
-            f"{counters.operations_succeeded} changes are spelt {OTHER_SUCCESS} and were "
-            "ignored; SUCCESS_STATUSES can add that spelling"
+            f"{changes} ignored for the status {OTHER_SUCCESS}: to include it, add it to "
+            "SUCCESS_STATUSES"
         )
         (notes if counters.operations_matched else warnings).append(note)
     if counters.operations_without_caller:
-        notes.append(
-            f"{counters.operations_without_caller} changes have no caller: they pair with no "
-            "identity"
-        )
+        changes = counted(counters.operations_without_caller, "change")
+        notes.append(f"{changes} without a caller: no identity to pair with")
     if counters.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
         remedy = counters.remedies.get(ALLOWLIST_TABLE.name, ALLOWLIST_TABLE.remedy)
         notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {remedy}")

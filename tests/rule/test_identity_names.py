@@ -152,5 +152,5 @@ def test_it_is_reported_once_and_warned_about(tmp_path: Path, names: int) -> Non
     for record in sink.runs:
         assert record["Status"] == "Warning"
         reason = str(record["Reason"])
-        assert "1 identities signed in under too many names" in reason
+        assert "1 identity with too many names" in reason
         assert GUID in reason

@@ -32,7 +32,7 @@ QUERIES = {
 WAYS = (
     *("may not be read", "asked too often", "took too long", "Log Analytics failed"),
     *("the answer is empty", "the answer is a web page", "the answer ends early"),
-    *("cannot be read whole", "cannot be reached", "no token could be had"),
+    *("cannot be read whole", "cannot be reached", "no token was obtained"),
 )
 PLACES = ("load", "clock", "arrivals", "read", "save", "saved", "row", "delivered")
 OUTAGES: Mapping[str, tuple[tuple[str, ...], type[DetectionError]]] = {

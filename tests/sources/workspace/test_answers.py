@@ -291,8 +291,8 @@ def test_an_allowlist_without_its_column_is_a_warning(
     _, record = job(source())
     assert record["Status"] == "Warning"
     assert record["Reason"].startswith(
-        "3 items of NetworkAllowlist have no IPOrRange: no sign-in is left out; the column's name "
-        "is case-sensitive"
+        "No item of NetworkAllowlist has a value in the column IPOrRange (items: 3): no sign-in is "
+        "excluded; the column's name is case-sensitive"
     )
     assert (record["AllowlistState"], record["AllowlistEntries"]) == ("Ok", 0)
 
@@ -304,7 +304,9 @@ def test_exclusions_without_their_columns_are_a_warning(
     service.tables[EXCLUSIONS] = ANSWERS
     _, record = job(source())
     assert record["Status"] == "Warning"
-    assert "2 items of ManagedIdentityExclusions have none of the columns" in record["Reason"]
+    assert (
+        "No item of ManagedIdentityExclusions has a value in any of the columns" in record["Reason"]
+    )
 
 
 @pytest.mark.parametrize("table", [ALLOWLIST, EXCLUSIONS])
@@ -332,7 +334,7 @@ def test_changes_without_a_caller_are_counted(
     assert record["OperationsWithoutCaller"] == 4
     assert record["OperationsMatched"] == 12
     assert record["Status"] == "Success"
-    assert "4 changes have no caller: they pair with no identity" in record["Reason"]
+    assert "4 changes without a caller: no identity to pair with" in record["Reason"]
 
 
 def test_where_all_changes_have_a_caller_nothing_is_told(source: Callable[[], LogSource]) -> None:
