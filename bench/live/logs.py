@@ -16,7 +16,7 @@ from typing import NamedTuple
 from bench import population, rows
 from bench.cases import Case
 from bench.generate import create_folder, hashed_folder
-from detection.sources.workspace.partitions import BUCKETS
+from detection.kql.constants import BUCKETS
 
 SIGN_INS, OPERATIONS = "AADManagedIdentitySignInLogs", "AzureActivity"
 TABLES = {

@@ -1,1 +1,1 @@
-"""The only KQL that there is, one file a query, and render.py, which fills it in."""
+"""All KQL of the product, one file for each query, and render.py, which fills it in."""

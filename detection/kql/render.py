@@ -1,16 +1,17 @@
-"""The queries, one file each, and the only way to put values into them.
+"""The only way to fill in the queries, each of which is one .kql file.
 
-A file holds placeholders such as `{start}`. What replaces one is written as a KQL literal here,
-so no value can become part of the query's own text.
+A file holds placeholders such as `{start}`. This module writes every value as a KQL literal, so no
+value can become query text. Placeholders of constants.py are filled in here and nowhere else.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from detection.kql.constants import CONSTANTS, Constant
 from detection.rule.log_rows import TableShape
 from detection.rule.ticks import format_time
 
@@ -21,14 +22,14 @@ TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class Query(str):
-    """A query, or a part of one, made by query() and by nothing else."""
+    """A query, or a part of one, that query() or queries() made."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A length of time."""
+    """A length of time in ticks."""
 
     ticks: int
 
@@ -39,10 +40,11 @@ Value = int | str | tuple[str, ...] | range | Duration | Query | TableShape
 def query(name: str, **values: Value) -> Query:
     """Return the query in `name`.kql with its placeholders replaced by `values`.
 
-    An int is a moment in ticks, a str an identifier such as a watchlist's alias, a tuple a list
-    of texts, a range whole numbers from its start to before its stop, a TableShape its table, a
-    Query itself. Raises ValueError for a value that is none of these or cannot be written safely,
-    for an unknown query, and for values that are not its placeholders.
+    An int is a moment in ticks, a str an identifier such as a watchlist's alias, a tuple a list of
+    texts, a range the whole numbers in it, a TableShape the name of its table, and a Query a part
+    of the query. Constants are filled in without being passed. Raises ValueError for an unknown
+    query, for values that are not its placeholders, and for a value of another type or one that
+    cannot be written safely.
     """
     wanted = _template(name).wanted
     if values.keys() != wanted:
@@ -52,7 +54,7 @@ def query(name: str, **values: Value) -> Query:
 
 
 def queries(names: Iterable[str], **values: Value) -> list[Query]:
-    """Return several queries, each with those of the values that are its placeholders.
+    """Return several queries, each filled in with those `values` that are its placeholders.
 
     Raises ValueError as query() does, and KeyError for a placeholder without a value.
     """
@@ -61,7 +63,7 @@ def queries(names: Iterable[str], **values: Value) -> list[Query]:
 
 
 class _Template(NamedTuple):
-    """A query with %(placeholders)s, and their names."""
+    """A query with %(placeholders)s for values, and the names of these values."""
 
     text: str
     wanted: frozenset[str]
@@ -71,32 +73,46 @@ class _Template(NamedTuple):
 def _template(name: str) -> _Template:
     path = FOLDER / f"{name}.kql"
     if not TABLE.fullmatch(name) or not path.is_file():
-        raise ValueError(f"{name!r:.60} is no query")
+        raise ValueError(f"there is no query {name!r:.60}")
     text = path.read_text("utf-8")
+    for constant, value in CONSTANTS.items():
+        text = text.replace(f"{{{constant}}}", _constant(value))
     return _Template(
         PLACEHOLDER.sub(r"%(\1)s", text.replace("%", "%%")), frozenset(PLACEHOLDER.findall(text))
     )
 
 
+def _constant(value: Constant) -> str:
+    """Write a constant in KQL; the terms of each service become a column that tests for them."""
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"IsOfService{number} = Resource has_any ({_texts(terms)})"
+            for number, terms in enumerate(value.values(), 1)
+        )
+    return _texts(value)
+
+
 def _literal(value: object) -> str:
-    """Write a value in KQL; raises ValueError if it cannot be."""
+    """Write a value in KQL; raises ValueError if that is impossible."""
     if isinstance(value, int) and not isinstance(value, bool):
         return _moment(value)
-    # A Query is a str too, and a TableShape a tuple, so they come first.
+    # Query is a subclass of str, and TableShape of tuple, so they come first.
     if isinstance(value, Query):
         return value.rstrip()
     if isinstance(value, TableShape):
         return _checked(TABLE, value.name)
     if isinstance(value, tuple):
-        if not value:
-            raise ValueError("a list in a query needs at least one text")
-        return ", ".join(map(_text, value))
+        return _texts(value)
     if isinstance(value, str):
         return f'"{_checked(IDENTIFIER, value)}"'
-    return _extent(value)
+    return _range_or_duration(value)
 
 
-def _extent(value: object) -> str:
+def _range_or_duration(value: object) -> str:
     if isinstance(value, range):
         return f"({value.start} .. {value.stop - 1})"
     if isinstance(value, Duration):
@@ -114,11 +130,19 @@ def _moment(ticks: int) -> str:
     try:
         return f"datetime({format_time(ticks)})"
     except OverflowError:
-        raise ValueError(f"{ticks} ticks are no moment between the years 1 and 9999") from None
+        raise ValueError(f"{ticks} ticks are outside the years 1 to 9999") from None
+
+
+def _texts(texts: Iterable[object]) -> str:
+    """Write a list of texts; raises ValueError for an empty one, which KQL does not allow."""
+    written = ", ".join(map(_text, texts))
+    if not written:
+        raise ValueError("a list in a query needs at least one text")
+    return written
 
 
 def _text(text: object) -> str:
-    """Write any printable text; what cannot be seen has no business in a query."""
+    """Write a text; raises ValueError unless all of its characters are printable."""
     if not isinstance(text, str) or not text.isprintable():
         raise ValueError(f"{text!r:.60} holds characters that cannot be put into a query")
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,8 +1,8 @@
-"""What a finding points at: its most telling pairs, what corroborates them, and who and what it is.
+"""The evidence and the entities of a finding: its strongest pairs and corroborating actions.
 
-Of each operation name the earliest operation is chosen first, so that ten names are ten pairs;
-where there are fewer names their further operations fill up. Graver operations come first, of
-equally grave ones deletes, then the earlier.
+The earliest operation of each name is chosen first, so that ten names give ten pairs. Further
+operations fill up what fewer names leave. Operations with more points come first, then deletes,
+then the earlier ones.
 """
 
 from collections.abc import Iterable
@@ -22,10 +22,9 @@ from detection.rule.log_rows import (
     operation_keys,
     resource_id,
 )
-from detection.rule.pairs import OperationPairs, Pair
+from detection.rule.pairs import PAIRS_KEPT, OperationPairs, Pair
 from detection.rule.ticks import MINUTE, format_time
 
-PAIRS_SHOWN = 10
 ACTIONS_SHOWN = 5
 PAIR, CORROBORATION = "Pair", "Corroboration"
 
@@ -33,33 +32,33 @@ EvidenceItem = dict[str, Any]
 
 
 def strongest_pairs(by_operation: Iterable[OperationPairs]) -> list[Pair]:
-    """Return the ten most telling pairs, most telling first."""
+    """Return at most PAIRS_KEPT pairs, the strongest first."""
     by_operation = list(by_operation)
-    if sum(len(act.pairs) for act in by_operation) <= PAIRS_SHOWN:
-        return sorted(chain.from_iterable(act.pairs for act in by_operation), key=_rank)
-    firsts = sorted(chain.from_iterable(act.pairs[:1] for act in by_operation), key=_rank)[
-        :PAIRS_SHOWN
+    if sum(len(each.pairs) for each in by_operation) <= PAIRS_KEPT:
+        return sorted(chain.from_iterable(each.pairs for each in by_operation), key=_rank)
+    firsts = sorted(chain.from_iterable(each.pairs[:1] for each in by_operation), key=_rank)[
+        :PAIRS_KEPT
     ]
-    if len(firsts) < PAIRS_SHOWN:
-        others = sorted(chain.from_iterable(act.pairs[1:] for act in by_operation), key=_rank)
-        firsts = sorted([*firsts, *others[: PAIRS_SHOWN - len(firsts)]], key=_rank)
+    if len(firsts) < PAIRS_KEPT:
+        others = sorted(chain.from_iterable(each.pairs[1:] for each in by_operation), key=_rank)
+        firsts = sorted([*firsts, *others[: PAIRS_KEPT - len(firsts)]], key=_rank)
     return firsts
 
 
 def evidence_items(
     by_operation: Iterable[OperationPairs], corroborations: Iterable[EvidenceItem]
 ) -> list[EvidenceItem]:
-    """Return the telling pairs and what corroborates them."""
+    """Return the strongest pairs, then the corroborations."""
     return [*map(_pair, strongest_pairs(by_operation)), *corroborations]
 
 
 def corroboration_items(actions: Iterable[Operation]) -> list[EvidenceItem]:
-    """Return the earliest few of an identity's actions, for the evidence of all its findings."""
+    """Return the earliest actions of an identity, for the evidence of each of its findings."""
     return list(map(_corroboration, islice(sorted(actions), ACTIONS_SHOWN)))
 
 
 def succeeded_actions(rows: Iterable[Operation], statuses: Iterable[str]) -> list[Operation]:
-    """Return the actions that succeeded, each event once, in order of time."""
+    """Return the actions with an accepted status, each event once, in order of time."""
     accepted = {ascii_lower(status) for status in statuses}
     succeeded = sorted(row for row in rows if ascii_lower(row[STATUS]) in accepted)
     keys = operation_keys(succeeded)
@@ -69,7 +68,7 @@ def succeeded_actions(rows: Iterable[Operation], statuses: Iterable[str]) -> lis
 def sentinel_entities(
     identity: str, resource_ids: Iterable[str], addresses: Iterable[str]
 ) -> list[dict[str, str]]:
-    """Return what a finding is about, as Microsoft Sentinel maps entities."""
+    """Return a finding's account, resources and addresses as entities of Microsoft Sentinel."""
     found = [{"$id": "1", "Type": "account", "AadUserId": identity}]
     for type_, key, values in (
         ("azure-resource", "ResourceId", resource_ids),
@@ -82,19 +81,19 @@ def sentinel_entities(
 
 
 def _rank(pair: Pair) -> tuple[tuple[int, bool], int, str, Pair]:
-    gravity, folded = _standing(pair.operation)
-    return gravity, pair.operated, folded, pair
+    rank, folded = _rank_of_name(pair.operation)
+    return rank, pair.operated, folded, pair
 
 
 @lru_cache(CACHE_SIZE)
-def _standing(operation: str) -> tuple[tuple[int, bool], str]:
-    """Return what of a pair's rank its operation's name decides."""
+def _rank_of_name(operation: str) -> tuple[tuple[int, bool], str]:
+    """Return the parts of a pair's rank that depend on the operation's name alone."""
     return (-classify(operation).points, not is_delete(operation)), ascii_lower(operation)
 
 
 def _pair(pair: Pair) -> EvidenceItem:
     signed_in, resource, operated, operation, target, caller_address, correlation_id = pair
-    kind = classify(operation)
+    entry = classify(operation)
     return {
         "Kind": PAIR,
         "SignInTime": format_time(signed_in),
@@ -102,8 +101,8 @@ def _pair(pair: Pair) -> EvidenceItem:
         "OperationTime": format_time(operated),
         "MinutesBetween": round((operated - signed_in) / MINUTE, 2),
         "Operation": operation,
-        "OperationClass": kind.name,
-        "Technique": kind.technique,
+        "OperationClass": entry.name,
+        "Technique": entry.technique,
         "ResourceId": target,
         "CallerIpAddress": caller_address,
         "CorrelationId": correlation_id,
@@ -111,7 +110,7 @@ def _pair(pair: Pair) -> EvidenceItem:
 
 
 def _corroboration(row: Operation) -> EvidenceItem:
-    kind = classify_action(row[OPERATION_NAME])
+    entry = classify_action(row[OPERATION_NAME])
     return {
         "Kind": CORROBORATION,
         "SignInTime": None,
@@ -119,8 +118,8 @@ def _corroboration(row: Operation) -> EvidenceItem:
         "OperationTime": format_time(row[TIME]),
         "MinutesBetween": None,
         "Operation": row[OPERATION_NAME],
-        "OperationClass": kind.name if kind else "",
-        "Technique": kind.technique if kind else "",
+        "OperationClass": entry.name if entry else "",
+        "Technique": entry.technique if entry else "",
         "ResourceId": resource_id(row),
         "CallerIpAddress": row[CALLER_ADDRESS],
         "CorrelationId": row[OPERATION_CORRELATION],

@@ -1,8 +1,8 @@
-"""How grave a finding looks, from 0 to 100, with the reasons: it orders findings, and drops none.
+"""The risk score of a finding, from 0 to 100, with its reasons. It orders findings and drops none.
 
-Every signal has a largest number of points, and those make 100 together, so the reasons add up to
-the score without a cap. No signal shrinks when an operation is added to a finding. Only what an
-identity has long been doing lowers a score, and never below nothing.
+Every signal has a maximum of points, and the maxima add up to 100, so the reasons add up to the
+score without a cap. No signal shrinks when an operation is added to a finding. Only long-seen
+behaviour of the identity lowers a score, and never below 0.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,16 +14,17 @@ from detection.ranking.classify import (
     CACHE_SIZE,
     OTHER,
     ROUTINE,
-    OperationClass,
+    CatalogEntry,
     classify,
     classify_action,
     is_delete,
 )
 from detection.rule.allowlist import Allowlist
-from detection.rule.pairs import SERVICE_TERMS, GroupPairs, OperationPairs
+from detection.rule.filters import TARGET_SERVICES
+from detection.rule.pairs import GroupPairs, OperationPairs
 from detection.rule.ticks import DAY, MINUTE, SECOND
 
-# The most points each signal gives.
+# The maximum of points for each signal.
 MAX_POINTS = {
     "class": 44,
     "deletes": 10,
@@ -35,21 +36,23 @@ MAX_POINTS = {
     "actions": 6,
     "novelty": 8,
 }
-DELETE_COUNTS = ((3, 10), (2, 7), (1, 4))  # from so many on, so many points
+# Steps of the signals that count something: the minimum count, and the points from there on.
+DELETE_COUNTS = ((3, 10), (2, 7), (1, 4))
 CLASS_COUNTS = ((3, 14), (2, 8))
 RESOURCE_GROUP_COUNTS = ((3, 3), (2, 2))
 SUBSCRIPTION_COUNTS = ((2, 3),)
-PROXIMITY = ((5 * MINUTE, 4), (15 * MINUTE, 2))  # up to so long after a sign-in
-BOTH_SERVICES, OWN_ADDRESS = 4, 4
+PROXIMITY = ((5 * MINUTE, 4), (15 * MINUTE, 2))  # the maximum delay after a sign-in, and the points
+BOTH_SERVICES = 4  # for sign-ins to two target services or more
+OWN_ADDRESS = 4
 ACTION_COUNTS = ((2, 6), (1, 4))
 FIRST_CLASS, FIRST_GROUP, LONG_SEEN = 5, 3, -10
 
 SEVERITY_BANDS = ((74, "Critical"), (48, "High"), (22, "Medium"), (0, "Low"))
 
 HISTORY_NEEDED = 7 * DAY
-ROUTINE_DAYS = 10  # days of the last 14 from which on something is nothing new
+ROUTINE_DAYS = 10  # of the last 14; behaviour seen on this many is routine
 
-# Addresses that are in no public network; Azure's own virtual address is one of them.
+# Networks that are not public; Azure's own virtual address is one of them.
 _INTERNAL = Allowlist.of(
     (
         *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16"),
@@ -61,7 +64,7 @@ _ANY = Allowlist.of(("0.0.0.0/0", "::/0"))
 
 
 class Reason(NamedTuple):
-    """A plain sentence, and the points it gives."""
+    """A sentence that explains part of the score, and the points of that part."""
 
     points: int
     sentence: str
@@ -71,9 +74,9 @@ _points = itemgetter(0)
 
 
 class Novelty(NamedTuple):
-    """What is known of an identity's past: on how many days each class and this resource group.
+    """An identity's past: the number of days with each class, and with this resource group.
 
-    `length` is how far back the history goes, in ticks.
+    `length` is the length of the history in ticks.
     """
 
     length: int
@@ -82,11 +85,11 @@ class Novelty(NamedTuple):
 
 
 class ScoreInputs(NamedTuple):
-    """What the score takes into account beside a group's own pairs.
+    """The inputs of the score beside a group's own pairs.
 
-    `resource_groups` and `subscriptions` count what the identity reached in the window,
-    `addresses` are the public ones of this resource group alone, `actions` the operation names
-    outside the rule that say more about the identity.
+    `resource_groups` and `subscriptions` count those that the identity changed in the window,
+    `addresses` are public and called for this resource group alone, and `actions` are the names of
+    the identity's corroborating operations.
     """
 
     resource_groups: int = 1
@@ -104,12 +107,12 @@ class Score(NamedTuple):
 
     @property
     def severity(self) -> str:
-        """The band that the score lies in."""
+        """The severity of the score."""
         return next(name for least, name in SEVERITY_BANDS if self.points >= least)
 
 
 def score(pairs: GroupPairs, context: ScoreInputs) -> Score:
-    """Judge one finding."""
+    """Score one finding."""
     reasons = [*_signals(pairs, context)]
     total = sum(reason.points for reason in reasons)
     if context.novelty is not None:
@@ -120,15 +123,15 @@ def score(pairs: GroupPairs, context: ScoreInputs) -> Score:
 
 @lru_cache(10_000)
 def is_public(address: str) -> bool:
-    """Whether an address can be read and lies in no internal network."""
+    """Tell if an address is readable and public."""
     return _ANY.covers(address) and not _INTERNAL.covers(address)
 
 
 def _signals(pairs: GroupPairs, context: ScoreInputs) -> Iterator[Reason]:
-    """Yield what the window itself says."""
+    """Yield the reasons that the window alone gives."""
     by_operation = pairs.by_operation
-    yield max([_gravest_operation(act.operation) for act in by_operation], key=_points)
-    deletes = sum([act.number for act in by_operation if _counts_as_delete(act.operation)])
+    yield max([_gravest_operation(each.operation) for each in by_operation], key=_points)
+    deletes = sum([each.number for each in by_operation if _counts_as_delete(each.operation)])
     if deletes:
         yield _deletes(deletes)
     grave = sorted(_grave(by_operation)) if len(by_operation) > 1 else ()
@@ -143,8 +146,9 @@ def _signals(pairs: GroupPairs, context: ScoreInputs) -> Iterator[Reason]:
     haste = next((points for most, points in PROXIMITY if pairs.soonest <= most), 0)
     if haste:
         yield Reason(haste, f"An operation came {_time(pairs.soonest)} after a sign-in")
-    if pairs.services >= SERVICE_TERMS.keys():
-        yield Reason(BOTH_SERVICES, f"It had signed in to {' and to '.join(SERVICE_TERMS)}")
+    services = [service for service in TARGET_SERVICES if service in pairs.services]
+    if len(services) > 1:
+        yield Reason(BOTH_SERVICES, f"It had signed in to {' and to '.join(services)}")
     if context.addresses:
         yield Reason(
             OWN_ADDRESS,
@@ -157,11 +161,11 @@ def _signals(pairs: GroupPairs, context: ScoreInputs) -> Iterator[Reason]:
 
 @lru_cache(CACHE_SIZE)
 def _gravest_operation(operation: str) -> Reason:
-    """Return what an operation's name says, if it is the gravest."""
-    kind = classify(operation)
+    """Return the reason that an operation gives if it is the gravest of a finding."""
+    entry = classify(operation)
     return Reason(
-        kind.points,
-        f"The gravest operation {kind.words}: {operation} ({kind.name}, {kind.technique})",
+        entry.points,
+        f"The gravest operation {entry.words}: {operation} ({entry.name}, {entry.technique})",
     )
 
 
@@ -188,19 +192,19 @@ def _spread(groups: int, subscriptions: int) -> Reason:
 
 @lru_cache(CACHE_SIZE)
 def _actions(names: tuple[str, ...]) -> tuple[Reason, ...]:
-    """Return what operations outside the rule say, if they say anything."""
-    kinds = [kind for kind in map(classify_action, names) if kind is not None]
-    if not kinds:
+    """Return the reason that corroborating operations give, if any of them is in the catalogue."""
+    entries = [entry for entry in map(classify_action, names) if entry is not None]
+    if not entries:
         return ()
-    words = ", ".join(dict.fromkeys(kind.words for kind in kinds))
-    return (Reason(_at_least(ACTION_COUNTS, len(kinds)), f"The identity also {words}"),)
+    words = ", ".join(dict.fromkeys(entry.words for entry in entries))
+    return (Reason(_at_least(ACTION_COUNTS, len(entries)), f"The identity also {words}"),)
 
 
 def _novelty(grave: set[str], novelty: Novelty, total: int) -> Iterator[Reason]:
-    """Yield what the identity's past says; what is taken off is at most the `total` so far."""
+    """Yield the reasons that the identity's past gives; they subtract `total` at most."""
     days = novelty.length // DAY
     if novelty.length < HISTORY_NEEDED:
-        yield Reason(0, f"Whether this is new cannot be said: the history has {days} of 7 days")
+        yield Reason(0, f"Novelty is unknown: the history has {days} of 7 days")
         return
     first = sorted(name for name in grave if not novelty.class_days.get(name))
     if first:
@@ -216,17 +220,17 @@ def _novelty(grave: set[str], novelty: Novelty, total: int) -> Iterator[Reason]:
 
 
 def _grave(by_operation: Sequence[OperationPairs]) -> set[str]:
-    """Return the classes of the operations that are more than everyday changes."""
-    kinds: set[OperationClass] = {classify(act.operation) for act in by_operation}
-    return {kind.name for kind in kinds} - {ROUTINE, OTHER}
+    """Return the classes of the operations, without everyday changes."""
+    entries: set[CatalogEntry] = {classify(each.operation) for each in by_operation}
+    return {entry.name for entry in entries} - {ROUTINE, OTHER}
 
 
 def _at_least(steps: Sequence[tuple[int, int]], count: int) -> int:
     return next((points for least, points in steps if count >= least), 0)
 
 
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _time(ticks: int) -> str:

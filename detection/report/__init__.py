@@ -1,7 +1,7 @@
-"""Findings as one HTML file for people, which asks nothing of any network.
+"""The report: findings as one HTML page that loads nothing from any network.
 
-It is made from the rows as they are delivered and from nothing else. All that comes out of the
-logs is text: the template engine escapes it, and the page's own policy forbids scripts.
+It shows the rows as they are delivered. Text from the logs stays text: the template engine escapes
+it, and the page's Content-Security-Policy forbids scripts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,20 +13,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from detection.printable import printable
-from detection.report.timeline import draw
+from detection.ranking.classify import CLASSES, OperationClass
+from detection.report.timeline import draw, lane_class
 from detection.rule.kql_text import ascii_lower
 from detection.schema import RULE_NAME
 
 Row = Mapping[str, Any]
 
-FINDINGS_SHOWN = 500  # the gravest; a longer page is read by nobody
+FINDINGS_SHOWN = 500  # those with the highest scores; nobody reads a longer page
 TIMELINES_SHOWN = 50  # identities
 SEVERITIES = ("Critical", "High", "Medium", "Low")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An identity's findings, gravest first, and its timeline."""
+    """An identity's findings, highest score first, and its timeline."""
 
     name: str
     identity: str
@@ -35,10 +36,10 @@ class Identity:
 
 
 def render(rows: Iterable[Row], unshown: int = 0, warnings: Sequence[str] = ()) -> str:
-    """Return the page for some findings; of several revisions the latest is shown.
+    """Return the page for some rows of findings; it shows the latest revision of each finding.
 
-    `unshown` is the number of findings that the page is to say it lacks, and `warnings` are
-    sentences on what may have hidden a finding.
+    `unshown` is the number of findings that the caller left out, and `warnings` are sentences on
+    anything that may have hidden a finding. The page states both.
     """
     latest: dict[object, Row] = {}
     for row in rows:
@@ -57,6 +58,8 @@ def render(rows: Iterable[Row], unshown: int = 0, warnings: Sequence[str] = ()) 
         warnings=warnings,
         counts=counts,
         identities=_identities(findings[:FINDINGS_SHOWN]),
+        classes=CLASSES.values(),
+        legend=_classes_in(findings[:FINDINGS_SHOWN]),
         numbers={row["FindingId"]: at for at, row in enumerate(findings, 1)},
         timelines=TIMELINES_SHOWN,
         start=min((row["WindowStart"] for row in findings), default=None),
@@ -65,7 +68,7 @@ def render(rows: Iterable[Row], unshown: int = 0, warnings: Sequence[str] = ()) 
 
 
 def _identities(findings: Iterable[Row]) -> list[Identity]:
-    """Put the findings under their identities, in order of the gravest finding of each."""
+    """Group the findings by identity, in the order of each identity's first finding."""
     grouped: dict[str, list[Row]] = {}
     for row in findings:
         grouped.setdefault(ascii_lower(row["ServicePrincipalId"]), []).append(row)
@@ -80,19 +83,25 @@ def _identities(findings: Iterable[Row]) -> list[Identity]:
     ]
 
 
+def _classes_in(findings: Iterable[Row]) -> list[OperationClass]:
+    """Return the classes of the operations in the findings' evidence."""
+    shown = {item["OperationClass"] for row in findings for item in row["Evidence"]}
+    return [each for name, each in CLASSES.items() if name in shown]
+
+
 def _gravest_first(row: Row) -> tuple[int, str, str]:
     return -row["RiskScore"], row["FirstEvent"], row["FindingId"]
 
 
 def _visible(value: object) -> object:
-    """Return text without characters that show nothing or turn the reading direction."""
+    """Return text without characters that are invisible or reverse the reading direction."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return printable(value)
 
 
 def _moment(text: str) -> str:
-    """Shorten a moment to what a person reads."""
+    """Shorten a moment to the second, for people."""
     return text[:19].replace("T", " ")
 
 
@@ -106,6 +115,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["moment"] = _moment
+    environment.filters["lane_class"] = lane_class
     return environment
 
 

@@ -1,7 +1,7 @@
-"""An identity's sign-ins and operations along time, a lane for each class, as an SVG picture.
+"""The timeline of an identity as an SVG picture: a lane of sign-ins, and one of each class.
 
-The picture has no script and no style of its own: the page colours it, light or dark, and what a
-point stands for is its title, which browsers show on hover.
+The picture has no script and no style. The page colours it, light or dark. The title of a point
+describes its event, and browsers show it on hover.
 """
 
 import sys
@@ -12,32 +12,31 @@ from typing import Any, NamedTuple
 import pygal
 
 from detection.printable import one_line
-from detection.ranking.classify import ACTION_CLASSES, OPERATION_CLASSES
+from detection.ranking.classify import CLASSES
 
-# It hooks imports for plugins that are not used here, and other importers trip over the hook.
+# pygal hooks imports for plugins that are not used here, and its hook breaks other importers.
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
 
 Row = Mapping[str, Any]
 
 SIGN_INS = "sign-ins"
-# The lanes from top to bottom, in the order of the table of classes; each has a colour.
-LANES = (SIGN_INS, *dict.fromkeys(kind.name for kind in (*OPERATION_CLASSES, *ACTION_CLASSES)))
+LANES = (SIGN_INS, *CLASSES)  # from top to bottom
 WIDTH, LANE_HEIGHT, AXIS_HEIGHT = 900, 34, 46
-STEPS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 360, 720, 1440)  # minutes between two times
-SUPERFLUOUS = ("defs", "desc", "title")  # of what the library adds
-LABELS = 8  # times written below, at most
+STEPS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 360, 720, 1440)  # minutes between two labels
+SUPERFLUOUS = ("defs", "desc", "title")  # elements that pygal adds for its script
+LABELS = 8  # at most, on the time axis
 
 
 class Point(NamedTuple):
-    """Something that happened, in which lane, and what hovering over it says."""
+    """An event, with its lane and the title that browsers show on hover."""
 
     moment: datetime
     lane: str
-    says: str
+    title: str
 
 
 def draw(findings: Iterable[Row]) -> str:
-    """Return the timeline of one identity's findings, as far as their evidence goes."""
+    """Return the timeline of the events in the evidence of one identity's findings."""
     points = sorted(set(_points(findings)))
     lanes = [lane for lane in LANES if any(point.lane == lane for point in points)]
     if not points:
@@ -65,7 +64,7 @@ def draw(findings: Iterable[Row]) -> str:
     chart.y_labels = [{"label": lane, "value": -place} for place, lane in enumerate(lanes)]
     for place, lane in enumerate(lanes):
         values = [
-            {"value": (_seconds(point.moment), -place), "label": point.says}
+            {"value": (_seconds(point.moment), -place), "label": point.title}
             for point in points
             if point.lane == lane
         ]
@@ -75,7 +74,7 @@ def draw(findings: Iterable[Row]) -> str:
 
 
 def _points(findings: Iterable[Row]) -> Iterator[Point]:
-    """Yield what the evidence of the findings shows."""
+    """Yield the events in the evidence of the findings."""
     for finding in findings:
         first = finding["FirstEvent"]
         yield Point(_moment(first), SIGN_INS, f"{_clock(first)} first sign-in of the finding")
@@ -87,18 +86,18 @@ def _points(findings: Iterable[Row]) -> Iterator[Point]:
                     f"{_clock(item['SignInTime'])} signed in to {one_line(item['Resource'])}",
                 )
             lane = item["OperationClass"] if item["OperationClass"] in LANES else LANES[-1]
-            says = (
+            title = (
                 f"{_clock(item['OperationTime'])} {one_line(item['Operation'])}\n"
                 f"{one_line(item['ResourceId'])}\n"
                 f"from {one_line(item['CallerIpAddress']) or 'an unknown address'}"
             )
             if item["MinutesBetween"] is not None:
-                says += f", {item['MinutesBetween']} minutes after the sign-in"
-            yield Point(_moment(item["OperationTime"]), lane, says)
+                title += f", {item['MinutesBetween']} minutes after the sign-in"
+            yield Point(_moment(item["OperationTime"]), lane, title)
 
 
 def _times(first: datetime, last: datetime) -> list[datetime]:
-    """Return whole times from before the first moment to after the last, evenly apart."""
+    """Return round times at equal distances, from before the first moment to after the last."""
     minutes = (last - first) / timedelta(minutes=1)
     step = next((step for step in STEPS if minutes / step <= LABELS - 2), STEPS[-1])
     midnight = first.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -111,7 +110,7 @@ def _times(first: datetime, last: datetime) -> list[datetime]:
 
 
 def _plain(root: Any, lanes: list[str]) -> Any:
-    """Take out what the library adds for its script, and make the labels titles."""
+    """Remove the elements that pygal adds for its script, and turn the labels into titles."""
     root.set("role", "img")
     root.set("aria-label", "Timeline: " + ", ".join(lanes))
     root.attrib.pop("id", None)
@@ -132,12 +131,17 @@ def _plain(root: Any, lanes: list[str]) -> Any:
             (name[6:] for name in group.get("class", "").split() if name.startswith("serie-")), ""
         )
         if number:
-            group.set("class", f"lane lane-{LANES.index(lanes[int(number)])}")
+            group.set("class", f"lane {lane_class(lanes[int(number)])}")
     return root
 
 
+def lane_class(lane: str) -> str:
+    """Return the CSS class of a lane, by which the page colours it."""
+    return "lane-" + lane.replace(" ", "-")
+
+
 def _moment(text: str) -> datetime:
-    """Read a moment to the microsecond, which a picture does not show anyway."""
+    """Read a moment to the microsecond, which is more than a picture shows."""
     return datetime.fromisoformat(text[:26].rstrip("Z")).replace(tzinfo=UTC)
 
 

@@ -1,8 +1,8 @@
 """Clauses 4 and 5 of the rule: pair by identity within the span, and summarise.
 
-Pairs are counted, never formed. Per identity both sides are sorted by time; the sign-ins that an
-operation pairs with are then a range of positions, so the pair count of a group is a sum of
-lengths, and everything else about it follows from the ranges reached.
+Pairs are counted, never formed. The sign-ins and operations of an identity are sorted by time, so
+an operation pairs with a range of sign-ins. The pair count of a group is the sum of the ranges'
+lengths, and all other columns follow from the ranges too.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, filterfalse, islice
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from detection.rule.allowlist import Allowlist
 from detection.rule.filters import (
@@ -45,24 +45,25 @@ from detection.rule.sign_in_index import (
     split_by_name,
 )
 
-RESOURCES_SHOWN = 5
-OPERATIONS_SHOWN = 10
-AFFECTED_SHOWN = 10
-SUBSCRIPTIONS_SHOWN = 5
-ADDRESSES_SHOWN = 10
-FIRST_VALUES = 32  # values among which the first few different ones are often found
+# The caps of clause 5's sets. The queries in detection/kql get them from here.
+RESOURCES_SHOWN: Final = 5
+OPERATIONS_SHOWN: Final = 10
+AFFECTED_SHOWN: Final = 10
+SUBSCRIPTIONS_SHOWN: Final = 5
+ADDRESSES_SHOWN: Final = 10
+FIRST_VALUES: Final = 32  # these first values of a group often hold all that a cap allows
 
 TIME_OF = itemgetter(TIME)
 OPERATION_OF = itemgetter(OPERATION_NAME)
 SUBSCRIPTION_OF = itemgetter(SUBSCRIPTION_ID)
 CALLER_ADDRESS_OF = itemgetter(CALLER_ADDRESS)
 
-Reached = tuple[Operation, int, int]  # an operation and the positions low <= p < high it pairs with
-Key = str | bytes  # names an operation; bytes, if a workspace's cluster has hashed it already
+Reached = tuple[Operation, int, int]  # it pairs with the sign-ins at positions low <= p < high
+Key = str | bytes  # identifies an operation; bytes if the workspace's cluster has hashed it
 
 
 class GroupKey(NamedTuple):
-    """What a finding is about, folded as D3 compares it."""
+    """The columns that identify a group, in lower case as D3 compares them."""
 
     identity: str
     name: str
@@ -74,8 +75,8 @@ class Group:
     """One group of clause 5 in one window; times in ticks, texts as first spelt.
 
     `operations_at` maps each distinct operation's key to its latest time, earliest first.
-    `read_pairs` returns the pairs that score and evidence are made from. Call it for reported
-    groups only: in cluster mode it runs a query, and raises SourceError if that fails.
+    `read_pairs` returns the pairs for score and evidence. Call it for reported groups only: in
+    cluster mode it runs a query, and raises SourceError if that fails.
     """
 
     key: GroupKey
@@ -97,9 +98,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What one window's logs come to: the groups, earliest first, and what was counted.
+    """The result of the rule on one window's logs: the groups, earliest first, and the counts.
 
-    `nameless` are the identities with too many names: their groups are not told apart by name.
+    `nameless` holds the identities with too many names, whose groups are not separated by name.
     """
 
     groups: list[Group]
@@ -141,7 +142,7 @@ def _groups(
     span: int,
     folded: Memo[str, str],
 ) -> Iterator[Group]:
-    """Yield an identity's groups: its names times the resource groups that each reached."""
+    """Yield the groups of an identity: one for each name and each resource group it changed."""
     for name, mine in sign_ins.items():
         signed_in = SignInIndex(mine)
         near = operations
@@ -156,8 +157,8 @@ def _groups(
 def _reached(
     signed_in: SignInIndex, operations: list[Operation], span: int, folded: Memo[str, str]
 ) -> dict[str, list[Reached]]:
-    """Clause 4: sort the operations that pair into resource groups, with what they pair with."""
-    ahead = [*signed_in.times, operations[-1][TIME] + 1]  # the last is never passed
+    """Clause 4: return the operations that pair, by resource group, with their sign-ins' range."""
+    ahead = [*signed_in.times, operations[-1][TIME] + 1]  # a sentinel that stops both loops
     found: defaultdict[str, list[Reached]] = defaultdict(list)
     low = high = 0
     for row in operations:
@@ -173,7 +174,7 @@ def _reached(
 
 
 def _summarise(key: GroupKey, signed_in: SignInIndex, reached: list[Reached]) -> Group:
-    """Clause 5 for one group: each operation reached, and the range of sign-ins it pairs with."""
+    """Clause 5: summarise one group, given its operations and their ranges of sign-ins."""
     rows, lows, highs = zip(*reached, strict=True)
     ranges = merge_ranges(lows, highs)
     first = signed_in.rows[lows[0]]
@@ -181,8 +182,8 @@ def _summarise(key: GroupKey, signed_in: SignInIndex, reached: list[Reached]) ->
     resources = all_resources = signed_in.resources(ranges, RESOURCES_SHOWN)
     if len(resources) == RESOURCES_SHOWN:
         all_resources = signed_in.resources(ranges, len(signed_in.rows))
-    # Now, while the rows are at hand: for all groups at the end they would cost twice as much.
-    told = group_pairs(rows, keys, [signed_in.rows[high - 1] for high in highs], all_resources)
+    # Selecting the pairs later, for all groups at once, would take twice as long.
+    pairs = group_pairs(rows, keys, [signed_in.rows[high - 1] for high in highs], all_resources)
     return Group(
         key=key,
         service_principal_name=first[SERVICE_PRINCIPAL_NAME],
@@ -200,7 +201,7 @@ def _summarise(key: GroupKey, signed_in: SignInIndex, reached: list[Reached]) ->
         first_event=first[TIME],
         last_event=rows[-1][TIME],
         operations_at=dict(zip(keys, map(TIME_OF, rows), strict=True)),
-        read_pairs=lambda: told,
+        read_pairs=lambda: pairs,
     )
 
 
@@ -211,7 +212,7 @@ def first_spellings(values: Iterable[str], limit: int) -> list[str]:
     if len(different) < limit:
         different.update(dict.fromkeys(remaining))
     shown = list(different)[:limit]
-    # Texts that differ when all letters are lowered differ when A-Z are, and nearly all do.
+    # Texts that differ in Unicode lower case differ in ASCII lower case too. Nearly all do.
     if len(shown) < 2 or len(set(map(str.lower, shown))) == len(shown):
         return shown
     found: dict[str, str] = {}
@@ -223,7 +224,7 @@ def first_spellings(values: Iterable[str], limit: int) -> list[str]:
 
 
 def _sort(rows: list[SignIn] | list[Operation]) -> None:
-    """Sort rows by time, and at one time by what they hold: their order in a file is nothing."""
+    """Sort rows by time, then by all their values, so that the order of the input is irrelevant."""
     rows.sort(key=TIME_OF)
     if len(set(map(TIME_OF, rows))) < len(rows):
         rows.sort()

@@ -1,9 +1,14 @@
-"""Clauses 1 to 3 of the rule: which sign-ins and which operations take part."""
+"""Clauses 1 to 3 of the rule: which sign-ins and which operations match.
+
+The constants below are the rule's words and codes. The queries in detection/kql get them from here.
+"""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from detection.rule.allowlist import Allowlist
 from detection.rule.kql_text import ascii_lower, equals_ignoring_case, has_any, is_blank
@@ -21,26 +26,33 @@ from detection.rule.log_rows import (
 from detection.rule.memo import Memo
 from detection.rule.ticks import DAY, HOUR
 
-TARGET_SERVICES = ("Key Vault", "Storage", "Blob")
-CHANGE_TERMS = ("WRITE", "DELETE")
-READ_TERMS = ("READ", "LIST", "GET")
-OTHER_SUCCESS = "Succeeded"  # D8: the spelling of older rows, counted where it is not accepted
+# The services that the rule watches, each with the terms that identify it in a resource's name.
+TARGET_SERVICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "Key Vault": ("Key Vault",),
+    "Storage": ("Storage", "Blob"),
+}
+TARGET_TERMS: Final = tuple(chain.from_iterable(TARGET_SERVICES.values()))
+SIGN_IN_SUCCESS: Final = "0"
+CHANGE_TERMS: Final = ("WRITE", "DELETE")
+READ_TERMS: Final = ("READ", "LIST", "GET")
+SUCCESS: Final = "Success"
+OTHER_SUCCESS: Final = "Succeeded"  # D8: how older rows spell it
 
 LogRow = TypeVar("LogRow", SignIn, Operation)
 
 
 def is_target_service(name: str) -> bool:
-    """Clause 2: whether a sign-in to this resource counts."""
-    return has_any(name, TARGET_SERVICES)
+    """Clause 2: tell if this resource belongs to a target service."""
+    return has_any(name, TARGET_TERMS)
 
 
 def is_signed_in(result: str) -> bool:
-    """Clause 2: whether a sign-in with this result type was let in."""
-    return result == "0"
+    """Clause 2: tell if a sign-in with this result type succeeded."""
+    return result == SIGN_IN_SUCCESS
 
 
 def is_change(name: str) -> bool:
-    """Clause 3: whether an operation of this name changes something."""
+    """Clause 3: tell if an operation with this name is a write or a delete."""
     return has_any(name, CHANGE_TERMS) and not has_any(name, READ_TERMS)
 
 
@@ -55,7 +67,7 @@ class RuleSettings:
     """
 
     span: int = HOUR
-    success_statuses: tuple[str, ...] = ("Success",)
+    success_statuses: tuple[str, ...] = (SUCCESS,)
     novelty: bool = False
     lookback: int = 2 * HOUR
     max_catch_up: int = 7 * DAY
@@ -64,12 +76,12 @@ class RuleSettings:
 
 @dataclass(frozen=True, slots=True)
 class Matched(Generic[LogRow]):
-    """The rows that take part, by folded identity, in no order, and how many matched.
+    """The rows that can pair, by identity in lower case, unsorted; the counts of clauses 1 to 3.
 
-    `matched` counts the rows of the window that meet clause 2 or 3; of sign-ins, `excluded` were
-    left out by the allowlist and `without_address` had no address to look up. Of operations,
-    `without_caller` name nobody who made them (D2), and besides `other_success` would match if
-    "Succeeded" were an accepted status (D8).
+    `matched` counts the rows of the window that meet clause 2 or 3. Of these sign-ins the
+    allowlist excluded `excluded`, and `without_address` have no address. Of these operations
+    `without_caller` have no caller (D2). `other_success` counts the operations that match apart
+    from their status, which is OTHER_SUCCESS (D8).
     """
 
     by_identity: dict[str, list[LogRow]]
@@ -83,12 +95,14 @@ class Matched(Generic[LogRow]):
 def match_sign_ins(
     rows: list[SignIn], start: int, end: int, allowlist: Allowlist
 ) -> Matched[SignIn]:
-    """Clauses 1 and 2, for rows with start < TimeGenerated <= end."""
+    """Apply clauses 1 and 2 to the rows with start < TimeGenerated <= end (ticks)."""
     is_target = Memo[str, bool](is_target_service)
     matched = [
         row
         for row in rows
-        if row[RESULT_TYPE] == "0" and is_target[row[RESOURCE_NAME]] and start < row[TIME] <= end
+        if row[RESULT_TYPE] == SIGN_IN_SUCCESS
+        and is_target[row[RESOURCE_NAME]]
+        and start < row[TIME] <= end
     ]
     addresses = Counter(map(itemgetter(IP_ADDRESS), matched))
     covered = set(filter(allowlist.covers, addresses))
@@ -104,7 +118,7 @@ def match_sign_ins(
 def match_operations(
     rows: list[Operation], start: int, end: int, settings: RuleSettings
 ) -> Matched[Operation]:
-    """Clause 3, for rows with start < TimeGenerated <= end."""
+    """Apply clause 3 to the rows with start < TimeGenerated <= end (ticks)."""
     is_taken = Memo[str, bool](is_change)
     accepted = {ascii_lower(status) for status in settings.success_statuses}
     statuses = set(map(itemgetter(STATUS), rows))
@@ -129,7 +143,7 @@ def match_operations(
 
 
 def _by_identity(rows: list[LogRow]) -> dict[str, list[LogRow]]:
-    """Sort rows into identities as D3 compares them; a blank identity pairs with none (D2)."""
+    """Group rows by identity, ASCII case ignored (D3), without blank identities (D2)."""
     found: defaultdict[str, list[LogRow]] = defaultdict(list)
     spelt = Memo[str, list[LogRow]](lambda identity: found[ascii_lower(identity)])
     for row in rows:

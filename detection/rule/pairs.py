@@ -1,17 +1,19 @@
-"""What an analyst is shown of a group: its operations by name, each with its earliest pairs.
+"""The pairs of a group that score and evidence need: the earliest of each operation name.
 
-This is all that score and evidence are made from, so an engine that returns no rows (a query in
-the workspace) can give the same: per group and operation name (D3), how many different operations
-there are, and the earliest of them, each with the latest sign-in at or before it. Ten pairs are
-shown of a group and every name comes before any second of a name, so of n names the earliest
-11 - n operations of each, but at least one, are enough.
+The rule itself never forms pairs. Score and evidence need only these, so an engine that returns no
+rows (a query in the workspace) can supply them too: for each group and operation name (D3), the
+number of distinct operations, and the earliest of them, each with the latest sign-in at or before
+it. The evidence shows PAIRS_KEPT pairs of a group and one pair of every name before a second pair
+of any name. So the earliest PAIRS_KEPT + 1 - n operations of each of n names are enough, but at
+least one of each.
 """
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter, sub
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from detection.rule.filters import TARGET_SERVICES
 from detection.rule.kql_text import ascii_lower, has_any
 from detection.rule.log_rows import (
     CALLER_ADDRESS,
@@ -25,9 +27,7 @@ from detection.rule.log_rows import (
 )
 from detection.rule.ticks import HOUR
 
-PAIRS_KEPT = 10  # of a group that has one operation name; of more names fewer each
-# The services that the rule is about, and the words by which a resource's name tells them.
-SERVICE_TERMS = {"Key Vault": ("Key Vault",), "Storage": ("Storage", "Blob")}
+PAIRS_KEPT: Final = 10  # of a group with one operation name; with more names, fewer of each
 
 _time, _name = itemgetter(TIME), itemgetter(OPERATION_NAME)
 _label = lru_cache(10_000)(ascii_lower)  # operation names are few
@@ -46,7 +46,7 @@ class Pair(NamedTuple):
 
 
 class OperationPairs(NamedTuple):
-    """One operation name in a group, as first spelt, and how many different operations it has."""
+    """An operation name in a group, as first spelt; `number` counts its distinct operations."""
 
     operation: str
     number: int
@@ -56,8 +56,8 @@ class OperationPairs(NamedTuple):
 class GroupPairs(NamedTuple):
     """The pairs of a group, by operation name.
 
-    `soonest` is the shortest time (ticks) between a sign-in and an operation, `services` the target
-    services that were signed in to.
+    `soonest` is the shortest time (ticks) between a sign-in and an operation, `services` holds the
+    target services that the identity signed in to.
     """
 
     by_operation: Sequence[OperationPairs]
@@ -68,10 +68,11 @@ class GroupPairs(NamedTuple):
 def group_pairs(
     rows: Sequence[Operation], keys: Sequence[str], sign_ins: Sequence[SignIn], resources: list[str]
 ) -> GroupPairs:
-    """Sum up a group: its operations in time order, the key of each and its latest sign-in.
+    """Select the pairs of a group from its operations in time order.
 
-    `resources` are all those that the group's sign-ins were to. A key that repeats under a name
-    is one operation, which happened when its first row says.
+    `keys` and `sign_ins` hold each operation's key and its latest sign-in at or before it,
+    `resources` all resources that the group's sign-ins were to. Rows with one name and one key are
+    one operation; its first row counts.
     """
     labels = list(map(_label, map(_name, rows)))
     places: Iterable[int] = range(len(rows))
@@ -83,7 +84,7 @@ def group_pairs(
     found: dict[str, list[int]] = {}
     for at in places:
         found.setdefault(labels[at], []).append(at)
-    kept = max(PAIRS_KEPT + 1 - len(found), 1)  # no more than can be shown beside the other names
+    kept = max(PAIRS_KEPT + 1 - len(found), 1)
     return GroupPairs(
         by_operation=[
             OperationPairs(
@@ -99,24 +100,25 @@ def group_pairs(
 
 
 def without_pairs(operations: Iterable[str], resources: Iterable[str]) -> GroupPairs:
-    """Return what is told by the names that a group shows, where its traces cannot be read.
+    """Return a substitute for a group whose pairs cannot be read, from the names in its finding.
 
-    It has no pairs, counts each operation once, and lets none have come soon after a sign-in.
+    It has no pairs and counts each operation once.
     """
+    # An hour is too long to score points for proximity, so the unread pairs add none.
     return GroupPairs(
         [OperationPairs(name, 1, []) for name in operations], HOUR, target_services_of(resources)
     )
 
 
 def target_services_of(resources: Iterable[str]) -> frozenset[str]:
-    """Return which of the rule's services the resources signed into belong to."""
+    """Return the target services that the resources belong to."""
     return frozenset().union(*map(_services_of, resources))
 
 
 @lru_cache(10_000)
 def _services_of(resource: str) -> frozenset[str]:
     return frozenset(
-        service for service, words in SERVICE_TERMS.items() if has_any(resource, words)
+        service for service, terms in TARGET_SERVICES.items() if has_any(resource, terms)
     )
 
 

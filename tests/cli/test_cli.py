@@ -691,10 +691,10 @@ def test_a_report_with_a_missing_table_says_so(tmp_path: Path) -> None:
     (folder / f"{OPERATIONS}.json").unlink()
     run_cli("run", "--recorded", folder, "--now", NOW, "--report", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert "What may have hidden a finding" in page
+    assert "Warnings: a finding may be missing" in page
     assert f"Table {OPERATIONS} is missing" in page
     run_cli("run", "--recorded", DEMO, "--now", NOW, "--report", tmp_path / "report.html")
-    assert "What may have hidden" not in (tmp_path / "report.html").read_text("utf-8")
+    assert "Warnings: a finding" not in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_the_version_is_the_one_that_was_released_last() -> None:

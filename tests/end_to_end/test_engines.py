@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
+from detection.kql.constants import BUCKETS
 from detection.rule.correlate import Detection, Group, detect
 from detection.rule.filters import (
     Matched,
@@ -16,7 +17,6 @@ from detection.rule.ledger import hash_key
 from detection.rule.log_rows import Logs, Operation, SignIn
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources import Correlated
-from detection.sources.workspace.partitions import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 from detection.window import Window
 from tests.pipeline.test_histories import BEGIN, SCHEDULES, STREAMS, until_all_arrived

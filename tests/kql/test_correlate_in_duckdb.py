@@ -13,13 +13,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from detection.kql.constants import BUCKETS
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection, Group, detect
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import is_blank
 from detection.rule.ledger import hash_key
 from detection.rule.log_rows import Logs
-from detection.sources.workspace.partitions import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 from detection.window import Mode, Window
 from tests.support import kusto, values_of

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.kql.render import FOLDER, Query, Value, query
+from detection.kql.render import FOLDER, Duration, Query, Value, query
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
-from detection.rule.ticks import HOUR, SECOND, parse_time
+from detection.rule.ticks import DAY, HOUR, SECOND, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.workspace import counts, kusto_correlation, kusto_pairs
 from detection.sources.workspace.context import BASELINE_TABLE
@@ -66,7 +66,7 @@ SAMPLES: list[tuple[str, dict[str, Value]]] = [
     ("latest", {"now": NOW, "table": SIGN_IN_TABLE}),
     ("latest", {"now": NOW, "table": OPERATION_TABLE}),
     ("actions", {**SPAN, "statuses": ("Success",), "identities": (IDENTITY, 'a"b')}),
-    ("baseline", {**SPAN, "statuses": ("Success",)}),
+    ("baseline", {**SPAN, "statuses": ("Success",), "bin": Duration(DAY)}),
     ("exclusions", {"alias": "ManagedIdentityExclusions"}),
     ("investigate_activity", {**SPAN, "identity": (IDENTITY,)}),
     ("investigate_data_plane", {**SPAN, "identity": (IDENTITY,)}),

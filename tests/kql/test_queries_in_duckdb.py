@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from detection.kql.constants import BUCKETS
 from detection.kql.render import query
 from detection.rule.allowlist import Allowlist
 from detection.rule.filters import (
@@ -32,7 +33,6 @@ from detection.rule.log_rows import (
     TableShape,
 )
 from detection.sources import Arrivals
-from detection.sources.workspace.partitions import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 from detection.window import Mode, Window
 from tests.support import kusto

@@ -267,7 +267,7 @@ def test_a_short_baseline_scores_nothing(tmp_path: Path) -> None:
     """With five days of history each finding says so, and its score is that without a baseline."""
     known = run_two_windows(ChangesEachDay(5), tmp_path / "a")
     without = run_two_windows(ChangesEachDay(5), tmp_path / "b", novelty=False)
-    assert "cannot be said: the history has 4 of 7 days" in reasons_text(known)
+    assert "Novelty is unknown: the history has 4 of 7 days" in reasons_text(known)
     assert [row["RiskScore"] for row in known.findings] == [
         row["RiskScore"] for row in without.findings
     ]

@@ -11,7 +11,7 @@ from detection.printable import (
     MAX_ENTRY_LENGTH,
     MAX_TEXT_LENGTH,
 )
-from detection.ranking.classify import OPERATION_CLASSES
+from detection.ranking.classify import CHANGES
 from detection.ranking.score import (
     ACTION_COUNTS,
     BOTH_SERVICES,
@@ -111,8 +111,8 @@ def test_classes() -> None:
     rows = re.findall(r"\n\| ([a-z ]+) \| (\d+)(?: to (\d+))? \|", RISK)
     listed = {name: (int(least), int(most or least)) for name, least, most in rows}
     points: dict[str, list[int]] = {}
-    for kind in OPERATION_CLASSES:
-        points.setdefault(kind.name, []).append(kind.points)
+    for entry in CHANGES:
+        points.setdefault(entry.name, []).append(entry.points)
     assert listed == {name: (min(each), max(each)) for name, each in points.items()}
 
 

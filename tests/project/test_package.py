@@ -117,11 +117,13 @@ def app(zipped: ZipFile, bare_python: Path, tmp_path: Path) -> App:
 
 
 def test_the_package_holds_the_app_alone(zipped: ZipFile) -> None:
-    """The package has the app's code, queries, host.json and requirements.txt, and no secret."""
+    """The package has the app's code, queries, tables, host.json and requirements.txt, and no secret."""
     names = zipped.namelist()
     assert names == sorted(names)
     assert {name.partition("/")[0] for name in names} == APP
-    assert {Path(name).suffix for name in names} == {".py", ".kql", ".json", ".txt", ".typed"}
+    assert {Path(name).suffix for name in names} == {
+        *(".py", ".kql", ".csv", ".json", ".txt", ".typed")
+    }
     assert not any(b"AccountKey" in zipped.read(name) for name in names)
 
 
@@ -277,4 +279,4 @@ def test_the_worker_runs_the_package(app: App, world: World) -> None:
 def test_a_package_without_a_query_fails(app: App, world: World) -> None:
     """Without a query file the run fails, so the worker uses the unpacked files only."""
     (app.folder / "detection" / "kql" / "sign_ins.kql").unlink()
-    assert "'sign_ins' is no query" in world.invoke(app)["failure"]
+    assert "there is no query 'sign_ins'" in world.invoke(app)["failure"]

@@ -1,17 +1,27 @@
-"""The operation catalog gives each operation its class, points and technique."""
+"""Operations are classified by the catalogue, and its two files are sound tables."""
 
+import csv
+import io
 import re
+from pathlib import Path
 
 import pytest
 
 from detection.ranking.classify import (
-    ACTION_CLASSES,
-    OPERATION_CLASSES,
-    OperationClass,
+    ACTION,
+    ACTIONS,
+    CATALOG_COLUMNS,
+    CHANGE,
+    CHANGES,
+    CLASS_COLUMNS,
+    CLASSES,
+    FOLDER,
+    CatalogEntry,
     classify,
     classify_action,
     is_delete,
-    read_table,
+    read_catalog,
+    read_classes,
 )
 from detection.rule.filters import (
     CHANGE_TERMS,
@@ -19,7 +29,7 @@ from detection.rule.filters import (
 )
 from detection.rule.kql_text import has_any
 
-CLASSES = {
+CLASSES_OF_CHANGES = {
     "authorization",
     "defence evasion",
     "persistence",
@@ -30,6 +40,7 @@ CLASSES = {
     "routine",
     "other",
 }
+CLASSES_OF_ACTIONS = {"credential access", "grave actions"}
 
 
 @pytest.mark.parametrize(
@@ -81,58 +92,61 @@ CLASSES = {
 def test_operations_are_of_their_class(
     operation: str, name: str, points: int, technique: str
 ) -> None:
-    """Operations as Azure writes them get the class, points and technique worked out by hand."""
-    kind = classify(operation)
-    assert (kind.name, kind.points, kind.technique) == (name, points, technique)
+    """Operations as Azure writes them have the class, points and technique worked out by hand."""
+    entry = classify(operation)
+    assert (entry.name, entry.points, entry.technique) == (name, points, technique)
 
 
-def test_the_classes_are_those_of_the_score() -> None:
-    """The catalog holds the classes that the documentation names, and no others."""
-    assert {kind.name for kind in OPERATION_CLASSES} == CLASSES
+def test_each_class_has_operations_of_its_kind() -> None:
+    """The classes are those that the score knows, and each has an entry."""
+    kinds = {name: each.kind for name, each in CLASSES.items()}
+    assert kinds == dict.fromkeys(CLASSES_OF_CHANGES, CHANGE) | dict.fromkeys(
+        CLASSES_OF_ACTIONS, ACTION
+    )
+    assert {entry.name for entry in CHANGES} == CLASSES_OF_CHANGES
+    assert {entry.name for entry in ACTIONS} == CLASSES_OF_ACTIONS
 
 
-@pytest.mark.parametrize("kind", OPERATION_CLASSES, ids=lambda kind: str(kind.pattern))
-def test_no_line_is_hidden_by_another(kind: OperationClass) -> None:
-    """Each line is the one that counts for the plainest name that it matches."""
-    assert classify(kind.pattern.replace("*", "x")) == kind
+@pytest.mark.parametrize("entry", CHANGES, ids=lambda entry: str(entry.pattern))
+def test_no_entry_is_hidden_by_another(entry: CatalogEntry) -> None:
+    """Each entry is the one that counts for the plainest name that it fits."""
+    assert classify(entry.pattern.replace("*", "x")) == entry
 
 
-@pytest.mark.parametrize("kind", ACTION_CLASSES, ids=lambda kind: str(kind.pattern))
-def test_no_action_is_hidden_by_another(kind: OperationClass) -> None:
-    """Each action's line counts for the plainest name that it matches."""
-    assert classify_action(kind.pattern.replace("*", "x").upper()) == kind
+@pytest.mark.parametrize("entry", ACTIONS, ids=lambda entry: str(entry.pattern))
+def test_no_action_is_hidden_by_another(entry: CatalogEntry) -> None:
+    """Each entry of an action counts for the plainest name that it fits."""
+    assert classify_action(entry.pattern.replace("*", "x").upper()) == entry
+
+
+@pytest.mark.parametrize("entry", [*CHANGES, *ACTIONS], ids=lambda entry: str(entry.pattern))
+def test_entries_are_complete(entry: CatalogEntry) -> None:
+    """Each entry has a pattern in lower case, a technique, and words that go on a sentence."""
+    assert re.fullmatch(r"T1\d{3}(\.\d{3})?", entry.technique)
+    assert entry.pattern == entry.pattern.lower()
+    assert re.fullmatch(r"[a-z][\w' -]+", entry.words)
+    assert (entry.points == 0) == (entry.name == "routine")
 
 
 @pytest.mark.parametrize(
-    "kind", [*OPERATION_CLASSES, *ACTION_CLASSES], ids=lambda kind: str(kind.pattern)
+    "entry",
+    [entry for entry in CHANGES if "*" not in entry.pattern],
+    ids=lambda entry: str(entry.pattern),
 )
-def test_lines_are_complete(kind: OperationClass) -> None:
-    """Each line has a lower-case pattern, a technique, and words that complete a sentence."""
-    assert re.fullmatch(r"T1\d{3}(\.\d{3})?", kind.technique)
-    assert kind.pattern == kind.pattern.lower()
-    assert re.fullmatch(r"[a-z][\w' -]+", kind.words)
-    assert (kind.points == 0) == (kind.name == "routine")
+def test_classes_are_of_operations_that_the_rule_takes(entry: CatalogEntry) -> None:
+    """Each full name among the changes is one that clause 3 accepts."""
+    assert has_any(entry.pattern, CHANGE_TERMS)
+    assert not has_any(entry.pattern, READ_TERMS)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [k for k in OPERATION_CLASSES if "*" not in k.pattern],
-    ids=lambda kind: str(kind.pattern),
-)
-def test_catalog_names_pass_the_rule(kind: OperationClass) -> None:
-    """Clause 3 accepts each full name in the catalog."""
-    assert has_any(kind.pattern, CHANGE_TERMS)
-    assert not has_any(kind.pattern, READ_TERMS)
+@pytest.mark.parametrize("entry", ACTIONS, ids=lambda entry: str(entry.pattern))
+def test_actions_are_outside_the_rule(entry: CatalogEntry) -> None:
+    """No action is one that clause 3 accepts, so it never makes a finding."""
+    assert not has_any(entry.pattern, CHANGE_TERMS)
+    assert entry.pattern.endswith("/action")
 
 
-@pytest.mark.parametrize("kind", ACTION_CLASSES, ids=lambda kind: str(kind.pattern))
-def test_actions_are_outside_the_rule(kind: OperationClass) -> None:
-    """Clause 3 accepts no action, so an action never makes a finding."""
-    assert not has_any(kind.pattern, CHANGE_TERMS)
-    assert kind.pattern.endswith("/action")
-
-
-def test_the_most_specific_line_counts() -> None:
+def test_the_most_specific_entry_counts() -> None:
     """A full name beats a pattern, and a longer pattern a shorter one, whatever their points."""
     backup = "microsoft.recoveryservices/vaults/a/"
     assert classify(backup + "delete").points < classify(backup + "protecteditems/delete").points
@@ -155,9 +169,9 @@ def test_the_most_specific_line_counts() -> None:
     ],
 )
 def test_actions_that_corroborate(operation: str, expected: str | None) -> None:
-    """Handing out keys corroborates a finding; restarting an app does not."""
-    kind = classify_action(operation)
-    assert (kind.name if kind else None) == expected
+    """Handing out keys corroborates a finding, restarting an app does not."""
+    entry = classify_action(operation)
+    assert (entry.name if entry else None) == expected
 
 
 def test_deletes() -> None:
@@ -166,11 +180,66 @@ def test_deletes() -> None:
     assert not is_delete("MICROSOFT.KEYVAULT/LOCATIONS/DELETEDVAULTS/WRITE")
 
 
+@pytest.mark.parametrize("name", ["operation_catalog.csv", "operation_classes.csv"])
+def test_files_are_plain_csv(name: str) -> None:
+    """The files are written as RFC 4180 says, a table for any reader, with a header."""
+    text = (FOLDER / name).read_text("utf-8")
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows(csv.reader(io.StringIO(text)))
+    assert written.getvalue() == text
+    assert len({len(row) for row in csv.reader(io.StringIO(text))}) == 1
+
+
+ENTRY = "routine,8,T1059,a/write,changed a thing"
+CLASS = "routine,change,#000000,#ffffff,everyday"
+
+
 @pytest.mark.parametrize(
-    "text",
-    ["class: words\nno line", "    8 T1059 * words", "c: w\n    x T1059 * w", "c: w\n    8 T9 *"],
+    ("line", "problem"),
+    [
+        ("routine,8,T1059,a/write", "line 3: 4 values, not 5"),
+        (f"{ENTRY},more", "line 3: 6 values, not 5"),
+        ("", "line 3: 0 values, not 5"),
+        (ENTRY.replace("8", "x"), "line 3: 'x' is no points"),
+        (ENTRY.replace("8", "-8"), "line 3: '-8' is no points"),
+        (ENTRY.replace("T1059", "T9"), "line 3: 'T9' is no technique"),
+        (ENTRY.replace("a/write", "a write"), "line 3: 'a write' is no pattern"),
+        (ENTRY.replace("changed a thing", ""), "line 3: '' is no words"),
+        (ENTRY.replace("routine", "unknown"), "line 3: there is no class 'unknown'"),
+        (ENTRY.replace("changed", '"changed" '), "line 3: "),
+    ],
 )
-def test_a_damaged_catalog_is_refused(text: str) -> None:
-    """A line without points, technique, pattern and words, or outside a class, is an error."""
-    with pytest.raises(ValueError, match="no line of the table"):
-        list(read_table(text))
+def test_a_bad_entry_is_refused(tmp_path: Path, line: str, problem: str) -> None:
+    """A line that is no entry is an error that names the file, the line and the problem."""
+    path = tmp_path / "catalog.csv"
+    path.write_text("\n".join((",".join(CATALOG_COLUMNS), ENTRY, line, "")), "utf-8")
+    with pytest.raises(ValueError, match=re.escape(f"catalog.csv, {problem}")):
+        read_catalog(path, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (CLASS.replace("change", "both"), ", line 3: 'both' is no kind"),
+        (CLASS.replace("#000000", ""), ", line 3: '' is no colour"),
+        (CLASS.replace("#ffffff", "white"), ", line 3: 'white' is no dark_colour"),
+        (CLASS.replace("routine", "a;b"), ", line 3: 'a;b' is no class"),
+        (CLASS.replace("everyday", " "), ", line 3: ' ' is no description"),
+        (CLASS, ": a class has two lines"),
+    ],
+)
+def test_a_bad_class_is_refused(tmp_path: Path, line: str, problem: str) -> None:
+    """A class without a colour or a description, or declared twice, is an error."""
+    path = tmp_path / "classes.csv"
+    path.write_text("\n".join((",".join(CLASS_COLUMNS), CLASS, line, "")), "utf-8")
+    with pytest.raises(ValueError, match=re.escape(f"classes.csv{problem}")):
+        read_classes(path)
+
+
+def test_another_header_is_refused(tmp_path: Path) -> None:
+    """A file whose columns are others, or that is empty, is an error that shows them."""
+    path = tmp_path / "catalog.csv"
+    for text in ("class,points\n", ""):
+        path.write_text(text, "utf-8")
+        with pytest.raises(ValueError, match=r"catalog\.csv: the header is "):
+            read_catalog(path, CLASSES)

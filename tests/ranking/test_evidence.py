@@ -4,7 +4,6 @@ from hypothesis import given
 
 from detection.ranking.classify import classify, is_delete
 from detection.ranking.evidence import (
-    PAIRS_SHOWN,
     corroboration_items,
     evidence_items,
     sentinel_entities,
@@ -12,7 +11,7 @@ from detection.ranking.evidence import (
 )
 from detection.rule.correlate import detect
 from detection.rule.filters import RuleSettings
-from detection.rule.pairs import GroupPairs, OperationPairs, Pair
+from detection.rule.pairs import PAIRS_KEPT, GroupPairs, OperationPairs, Pair
 from detection.rule.ticks import HOUR, MINUTE, parse_time
 from tests.support.group_pairs import ACTIONS, GROUP_PAIRS, ROLE, TAGS, VAULT, pairs_of
 from tests.support.strategies import START, Scenario, as_logs, operation, scenarios, written
@@ -23,12 +22,12 @@ def test_evidence_is_the_ten_strongest_pairs(group: GroupPairs) -> None:
     """Evidence is up to ten pairs, the gravest first, and every name before any repeated name."""
     pairs = strongest_pairs(group.by_operation)
     available = [pair for act in group.by_operation for pair in act.pairs]
-    assert len(pairs) == min(PAIRS_SHOWN, len(available))
+    assert len(pairs) == min(PAIRS_KEPT, len(available))
     assert len(set(pairs)) == len(pairs)
     assert set(pairs) <= set(available)
     assert pairs == sorted(pairs, key=_naive_rank)
     shown = {pair.operation for pair in pairs}
-    assert len(shown) == min(PAIRS_SHOWN, len(group.by_operation))
+    assert len(shown) == min(PAIRS_KEPT, len(group.by_operation))
     for act in group.by_operation:
         if act.operation not in shown:
             assert all(_naive_rank(act.pairs[0]) > _naive_rank(pair) for pair in pairs)
@@ -109,5 +108,5 @@ def test_kept_pairs_are_enough_for_evidence(scenario: Scenario) -> None:
     for group in detect(scenario.logs(), *scenario.window, settings).groups:
         shown = strongest_pairs(group.read_pairs().by_operation)
         assert len(shown) == min(
-            PAIRS_SHOWN, sum(act.number for act in group.read_pairs().by_operation)
+            PAIRS_KEPT, sum(act.number for act in group.read_pairs().by_operation)
         )

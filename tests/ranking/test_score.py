@@ -147,7 +147,7 @@ def test_a_short_history_gives_a_reason_without_points() -> None:
     """Less than seven days of history gives a reason of no points that says so."""
     context = ScoreInputs(novelty=Novelty(3 * DAY, {}, 0))
     reasons = score(group_pairs(pairs_of(ROLE)), context).reasons
-    assert Reason(0, "Whether this is new cannot be said: the history has 3 of 7 days") in reasons
+    assert Reason(0, "Novelty is unknown: the history has 3 of 7 days") in reasons
 
 
 def test_known_behaviour_never_lowers_a_score_below_zero() -> None:

@@ -13,8 +13,9 @@ from detection.errors import DeliveryError, UsageError
 from detection.outbox import Outbox
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
+from detection.ranking.classify import CLASSES
 from detection.report import FINDINGS_SHOWN, TIMELINES_SHOWN, render
-from detection.report.timeline import LABELS, LANES, draw
+from detection.report.timeline import LABELS, LANES, draw, lane_class
 from detection.rule.ticks import parse_time
 from detection.sinks.html_report import ReportFile
 from detection.sources.recorded.folder import RecordedSource
@@ -161,9 +162,11 @@ def test_omitted_findings_are_counted() -> None:
     """Past the limit the least grave findings are omitted, and the page says how many."""
     rows = [finding(FindingId=str(n), ServicePrincipalId=str(n)) for n in range(FINDINGS_SHOWN + 3)]
     page = render(rows)
-    assert f"The {FINDINGS_SHOWN} gravest are shown; 3 more" in " ".join(page.split())
+    assert (
+        f"The {FINDINGS_SHOWN} gravest findings are shown. The findings table has 3 more." in page
+    )
     assert page.count("<svg") == TIMELINES_SHOWN
-    assert page.count("Timelines are drawn for the first") == FINDINGS_SHOWN - TIMELINES_SHOWN
+    assert page.count("draws timelines of the first") == FINDINGS_SHOWN - TIMELINES_SHOWN
 
 
 def test_a_report_without_findings_says_so() -> None:
@@ -200,6 +203,38 @@ def test_every_event_has_a_point_inside_the_picture(evidence: list[dict[str, Any
     ticks = [float(x) for x in re.findall(r'<path d="M([\d.]+) 0\.0+ v', picture)][1:]
     assert ticks == sorted(ticks)
     assert len(ticks) <= LABELS + 1
+
+
+def test_every_lane_has_its_colour() -> None:
+    """The page colours the sign-ins and each class by name, light and dark, and no other lane."""
+    rules = re.findall(r"\n( *)\.(lane-[\w-]+) \{ fill: (.+); \}", render([]))
+    light = {lane: colour for indent, lane, colour in rules if not indent}
+    dark = {lane: colour for indent, lane, colour in rules if indent}
+    lanes = {lane_class(lane) for lane in LANES}
+    assert len(lanes) == len(LANES)
+    assert light == {lane_class("sign-ins"): "var(--text)"} | {
+        lane_class(name): each.colour for name, each in CLASSES.items()
+    }
+    assert dark == {lane_class(name): each.dark_colour for name, each in CLASSES.items()}
+    assert lanes == light.keys()
+    for colours in (light, dark):  # two lanes of one colour could not be told apart
+        assert len(set(colours.values())) == len(colours)
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_points_have_the_colour_of_their_class(lane: str) -> None:
+    """The points of a lane bear the name by which the page colours it, in any set of lanes."""
+    picture = draw([finding(Evidence=[evidence_item(OperationClass=lane)])])
+    drawn = re.findall(r'<g class="lane (lane-[\w-]+)">', picture)
+    assert drawn == list(dict.fromkeys((lane_class("sign-ins"), lane_class(lane))))
+
+
+def test_classes_are_explained() -> None:
+    """The page describes each class of its findings once, and no other."""
+    page = " ".join(render([finding(), finding(FindingId="f-2")]).split())
+    described = [name for name, each in CLASSES.items() if each.description in page]
+    assert described == ["destruction"]
+    assert page.count(CLASSES["destruction"].description) == 1
 
 
 VIEWS = [
@@ -349,7 +384,7 @@ def test_a_finding_that_cannot_be_shown_hides_no_other(tmp_path: Path, name: str
         sink.deliver(Outbox([*good[:4], broken, *good[4:8]]))
     sink.deliver(Outbox([good[8]]))
     page = path.read_text("utf-8")
-    assert "1 finding cannot be shown here" in page
+    assert "This report lacks 1 finding." in page
     assert "f-bad" not in page
     for number in range(9):
         assert f"Finding f-{number}" in page
@@ -361,5 +396,5 @@ def test_a_report_of_findings_that_cannot_be_shown_says_so(tmp_path: Path) -> No
     bad = [finding(FindingId=name, Evidence=None) for name in ("a", "b")]
     ReportFile(path).deliver(Outbox(bad))
     page = path.read_text("utf-8")
-    assert "2 findings cannot be shown here" in page
+    assert "This report lacks 2 findings." in page
     assert "No finding was reported" not in page

@@ -4,7 +4,7 @@ This module adds what duckdb-kql lacks, so that tests run each query's text unch
 
 - seven more functions: three window functions that read rows in their order, `translate`, `hash`
   (any spread over the buckets works, so it is one that bucket_of() can repeat), `make_list_if` and
-  `make_set_if`;
+  `make_set_if`; and `make_list` keeps its limit;
 - `ingestion_time()` becomes a column of that name, `column_ifexists("X", "")` becomes X, as every
   column exists;
 - times and days become whole ticks, in literals and in tables, because DuckDB compares times by
@@ -12,8 +12,7 @@ This module adds what duckdb-kql lacks, so that tests run each query's text unch
 - `tolong()` is removed, as its argument is in ticks, and `strcat()` becomes DuckDB's own: the
   general form that duckdb-kql writes takes twice as long to plan.
 
-Two differences remain: `has` and `=~` ignore case beyond ASCII, so a long s equals an S, and
-`make_list` ignores its limit, which the reader of its result applies as well.
+It ignores case beyond ASCII within `has` and `=~`, so a long s is an S there.
 """
 
 import hashlib
@@ -32,6 +31,7 @@ from duckdb_kql.translate.functions import (
     FunctionSpec,
 )
 
+from detection.kql.constants import BUCKETS
 from detection.rule.correlate import Group
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, Logs
 from detection.rule.ticks import DAY, format_time, parse_time
@@ -39,7 +39,6 @@ from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.decode.response import decode_table
 from detection.sources.log_analytics.client import Answer, summary_shape
 from detection.sources.workspace import kusto_correlation, kusto_pairs
-from detection.sources.workspace.partitions import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 from tests.support import response
 from tests.support.language_service import KQL
@@ -83,7 +82,21 @@ FINDINGS = {
 for name, template in ADDED.items():
     SCALAR_FUNCTIONS[name] = FunctionSpec(name, "template", template, (template.count("{") or 0,))
 SCALAR_FUNCTIONS["joined"] = FunctionSpec("joined", "template", "concat({})")
-AGGREGATE_FUNCTIONS["make_list_if"] = AggregateSpec(
+
+
+class ListSpec(AggregateSpec):
+    """An aggregate whose last argument, if given, is the greatest length of its list."""
+
+    def render(self, args: list[str]) -> str:
+        """Return the SQL of a call."""
+        values = super().render(args)
+        return f"{values}[:{args[-1]}]" if len(args) == max(self.arities) else values
+
+
+AGGREGATE_FUNCTIONS["make_list"] = ListSpec(
+    "make_list", "coalesce(list({0}) FILTER (WHERE {0} IS NOT NULL), [])", (1, 2)
+)
+AGGREGATE_FUNCTIONS["make_list_if"] = ListSpec(
     "make_list_if", "coalesce(list({0}) FILTER (WHERE {1}), [])", (2, 3)
 )
 AGGREGATE_FUNCTIONS["make_set_if"] = AggregateSpec(

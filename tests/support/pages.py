@@ -1,7 +1,6 @@
 """The pages that people read, and how to take them apart."""
 
 import re
-from pathlib import Path
 
 from tests.support import ROOT
 
@@ -13,8 +12,6 @@ PAGES = {
         ROOT / "tests" / "recorded" / "README.md",
     )
 }
-# Files that documents name before the commit that adds them.
-NOT_YET = {"detection/ranking/operation_catalog.csv"}
 
 
 def section(page: str, title: str) -> str:
@@ -30,8 +27,3 @@ def blocks(page: str, language: str) -> list[str]:
 def prose(page: str) -> str:
     """Return a page without its blocks of code and its comments."""
     return re.sub(r"```.*?```|<!--.*?-->", "", PAGES[page], flags=re.DOTALL)
-
-
-def exists(path: Path) -> bool:
-    """Return True for a file of the project, or one that is still to come."""
-    return path.exists() or path.resolve().relative_to(ROOT).as_posix() in NOT_YET

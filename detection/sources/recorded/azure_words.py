@@ -1,13 +1,14 @@
-"""The words of operation names that are Azure's own and so name nobody.
+"""The words of operation names that are Azure's own, so they cannot identify anybody.
 
-A name is `namespace/type/.../verb`, and logs may hold the name of a resource in it, or anything
-that a custom provider likes. Words of the table of classes are known, and these common ones.
+An operation name is `namespace/type/.../verb`. In logs it may contain the name of a resource, or
+any text from a custom provider. Known words are those of the catalogue of operations and the
+common ones below.
 """
 
 from itertools import chain
 from typing import Final
 
-from detection.ranking.classify import ACTION_CLASSES, OPERATION_CLASSES
+from detection.ranking.classify import ACTIONS, CHANGES
 
 _VERBS = """
     action write delete read list get start stop restart poweroff deallocate move validate register
@@ -91,8 +92,8 @@ AZURE_WORDS: Final = frozenset(
         *chain.from_iterable(text.split() for text in (_VERBS, _NAMESPACES, _TYPES)),
         *(
             word
-            for kind in (*OPERATION_CLASSES, *ACTION_CLASSES)
-            for word in kind.pattern.split("/")
+            for entry in (*CHANGES, *ACTIONS)
+            for word in entry.pattern.split("/")
             if "*" not in word
         ),
     )

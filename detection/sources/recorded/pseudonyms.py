@@ -1,10 +1,10 @@
-"""Replaces what names anybody or anything in recorded rows, so that a recording can be shared.
+"""Pseudonyms for names, ids and addresses in recorded rows, so that a recording can be shared.
 
-Equal values stay equal, also across columns and inside resource ids, and different ones different,
-as the rule compares them; so the rule finds the same in the replaced rows. The key is drawn anew
-for each recording and kept nowhere, so what was replaced cannot be told from the outcome. Times
-stay, and so do the names of Azure's own services, the words of operation names that are Azure's
-own, result codes and statuses: each only if it is known, or has a shape that can name nothing.
+Equal values get equal pseudonyms, also across columns and inside resource ids, and different values
+get different ones, as the rule compares them. So the rule finds the same in the replaced rows. Each
+recording has a new random key, which is kept nowhere, so nobody can undo the replacement. Times
+stay. Names of Azure's services, Azure's words in operation names, result codes and statuses stay
+if they are known or have a form that cannot identify anybody.
 """
 
 import hashlib
@@ -13,15 +13,18 @@ import ipaddress
 import re
 import secrets
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum, auto
 from typing import Any, Final
 
 from detection.ranking.score import is_public
 from detection.rule.allowlist import AddressRange, parse_address, parse_entry
 from detection.rule.filters import (
     CHANGE_TERMS,
+    OTHER_SUCCESS,
     READ_TERMS,
-    TARGET_SERVICES,
+    SUCCESS,
+    TARGET_TERMS,
 )
 from detection.rule.kql_text import ascii_lower, has, is_blank
 from detection.rule.log_rows import (
@@ -32,24 +35,59 @@ from detection.rule.memo import Memo
 from detection.rule.ticks import parse_time
 from detection.sources.recorded.azure_words import AZURE_WORDS
 
-KEPT: Final = {"TimeGenerated"}  # a number of ticks
-NAMED: Final = {
-    *("ServicePrincipalId", "ServicePrincipalName", "ResourceIdentity", "Caller"),
-    *("ResourceGroup", "SubscriptionId", "Owner", "Reason"),
+
+class Treatment(Enum):
+    """The ways to replace the values of a column."""
+
+    KEEP = auto()  # a time in ticks
+    NAME = auto()  # a name or an id, compared without ASCII case
+    EVENT = auto()  # the id of an event, compared with case
+    PATH = auto()  # a resource id, part by part
+    ADDRESS = auto()
+    ENTRY = auto()  # an entry of the allowlist, by entries()
+    SERVICE = auto()
+    OPERATION = auto()
+    CODE = auto()
+    STATUS = auto()
+    EXPIRY = auto()
+
+
+# Every column of every table that is recorded.
+TREATMENTS: Final[Mapping[str, Treatment]] = {
+    "TimeGenerated": Treatment.KEEP,
+    "ServicePrincipalId": Treatment.NAME,
+    "ServicePrincipalName": Treatment.NAME,
+    "ResourceIdentity": Treatment.NAME,
+    "Caller": Treatment.NAME,
+    "ResourceGroup": Treatment.NAME,
+    "SubscriptionId": Treatment.NAME,
+    "Owner": Treatment.NAME,
+    "Reason": Treatment.NAME,
+    "Id": Treatment.EVENT,
+    "EventDataId": Treatment.EVENT,
+    "CorrelationId": Treatment.EVENT,
+    "ResourceId": Treatment.PATH,
+    "_ResourceId": Treatment.PATH,
+    "IPAddress": Treatment.ADDRESS,
+    "CallerIpAddress": Treatment.ADDRESS,
+    "IPOrRange": Treatment.ENTRY,
+    "ResourceDisplayName": Treatment.SERVICE,
+    "OperationNameValue": Treatment.OPERATION,
+    "ResultType": Treatment.CODE,
+    "ActivityStatusValue": Treatment.STATUS,
+    "Expires": Treatment.EXPIRY,
 }
-EVENTS: Final = {"Id", "EventDataId", "CorrelationId"}
-PATHS: Final = {"ResourceId", "_ResourceId"}
-ADDRESSES: Final = {"IPAddress", "CallerIpAddress"}
 
 _SERVICES = {"azure key vault", "azure storage"}
 _STATUSES = {
     *("accept", "accepted", "active", "canceled", "created", "failed", "failure", "in progress"),
-    *("inprogress", "resolved", "start", "started", "succeeded", "success", "updated"),
+    *("inprogress", "resolved", "start", "started", "updated"),
+    *map(ascii_lower, (SUCCESS, OTHER_SUCCESS)),
 }
 _CODE = re.compile(r"[0-9]{1,9}", re.ASCII)
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _PATH_WORDS = {"", "subscriptions", "resourcegroups", "providers"}
-_PRIVATE = 0xFD00 << 112  # the block for private addresses that no entry covers
+_PRIVATE = 0xFD00 << 112  # a block for the private addresses that no entry covers
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 
 
@@ -61,48 +99,39 @@ class Pseudonyms:
         self._key = key or secrets.token_bytes(32)
         self._spans = [parse_entry(entry.strip()) for entry in allowlist]
         self._spelt: dict[str, dict[str, int]] = {}
-        self._named = Memo[str, str](self._name)
-        self._events = Memo[str, str](self._event)
-        self._paths = Memo[str, str](lambda path: "/".join(map(self._segment, path.split("/"))))
-        self._addresses = Memo[str, str](self._address)
-        self._others = {
-            "ResourceDisplayName": Memo[str, str](self._service),
-            "OperationNameValue": Memo[str, str](
-                lambda name: "/".join(map(self._word, name.split("/")))
-            ),
-            "ResultType": Memo[str, str](lambda text: self._kept(text, _is_code)),
-            "ActivityStatusValue": Memo[str, str](lambda text: self._kept(text, _is_status)),
-            "Expires": Memo[str, str](lambda text: self._kept(text, _is_time)),
+        self._names = Memo[str, str](self._name)
+        self._replacements = {
+            Treatment.NAME: self._names,
+            Treatment.EVENT: Memo[str, str](self._event),
+            Treatment.PATH: Memo[str, str](self._path),
+            Treatment.ADDRESS: Memo[str, str](self._address),
+            Treatment.SERVICE: Memo[str, str](self._service),
+            Treatment.OPERATION: Memo[str, str](self._operation),
+            Treatment.CODE: Memo[str, str](lambda text: self._kept(text, _is_code)),
+            Treatment.STATUS: Memo[str, str](lambda text: self._kept(text, _is_status)),
+            Treatment.EXPIRY: Memo[str, str](lambda text: self._kept(text, _is_time)),
         }
 
     def replace(self, shape: TableShape, row: Sequence[Any]) -> list[Any]:
-        """Return a row with every value replaced that could name something."""
+        """Return a row of a log or of the exclusions with its values replaced by column.
+
+        Raises KeyError for a column without a treatment, and for the allowlist's.
+        """
+        treatments = [TREATMENTS[column] for column in shape.columns]
         return [
-            value if column in KEPT else self._replacement(column)[value]
-            for column, value in zip(shape.columns, row, strict=True)
+            value if treatment is Treatment.KEEP else self._replacements[treatment][value]
+            for treatment, value in zip(treatments, row, strict=True)
         ]
 
     def entries(self, allowlist: Sequence[str]) -> list[str]:
-        """Return as many entries as `allowlist`, which cover the replaced addresses it covered."""
+        """Return the entries of `allowlist` replaced, so that they cover the same rows."""
         return [
             self._entry(number, entry, blank=is_blank(entry))
             for number, entry in enumerate(allowlist)
         ]
 
-    def _replacement(self, column: str) -> Memo[str, str]:
-        """Return how a column's values are replaced; raises KeyError for one nobody decided on."""
-        for columns, memo in (
-            (NAMED, self._named),
-            (EVENTS, self._events),
-            (PATHS, self._paths),
-            (ADDRESSES, self._addresses),
-        ):
-            if column in columns:
-                return memo
-        return self._others[column]
-
     def _name(self, text: str) -> str:
-        """Replace a name or id; spellings that differ in case only differ so again."""
+        """Replace a name or id; spellings that differ in case only differ in case again."""
         if is_blank(text):
             return text
         digest = self._digest(ascii_lower(text))
@@ -111,44 +140,52 @@ class Pseudonyms:
         return _in_case(token, self._spelling(text))
 
     def _event(self, text: str) -> str:
-        """Replace the id of an event, which is compared with case; what is no id stays."""
+        """Replace the id of an event, which is compared with case; a blank or nil id stays."""
         if is_nil_id(text):
             return text
         return str(uuid.UUID(bytes=self._digest(f"event {text}")[:16], version=4))
 
+    def _path(self, text: str) -> str:
+        """Replace the parts of a resource id that are names."""
+        return "/".join(map(self._segment, text.split("/")))
+
     def _segment(self, text: str) -> str:
-        return text if ascii_lower(text) in _PATH_WORDS else self._named[text]
+        return text if ascii_lower(text) in _PATH_WORDS else self._names[text]
 
     def _kept(self, text: str, is_harmless: Callable[[str], bool]) -> str:
-        return text if is_harmless(text) else self._named[text]
+        return text if is_harmless(text) else self._names[text]
 
     def _service(self, text: str) -> str:
-        """Keep what Azure itself calls a service; else only the rule's terms in it."""
+        """Keep a name of an Azure service; replace any other, but append the rule's terms in it."""
         if ascii_lower(text) in _SERVICES:
             return text
-        found = [term for term in TARGET_SERVICES if has(text, term)]
-        return "/".join([self._named[text], *found])
+        found = [term for term in TARGET_TERMS if has(text, term)]
+        return "/".join([self._names[text], *found])
+
+    def _operation(self, text: str) -> str:
+        """Replace the words of an operation name that are not Azure's own."""
+        return "/".join(map(self._word, text.split("/")))
 
     def _word(self, text: str) -> str:
-        """Keep a part of an operation's name that is Azure's; else only the rule's terms in it."""
+        """Keep a word of Azure's own; replace any other, but append the rule's terms in it."""
         if ascii_lower(text) in AZURE_WORDS:
             return text
         found = [term for term in CHANGE_TERMS + READ_TERMS if has(text, term)]
-        return "-".join([self._named[text], *found])
+        return "-".join([self._names[text], *found])
 
     def _address(self, text: str) -> str:
-        """Replace an address; those of an entry stay together, those of none apart from them."""
+        """Replace an address by one in the block of its allowlist entry, or outside all entries."""
         if is_blank(text):
             return text
         span = parse_address(text.strip())
         if span is None:
-            return self._named[text]
+            return self._names[text]
         host = int.from_bytes(self._digest(f"address {ascii_lower(text)}")[:8], "big")
         public = is_public(text.strip())
         return str(ipaddress.IPv6Address(self._block_of(span, public=public) + host))
 
     def _block_of(self, span: AddressRange, *, public: bool) -> int:
-        """Return the block of the first entry that covers an address, or of those uncovered."""
+        """Return the block of the first entry that covers an address, else one outside entries."""
         for number, entry in enumerate(self._spans):
             if entry is None or entry.version != span.version:
                 continue
@@ -160,7 +197,7 @@ class Pseudonyms:
         if blank:
             return text
         if self._spans[number] is None:
-            return self._named[text.strip()]
+            return self._names[text.strip()]
         low = ipaddress.IPv6Address(_block(number))
         return f"{low} - {low + (2**64 - 1)}" if "-" in text else f"{low}/64"
 
@@ -168,7 +205,7 @@ class Pseudonyms:
         return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256)
 
     def _spelling(self, text: str) -> int:
-        """Return the number of a text among the spellings that came of it."""
+        """Return the number of this spelling among those of the same text so far."""
         known = self._spelt.setdefault(ascii_lower(text), {})
         return known.setdefault(text, len(known))
 
@@ -190,12 +227,12 @@ def _is_time(text: str) -> bool:
 
 
 def _letters(digest: bytes) -> str:
-    """Return 20 letters, as nothing that looks like a number, an address or a term."""
+    """Return 20 letters, which cannot look like a number, an address or a term."""
     return digest.hex()[:20].translate(_LETTERS)
 
 
 def _in_case(token: str, spelling: int) -> str:
-    """Write a token so that each spelling differs from every other."""
+    """Return a token with its letters in upper or lower case by the number of the spelling."""
     letters = list(token)
     for place, letter in enumerate(letters):
         if letter.isalpha():
@@ -206,5 +243,5 @@ def _in_case(token: str, spelling: int) -> str:
 
 
 def _block(number: int) -> int:
-    """Return the first address of an entry's block, in the network kept for documentation."""
+    """Return the first address of an entry's block, in the network reserved for documentation."""
     return (0x20010DB8 << 96) + (number << 64)

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from detection.errors import SourceError
-from detection.kql.render import Query, query
-from detection.ranking.baseline import PastChange
+from detection.kql.render import Duration, Query, query
+from detection.ranking.baseline import BASELINE_BIN, PastChange
 from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_TABLE, Operation
@@ -94,4 +94,5 @@ def actions_query(window: Window, statuses: tuple[str, ...], identities: tuple[s
 
 def baseline_query(start: int, end: int, statuses: tuple[str, ...]) -> Query:
     """Ask on which days of (start, end] which changes were made."""
-    return query("baseline", start=start, end=end, statuses=statuses)
+    length = Duration(BASELINE_BIN)
+    return query("baseline", start=start, end=end, statuses=statuses, bin=length)

@@ -1,11 +1,10 @@
-"""Identities in hash buckets: how a window too large for one answer, or for memory, is cut up."""
+"""Partitions of a window that is too large for one answer or for memory: ranges of hash buckets."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import Final
 
-BUCKETS: Final = 1024  # as many as in the queries
+from detection.kql.constants import BUCKETS
 
 
 def group_buckets(counts: Mapping[int, int], most: int) -> Iterator[range]:

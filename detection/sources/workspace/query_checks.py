@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from typing import NamedTuple
 
 from detection.errors import SourceError
+from detection.kql.constants import BUCKETS
 from detection.kql.render import Query, query
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
@@ -19,7 +20,6 @@ from detection.sources.workspace import kusto_correlation as cluster
 from detection.sources.workspace import kusto_pairs as tracing
 from detection.sources.workspace import window_counts as survey
 from detection.sources.workspace.context import BASELINE_TABLE, actions_query, baseline_query
-from detection.sources.workspace.partitions import BUCKETS
 from detection.sources.workspace.queries import WindowQueries
 
 ALL_BUCKETS = range(BUCKETS)

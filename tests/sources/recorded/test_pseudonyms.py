@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.ranking.classify import ACTION_CLASSES, OPERATION_CLASSES, OperationClass, is_delete
+from detection.ranking.classify import ACTIONS, CHANGES, CatalogEntry, is_delete
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection, detect
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Exclusions
@@ -17,12 +17,39 @@ from detection.rule.filters import (
     is_change,
 )
 from detection.rule.kql_text import ascii_lower
-from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, TableShape
+from detection.rule.log_rows import (
+    ALLOWLIST_TABLE,
+    OPERATION_TABLE,
+    SIGN_IN_TABLE,
+    Logs,
+    TableShape,
+)
 from detection.sources.recorded.azure_words import AZURE_WORDS
-from detection.sources.recorded.pseudonyms import Pseudonyms
+from detection.sources.recorded.pseudonyms import TREATMENTS, Pseudonyms, Treatment
+from detection.sources.recorded.recorder import TABLES
 from tests.support.strategies import ADDRESSES, Scenario, entries, scenarios
 
 KEY = bytes(range(32))
+
+
+def test_every_recorded_column_has_a_treatment() -> None:
+    """Each column of each recorded table is replaced in a way that was chosen, and no other is."""
+    assert TREATMENTS.keys() == {column for table in TABLES for column in table.columns}
+    kept = {column for column, treatment in TREATMENTS.items() if treatment is Treatment.KEEP}
+    assert kept == {table.columns[0] for table in TABLES if table.timed}
+    entries = {column for column, treatment in TREATMENTS.items() if treatment is Treatment.ENTRY}
+    assert entries == set(ALLOWLIST_TABLE.columns)
+
+
+@pytest.mark.parametrize(
+    "table", [SIGN_IN_TABLE, OPERATION_TABLE, EXCLUSIONS_TABLE], ids=lambda table: str(table.name)
+)
+def test_every_treatment_replaces(table: TableShape) -> None:
+    """A row of every table can be replaced, and no value stays that could identify anybody."""
+    row = [f"{NAME} {column}" for column in table.columns]
+    shown = Pseudonyms(key=KEY).replace(table, row)
+    assert len(shown) == len(row)
+    assert not [value for value in shown[table.timed :] if NAME in value]
 
 
 def pseudonymized(logs: Logs) -> Logs:
@@ -240,15 +267,13 @@ def matching_word(part: str) -> str:
     return next(word for word in known if re.fullmatch(pattern, word))
 
 
-@pytest.mark.parametrize(
-    "kind", [*OPERATION_CLASSES, *ACTION_CLASSES], ids=lambda kind: kind.pattern
-)
-def test_catalog_operations_keep_their_score(kind: OperationClass) -> None:
-    """Operations of the catalog keep their words, also those matched by a wildcard."""
-    text = "/".join(map(matching_word, kind.pattern.split("/")))
+@pytest.mark.parametrize("entry", [*CHANGES, *ACTIONS], ids=lambda entry: str(entry.pattern))
+def test_operations_of_the_catalogue_keep_their_score(entry: CatalogEntry) -> None:
+    """The operations that give points stay what they are, those that end in a wildcard too."""
+    text = "/".join(map(matching_word, entry.pattern.split("/")))
     assert pseudonymized_operation(text) == text
     named = text.replace("/", f"/{NAME}/", 1)
-    assert kind.fits(text)
+    assert entry.fits(text)
     assert NAME not in pseudonymized_operation(named)
     assert is_delete(pseudonymized_operation(named)) == is_delete(text)
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.errors import SourceError
+from detection.kql.constants import BUCKETS
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.rule.correlate import Group
@@ -23,7 +24,7 @@ from detection.sources import Correlated
 from detection.sources.log_analytics.client import Limits
 from detection.sources.workspace.kusto_correlation import GROUP_COLUMNS, MAX_EXCLUDED_ADDRESSES
 from detection.sources.workspace.kusto_pairs import PAIR_COLUMNS
-from detection.sources.workspace.partitions import BUCKETS, group_buckets, split
+from detection.sources.workspace.partitions import group_buckets, split
 from detection.sources.workspace.source import WorkspaceSource
 from detection.state import ReadOnlyStore
 from detection.state.folder import FolderStore

@@ -21,13 +21,13 @@ from typing import Any, Self
 from azure.core.credentials import TokenCredential
 from azure.monitor.query import LogsQueryClient
 
+from detection.kql.constants import BUCKETS
 from detection.kql.render import FOLDER
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.kql_text import equals_ignoring_case, has_any, is_blank
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import DAY, format_time, from_datetime, parse_time
 from detection.sources.workspace.counts import COUNT_COLUMNS
-from detection.sources.workspace.partitions import BUCKETS
 from tests.support import ALLOWLIST, EXCLUSIONS, OPERATIONS, SIGN_INS, kusto, response
 from tests.support.kusto import bucket_of
 from tests.support.services.client import TOKEN, FakeCredential, loopback

@@ -1,0 +1,50 @@
+"""The constants that the queries need, by the placeholder that stands for each in a .kql file.
+
+The rule's own constants are declared in detection/rule. Only what concerns the queries alone is
+declared here. render.py writes all of them into the queries, so no .kql file holds a copy.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from detection.rule.correlate import (
+    ADDRESSES_SHOWN,
+    AFFECTED_SHOWN,
+    OPERATIONS_SHOWN,
+    RESOURCES_SHOWN,
+    SUBSCRIPTIONS_SHOWN,
+)
+from detection.rule.filters import (
+    CHANGE_TERMS,
+    OTHER_SUCCESS,
+    READ_TERMS,
+    SIGN_IN_SUCCESS,
+    TARGET_SERVICES,
+    TARGET_TERMS,
+)
+from detection.rule.ledger import HASH_BYTES
+from detection.rule.pairs import PAIRS_KEPT
+
+BUCKETS: Final = 1024  # hash buckets of identities, by which a window is split into partitions
+KEYS_PER_ROW: Final = 1000  # operation keys in one row: a cell of an answer has a size limit
+
+# A number, a text, a list of texts, or the terms of each service.
+Constant = int | str | tuple[str, ...] | Mapping[str, tuple[str, ...]]
+
+CONSTANTS: Final[Mapping[str, Constant]] = {
+    "target_terms": TARGET_TERMS,
+    "is_of_each_service": TARGET_SERVICES,
+    "sign_in_success": SIGN_IN_SUCCESS,
+    "change_terms": CHANGE_TERMS,
+    "read_terms": READ_TERMS,
+    "other_success": OTHER_SUCCESS,
+    "max_resources": RESOURCES_SHOWN,
+    "max_operations": OPERATIONS_SHOWN,
+    "max_affected_resources": AFFECTED_SHOWN,
+    "max_subscription_ids": SUBSCRIPTIONS_SHOWN,
+    "max_caller_addresses": ADDRESSES_SHOWN,
+    "pairs_kept": PAIRS_KEPT,
+    "key_length": 2 * HASH_BYTES,
+    "keys_per_row": KEYS_PER_ROW,
+    "bucket_count": BUCKETS,
+}
