@@ -199,7 +199,7 @@ class LogAnalytics:
                     raise PartialResult(str(ApiError.by(document["error"]))) from None
                 return self._answer(_without_error(body), shape, arrival, where)
             # What follows is a value from a row.
-            raise SourceError(re.sub(r"(unreadable|no array)\b.*", r"\1", str(error))) from None
+            raise SourceError(re.sub(r"(unreadable|not an array)\b.*", r"\1", str(error))) from None
         if len(table.rows) >= self._limits.rows_per_answer:
             raise PartialResult(f"the answer has {len(table.rows)} rows, the most there can be")
         return Answer(table, len(body))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from detection.errors import SourceError
 from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
-from detection.sources.decode.export_hints import BYTES_LOOKED_AT, hint_from_bytes
+from detection.sources.decode.export_hints import HEAD_BYTES, hint_from_bytes
 from detection.sources.decode.response import NotJson, decode_table
 from detection.sources.decode.table import INGESTION_TIME, ROW_LIMIT, Table
 from detection.sources.prefilter import Candidates
@@ -31,9 +31,7 @@ def read_table_file(folder: Path, shape: TableShape, candidates: Candidates) -> 
                 return decode_table(body, shape, str(path), INGESTION_TIME, candidates)
             except NotJson as error:
                 body.seek(0)
-                raise SourceError(
-                    f"{error}; {hint_from_bytes(body.read(BYTES_LOOKED_AT))}"
-                ) from error
+                raise SourceError(f"{error}; {hint_from_bytes(body.read(HEAD_BYTES))}") from error
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -60,9 +58,9 @@ def table_warnings(folder: Path, shape: TableShape, table: Table | None) -> Iter
             f"{name} has {table.length:,} rows, the most that one answer holds: rows may be "
             "missing; export shorter times"
         )
-    if table.nones:
+    if table.none_text_columns:
         yield (
-            f'{name} has the text "None" in {", ".join(table.nones)}, as `az` writes null: it is '
+            f'{name} has the text "None" in {", ".join(table.none_text_columns)}, as `az` writes null: it is '
             "taken for text, since the rows have no column TableName as those of `az` have"
         )
     if shape is SIGN_IN_TABLE and (spelt := _zeros(table.texts(RESULT_TYPE))):

@@ -66,10 +66,10 @@ def refused(folder: Path, table: str, body: bytes) -> str:
     [
         (OPERATIONS, LIST_OF_ACTIVITY, "az monitor activity-log list"),
         (SIGN_INS, GRAPH, "Microsoft Graph"),
-        (OPERATIONS, PORTAL, "the portal's export, which has 'TimeGenerated [UTC]'"),
+        (OPERATIONS, PORTAL, "an export from the portal, with 'TimeGenerated [UTC]'"),
         (SIGN_INS, EXPORTED, "a diagnostic setting"),
-        (OPERATIONS, LOWER, "it has 'timegenerated', and case counts"),
-        (OPERATIONS, {"x": 1}, "record the table with all of its columns"),
+        (OPERATIONS, LOWER, "it has 'timegenerated', but column names are case-sensitive"),
+        (OPERATIONS, {"x": 1}, "export the table with all of its columns"),
     ],
     ids=["activity-log-list", "graph", "portal", "diagnostic-setting", "case", "anything"],
 )
@@ -82,7 +82,7 @@ def test_a_table_without_its_time_lacks_a_column(
     document: object = response_of(rows) if form == "response" else rows
     message = refused(tmp_path, table, json.dumps(document).encode())
     assert "has no column TimeGenerated, " in message
-    assert "without which the rule cannot be applied" in message
+    assert "which the rule requires: " in message
     assert told in message
     assert "unreadable" not in message
 
@@ -120,11 +120,14 @@ def test_a_time_that_some_rows_lack_is_unreadable_there(tmp_path: Path) -> None:
         (b"<!doctype html><html></html>", "HTML"),
         ("[]".encode("utf-16-le") * 9, "UTF-16"),
         (CSV.decode().encode("utf-16"), "is UTF-16"),
-        (b"Caller    OperationName\n--------  -----------\nx         a/write\n", "for people"),
+        (
+            b"Caller    OperationName\n--------  -----------\nx         a/write\n",
+            "laid out as text",
+        ),
         (b"- Caller: x\n  TimeGenerated: y\n", "YAML"),
-        (b"ERROR: please run az login", "a message"),
+        (b"ERROR: please run az login", "an error message"),
         (b'[{"TimeGenerated": "2026', "cut short"),
-        (b"hello", "no table at all"),
+        (b"hello", "other than a table"),
     ],
 )
 def test_what_is_not_json_is_told_by_its_likeness(tmp_path: Path, body: bytes, told: str) -> None:
@@ -137,7 +140,7 @@ def test_what_is_not_json_is_told_by_its_likeness(tmp_path: Path, body: bytes, t
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({"value": [LIST_OF_ACTIVITY]}, "Microsoft Graph or of Azure's management API"),
+        ({"value": [LIST_OF_ACTIVITY]}, "Microsoft Graph or from Azure's management API"),
         ({"Results": [operation()], "Error": None}, "PowerShell"),
         (operation(), "a single row"),
     ],
@@ -178,7 +181,7 @@ def test_a_nested_cell_is_named_by_row_and_column(tmp_path: Path) -> None:
     last = {**operation(), "ResourceGroup": nested}
     rows = [operation(OperationNameValue="a/read"), operation(), last]
     message = refused(tmp_path, OPERATIONS, json.dumps(rows).encode())
-    assert "row 3: ResourceGroup is nested too deeply to be read: leave that value out" in message
+    assert "row 3: ResourceGroup is nested too deeply to be read: remove that value" in message
 
 
 # Warnings.
