@@ -58,7 +58,7 @@ class Table:
         return self._row_count
 
     def texts(self, name: str) -> Collection[str]:
-        """Return the distinct texts of a shared column; some may lack if it holds other values."""
+        """Return the distinct texts of a shared column; incomplete if some cells are not texts."""
         return self._shared[name].values()
 
     def add(self, batch: Columns, length: int) -> None:

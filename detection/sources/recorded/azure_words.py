@@ -1,7 +1,8 @@
-"""The words of operation names that are Azure's own and so name nobody.
+"""The words of operation names that are Azure's own, so that pseudonyms may keep them.
 
-A name is `namespace/type/.../verb`, and logs may hold the name of a resource in it, or anything
-that a custom provider likes. Words of the table of classes are known, and these common ones.
+An operation's name is `namespace/type/.../verb`, and in logs it may contain the name of a resource
+or anything that a custom provider chose. Only these common words and those of the operation
+catalogue are known to identify nobody.
 """
 
 from itertools import chain
@@ -91,8 +92,8 @@ AZURE_WORDS: Final = frozenset(
         *chain.from_iterable(text.split() for text in (_VERBS, _NAMESPACES, _TYPES)),
         *(
             word
-            for kind in (*OPERATION_CLASSES, *ACTION_CLASSES)
-            for word in kind.pattern.split("/")
+            for operation_class in (*OPERATION_CLASSES, *ACTION_CLASSES)
+            for word in operation_class.pattern.split("/")
             if "*" not in word
         ),
     )

@@ -218,8 +218,8 @@ def test_as_many_rows_as_one_answer_holds_are_a_warning(
     write_table(tmp_path, ALLOWLIST, [])
     record = run_record(tmp_path)
     told = (
-        "AzureActivity.json has 500,000 rows, the most that one answer holds: rows may be missing; "
-        "export shorter times"
+        "AzureActivity.json has 500,000 rows, the maximum of one query: rows may be missing; "
+        "export a shorter time range"
     )
     assert (told in record["Reason"], record["Status"] == "Warning") == (warned, warned)
 
@@ -231,9 +231,7 @@ def test_a_zero_that_is_spelt_otherwise_is_a_warning(tmp_path: Path, zero: objec
     write_table(tmp_path, OPERATIONS, [])
     reason = warnings_of(tmp_path)
     text = json.dumps(zero).strip('"')
-    assert (
-        f'has no row with the ResultType 0 of a sign-in that was let in, but has "{text}"' in reason
-    )
+    assert f'has no row with ResultType 0, a successful sign-in, but has "{text}": no' in reason
 
 
 @pytest.mark.parametrize("others", [["0", "0.0"], ["50034"], [], [0, 0.0]])
@@ -250,7 +248,7 @@ def test_the_text_none_is_told_where_it_may_stand_for_null(tmp_path: Path) -> No
     """Rows of `az` without the column that tells them keep the text, and the run says so."""
     write_table(tmp_path, SIGN_INS, [sign_in()])
     write_table(tmp_path, OPERATIONS, [operation(Caller="None", ResourceGroup="None")])
-    told = 'AzureActivity.json has the text "None" in Caller, ResourceGroup, as `az` writes null'
+    told = 'AzureActivity.json has the text "None" in Caller, ResourceGroup, which `az` writes for'
     assert told in warnings_of(tmp_path)
     named = [operation(Caller="None") | {"TableName": "PrimaryResult"}]
     for document in (named, response_of([operation(Caller="None")])):
@@ -264,10 +262,16 @@ def test_the_text_none_is_told_where_it_may_stand_for_null(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        ("AzureActivity.csv", "(AzureActivity.csv is there: only .json is read)"),
-        ("AzureActivity.json.gz", "(AzureActivity.json.gz is there: only .json is read)"),
-        ("azureactivity.json", "(azureactivity.json is there: only AzureActivity.json, spelt so"),
-        ("AzureActivity (1).json", "(AzureActivity (1).json is there: only AzureActivity.json,"),
+        ("AzureActivity.csv", "(AzureActivity.csv is there, but only .json is read)"),
+        ("AzureActivity.json.gz", "(AzureActivity.json.gz is there, but only .json is read)"),
+        (
+            "azureactivity.json",
+            "(azureactivity.json is there, but only the exact name AzureActivity.json is",
+        ),
+        (
+            "AzureActivity (1).json",
+            "(AzureActivity (1).json is there, but only the exact name AzureActivity.json",
+        ),
     ],
 )
 def test_a_file_of_another_name_is_named(tmp_path: Path, other: str, told: str) -> None:
@@ -284,7 +288,10 @@ def test_a_missing_file_is_told_with_both_remedies(tmp_path: Path) -> None:
     """A recording of a workspace without the table has no file either."""
     write_table(tmp_path, SIGN_INS, [])
     reason = warnings_of(tmp_path)
-    assert f"AzureActivity.json is not in {tmp_path}; if the workspace has no such table" in reason
+    assert (
+        f"AzureActivity.json is not in {tmp_path}; if the workspace does not have the table, "
+        in reason
+    )
     assert "send each subscription's activity log to the workspace" in reason
 
 

@@ -155,7 +155,7 @@ def play(scenario: str, folder: Path, source_for: Callable[[Settings, int], Any]
 def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run record without what may differ; a newest row a day old is none."""
     row = {name: value for name, value in record.items() if name not in NOT_COMPARED}
-    of_a_folder = r"\S+ is not in \S+; if the workspace has no such table either, "
+    of_a_folder = r"\S+ is not in \S+; if the workspace does not have the table, "
     row["Reason"] = re.sub(of_a_folder, "", row["Reason"])
     oldest = parse_time(row["TimeGenerated"]) - DAY
     for name in ("LatestSignIn", "LatestOperation"):
