@@ -179,7 +179,7 @@ def correlated(
     def traced(some: range) -> list[Any]:
         return answer(asking.pairs(some, excluded), tracing.PAIR_COLUMNS).table.rows
 
-    pairs_of = tracing.ClusterPairs(traced, buckets, {}).of
+    pairs_of = tracing.ClusterPairs(traced, buckets, {}).read_group
     found = cluster.split_counts(answer(asking.correlate(buckets, excluded), cluster.GROUP_COLUMNS))
     return cluster.groups_of(found.rows, pairs_of)
 

@@ -144,7 +144,7 @@ def test_rows_with_anything_graver_beside_them_are_not(
 ) -> None:
     """An error of any other kind means that rows may be missing, and its words are told."""
     service.script("latest", *[Reply(error=GRAVER[case])] * 4)  # of two tables, twice each
-    with pytest.raises(SourceError, match="cannot be summed up whole") as caught:
+    with pytest.raises(SourceError, match="the summary is incomplete") as caught:
         read(connect())
     assert ("graver" in str(caught.value)) == (case != "another code")
 
@@ -231,7 +231,9 @@ def test_sign_ins_that_go_missing_are_told_as_such(
     """Sign-ins that were there a moment ago are not passed over, and operations not blamed."""
     gone = Reply(400, json.dumps(semantic("SEM0100", unresolved(SIGN_INS))).encode())
     service.script(kind, gone)
-    with pytest.raises(SourceError, match=f"^{SIGN_INS} in .* went missing while it was read"):
+    with pytest.raises(
+        SourceError, match=f"^{SIGN_INS} in .* the table disappeared while it was read"
+    ):
         read(connect())
 
 
@@ -397,7 +399,7 @@ def test_rows_that_were_counted_and_do_not_come_are_read_again(
     outcome, record = job(connect())
     assert record["Status"] == "Failure"
     assert outcome.failures[0].startswith(
-        f"{table} in workspace {WORKSPACE}: gave 0 rows twice, of 8 that it had counted"
+        f"{table} in workspace {WORKSPACE}: two queries returned 0 rows, but 8 were counted"
     )
 
 
@@ -412,7 +414,7 @@ def test_sign_ins_that_the_cluster_counted_are_asked_for_again(
     service.script("addresses", empty, empty)
     outcome, record = job(connect(limits=LIVE["workspace"]))
     assert record["Status"] == "Failure"
-    assert "gave 0 rows twice, of 8 that it had counted" in outcome.failures[0]
+    assert "two queries returned 0 rows, but 8 were counted" in outcome.failures[0]
 
 
 @pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS])
@@ -435,7 +437,7 @@ def test_a_table_that_the_cluster_sees_as_empty_is_asked_again(
     outcome, record = job(connect(limits=LIVE["workspace"]))
     assert record["Status"] == "Failure"
     assert outcome.failures[0].startswith(
-        f"{table} in workspace {WORKSPACE}: gave 0 rows twice, of 8 that it had counted"
+        f"{table} in workspace {WORKSPACE}: two queries returned 0 rows, but 8 were counted"
     )
 
 
@@ -446,7 +448,7 @@ def test_an_answer_of_the_cluster_without_any_row_is_no_result(
     service.script("correlate", *[nothing(*GROUP_COLUMNS)] * 2)
     outcome, record = job(connect(limits=LIVE["workspace"]))
     assert record["Status"] == "Failure"
-    assert "gave 0 rows twice, of 8 that it had counted" in outcome.failures[0]
+    assert "two queries returned 0 rows, but 8 were counted" in outcome.failures[0]
 
 
 @pytest.mark.parametrize("where", ["python", "workspace", "auto", "hot"])
@@ -508,8 +510,8 @@ def test_counts_that_contradict_each_other_are_asked_for_again(
     outcome, record = job(connect(limits=LIVE[where]))
     assert (record["Status"], len(outcome.findings)) == ("Failure", 0)
     assert outcome.failures[0].startswith(
-        f"{SIGN_INS} in workspace {WORKSPACE}: counted no sign-in twice of identities that "
-        f"{OPERATIONS} says signed in"
+        f"{SIGN_INS} in workspace {WORKSPACE}: two counts found no sign-ins of identities that, "
+        f"by the count of {OPERATIONS}, signed in"
     )
 
 
@@ -575,7 +577,7 @@ def test_an_answer_that_drips_is_waited_for_no_longer_than_one_that_does_not_com
     """An answer that comes byte by byte is late as a whole, however short the pauses."""
     service.script("sign_ins", *[Reply(drip=0.02)] * 2)
     began = time.monotonic()
-    with pytest.raises(SourceError, match=r"no whole answer within .* asked 2 times"):
+    with pytest.raises(SourceError, match=r"no complete answer within .* tried 2 times"):
         read(connect(limits=Limits(read_timeout=0.5)))
     assert time.monotonic() - began < 4
 
@@ -596,7 +598,7 @@ def test_headers_that_drip_are_waited_for_no_longer_either() -> None:
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with (
             client_for(endpoint) as client,
-            pytest.raises(TransientError, match="no whole answer within"),
+            pytest.raises(TransientError, match="no complete answer within"),
         ):
             exchange(client, HttpRequest("POST", "/workspaces/x/query"), 0.5, "here")
         gone.set()
@@ -619,7 +621,7 @@ def test_headers_that_no_library_takes_are_an_error_of_the_answer() -> None:
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with (
             client_for(endpoint) as client,
-            pytest.raises(TransientError, match=r"way \(ValueError: "),
+            pytest.raises(TransientError, match=r"unexpectedly \(ValueError: "),
         ):
             exchange(client, HttpRequest("POST", "/workspaces/x/query"), 5, "here")
         thread.join()
@@ -631,7 +633,7 @@ def test_an_endpoint_that_is_no_address_is_an_error_of_the_way() -> None:
     request = HttpRequest("POST", "/workspaces/x/query")
     with (
         client_for("http://a..b") as client,
-        pytest.raises(TransientError, match=r"unforeseen|reached"),
+        pytest.raises(TransientError, match=r"unexpectedly|reached"),
     ):
         exchange(client, request, 5, "here")
 
@@ -642,7 +644,7 @@ def test_nothing_is_read_beyond_the_time_there_is(
     """When the time is up in the middle of an answer, that is the end of it."""
     service.script("latest", *[Reply(drip=0.5)] * 2)
     began = time.monotonic()
-    with pytest.raises(SourceError, match=r"no time was left|no whole answer within"):
+    with pytest.raises(SourceError, match=r"no time was left|no complete answer within"):
         read(connect(limits=Limits(deadline=began + 1)))
     assert time.monotonic() - began < 4
 

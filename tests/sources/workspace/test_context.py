@@ -147,5 +147,5 @@ def test_part_of_an_answer_is_an_error(
         "actions": lambda: context.actions({"id-1"}, WINDOW, TEN),
         "baseline": lambda: context.past_changes(TEN - 14 * DAY, TEN, RuleSettings()),
     }
-    with pytest.raises(SourceError, match="cannot be read whole"):
+    with pytest.raises(SourceError, match="could not be read completely"):
         asked[kind]()

@@ -296,16 +296,19 @@ def test_traces_that_are_cut_are_asked_for_in_halves(
 # The first has the rows all the same, the others take less time to make.
 CUT = [Reply(error=TOO_MANY), *[Reply(200, traced([], error=TOO_MANY))] * 40]
 UNREADABLE = {
-    "cut": (CUT, "it is more than an answer holds"),
-    "refused": ([Reply(403, b"{}")], "may not be read"),
+    "cut": (CUT, "the pairs exceed one answer"),
+    "refused": ([Reply(403, b"{}")], "access is denied"),
     "broken": ([Reply(500, b"{}")] * 2, "Log Analytics failed"),
     "missing": ([Reply(400, json.dumps(GONE).encode())], "Failed to resolve table"),
-    "nonsense": ([Reply(200, traced([["x"] * len(TRACED)]))], "did not find the group again"),
+    "nonsense": (
+        [Reply(200, traced([["x"] * len(TRACED)]))],
+        "the cluster returned no pairs of the group",
+    ),
     "unreadable": (
         [Reply(200, traced([["identity-\u212a-0", "app", "rg-0", *["x"] * 11]]))],
-        "what the cluster shows of a group cannot be read",
+        "the pairs in the cluster's answer are unreadable",
     ),
-    "empty": ([Reply(200, traced([]))], "did not find the group again"),
+    "empty": ([Reply(200, traced([]))], "the cluster returned no pairs of the group"),
 }
 
 
@@ -345,7 +348,7 @@ def test_one_identity_whose_traces_are_too_many_leaves_the_others_theirs() -> No
         service.row_limit = 15
         outcome, record = job(service, Limits(rows_in_process=THERE, rows_per_answer=15))
         asked = [call.query for call in service.called("pairs")]
-    assert "it is more than an answer holds" in record["Reason"]
+    assert "the pairs exceed one answer" in record["Reason"]
     assert len(asked) == len(set(asked))
     for finding, known in zip(outcome.findings, whole.findings, strict=True):
         if finding["ServicePrincipalId"] == "many":
@@ -457,7 +460,7 @@ def test_what_the_cluster_could_not_have_said_is_an_error(
     service.script(kind, *[Reply(200, json.dumps({"tables": [table]}).encode())] * 3)
     with (
         source_of(service, Limits(rows_in_process=THERE)) as source,
-        pytest.raises(SourceError, match="what its cluster found cannot be read"),
+        pytest.raises(SourceError, match="the answer of its cluster is unreadable"),
     ):
         list(source.parts(WINDOW, TEN))
 
