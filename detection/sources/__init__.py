@@ -10,11 +10,11 @@ from detection.window import Window
 
 
 class Arrivals(NamedTuple):
-    """The rows that arrived since the last run, and those of them that are late.
+    """The numbers of late rows among those that arrived since the last run.
 
-    `earliest` is the earliest TimeGenerated (ticks) of these rows, too late ones left out; None if
-    there are none. `late` counts rows of times that were examined before, `too_late` rows of times
-    that no window reaches any more. `missing` names the tables that do not exist.
+    `earliest` is the earliest TimeGenerated (ticks) of all that arrived and are not too late, or
+    None. `late` counts rows of times that were examined before, `too_late` rows of times that no
+    window reaches any more. `missing` names the tables that do not exist.
     """
 
     earliest: int | None = None
@@ -44,7 +44,7 @@ class Correlated(NamedTuple):
 
 
 class LogSource(Protocol):
-    """Reads one workspace. A method returns all that was asked for, or raises SourceError."""
+    """Reads one workspace. A method returns complete results or raises SourceError."""
 
     @property
     def context(self) -> ContextSource:

@@ -55,8 +55,8 @@ def raise_for_response(
 ) -> NoReturn:
     """Raise the error that an answer with a status other than 200 means.
 
-    `shape` is the table that was asked for with `query`. `describe_table` returns the words for a
-    table by its name, since the error may be about another table of the query.
+    `shape` is the table that `query` reads. `describe_table` returns the words for a table by its
+    name, since the error may be about another table of the query.
 
     Raises TableMissing, PartialResult, TransientError, or SourceError for all else.
     """

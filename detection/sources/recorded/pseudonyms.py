@@ -129,15 +129,15 @@ class Pseudonyms:
         """Keep the name of an Azure service; of another name keep only the rule's terms in it."""
         if ascii_lower(text) in _SERVICES:
             return text
-        found = [term for term in TARGET_SERVICES if has(text, term)]
-        return "/".join([self._name_memo[text], *found])
+        terms = [term for term in TARGET_SERVICES if has(text, term)]
+        return "/".join([self._name_memo[text], *terms])
 
     def _word(self, text: str) -> str:
         """Keep a word of Azure's in an operation's name; of another keep only the rule's terms."""
         if ascii_lower(text) in AZURE_WORDS:
             return text
-        found = [term for term in CHANGE_TERMS + READ_TERMS if has(text, term)]
-        return "-".join([self._name_memo[text], *found])
+        terms = [term for term in CHANGE_TERMS + READ_TERMS if has(text, term)]
+        return "-".join([self._name_memo[text], *terms])
 
     def _address(self, text: str) -> str:
         """Replace an address by one of the same block: that of the entry that covers it, if any."""

@@ -45,7 +45,7 @@ class WorkspaceContext:
 
     def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
         """Query the corroborating actions of the identities, some identities at a time."""
-        found: list[Operation] = []
+        actions: list[Operation] = []
         printable = sorted(filter(str.isprintable, identities))  # no query can hold others
         for start in range(0, len(printable), IDENTITIES_PER_QUERY):
             batch = tuple(printable[start : start + IDENTITIES_PER_QUERY])
@@ -60,10 +60,10 @@ class WorkspaceContext:
                 raise _incomplete(OPERATION_TABLE.name, error) from None
             arrivals = table.row_arrivals or [now] * len(table.rows)
             rows = zip(table.rows, arrivals, strict=True)
-            found += corroborating_actions(
+            actions += corroborating_actions(
                 [row for row, arrival in rows if arrival <= now], identities
             )
-        return found
+        return actions
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Query each day on which an identity made a change, by name and resource group."""

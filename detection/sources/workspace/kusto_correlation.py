@@ -116,17 +116,18 @@ def correlate_in_cluster(
             raise _unreadable(workspace) from None
 
     expected = {SIGN_IN_TABLE: counts.sign_ins_in(partition)}
-    found = read_all_counted(workspace, expected, read_addresses, lambda found, _: found.sign_ins())
-    addresses = found.counts
-    covered = {address for address, _ in addresses if counts.allowlist.covers(address)}
+    addresses = read_all_counted(
+        workspace, expected, read_addresses, lambda counted, _: counted.sign_ins()
+    )
+    covered = {address for address, _ in addresses.counts if counts.allowlist.covers(address)}
     sign_ins: Matched[SignIn] = Matched(
         {},
-        matched=found.sign_ins(),
-        excluded=sum(count for address, count in addresses if address in covered),
-        without_address=sum(count for address, count in addresses if not address),
+        matched=addresses.sign_ins(),
+        excluded=sum(count for address, count in addresses.counts if address in covered),
+        without_address=sum(count for address, count in addresses.counts if not address),
     )
     if not any(counts.operations_in(partition)):
-        return ClusterResult([], sign_ins, found.size)
+        return ClusterResult([], sign_ins, addresses.size)
     if len(covered) > MAX_EXCLUDED_ADDRESSES:
         raise PartialResult(
             f"sign-ins came from {len(covered)} addresses in the allowlist, and one query can "
@@ -150,7 +151,7 @@ def correlate_in_cluster(
 
     expected[OPERATION_TABLE] = counts.all_operations_in(partition)
     result = read_all_counted(
-        workspace, expected, read_groups, lambda found, shape: found.rows_read[shape.name]
+        workspace, expected, read_groups, lambda groups, shape: groups.rows_read[shape.name]
     )
     try:
         groups = groups_of(
@@ -158,7 +159,7 @@ def correlate_in_cluster(
         )
     except (ValueError, TypeError, KeyError):
         raise _unreadable(workspace) from None
-    return ClusterResult(groups, sign_ins, found.size + result.size)
+    return ClusterResult(groups, sign_ins, addresses.size + result.size)
 
 
 def split_counts(answer: Answer) -> GroupRows:

@@ -34,7 +34,7 @@ PAIR_COLUMNS: Final = (
     "CorrelationId",
 )
 GROUP_KEY_COLUMNS: Final = 3  # the first three are the group's key
-MAX_SPLITS: Final = 32  # per part, then give up; ten isolate the bucket of a single identity
+MAX_SPLITS: Final = 32  # per part; ten are enough to isolate a single bucket
 
 PairRows = Sequence[Sequence[str]]
 

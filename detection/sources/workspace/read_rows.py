@@ -56,7 +56,7 @@ def read_partition(
 
     try:
         return read_all_counted(
-            workspace, {shape: expected}, read, lambda found, _: len(found.rows)
+            workspace, {shape: expected}, read, lambda result, _: len(result.rows)
         )
     except TableMissing as error:
         raise table_vanished(workspace, error) from None
@@ -77,20 +77,20 @@ def read_all_counted(
     Raises SourceError if rows are lacking again.
     """
 
-    def short_tables(found: T) -> list[TableShape]:
-        return [shape for shape in expected if count_rows(found, shape) < expected[shape]]
+    def short_tables(result: T) -> list[TableShape]:
+        return [shape for shape in expected if count_rows(result, shape) < expected[shape]]
 
-    found = read()
-    if short := short_tables(found):
+    result = read()
+    if short := short_tables(result):
         workspace.pause_before_retry(short[0])
-        found = read()
-    for shape in short_tables(found):
+        result = read()
+    for shape in short_tables(result):
         raise SourceError(
-            f"{workspace.describe(shape)}: two queries returned {count_rows(found, shape)} rows, "
+            f"{workspace.describe(shape)}: two queries returned {count_rows(result, shape)} rows, "
             f"but {expected[shape]} were counted just before: check that the identity may still "
             "read the table; the next run reads the window again"
         )
-    return found
+    return result
 
 
 def table_vanished(workspace: LogAnalytics, error: TableMissing) -> SourceError:
