@@ -9,7 +9,7 @@ import azure.functions as func
 from detection.azure_clients import AzureClients
 from detection.pipeline.workspaces import run_workspaces
 from detection.rule.ticks import from_datetime
-from detection.settings import Service, Settings
+from detection.settings import read_settings
 
 BUDGET = 20 * 60  # seconds in which windows are begun, well within functionTimeout in host.json
 LAST_QUERY = BUDGET + 5 * 60  # seconds after which a workspace that does not answer is left alone
@@ -24,12 +24,12 @@ def detect(timer: func.TimerRequest) -> None:
     """Examine every window due, in each workspace; raises if any could not be examined."""
     del timer  # late or not, what is due follows from the watermark
     began = time.monotonic()
-    settings, service = Settings.of(os.environ), Service.of(os.environ)
-    with AzureClients(settings, service, deadline=began + LAST_QUERY) as azure:
+    settings = read_settings(os.environ)
+    with AzureClients(settings.deployment, deadline=began + LAST_QUERY) as azure:
         run_workspaces(
             azure.least_recent_first(),
             azure.connector(),
-            settings,
+            settings.rule,
             now=from_datetime(datetime.now(UTC)),
             has_time=lambda: time.monotonic() - began < BUDGET,
         )

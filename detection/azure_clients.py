@@ -1,4 +1,4 @@
-"""Builds the parts of a run against Azure out of the settings."""
+"""The Azure clients: built from the settings, and from them source, sink and state store."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from azure.storage.blob import ContainerClient
 from detection.credential_errors import TokenUnavailable, explain_token_failure
 from detection.errors import SourceError
 from detection.pipeline.workspaces import CONCURRENT_WORKSPACES, Connections
-from detection.settings import Service, Settings
+from detection.settings import DeploymentSettings
 from detection.sinks import FindingSink, NullSink
 from detection.sinks.ingestion import IngestionSink
 from detection.sources.log_analytics.client import MAX_ROWS_IN_PROCESS, Limits
@@ -25,23 +25,23 @@ from detection.sources.workspace.source import WorkspaceSource
 from detection.state import ReadOnlyStore, StateStore
 from detection.state.blob import CLIENT_OPTIONS, BlobStore, least_recently_written
 
-# The key of the storage emulator, the same everywhere and public.
+# The account key of every storage emulator, published with it.
 EMULATOR = "/devstoreaccount1"
 EMULATOR_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
-# The most rows of a window that are correlated in this process.
+# The most rows of a window that this process correlates, by CORRELATE_IN.
 _ROWS_IN_PROCESS = {"auto": MAX_ROWS_IN_PROCESS, "python": inf, "workspace": -1}
 
 
 class Credential(DefaultAzureCredential):
-    """Says in one line why it gives no token, and never with a status, as a service would."""
+    """Explains a failure in one line, without a status: it is no refusal of a service."""
 
     def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
-        """Return a token; raises NoToken."""
+        """Return a token; raises TokenUnavailable."""
         try:
             return super().get_token_info(*scopes, options=options)
         except AzureError as error:
@@ -49,36 +49,34 @@ class Credential(DefaultAzureCredential):
 
 
 class AzureClients:
-    """The clients for one set of settings; none of them asks a service anything yet.
+    """The clients for one deployment; constructing them sends no request.
 
-    They are shared, for threads as for workspaces, and so is the credential: a managed identity
-    in Azure, elsewhere what the environment or a signed-in tool offers. All are closed at the end
-    of the block.
+    All workspaces and threads share them and their credential: a managed identity in Azure,
+    elsewhere the environment's or that of a signed-in tool. The end of the block closes them.
     """
 
-    def __init__(self, settings: Settings, service: Service, *, deadline: float = inf) -> None:
-        """From `deadline` (of time.monotonic) no workspace is asked anything.
+    def __init__(self, settings: DeploymentSettings, *, deadline: float = inf) -> None:
+        """After `deadline` (of time.monotonic) no workspace is queried.
 
-        What may be asked and held at once is shared out among those that are read at once.
+        Workspaces that are read at the same time share the limits of queries and memory.
         """
-        at_once = min(CONCURRENT_WORKSPACES, len(service.workspace_ids))
-        # What the credential tried in vain is in the error that is raised, in fewer words.
+        at_once = min(CONCURRENT_WORKSPACES, len(settings.workspace_ids))
+        # The error that is raised says in fewer words which credentials were tried.
         logging.getLogger("azure").addHandler(logging.NullHandler())
         for name in ("azure.core", "azure.identity"):  # they log each request, headers and all
             logging.getLogger(name).setLevel(logging.WARNING)
         self._settings = settings
-        self._service = service
         self._closing = ExitStack()
         self._credential = self._closing.enter_context(
-            Credential(authority=service.cloud.authority)
+            Credential(authority=settings.cloud.authority)
         )
         self._query = self._closing.enter_context(
             LogsQueryClient(
-                self._credential, endpoint=service.query_endpoint, audience=service.cloud.query
+                self._credential, endpoint=settings.query_endpoint, audience=settings.cloud.query
             )
         )
         self._limits = Limits(
-            deadline=deadline, rows_in_process=_ROWS_IN_PROCESS[service.correlate_in]
+            deadline=deadline, rows_in_process=_ROWS_IN_PROCESS[settings.correlate_in]
         ).shared(at_once)
 
     def __enter__(self) -> Self:
@@ -88,9 +86,9 @@ class AzureClients:
         self._closing.close()
 
     def check_credential(self) -> None:
-        """Ask for a token; raises SourceError if none is given."""
+        """Request a token; raises SourceError if there is none."""
         try:
-            self._credential.get_token_info(f"{self._service.cloud.query}/.default")
+            self._credential.get_token_info(f"{self._settings.cloud.query}/.default")
         except TokenUnavailable as error:
             raise SourceError(error.message) from error
 
@@ -99,63 +97,63 @@ class AzureClients:
         return WorkspaceSource(
             client=self._query,
             workspace_id=workspace_id,
-            alias=self._service.watchlist_alias,
-            exclusions_alias=self._service.exclusions_alias,
-            rule=self._settings.rule,
+            alias=self._settings.watchlist_alias,
+            exclusions_alias=self._settings.exclusions_alias,
             limits=self._limits,
         )
 
     def sink(self) -> IngestionSink:
-        """Return the sink that delivers findings and run records; its settings must be there."""
-        service = self._service
+        """Return the sink for ingestion; its settings must be set."""
+        settings = self._settings
         client = LogsIngestionClient(
-            service.ingestion_endpoint,
+            settings.ingestion_endpoint,
             self._credential,
-            credential_scopes=[f"{service.cloud.ingestion}/.default"],
+            credential_scopes=[f"{settings.cloud.ingestion}/.default"],
         )
         return IngestionSink(
             self._closing.enter_context(client),
-            rule_id=service.ingestion_rule_id,
-            findings_stream=service.findings_stream,
-            runs_stream=service.runs_stream,
+            rule_id=settings.ingestion_rule_id,
+            findings_stream=settings.findings_stream,
+            runs_stream=settings.runs_stream,
         )
 
     @cached_property
     def container(self) -> ContainerClient:
-        """What states rest in; its settings must be there."""
-        service = self._service
-        emulated = service.state_account_url.endswith(EMULATOR)
+        """The container of the states; its settings must be set."""
+        settings = self._settings
+        emulated = settings.state_account_url.endswith(EMULATOR)
         client: ContainerClient = ContainerClient(
-            service.state_account_url,
-            service.state_container,
+            settings.state_account_url,
+            settings.state_container,
             credential=EMULATOR_KEY if emulated else self._credential,
             **CLIENT_OPTIONS,
         )
         return self._closing.enter_context(client)
 
     def store(self, workspace_id: str) -> BlobStore:
-        """Return the store that remembers a workspace's state; its settings must be there."""
+        """Return the store of a workspace's state; its settings must be set."""
         return BlobStore(container=self.container, workspace_id=workspace_id)
 
     def least_recent_first(self) -> list[str]:
-        """Return the workspaces, the one first whose last turn is longest ago."""
-        return least_recently_written(self.container, self._service.workspace_ids)
+        """Return the workspaces, least recently examined first."""
+        return least_recently_written(self.container, self._settings.workspace_ids)
 
     def connector(self) -> Callable[[str], Connections]:
-        """Return a function from a workspace's id to its parts.
+        """Return a function that connects the workspace with an id.
 
-        Where the settings to write or to remember are absent, nothing is written or remembered.
+        Without the settings for ingestion, rows go nowhere; without those for the state, nothing
+        is remembered.
         """
-        service = self._service
-        writes = bool(service.ingestion_endpoint) and not service.dry_run
+        settings = self._settings
+        writes = bool(settings.ingestion_endpoint) and not settings.dry_run
         sink: FindingSink = self.sink() if writes else NullSink()
 
         def connect(workspace_id: str) -> Connections:
             store: StateStore = (
-                self.store(workspace_id) if service.state_account_url else ReadOnlyStore()
+                self.store(workspace_id) if settings.state_account_url else ReadOnlyStore()
             )
             return Connections(
-                self.source(workspace_id), sink, ReadOnlyStore(store) if service.dry_run else store
+                self.source(workspace_id), sink, ReadOnlyStore(store) if settings.dry_run else store
             )
 
         return connect

@@ -1,61 +1,58 @@
-"""The rows that wait for delivery.
+"""The outbox: rows that were written down with the state and wait for delivery.
 
-The rows to deliver are decided and written down, whole, together with the ledger that counts them
-as reported; only then are they delivered. That makes delivery exact.
+A row is decided once and never made again: the state and every sink get the same row. Findings are
+kept compressed, since one is 8 kB of JSON, five times that as a dict, and tens of thousands may
+wait.
 """
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from operator import eq
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import orjson
 
-DICTIONARY_BYTES = 32_768  # that a compressor looks back
+DICTIONARY_BYTES = 32_768  # the longest preset dictionary that DEFLATE uses
 
-T = TypeVar("T", bound=Mapping[str, Any])
+Row = Mapping[str, Any]
+T = TypeVar("T", bound=Row)
 
 
-@dataclass(frozen=True, slots=True)
-class CompressedRow:
-    """A row in compressed JSON, most of it references to `model`, which is JSON of a row like it.
+class RowCompressor:
+    """Compresses rows by the first of them: most of each is the same (zlib's preset dictionary)."""
 
-    Calling it gives the row. Raises ValueError or zlib.error if it is damaged.
-    """
+    def __init__(self, dictionary: bytes = b"") -> None:
+        self.dictionary = dictionary
 
-    body: bytes
-    model: bytes
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any], model: bytes = b"") -> "CompressedRow":
-        """Pack a row, by itself if there is no model."""
+    def compress(self, row: Row) -> bytes:
+        """Return the compressed JSON of a row; raises TypeError if it cannot be JSON."""
         text = orjson.dumps(row)
-        model = model or text[-DICTIONARY_BYTES:]
-        packing = zlib.compressobj(1, zdict=model)
-        return cls(packing.compress(text) + packing.flush(), model)
-
-    def __call__(self) -> Any:
-        """Return the row."""
-        unpacking = zlib.decompressobj(zdict=self.model)
-        text = unpacking.decompress(self.body)
-        if not unpacking.eof or unpacking.unused_data:
-            raise ValueError("a packed row is cut short, or followed by something else")
-        return orjson.loads(text)
+        self.dictionary = self.dictionary or text[-DICTIONARY_BYTES:]
+        compressor = zlib.compressobj(1, zdict=self.dictionary)
+        return compressor.compress(text) + compressor.flush()
 
 
 class PendingRows(Sequence[T], Generic[T]):
-    """Rows that are made anew at every access, each time the same.
+    """Rows that are decompressed at every access; equal to any sequence of equal rows.
 
-    Equal to any sequence of equal rows.
+    Raises ValueError or zlib.error at the access to a damaged row.
     """
 
-    def __init__(self, makers: Sequence[Callable[[], T]] = ()) -> None:
-        self._makers = makers
+    def __init__(self, dictionary: bytes = b"", bodies: Sequence[bytes] = ()) -> None:
+        """`bodies` are what a RowCompressor made of the rows with this dictionary."""
+        self.dictionary = dictionary if bodies else b""  # which the state need not hold then
+        self.bodies = bodies
+
+    @classmethod
+    def of(cls, rows: Iterable[T], dictionary: bytes = b"") -> "PendingRows[T]":
+        """Compress rows."""
+        compressor = RowCompressor(dictionary)
+        bodies = list(map(compressor.compress, rows))
+        return cls(compressor.dictionary, bodies)
 
     def __len__(self) -> int:
-        return len(self._makers)
+        return len(self.bodies)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -65,83 +62,80 @@ class PendingRows(Sequence[T], Generic[T]):
     __hash__ = None  # type: ignore[assignment]  # as a list has none
 
     def __iter__(self) -> Iterator[T]:
-        # Sequence's own would take an IndexError in a maker for the end.
-        return (make() for make in self._makers)
+        return map(self._row, self.bodies)
 
     @overload
     def __getitem__(self, place: int) -> T: ...
     @overload
     def __getitem__(self, place: slice) -> "PendingRows[T]": ...
     def __getitem__(self, place: int | slice) -> Any:
-        """Return one of them, or several."""
+        """Return one row, or several still compressed."""
         if isinstance(place, slice):
-            return PendingRows(self._makers[place])
-        return self._makers[place]()
+            return PendingRows[T](self.dictionary, self.bodies[place])
+        return self._row(self.bodies[place])
 
-    def packed(self) -> Iterator[CompressedRow]:
-        """Yield all of them by the model of the first; what is packed by it is not packed anew."""
-        model = b""
-        for make in self._makers:
-            if isinstance(make, CompressedRow) and make.model == (model or make.model):
-                row = make
-            else:
-                row = CompressedRow.of(make(), model)
-            model = row.model
-            yield row
+    def followed_by(self, rows: "PendingRows[T]") -> "PendingRows[T]":
+        """Return these rows and then others, all with one dictionary."""
+        if not self:
+            return rows
+        if rows.dictionary != self.dictionary:
+            rows = PendingRows.of(rows, self.dictionary)
+        return PendingRows(self.dictionary, [*self.bodies, *rows.bodies])
 
-    @classmethod
-    def joined(cls, *several: Sequence[T]) -> "PendingRows[T]":
-        """Return one after the other, without making a row."""
-        makers: list[Callable[[], T]] = []
-        for rows in several:
-            if isinstance(rows, PendingRows):
-                makers += rows._makers  # noqa: SLF001 - of its own kind
-            else:
-                makers += [partial(_itself, row) for row in rows]
-        return cls(makers)
-
-
-def _itself(row: T) -> T:
-    return row
-
-
-Row = Mapping[str, object]
+    def _row(self, body: bytes) -> Any:
+        decompressor = zlib.decompressobj(zdict=self.dictionary)
+        text = decompressor.decompress(body)
+        if not decompressor.eof or decompressor.unused_data:
+            raise ValueError("a compressed row is cut short, or followed by something else")
+        return orjson.loads(text)
 
 
 class OutboxPosition(NamedTuple):
-    """How many findings and how many run records came before, since the first of all."""
+    """A position in the rows that were ever put into the outbox: the numbers of rows before it."""
 
     findings: int = 0
     runs: int = 0
 
-    def on(self, findings: int, runs: int) -> "OutboxPosition":
-        """Return the place so many rows further on."""
+    def advanced(self, findings: int, runs: int) -> "OutboxPosition":
+        """Return the position some rows further on."""
         return OutboxPosition(self.findings + findings, self.runs + runs)
 
 
 @dataclass(slots=True)
 class Outbox:
-    """The rows that were decided and not yet delivered, oldest first, and the place of the first.
+    """The rows that wait for delivery, oldest first, and the position of the first.
 
-    Rows are added at the end and leave at the beginning, so that a place tells what was delivered
-    even where another run has added rows, or has delivered the same, in the meantime.
+    Rows are added at the end and leave at the beginning. So a position says which rows were
+    delivered even if another run has added or delivered rows in the meantime.
     """
 
-    findings: Sequence[Row] = field(default_factory=list)
+    findings: Sequence[Row] = field(default_factory=PendingRows)
     runs: Sequence[Row] = field(default_factory=list)
     begin: OutboxPosition = field(default_factory=OutboxPosition)
 
     def __len__(self) -> int:
-        """Return how many rows wait."""
+        """Return the number of rows that wait."""
         return len(self.findings) + len(self.runs)
 
     @property
     def end(self) -> OutboxPosition:
-        """The place after the last row."""
-        return self.begin.on(len(self.findings), len(self.runs))
+        """The position after the last row."""
+        return self.begin.advanced(len(self.findings), len(self.runs))
 
-    def since(self, place: OutboxPosition) -> "Outbox":
-        """Return what is left when all rows before a place have been delivered."""
-        findings = max(place.findings - self.begin.findings, 0)
-        runs = max(place.runs - self.begin.runs, 0)
-        return Outbox(self.findings[findings:], self.runs[runs:], self.begin.on(findings, runs))
+    def after(self, position: OutboxPosition) -> "Outbox":
+        """Return the rows that are left once all rows before a position were delivered."""
+        findings = max(position.findings - self.begin.findings, 0)
+        runs = max(position.runs - self.begin.runs, 0)
+        return Outbox(
+            self.findings[findings:], self.runs[runs:], self.begin.advanced(findings, runs)
+        )
+
+    def with_rows(self, findings: Sequence[Row], run: Row) -> "Outbox":
+        """Return the outbox with the findings of a window and its run record added."""
+        waiting = pending(self.findings).followed_by(pending(findings))
+        return Outbox(waiting, [*self.runs, run], self.begin)
+
+
+def pending(rows: Sequence[Row]) -> PendingRows[Row]:
+    """Return rows compressed; those that are compressed already as they are."""
+    return rows if isinstance(rows, PendingRows) else PendingRows.of(rows)

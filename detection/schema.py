@@ -4,7 +4,7 @@ A row is a dict that holds exactly these keys, ready to be written as JSON. `col
 same as (name, Log Analytics type), from which infrastructure and documentation are checked.
 """
 
-from typing import Annotated, Any, TypedDict, get_type_hints
+from typing import Annotated, Any, Final, TypedDict, cast, get_args, get_type_hints
 
 Text = Annotated[str, "string"]
 Moment = Annotated[str, "datetime"]  # ISO 8601 UTC with Z
@@ -13,6 +13,14 @@ Small = Annotated[int, "int"]
 Texts = Annotated[list[str], "dynamic"]
 Objects = Annotated[list[dict[str, Any]], "dynamic"]
 Flag = Annotated[bool, "boolean"]
+
+# Makes the empty value of each Log Analytics type.
+_EMPTY: Final = {
+    **dict.fromkeys(("string", "datetime"), str),
+    **dict.fromkeys(("long", "int"), int),
+    "dynamic": list,
+    "boolean": bool,
+}
 
 FINDINGS_TABLE = "ManagedIdentityImpact_CL"
 RULE_NAME = "Managed identity data-plane access followed by management-plane impact"
@@ -113,3 +121,12 @@ def columns(table: type) -> list[tuple[str, str]]:
         annotated = hint if hasattr(hint, "__metadata__") else optional[0]
         found.append((name, annotated.__metadata__[0]))
     return found
+
+
+def empty_run_record() -> RunRecord:
+    """Return a run record whose columns are all empty: "", 0, [], false, or null if allowed."""
+    values: dict[str, Any] = {}
+    hints = get_type_hints(RunRecord)
+    for name, kind in columns(RunRecord):
+        values[name] = None if type(None) in get_args(hints[name]) else _EMPTY[kind]()
+    return cast("RunRecord", values)

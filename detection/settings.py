@@ -1,135 +1,88 @@
-"""The environment, read once into Settings; every problem is reported in one message."""
+"""The settings: one table of them, read from the environment; one message names every problem."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from detection.clouds import CLOUDS, Cloud, cloud_of
 from detection.errors import SettingsError
-from detection.rule.filters import (
-    OTHER_SUCCESS,
-    RuleSettings,
-)
+from detection.rule.filters import OTHER_SUCCESS, RuleSettings
 from detection.rule.kql_text import equals_ignoring_case
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
-from detection.window import INTERVAL, Timing
+from detection.window import INTERVAL
 
-_DURATION = re.compile(
-    r"P(?:(\d{1,4})D)?(?:T(?=\d)(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,7})S)?)?",
-    re.ASCII,
-)
-_STATUS = re.compile(r"[A-Za-z]+", re.ASCII)
-# How Azure spells that an operation succeeded: today, and in older rows.
-SPELT = ("Success", OTHER_SUCCESS)
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-
-# Addresses, which must be of the cloud that AZURE_CLOUD names. The last one is azure-identity's.
-ADDRESSES = (
-    *("LOGS_QUERY_ENDPOINT", "LOGS_INGESTION_ENDPOINT", "STATE_ACCOUNT_URL"),
-    "AZURE_AUTHORITY_HOST",
-)
-# What the rule and its windows need, wherever logs come from.
-DEFAULTS = {
-    "LOOKBACK": "PT2H",
-    "CORRELATION_SPAN": "PT1H",
-    "MAX_CATCH_UP": "P7D",
-    "MAX_LATENESS": "P1D",
-    "SUCCESS_STATUSES": "Success",
-    "NOVELTY": "false",
-}
+T = TypeVar("T")
 
 
-class Form(NamedTuple):
-    """What a value must match in full, what that is called, and the default ("" for none)."""
+class Setting(NamedTuple):
+    """The pattern that a value must match as a whole, its meaning in words, and the default.
+
+    A setting without a default ("") must be set, unless `OPTIONAL` or the caller says otherwise.
+    """
 
     pattern: str
     meaning: str
     default: str = ""
 
 
-# A host's name, of labels that are not empty, and a port up to 65535.
-LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-HOST = rf"{LABEL}(?:\.{LABEL})*"
-PORT = r"(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
+# A host name (labels that are not empty) and a port up to 65535.
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*"
+_PORT = r"(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
+_DURATION = (
+    r"P(?=[\dT])(?:(\d{1,4})D)?(?:T(?=\d)(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,7})S)?)?",
+    "a duration such as PT1H, PT90M or P1D",
+)
+_BOOLEAN = r"(?i:true|false)", "true or false"
+_ADDRESS = rf"https://{_HOST}{_PORT}/?", "an https address"
+_STREAM = r"Custom-\w+", "Custom- and a name"
+_ALIAS = r"[A-Za-z_][\w-]*", "a watchlist's alias"
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
-# What it takes to work on workspaces, beside WORKSPACE_IDS.
-FORMS = {
-    "AZURE_CLOUD": Form("|".join(CLOUDS), " or ".join(CLOUDS), "AzureCloud"),
-    "LOGS_QUERY_ENDPOINT": Form(f"https://{HOST}{PORT}/?", "an https address"),
-    "LOGS_INGESTION_ENDPOINT": Form(f"https://{HOST}{PORT}/?", "an https address"),
-    "LOGS_INGESTION_RULE_ID": Form(r"dcr-[0-9a-f]{32}", "dcr- and 32 hexadecimal digits"),
-    "FINDINGS_STREAM": Form(r"Custom-\w+", "Custom- and a name", "Custom-ManagedIdentityImpact_CL"),
-    "RUNS_STREAM": Form(r"Custom-\w+", "Custom- and a name", "Custom-ManagedIdentityImpactRuns_CL"),
-    "STATE_ACCOUNT_URL": Form(
-        rf"https://{HOST}/?|http://(127\.0\.0\.1|localhost){PORT}/\w+/?",
+# The schedule is not among them: the Functions host reads it (`function_app.py`).
+SETTINGS: Final = {
+    # The rule and its windows, wherever logs come from.
+    "LOOKBACK": Setting(*_DURATION, "PT2H"),
+    "CORRELATION_SPAN": Setting(*_DURATION, "PT1H"),
+    "MAX_CATCH_UP": Setting(*_DURATION, "P7D"),
+    "MAX_LATENESS": Setting(*_DURATION, "P1D"),
+    "SUCCESS_STATUSES": Setting(r"[A-Za-z, ]+", "words of letters, comma separated", "Success"),
+    "NOVELTY": Setting(*_BOOLEAN, "false"),
+    # The deployment: the workspaces, where findings go, and where the state is.
+    "AZURE_CLOUD": Setting("|".join(CLOUDS), " or ".join(CLOUDS), "AzureCloud"),
+    "WORKSPACE_IDS": Setting(r"(?s).*[^,\s].*", "workspace ids, comma separated"),
+    "LOGS_QUERY_ENDPOINT": Setting(*_ADDRESS),
+    "LOGS_INGESTION_ENDPOINT": Setting(*_ADDRESS),
+    "LOGS_INGESTION_RULE_ID": Setting(r"dcr-[0-9a-f]{32}", "dcr- and 32 hexadecimal digits"),
+    "FINDINGS_STREAM": Setting(*_STREAM, "Custom-ManagedIdentityImpact_CL"),
+    "RUNS_STREAM": Setting(*_STREAM, "Custom-ManagedIdentityImpactRuns_CL"),
+    "STATE_ACCOUNT_URL": Setting(
+        rf"https://{_HOST}/?|http://(127\.0\.0\.1|localhost){_PORT}/\w+/?",
         "the blob address of a storage account",
     ),
-    "STATE_CONTAINER": Form(
+    "STATE_CONTAINER": Setting(
         r"[a-z0-9](-?[a-z0-9]){2,62}", "a container's name", "managed-identity-impact"
     ),
-    "WATCHLIST_ALIAS": Form(r"[A-Za-z_][\w-]*", "a watchlist's alias", "NetworkAllowlist"),
-    "CORRELATE_IN": Form(r"auto|python|workspace", "auto, python or workspace", "auto"),
-    "EXCLUSIONS_ALIAS": Form(
-        r"[A-Za-z_][\w-]*", "a watchlist's alias", "ManagedIdentityExclusions"
-    ),
-    "DRY_RUN": Form(r"(?i:true|false)", "true or false", "false"),
+    "WATCHLIST_ALIAS": Setting(*_ALIAS, "NetworkAllowlist"),
+    "CORRELATE_IN": Setting(r"auto|python|workspace", "auto, python or workspace", "auto"),
+    "EXCLUSIONS_ALIAS": Setting(*_ALIAS, "ManagedIdentityExclusions"),
+    "DRY_RUN": Setting(*_BOOLEAN, "false"),
 }
+OPTIONAL: Final = {"LOGS_QUERY_ENDPOINT"}  # the cloud has one
+# Addresses must be in the cloud that AZURE_CLOUD names. azure-identity reads the last one.
+ADDRESSES: Final = (
+    *("LOGS_QUERY_ENDPOINT", "LOGS_INGESTION_ENDPOINT", "STATE_ACCOUNT_URL"),
+    "AZURE_AUTHORITY_HOST",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What the environment says about the rule and its windows."""
+class DeploymentSettings:
+    """The workspaces to watch, where findings go, and where the state is.
 
-    timing: Timing
-    rule: RuleSettings
-
-    @classmethod
-    def of(cls, environment: Mapping[str, str]) -> "Settings":
-        """Read settings, each with its default; raises SettingsError that names every problem."""
-        problems: list[str] = []
-        values = {name: environment.get(name, "").strip() or DEFAULTS[name] for name in DEFAULTS}
-
-        def duration(name: str) -> int:
-            try:
-                return parse_duration(values[name])
-            except ValueError as error:
-                problems.append(f"{name} {error}")
-                return parse_duration(DEFAULTS[name])
-
-        timing = Timing(
-            lookback=duration("LOOKBACK"),
-            span=duration("CORRELATION_SPAN"),
-            max_catch_up=duration("MAX_CATCH_UP"),
-            max_lateness=duration("MAX_LATENESS"),
-        )
-        if timing.lookback < INTERVAL + timing.span:
-            problems.append(
-                "LOOKBACK must be at least the hour between runs plus CORRELATION_SPAN, or "
-                "operations are missed"
-            )
-        if timing.max_catch_up < INTERVAL:
-            problems.append("MAX_CATCH_UP must be at least PT1H, the hour between runs")
-        statuses = tuple(filter(None, map(str.strip, values["SUCCESS_STATUSES"].split(","))))
-        if not all(_STATUS.fullmatch(status) for status in statuses):
-            problems.append("SUCCESS_STATUSES takes words of letters, comma separated")
-        elif not any(equals_ignoring_case(status, word) for status in statuses for word in SPELT):
-            # Or a slip of the pen would switch detection off without a word.
-            problems.append(f"SUCCESS_STATUSES names neither {' nor '.join(SPELT)}")
-        novelty = values["NOVELTY"].lower()
-        if novelty not in {"true", "false"}:
-            problems.append("NOVELTY is not true or false")
-        if problems:
-            raise SettingsError("; ".join(problems))
-        return cls(timing, RuleSettings(timing.span, statuses, novelty == "true"))
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What it takes to work on workspaces: where to read, to write and to remember.
-
-    At a terminal, `ingestion_endpoint` (with its rule) or `state_account_url` may be "": findings
-    are then only shown, and nothing is remembered.
+    At a terminal, `ingestion_endpoint` (with its rule) or `state_account_url` may be "": then
+    findings are only shown, or nothing is remembered.
     """
 
     workspace_ids: tuple[str, ...]
@@ -146,75 +99,149 @@ class Service:
     exclusions_alias: str
     dry_run: bool
 
-    @classmethod
-    def of(cls, environment: Mapping[str, str], *, whole: bool = True) -> "Service":
-        """Read settings; raises SettingsError that names every one that is absent or unusable.
 
-        Unless the service must be `whole`, the settings to write or to remember may be absent.
-        """
-        problems: list[str] = []
-        given = {name: environment.get(name, "").strip() for name in FORMS}
-        optional = {"LOGS_QUERY_ENDPOINT"}
-        if not whole:
-            optional.add("STATE_ACCOUNT_URL")
-        if not (whole or given["LOGS_INGESTION_ENDPOINT"] or given["LOGS_INGESTION_RULE_ID"]):
-            optional |= {"LOGS_INGESTION_ENDPOINT", "LOGS_INGESTION_RULE_ID"}
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of the app."""
 
-        def text(name: str) -> str:
-            form = FORMS[name]
-            value = given[name] or form.default
-            if not value and name in optional:
-                return value
-            if not value:
-                problems.append(f"{name} is not set: it takes {form.meaning}")
-            elif not re.fullmatch(form.pattern, value, re.ASCII):
-                # The value itself may be a key that was pasted into the wrong place.
-                problems.append(f"{name} is not {form.meaning} ({len(value)} characters are given)")
-            return value
+    rule: RuleSettings
+    deployment: DeploymentSettings
 
-        listed = environment.get("WORKSPACE_IDS", "").lower().split(",")
-        ids = tuple(dict.fromkeys(filter(None, map(str.strip, listed))))
-        if not ids:
-            problems.append("WORKSPACE_IDS is not set: it takes workspace ids, comma separated")
-        problems += [
-            f"WORKSPACE_IDS: number {number} of {len(ids)} is not a workspace id, which is a GUID"
-            for number, name in enumerate(ids, 1)
-            if not _GUID.fullmatch(name)
-        ]
-        cloud = CLOUDS.get(text("AZURE_CLOUD"))
-        if cloud is not None:
-            problems += _elsewhere(environment, cloud)
-        else:
-            cloud = CLOUDS[FORMS["AZURE_CLOUD"].default]
-        service = cls(
-            workspace_ids=ids,
-            cloud=cloud,
-            query_endpoint=text("LOGS_QUERY_ENDPOINT").rstrip("/") or cloud.query,
-            ingestion_endpoint=text("LOGS_INGESTION_ENDPOINT").rstrip("/"),
-            ingestion_rule_id=text("LOGS_INGESTION_RULE_ID"),
-            findings_stream=text("FINDINGS_STREAM"),
-            runs_stream=text("RUNS_STREAM"),
-            state_account_url=text("STATE_ACCOUNT_URL").rstrip("/"),
-            state_container=text("STATE_CONTAINER"),
-            watchlist_alias=text("WATCHLIST_ALIAS"),
-            correlate_in=text("CORRELATE_IN"),
-            exclusions_alias=text("EXCLUSIONS_ALIAS"),
-            dry_run=text("DRY_RUN").lower() == "true",
+
+def read_settings(environment: Mapping[str, str], *, complete: bool = True) -> Settings:
+    """Read all settings; raises SettingsError that names every one that is absent or unusable.
+
+    Unless they must be `complete`, the settings for ingestion and for the state may be absent.
+    """
+    reader = _Reader(environment)
+    return reader.checked(Settings(_rule(reader), _deployment(reader, complete=complete)))
+
+
+def rule_settings(environment: Mapping[str, str]) -> RuleSettings:
+    """Read the settings of the rule and its windows alone; raises SettingsError."""
+    reader = _Reader(environment)
+    return reader.checked(_rule(reader))
+
+
+class _Reader:
+    """Reads settings by name and collects the problems."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.problems: list[str] = []
+
+    def given(self, name: str) -> str:
+        """Return a setting as it was given, without blanks around it; "" if it was not."""
+        return self.environment.get(name, "").strip()
+
+    def text(self, name: str, *, optional: bool = False) -> str:
+        """Return a setting or its default, which also stands in for an unusable value."""
+        setting = SETTINGS[name]
+        value = self.given(name) or setting.default
+        if not value:
+            if not optional and name not in OPTIONAL:
+                self.problems.append(f"{name} is not set: it takes {setting.meaning}")
+        elif not re.fullmatch(setting.pattern, value, re.ASCII):
+            # The value itself may be a key that was pasted into the wrong place.
+            self.problems.append(
+                f"{name} is not {setting.meaning} ({len(value)} characters are given)"
+            )
+            return setting.default
+        return value
+
+    def read(self, name: str, parse: Callable[[str], T]) -> T:
+        """Return a parsed setting, or its default parsed where `parse` raises ValueError."""
+        value = self.text(name)
+        try:
+            return parse(value)
+        except ValueError as error:
+            self.problems.append(f"{name} {error}")
+            return parse(SETTINGS[name].default)
+
+    def checked(self, settings: T) -> T:
+        """Return the settings; raises SettingsError if there was a problem with any."""
+        if self.problems:
+            raise SettingsError("; ".join(self.problems))
+        return settings
+
+
+def _rule(reader: _Reader) -> RuleSettings:
+    settings = RuleSettings(
+        lookback=reader.read("LOOKBACK", parse_duration),
+        span=reader.read("CORRELATION_SPAN", parse_duration),
+        max_catch_up=reader.read("MAX_CATCH_UP", parse_duration),
+        max_lateness=reader.read("MAX_LATENESS", parse_duration),
+        success_statuses=reader.read("SUCCESS_STATUSES", _statuses),
+        novelty=reader.text("NOVELTY").lower() == "true",
+    )
+    if settings.lookback < INTERVAL + settings.span:
+        reader.problems.append(
+            "LOOKBACK must be at least the hour between runs plus CORRELATION_SPAN, or "
+            "operations are missed"
         )
-        if problems:
-            raise SettingsError("; ".join(problems))
-        return service
+    if settings.max_catch_up < INTERVAL:
+        reader.problems.append("MAX_CATCH_UP must be at least PT1H, the hour between runs")
+    return settings
 
 
-def _elsewhere(environment: Mapping[str, str], cloud: Cloud) -> list[str]:
-    """Name each address that is in another cloud: its service would take none of our tokens."""
-    theirs = {name: cloud_of(environment.get(name, "").strip()) for name in ADDRESSES}
-    return [
-        f"{name} is an address of {there}, and AZURE_CLOUD is {cloud.name}: set it to {there}, or "
-        "correct the address"
-        for name, there in theirs.items()
-        if there not in {"", cloud.name}
+def _deployment(reader: _Reader, *, complete: bool) -> DeploymentSettings:
+    ingests = reader.given("LOGS_INGESTION_ENDPOINT") or reader.given("LOGS_INGESTION_RULE_ID")
+    no_ingestion = not (complete or ingests)
+    cloud = CLOUDS[reader.text("AZURE_CLOUD")]
+    if reader.given("AZURE_CLOUD") in {"", cloud.name}:
+        reader.problems += _in_other_clouds(reader, cloud)
+    return DeploymentSettings(
+        workspace_ids=_workspace_ids(reader),
+        cloud=cloud,
+        query_endpoint=reader.text("LOGS_QUERY_ENDPOINT").rstrip("/") or cloud.query,
+        ingestion_endpoint=reader.text("LOGS_INGESTION_ENDPOINT", optional=no_ingestion).rstrip(
+            "/"
+        ),
+        ingestion_rule_id=reader.text("LOGS_INGESTION_RULE_ID", optional=no_ingestion),
+        findings_stream=reader.text("FINDINGS_STREAM"),
+        runs_stream=reader.text("RUNS_STREAM"),
+        state_account_url=reader.text("STATE_ACCOUNT_URL", optional=not complete).rstrip("/"),
+        state_container=reader.text("STATE_CONTAINER"),
+        watchlist_alias=reader.text("WATCHLIST_ALIAS"),
+        correlate_in=reader.text("CORRELATE_IN"),
+        exclusions_alias=reader.text("EXCLUSIONS_ALIAS"),
+        dry_run=reader.text("DRY_RUN").lower() == "true",
+    )
+
+
+def _workspace_ids(reader: _Reader) -> tuple[str, ...]:
+    """Return the ids in lower case, each once."""
+    listed = reader.text("WORKSPACE_IDS").lower().split(",")
+    ids = tuple(dict.fromkeys(filter(None, map(str.strip, listed))))
+    reader.problems += [
+        f"WORKSPACE_IDS: number {number} of {len(ids)} is not a workspace id, which is a GUID"
+        for number, name in enumerate(ids, 1)
+        if not _GUID.fullmatch(name)
     ]
+    return ids
+
+
+def _in_other_clouds(reader: _Reader, cloud: Cloud) -> list[str]:
+    """Name each address in another cloud: services there refuse tokens of this one."""
+    clouds = {name: cloud_of(reader.given(name)) for name in ADDRESSES}
+    return [
+        f"{name} is an address of {other}, and AZURE_CLOUD is {cloud.name}: set it to {other}, or "
+        "correct the address"
+        for name, other in clouds.items()
+        if other not in {"", cloud.name}
+    ]
+
+
+def _statuses(text: str) -> tuple[str, ...]:
+    """Read the accepted statuses; raises ValueError if Azure writes none of them (D8)."""
+    statuses = tuple(filter(None, map(str.strip, text.split(","))))
+    written = (*RuleSettings().success_statuses, OTHER_SUCCESS)
+    if not any(equals_ignoring_case(status, word) for status in statuses for word in written):
+        # Or a typing error would switch detection off silently.
+        raise ValueError(f"names neither {' nor '.join(written)}")
+    if not all(status.isalpha() for status in statuses):
+        raise ValueError(f"is not {SETTINGS['SUCCESS_STATUSES'].meaning}")
+    return statuses
 
 
 def parse_duration(text: str) -> int:
@@ -222,9 +249,9 @@ def parse_duration(text: str) -> int:
 
     Raises ValueError for anything else; months and years have no fixed length.
     """
-    match = _DURATION.fullmatch(text)
+    match = re.fullmatch(_DURATION[0], text, re.ASCII)
     parts = [int(part or 0) for part in match.groups()] if match else []
     ticks = sum(n * unit for n, unit in zip(parts, (DAY, HOUR, MINUTE, SECOND), strict=False))
     if not ticks:
-        raise ValueError("is not a duration such as PT1H, PT90M or P1D")
+        raise ValueError(f"is not {_DURATION[1]}")
     return ticks

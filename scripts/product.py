@@ -8,7 +8,7 @@ import sys
 
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.schema import Finding, RunRecord, columns
-from detection.settings import DEFAULTS, FORMS
+from detection.settings import SETTINGS
 
 # Settings that name what the deployment itself makes; nobody can choose them apart from it.
 MADE = ("AZURE_CLOUD", "FINDINGS_STREAM", "RUNS_STREAM", "STATE_CONTAINER")
@@ -19,7 +19,7 @@ WATCHLISTS = "Watchlist"  # the table behind _GetWatchlist
 
 def product() -> str:
     """Return the text of infra/product.bicep."""
-    defaults = DEFAULTS | {name: form.default for name, form in FORMS.items() if form.default}
+    defaults = {name: each.default for name, each in SETTINGS.items() if each.default}
     choices = [name for name in (*defaults, *CHOICES) if name not in MADE]
     tables = {
         "findings": _table("FINDINGS_STREAM", Finding),
@@ -66,7 +66,7 @@ def product() -> str:
 def _table(setting: str, row: type) -> list[str]:
     """Return the members of a tableDefinition: the table that a stream's default ends in."""
     return [
-        f"  name: {_text(FORMS[setting].default.removeprefix('Custom-'))}",
+        f"  name: {_text(SETTINGS[setting].default.removeprefix('Custom-'))}",
         "  columns: [",
         *(f"    {{ name: {_text(name)}, type: {_text(kind)} }}" for name, kind in columns(row)),
         "  ]",

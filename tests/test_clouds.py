@@ -36,8 +36,9 @@ SIGN_IN = """\
 import os
 from detection.azure_clients import AzureClients
 from detection.errors import SourceError
-from detection.settings import Service, Settings
-with AzureClients(Settings.of(os.environ), Service.of(os.environ, whole=False)) as azure:
+from detection.settings import read_settings
+settings = read_settings(os.environ, complete=False)
+with AzureClients(settings.deployment) as azure:
     try:
         azure.check_credential()
     except SourceError as error:

@@ -11,6 +11,7 @@ import pytest
 from detection.errors import SourceError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import Logs
 from detection.rule.ticks import DAY, parse_time
 from detection.schema import Finding, RunRecord, columns
@@ -123,8 +124,9 @@ class Unreadable:
         del since, now, examined, too_late
         return Arrivals()
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs]:
+    def parts(self, window: Window, now: int, settings: RuleSettings) -> Iterator[Logs]:
         """Fail."""
+        del settings
         yield self._fail(window, now)
 
     def _fail(self, window: Window, now: int) -> NoReturn:
@@ -183,11 +185,13 @@ def test_columns_are_named_and_typed_as_log_analytics_allows(table: type) -> Non
         assert kind in {"string", "datetime", "dynamic", "long", "int", "real", "boolean"}
 
 
-@pytest.mark.parametrize("folder", sorted(RECORDED.iterdir()), ids=lambda folder: folder.name)
-def test_rows_have_exactly_the_declared_columns(folder: Path) -> None:
+@pytest.mark.parametrize(
+    "expected", sorted(RECORDED.glob("*/expected.json")), ids=lambda path: path.parent.name
+)
+def test_rows_have_exactly_the_declared_columns(expected: Path) -> None:
     """Findings and run records of every recorded scenario keep to the declaration."""
     sink = Collected()
-    run(RecordedSource(folder), sink, ReadOnlyStore(), Invocation("w", parse_time(NOW)))
+    run(RecordedSource(expected.parent), sink, ReadOnlyStore(), Invocation("w", parse_time(NOW)))
     for row in sink.findings:
         check_row(row, Finding)
     assert len(sink.runs) == 1

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from detection.errors import SettingsError
 from detection.rule.filters import RuleSettings
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
-from detection.settings import DEFAULTS, FORMS, Service, Settings, parse_duration
-from detection.window import Timing
+from detection.settings import SETTINGS, parse_duration, read_settings, rule_settings
 
 GUID = "00000000-0000-0000-0000-000000000001"
 
@@ -21,37 +20,48 @@ NO_DURATION = (
 
 def test_everything_has_its_default() -> None:
     """An empty environment gives the documented defaults."""
-    settings = Settings.of({})
-    assert settings.timing == Timing(
-        lookback=2 * HOUR, span=HOUR, max_catch_up=7 * DAY, max_lateness=DAY
+    assert rule_settings({}) == RuleSettings(
+        span=HOUR,
+        success_statuses=("Success",),
+        novelty=False,
+        lookback=2 * HOUR,
+        max_catch_up=7 * DAY,
+        max_lateness=DAY,
     )
-    assert settings.rule == RuleSettings(span=HOUR, success_statuses=("Success",))
 
 
 def test_a_blank_value_is_the_default() -> None:
     """Settings that are there and blank, as portals leave them, count as absent."""
     names = ("LOOKBACK", "CORRELATION_SPAN", "MAX_CATCH_UP", "MAX_LATENESS", "SUCCESS_STATUSES")
-    assert Settings.of(dict.fromkeys(names, "  ")) == Settings.of({})
+    assert rule_settings(dict.fromkeys(names, "  ")) == rule_settings({})
 
 
 def test_unknown_names_are_of_no_concern() -> None:
     """The environment holds much that is not ours."""
-    assert Settings.of({"PATH": "x", "lookback": "y"}) == Settings.of({})
+    assert rule_settings({"PATH": "x", "lookback": "y"}) == rule_settings({})
 
 
 def test_every_setting_is_read() -> None:
     """Each value ends up where it belongs, blanks around it ignored."""
-    settings = Settings.of(
+    settings = rule_settings(
         {
             "LOOKBACK": " PT3H ",
             "CORRELATION_SPAN": "PT30M",
             "MAX_CATCH_UP": "P2D",
             "MAX_LATENESS": "PT12H",
             "SUCCESS_STATUSES": " Success , Succeeded,",
+            "NOVELTY": "true",
         }
     )
-    assert settings.timing == Timing(3 * HOUR, 30 * MINUTE, 2 * DAY, 12 * HOUR)
-    assert settings.rule == RuleSettings(30 * MINUTE, ("Success", "Succeeded"))
+    expected = RuleSettings(
+        span=30 * MINUTE,
+        success_statuses=("Success", "Succeeded"),
+        novelty=True,
+        lookback=3 * HOUR,
+        max_catch_up=2 * DAY,
+        max_lateness=12 * HOUR,
+    )
+    assert settings == expected
 
 
 def test_every_problem_is_in_one_message() -> None:
@@ -64,7 +74,7 @@ def test_every_problem_is_in_one_message() -> None:
         "SUCCESS_STATUSES": " , ,",
     }
     with pytest.raises(SettingsError) as caught:
-        Settings.of(wrong)
+        rule_settings(wrong)
     message = str(caught.value)
     assert "\n" not in message
     for name, value in wrong.items():
@@ -75,7 +85,7 @@ def test_every_problem_is_in_one_message() -> None:
 def test_problems_between_settings_join_the_others() -> None:
     """A short lookback, a short catch-up and an unreadable value are told together."""
     with pytest.raises(SettingsError) as caught:
-        Settings.of({"LOOKBACK": "PT1H", "MAX_CATCH_UP": "PT59M", "MAX_LATENESS": "x"})
+        rule_settings({"LOOKBACK": "PT1H", "MAX_CATCH_UP": "PT59M", "MAX_LATENESS": "x"})
     for name in ("LOOKBACK", "CORRELATION_SPAN", "MAX_CATCH_UP", "MAX_LATENESS"):
         assert name in str(caught.value)
 
@@ -86,7 +96,7 @@ def test_problems_between_settings_join_the_others() -> None:
 def test_a_lookback_that_would_miss_operations_is_refused(lookback: str, span: str) -> None:
     """Shorter than an interval and a span is an error that names both settings."""
     with pytest.raises(SettingsError, match=r"LOOKBACK .*CORRELATION_SPAN"):
-        Settings.of({"LOOKBACK": lookback, "CORRELATION_SPAN": span})
+        rule_settings({"LOOKBACK": lookback, "CORRELATION_SPAN": span})
 
 
 @pytest.mark.parametrize(
@@ -94,7 +104,7 @@ def test_a_lookback_that_would_miss_operations_is_refused(lookback: str, span: s
 )
 def test_a_lookback_of_interval_and_span_is_enough(lookback: str, span: str) -> None:
     """Exactly an interval and a span is accepted."""
-    timing = Settings.of({"LOOKBACK": lookback, "CORRELATION_SPAN": span}).timing
+    timing = rule_settings({"LOOKBACK": lookback, "CORRELATION_SPAN": span})
     assert timing.lookback == timing.span + HOUR
 
 
@@ -125,24 +135,24 @@ def test_a_duration_is_the_sum_of_its_parts(
 @pytest.mark.parametrize(("text", "novelty"), [("true", True), (" TRUE ", True), ("False", False)])
 def test_novelty_is_true_or_false(text: str, novelty: bool) -> None:
     """The setting takes true and false, however they are written."""
-    assert Settings.of({"NOVELTY": text}).rule.novelty is novelty
+    assert rule_settings({"NOVELTY": text}).novelty is novelty
 
 
 def test_novelty_is_nothing_else() -> None:
     """Any other value is refused, since one meant as off must not be on."""
     with pytest.raises(SettingsError, match="NOVELTY is not true or false"):
-        Settings.of({"NOVELTY": "off"})
+        rule_settings({"NOVELTY": "off"})
 
 
 SIGNED = "https://a.blob.core.windows.net/?sv=2024&sig=c2VjcmV0LXNpZ25hdHVyZQ"
 
 
-@pytest.mark.parametrize("name", [*DEFAULTS, *FORMS, "WORKSPACE_IDS"])
+@pytest.mark.parametrize("name", SETTINGS)
 def test_no_value_is_repeated(name: str) -> None:
     """A key that was pasted into the wrong setting is in no message, in whole or in part."""
     given = {"WORKSPACE_IDS": GUID, name: SIGNED}
     messages = ""
-    for read in (Settings.of, Service.of):
+    for read in (rule_settings, read_settings):
         try:
             read(given)
         except SettingsError as error:
@@ -159,20 +169,22 @@ HOSTS = ["a..b", ".a", "a.", "-a.b", "a-.b", "a:0", "a:65536", "a:x", "a:", "a b
 def test_an_address_of_no_host_is_refused(name: str, host: str) -> None:
     """Empty parts of a name and ports that are none are told of before anything is asked."""
     with pytest.raises(SettingsError, match=f"{name} is not an https address"):
-        Service.of({"WORKSPACE_IDS": GUID, name: f"https://{host}"}, whole=False)
+        read_settings({"WORKSPACE_IDS": GUID, name: f"https://{host}"}, complete=False)
 
 
 @pytest.mark.parametrize("host", ["a.b-c.invalid/", "127.0.0.1:65535", "x", "A.Example:8443/"])
 def test_an_address_of_a_host_is_taken(host: str) -> None:
     """Names and numbers, with a port or without."""
     given = {"WORKSPACE_IDS": GUID, "LOGS_QUERY_ENDPOINT": f"https://{host}"}
-    assert Service.of(given, whole=False).query_endpoint == f"https://{host}".rstrip("/")
+    assert read_settings(
+        given, complete=False
+    ).deployment.query_endpoint == f"https://{host}".rstrip("/")
 
 
 def test_a_value_that_is_not_repeated_is_described() -> None:
     """The message says which form the setting takes, and how long what is there is."""
     with pytest.raises(SettingsError) as caught:
-        Service.of({"WORKSPACE_IDS": f"{GUID},x", "STATE_ACCOUNT_URL": SIGNED})
+        read_settings({"WORKSPACE_IDS": f"{GUID},x", "STATE_ACCOUNT_URL": SIGNED})
     message = str(caught.value)
     assert f"is not the blob address of a storage account ({len(SIGNED)} characters" in message
     assert "WORKSPACE_IDS: number 2 of 2 is not a workspace id" in message
@@ -217,9 +229,9 @@ def in_cloud(name: str) -> dict[str, str]:
 def test_one_setting_names_the_cloud(name: str) -> None:
     """Where logs are queried follows from the cloud; another address of that cloud is taken."""
     given = in_cloud(name) | {"AZURE_CLOUD": name}
-    assert Service.of(given).query_endpoint == given.pop("LOGS_QUERY_ENDPOINT")
-    assert Service.of(given).query_endpoint == f"https://{IN_CLOUD[name][0]}"
-    assert Service.of(given).cloud.name == name
+    assert read_settings(given).deployment.query_endpoint == given.pop("LOGS_QUERY_ENDPOINT")
+    assert read_settings(given).deployment.query_endpoint == f"https://{IN_CLOUD[name][0]}"
+    assert read_settings(given).deployment.cloud.name == name
 
 
 @pytest.mark.parametrize("name", IN_CLOUD)
@@ -232,10 +244,10 @@ def test_an_address_in_another_cloud_is_refused(name: str, other: str, setting: 
     """Its service takes no token of this cloud, so the error says which of the two to correct."""
     given = in_cloud(name) | {setting: in_cloud(other)[setting], "AZURE_CLOUD": name}
     if name == other:
-        Service.of(given)
+        read_settings(given)
         return
     with pytest.raises(SettingsError) as caught:
-        Service.of(given)
+        read_settings(given)
     assert str(caught.value) == (
         f"{setting} is an address of {other}, and AZURE_CLOUD is {name}: set it to {other}, or "
         "correct the address"
@@ -247,10 +259,10 @@ def test_other_clouds_are_refused(name: str) -> None:
     """The three names are those of `az cloud list`, and no other is taken for one of them."""
     given = in_cloud("AzureCloud") | {"AZURE_CLOUD": name}
     if name.strip() in IN_CLOUD:
-        assert Service.of(given).cloud.name == name.strip()
+        assert read_settings(given).deployment.cloud.name == name.strip()
         return
     with pytest.raises(SettingsError, match="AZURE_CLOUD is not AzureCloud or AzureUSGovernment"):
-        Service.of(given)
+        read_settings(given)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +280,6 @@ def test_other_clouds_are_refused(name: str) -> None:
 def test_statuses_that_would_find_nothing_are_refused(statuses: str) -> None:
     """A slip in SUCCESS_STATUSES is an error, as it would switch detection off without a word."""
     with pytest.raises(SettingsError, match="SUCCESS_STATUSES"):
-        Settings.of({"SUCCESS_STATUSES": statuses})
+        rule_settings({"SUCCESS_STATUSES": statuses})
     for right in ("success", "Succeeded", "Success, Accepted"):
-        Settings.of({"SUCCESS_STATUSES": right})
+        rule_settings({"SUCCESS_STATUSES": right})

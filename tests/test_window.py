@@ -1,22 +1,26 @@
 """Which windows are due, how far back each reaches, and what may be forgotten."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detection.rule.filters import RuleSettings
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse_time
 from detection.window import (
     Mode,
     Plan,
-    Timing,
     Window,
     backfill_windows,
     due_windows,
+    earliest_late,
+    forget_until,
     reach_back,
 )
 
 TEN = parse_time("2026-03-14T10:00:00Z")
-USUAL = Timing()
+USUAL = RuleSettings()
 ODD_STEPS = st.one_of(
     st.integers(1, 3 * DAY),
     st.integers(0, 60).flatmap(lambda hours: st.integers(hours * HOUR - 9, hours * HOUR + 9)),
@@ -24,11 +28,11 @@ ODD_STEPS = st.one_of(
 
 
 @st.composite
-def timings(draw: st.DrawFn) -> Timing:
+def window_settings(draw: st.DrawFn) -> RuleSettings:
     """Draw settings as start-up accepts them."""
     span = draw(st.sampled_from((SECOND, 30 * MINUTE, HOUR, 3 * HOUR)))
     more = draw(st.sampled_from((0, 1, 10 * MINUTE, HOUR, DAY)))
-    return Timing(
+    return RuleSettings(
         lookback=HOUR + span + more,
         span=span,
         max_catch_up=draw(st.sampled_from((HOUR, 90 * MINUTE, 5 * HOUR, DAY))),
@@ -105,14 +109,14 @@ def test_exactly_the_limit_is_no_gap(behind: int, gap: tuple[int, int] | None) -
     assert due_windows(TEN - 7 * DAY - behind, TEN, USUAL).gap == gap
 
 
-@given(timings(), ODD_STEPS)
-def test_the_windows_due_follow_the_definition(timing: Timing, behind: int) -> None:
+@given(window_settings(), ODD_STEPS)
+def test_the_windows_due_follow_the_definition(settings: RuleSettings, behind: int) -> None:
     """Ends are an interval apart after the watermark or the gap, then now, whatever the time."""
-    windows, gap = due_windows(TEN - behind, TEN, timing)
+    windows, gap = due_windows(TEN - behind, TEN, settings)
     previous = TEN - behind
-    if behind > timing.max_catch_up:
-        assert gap == (previous, TEN - timing.max_catch_up)
-        previous = TEN - timing.max_catch_up
+    if behind > settings.max_catch_up:
+        assert gap == (previous, TEN - settings.max_catch_up)
+        previous = TEN - settings.max_catch_up
     else:
         assert gap is None
     ends: list[int] = []
@@ -122,33 +126,33 @@ def test_the_windows_due_follow_the_definition(timing: Timing, behind: int) -> N
     assert [window.mode for window in windows] == [*[Mode.CATCH_UP] * len(ends), Mode.SCHEDULED]
 
 
-@given(timings(), ODD_STEPS)
-def test_each_operation_has_its_whole_span_of_sign_ins(timing: Timing, behind: int) -> None:
+@given(window_settings(), ODD_STEPS)
+def test_each_operation_has_its_whole_span_of_sign_ins(settings: RuleSettings, behind: int) -> None:
     """Operations after the previous end have all of their span, and no window is too short."""
-    windows, gap = due_windows(TEN - behind, TEN, timing)
+    windows, gap = due_windows(TEN - behind, TEN, settings)
     previous = gap[1] if gap else TEN - behind
     for window in windows:
         earliest_operation = previous + 1
-        assert window.start < earliest_operation - timing.span
-        assert window.start <= window.end - timing.lookback
-        assert window.start == min(window.end - timing.lookback, previous - timing.span)
+        assert window.start < earliest_operation - settings.span
+        assert window.start <= window.end - settings.lookback
+        assert window.start == min(window.end - settings.lookback, previous - settings.span)
         previous = window.end
     assert previous == TEN
 
 
-@given(timings(), st.lists(ODD_STEPS, min_size=1, max_size=6))
-def test_a_history_of_runs_examines_every_moment(timing: Timing, steps: list[int]) -> None:
+@given(window_settings(), st.lists(ODD_STEPS, min_size=1, max_size=6))
+def test_a_history_of_runs_examines_every_moment(settings: RuleSettings, steps: list[int]) -> None:
     """However runs are spread, every operation is in a window with its span or in a gap."""
     now = TEN
     watermark: int | None = None
     covered = TEN
     for step in steps:
-        windows, gap = due_windows(watermark, now, timing)
+        windows, gap = due_windows(watermark, now, settings)
         if gap is not None:
             assert gap[0] == covered
             covered = gap[1]
         for window in windows:
-            assert watermark is None or window.start + timing.span <= covered
+            assert watermark is None or window.start + settings.span <= covered
             assert window.end > covered or watermark is None
             covered = window.end
         assert covered == now
@@ -171,12 +175,12 @@ def test_a_short_backfill_is_one_window() -> None:
     ]
 
 
-@given(timings(), ODD_STEPS)
-def test_backfill_equals_a_catch_up_from_its_beginning(timing: Timing, length: int) -> None:
+@given(window_settings(), ODD_STEPS)
+def test_backfill_equals_a_catch_up_from_its_beginning(settings: RuleSettings, length: int) -> None:
     """The windows of a backfill are those of a catch-up with a limit that is long enough."""
-    patient = Timing(timing.lookback, timing.span, 4 * DAY, timing.max_lateness)
+    patient = replace(settings, max_catch_up=4 * DAY)
     caught_up = due_windows(TEN - length, TEN, patient).windows
-    backfilled = backfill_windows(TEN - length, TEN, timing)
+    backfilled = backfill_windows(TEN - length, TEN, settings)
     assert [(w.start, w.end) for w in backfilled] == [(w.start, w.end) for w in caught_up]
     assert {window.mode for window in backfilled} == {Mode.BACKFILL}
 
@@ -216,25 +220,30 @@ def test_reaching_back_never_begins_later() -> None:
 
 
 @given(
-    timings(),
+    window_settings(),
     st.one_of(st.integers(-2 * DAY, HOUR), st.integers(-3, 3)),
     st.integers(-2 * DAY, 0),
 )
-def test_reaching_back_is_as_far_as_needed(timing: Timing, row: int, watched: int) -> None:
+def test_reaching_back_is_as_far_as_needed(settings: RuleSettings, row: int, watched: int) -> None:
     """The row's span is inside, or begins before the watch; end and mode stay."""
-    window = Window(TEN - timing.lookback, TEN, Mode.CATCH_UP)
-    earliest, watched_from = window.start + timing.span + row, window.start + watched
-    reached = reach_back(window, earliest, timing, watched_from)
+    window = Window(TEN - settings.lookback, TEN, Mode.CATCH_UP)
+    earliest, watched_from = window.start + settings.span + row, window.start + watched
+    reached = reach_back(window, earliest, settings, watched_from)
     assert (reached.end, reached.mode) == (window.end, window.mode)
     assert reached.start <= window.start
-    assert reached.start < earliest - timing.span or reached.start == watched_from
-    assert reached.start in (window.start, earliest - timing.span - 1, watched_from)
-    assert reach_back(reached, earliest, timing, watched_from) == reached
+    assert reached.start < earliest - settings.span or reached.start == watched_from
+    assert reached.start in (window.start, earliest - settings.span - 1, watched_from)
+    assert reach_back(reached, earliest, settings, watched_from) == reached
 
 
-@given(timings(), st.integers(0, 2 * DAY), st.lists(ODD_STEPS, min_size=1, max_size=4), st.data())
+@given(
+    window_settings(),
+    st.integers(0, 2 * DAY),
+    st.lists(ODD_STEPS, min_size=1, max_size=4),
+    st.data(),
+)
 def test_nothing_is_forgotten_that_a_later_window_reaches(
-    timing: Timing, behind: int, steps: list[int], data: st.DataObject
+    settings: RuleSettings, behind: int, steps: list[int], data: st.DataObject
 ) -> None:
     """No operation after the start of any later window is at or before the horizon.
 
@@ -242,27 +251,27 @@ def test_nothing_is_forgotten_that_a_later_window_reaches(
     """
     now = TEN
     watermark, arrivals_until = now - behind, now - 10 * MINUTE
-    horizon = timing.horizon(watermark, arrivals_until, now)
+    horizon = forget_until(settings, watermark, arrivals_until, now)
     for step in steps:
         now += step
-        windows, _ = due_windows(watermark, now, timing)
-        too_late = timing.earliest_late(arrivals_until, now)
+        windows, _ = due_windows(watermark, now, settings)
+        too_late = earliest_late(settings, arrivals_until, now)
         near = st.integers(too_late + 1, too_late + 9)
         earliest = data.draw(st.one_of(near, st.integers(too_late + 1, now)))
-        first = reach_back(windows[0], earliest, timing, LONG_AGO)
+        first = reach_back(windows[0], earliest, settings, LONG_AGO)
         for window in (first, *windows[1:]):
             assert window.start + 1 > horizon
         committed = data.draw(st.integers(1, len(windows)))  # a run may end early
         watermark, arrivals_until = windows[committed - 1].end, now - 10 * MINUTE
-        assert timing.horizon(watermark, arrivals_until, now) >= horizon
-        horizon = timing.horizon(watermark, arrivals_until, now)
+        assert forget_until(settings, watermark, arrivals_until, now) >= horizon
+        horizon = forget_until(settings, watermark, arrivals_until, now)
 
 
 def test_the_horizon_is_as_old_as_the_latest_row_that_counts() -> None:
     """In the usual rhythm it lies a day, an hour and ten minutes before the last run."""
-    assert USUAL.horizon(TEN, TEN - 10 * MINUTE, TEN) == TEN - DAY - HOUR - 10 * MINUTE - 1
+    assert forget_until(USUAL, TEN, TEN - 10 * MINUTE, TEN) == TEN - DAY - HOUR - 10 * MINUTE - 1
 
 
 def test_the_horizon_follows_a_watermark_that_lags() -> None:
     """While windows are owed from long ago, what they reach is kept."""
-    assert USUAL.horizon(TEN - 5 * DAY, TEN - 10 * MINUTE, TEN) == TEN - 5 * DAY - 2 * HOUR
+    assert forget_until(USUAL, TEN - 5 * DAY, TEN - 10 * MINUTE, TEN) == TEN - 5 * DAY - 2 * HOUR

@@ -17,7 +17,7 @@ from azure.monitor.query import LogsQueryClient
 from bench.cases import NOW
 from detection.pipeline.workspaces import Connections, run_workspaces
 from detection.rule.ticks import HOUR, parse_time
-from detection.settings import Settings
+from detection.settings import rule_settings
 from detection.sinks.ingestion import IngestionSink
 from detection.sources.log_analytics.client import Limits
 from detection.sources.workspace.source import WorkspaceSource
@@ -45,7 +45,7 @@ def main(address: str, folder: Path, together: int, hours: int) -> dict[str, obj
         (record,) = run_workspaces(
             [WORKSPACE],
             lambda _: Connections(source, sink, FolderStore(folder)),
-            Settings.of({}),
+            rule_settings({}),
             now=parse_time(NOW) + hours * HOUR,
             has_time=lambda: True,
         )

@@ -12,12 +12,13 @@ from rich.markup import escape
 from detection.cli.options import current_time, describe_error, verbose_option
 from detection.errors import DeliveryError, DetectionError
 from detection.pipeline.schedule import (
-    behind,
     check_clock,
+    warn_if_behind,
 )
 from detection.printable import one_line, shortened
 from detection.rule.allowlist import Allowlist
 from detection.rule.exclusions import Exclusions
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     OPERATION_TABLE,
@@ -26,7 +27,7 @@ from detection.rule.log_rows import (
     TableShape,
 )
 from detection.rule.ticks import format_time
-from detection.settings import Service, Settings
+from detection.settings import DeploymentSettings, Settings, read_settings
 
 if TYPE_CHECKING:
     from detection.azure_clients import AzureClients
@@ -58,10 +59,10 @@ def check_command(*, verbose: bool) -> int:
     Exit status: 0 everything works, with or without warnings; 1 something does not; 2 bad settings.
     """
     del verbose
-    settings, service = Settings.of(os.environ), Service.of(os.environ, whole=False)
+    settings = read_settings(os.environ, complete=False)
     console = Console(highlight=False, emoji=False)
     failed = False
-    for found in _all(settings, service, current_time()):
+    for found in _all(settings, current_time()):
         failed = failed or found.status == FAILED
         status = f"[{STYLES[found.status]}]{found.status:<8}[/]"
         remark = escape(one_line(f"{found.part}: {found.remark}"))
@@ -69,29 +70,30 @@ def check_command(*, verbose: bool) -> int:
     return int(failed)
 
 
-def _all(settings: Settings, service: Service, now: int) -> Iterator[Checked]:
+def _all(settings: Settings, now: int) -> Iterator[Checked]:
     """Try one part after another; each is tried whatever became of those before it."""
     from detection.azure_clients import AzureClients  # noqa: PLC0415 - half a second that --help need not wait
 
-    azure = AzureClients(settings, service)
-    yield Checked("settings", OK, f"{len(service.workspace_ids)} workspaces")
-    credential = _tried("credential", partial(_token, azure, service))
+    deployment = settings.deployment
+    azure = AzureClients(deployment)
+    yield Checked("settings", OK, f"{len(deployment.workspace_ids)} workspaces")
+    credential = _tried("credential", partial(_token, azure, deployment))
     yield credential
-    for workspace_id in service.workspace_ids:
-        yield from _workspace(azure, service, workspace_id, now, token=credential.status != FAILED)
-    if service.ingestion_endpoint:
+    for workspace_id in deployment.workspace_ids:
+        yield from _workspace(azure, settings, workspace_id, now, token=credential.status != FAILED)
+    if deployment.ingestion_endpoint:
         yield _tried("ingestion", partial(_ingestion, azure))
     else:
         yield Checked("ingestion", WARNING, "LOGS_INGESTION_ENDPOINT is not set: nothing is sent")
-    if not service.state_account_url:
+    if not deployment.state_account_url:
         yield Checked("state", WARNING, "STATE_ACCOUNT_URL is not set: nothing is remembered")
         return
-    for workspace_id in service.workspace_ids:
+    for workspace_id in deployment.workspace_ids:
         yield _tried(f"{workspace_id} state", partial(_state, azure, workspace_id))
 
 
 def _workspace(
-    azure: "AzureClients", service: Service, workspace_id: str, now: int, *, token: bool
+    azure: "AzureClients", settings: Settings, workspace_id: str, now: int, *, token: bool
 ) -> Iterator[Checked]:
     """Try all that is asked of one workspace."""
 
@@ -100,11 +102,11 @@ def _workspace(
 
     yield tried("clock", _clock)
     for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
-        yield tried(shape.name, _table, shape, now)
-    yield tried(f"watchlist {service.watchlist_alias}", _allowlist)
-    yield tried(f"watchlist {service.exclusions_alias}", _exclusions, now)
+        yield tried(shape.name, _table, shape, now, settings.rule)
+    yield tried(f"watchlist {settings.deployment.watchlist_alias}", _allowlist)
+    yield tried(f"watchlist {settings.deployment.exclusions_alias}", _exclusions, now)
     if token:
-        yield tried("queries", _queries, now)
+        yield tried("queries", _queries, now, settings.rule)
     else:  # which each query would wait for
         yield Checked(f"{workspace_id} queries", FAILED, "not tried without a token")
 
@@ -134,21 +136,23 @@ def _state(azure: "AzureClients", workspace_id: str) -> tuple[str, str]:
     return OK, "can be read and written"
 
 
-def _token(azure: "AzureClients", service: Service) -> tuple[str, str]:
+def _token(azure: "AzureClients", settings: DeploymentSettings) -> tuple[str, str]:
     azure.check_credential()
-    return OK, f"has a token for {service.query_endpoint}"
+    return OK, f"has a token for {settings.query_endpoint}"
 
 
 def _clock(source: "WorkspaceSource") -> tuple[str, str]:
     clock = source.clock()
     now = current_time()
     check_clock(now, clock)
-    late = behind(now, clock)
+    late = warn_if_behind(now, clock)
     return (WARNING, late) if late else (OK, f"agrees with this machine's: {format_time(clock)}")
 
 
-def _table(source: "WorkspaceSource", shape: TableShape, now: int) -> tuple[str, str]:
-    state, latest = source.probe(shape, now)
+def _table(
+    source: "WorkspaceSource", shape: TableShape, now: int, settings: RuleSettings
+) -> tuple[str, str]:
+    state, latest = source.probe(shape, now, settings)
     if state is SourceState.MISSING:
         return WARNING, f"is missing: {shape.remedy}"
     if latest is None:
@@ -188,9 +192,9 @@ def _exclusions(source: "WorkspaceSource", now: int) -> tuple[str, str]:
     return OK, f"{len(exclusions.active)} exclusions in force"
 
 
-def _queries(source: "WorkspaceSource", now: int) -> tuple[str, str]:
+def _queries(source: "WorkspaceSource", now: int, settings: RuleSettings) -> tuple[str, str]:
     """Say whether all queries run, or which do not: for want of a table, or for another reason."""
-    tried = source.try_queries(now)
+    tried = source.try_queries(now, settings)
     failed = [one for one in tried if one.problem]
     if failed:
         problems = "; ".join(dict.fromkeys(one.problem for one in failed))

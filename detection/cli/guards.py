@@ -8,7 +8,7 @@ from detection.cli.options import current_time
 from detection.errors import UsageError
 from detection.pipeline.invocation import Invocation
 from detection.rule.ticks import format_time
-from detection.settings import Service
+from detection.settings import DeploymentSettings
 
 
 def check_times(asked: Invocation, *, remembers: bool) -> None:
@@ -30,29 +30,29 @@ def check_times(asked: Invocation, *, remembers: bool) -> None:
         )
 
 
-def separate_from_app(service: Service, state_dir: Path | None) -> Service:
+def separate_from_app(settings: DeploymentSettings, state_dir: Path | None) -> DeploymentSettings:
     """Return the settings without what belongs to the app; raise UsageError for a mixture.
 
     A run that shares the app's state must deliver as the app does, and one with another state, or
     none, must not deliver where the app has.
     """
-    if service.dry_run:
-        return service
-    if state_dir is not None and service.state_account_url and service.ingestion_endpoint:
+    if settings.dry_run:
+        return settings
+    if state_dir is not None and settings.state_account_url and settings.ingestion_endpoint:
         print(
             "Findings are shown and not sent: --state-dir does not know what the app has sent.",
             file=sys.stderr,
         )
-        return replace(service, ingestion_endpoint="", ingestion_rule_id="")
-    if state_dir is None and service.state_account_url and not service.ingestion_endpoint:
+        return replace(settings, ingestion_endpoint="", ingestion_rule_id="")
+    if state_dir is None and settings.state_account_url and not settings.ingestion_endpoint:
         raise UsageError(
             "STATE_ACCOUNT_URL is set and LOGS_INGESTION_ENDPOINT is not: what only this terminal "
             "has shown would count as delivered. Set both or neither, or give --state-dir or "
             "--dry-run"
         )
-    if state_dir is None and service.ingestion_endpoint and not service.state_account_url:
+    if state_dir is None and settings.ingestion_endpoint and not settings.state_account_url:
         raise UsageError(
             "LOGS_INGESTION_ENDPOINT is set and nothing remembers what was sent: each run would "
             "send the same findings again. Set STATE_ACCOUNT_URL, or give --state-dir or --dry-run"
         )
-    return service
+    return settings

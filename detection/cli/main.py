@@ -6,7 +6,10 @@ line on stderr, with a traceback only if `--verbose` asks for it.
 """
 
 import sys
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
 import click
 
@@ -18,8 +21,27 @@ from detection.cli.run import run_command
 from detection.errors import DetectionError, SettingsError, UsageError
 from detection.sinks.failures import CLOSED_PIPE_STATUS
 
+ROOT: Final = Path(__file__).parents[2]
+
+
+def _print_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    """Print the version of pyproject.toml, which a checkout has, and end."""
+    del option
+    if asked:
+        pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+        click.echo(f"{pyproject['project']['name']} {pyproject['project']['version']}")
+        context.exit()
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and exit.",
+)
 def cli() -> None:
     """Find managed identities that sign in to Key Vault or Storage and then change Azure.
 

@@ -21,6 +21,7 @@ from detection.cli.options import (
 )
 from detection.errors import SourceError, UsageError
 from detection.rule.exclusions import EXCLUSIONS_TABLE
+from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
@@ -31,7 +32,7 @@ from detection.rule.log_rows import (
     TableShape,
 )
 from detection.rule.ticks import HOUR, format_time
-from detection.settings import Service, Settings
+from detection.settings import read_settings
 from detection.sources.log_analytics.api_errors import TableMissing
 from detection.sources.recorded.pseudonyms import Pseudonyms
 from detection.sources.recorded.recorder import Piece, Recorder
@@ -84,17 +85,17 @@ def record_command(
     known to be Azure's.
     """
     del verbose
-    settings, service = Settings.of(os.environ), Service.of(os.environ, whole=False)
+    settings = read_settings(os.environ, complete=False)
     end_of_all = current_time() if now is None else now
-    bounds = backfill_bounds(now, start, end) or (end_of_all - settings.timing.lookback, end_of_all)
-    workspace_id = _chosen(workspace, service.workspace_ids)
+    bounds = backfill_bounds(now, start, end) or (end_of_all - settings.rule.lookback, end_of_all)
+    workspace_id = _chosen(workspace, settings.deployment.workspace_ids)
     Recorder(out)  # complains now rather than after the reading
     from detection.azure_clients import AzureClients  # noqa: PLC0415 - half a second that --help need not wait
 
-    source = AzureClients(settings, service).source(workspace_id)
+    source = AzureClients(settings.deployment).source(workspace_id)
     entries = source.allowlist()
     pseudonyms = Pseudonyms(entries or ()) if pseudonymize else None
-    _record(source, entries, Recorder(out, pseudonyms), bounds)
+    _record(source, entries, Recorder(out, pseudonyms), bounds, settings.rule)
     told = f"To look at it: python -m detection run --recorded {out} --now {format_time(bounds[1])}"
     terminal.say(Console(stderr=True, highlight=False), told)
     return 0
@@ -105,6 +106,7 @@ def _record(
     entries: Sequence[str] | None,
     recording: Recorder,
     bounds: tuple[int, int],
+    settings: RuleSettings,
 ) -> None:
     """Write each table that is there, and say what was written."""
     stderr = Console(stderr=True, highlight=False)
@@ -112,14 +114,14 @@ def _record(
     identities: set[str] = set()
     for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
         # Asked first: a table that goes missing while it is read must not look like a short one.
-        if source.probe(shape, bounds[1])[0] is SourceState.MISSING:
+        if source.probe(shape, bounds[1], settings)[0] is SourceState.MISSING:
             terminal.say(stderr, f"{shape.name}: missing, not written; {shape.remedy}")
             continue
-        pieces = _read(source, shape, bounds, stderr)
+        pieces = _read(source, shape, bounds, settings, stderr)
         if shape is SIGN_IN_TABLE:
             pieces = _noting(identities, pieces)
         else:
-            pieces = chain(pieces, _actions(source, identities, bounds))
+            pieces = chain(pieces, _actions(source, identities, bounds, settings))
         count = recording.write_rows(shape, pieces)
         terminal.say(stderr, f"{shape.name}: {count} rows")
         found = True
@@ -137,7 +139,11 @@ def _record(
 
 
 def _read(
-    source: "WorkspaceSource", shape: TableShape, bounds: tuple[int, int], stderr: Console
+    source: "WorkspaceSource",
+    shape: TableShape,
+    bounds: tuple[int, int],
+    settings: RuleSettings,
+    stderr: Console,
 ) -> Iterator[Piece]:
     """Read hour after hour, with progress on long recordings."""
     start, last = bounds
@@ -146,7 +152,7 @@ def _read(
     hours[-1] = Window(ends[-2] if len(ends) > 1 else start, last, Mode.BACKFILL)
     for hour in terminal.with_progress(hours, stderr):
         try:
-            for table in source.tables(shape, hour, current_time()):
+            for table in source.tables(shape, hour, current_time(), settings):
                 yield table.rows, table.row_arrivals
         except TableMissing as error:
             raise SourceError(
@@ -162,11 +168,14 @@ def _noting(identities: set[str], pieces: Iterator[Piece]) -> Iterator[Piece]:
 
 
 def _actions(
-    source: "WorkspaceSource", identities: set[str], bounds: tuple[int, int]
+    source: "WorkspaceSource",
+    identities: set[str],
+    bounds: tuple[int, int],
+    settings: RuleSettings,
 ) -> Iterator[Piece]:
     """Read what corroborates a finding of those who signed in."""
     window = Window(*bounds, Mode.BACKFILL)
-    yield source.context.actions(identities - {""}, window, current_time()), ()
+    yield source.context.actions(identities - {""}, window, current_time(), settings), ()
 
 
 def _chosen(given: str | None, ids: Sequence[str]) -> str:

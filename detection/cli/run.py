@@ -30,7 +30,7 @@ from detection.outbox import Outbox, Row
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.pipeline.workspaces import Connections
-from detection.settings import Service, Settings
+from detection.settings import DeploymentSettings, read_settings, rule_settings
 from detection.sinks import FanOutSink, FindingSink
 from detection.sinks.jsonl import JsonLinesFile, JsonLinesStream
 from detection.sinks.terminal import FindingsTable
@@ -39,9 +39,6 @@ from detection.state import ReadOnlyStore, StateStore
 from detection.state.folder import FolderStore
 
 RECORDED_WORKSPACE = "recorded"
-
-# What lives as long as the process: a million rows let go one by one take a while.
-until_exit: list[object] = []
 
 
 @click.command("run")
@@ -114,12 +111,10 @@ def run_command(
     Exit status: 0 ran, 1 a run failed (nothing found is lost), 2 bad usage or settings, 141 nobody
     reads the output any more.
     """
-    settings = Settings.of(os.environ)
     asked = Invocation(
         workspace_id=RECORDED_WORKSPACE,
         now=current_time() if now is None else now,
-        timing=settings.timing,
-        rule=settings.rule,
+        settings=rule_settings(os.environ),
         backfill=backfill_bounds(now, start, end),
         watermark=watermark,
         by_clock=now is None,
@@ -129,22 +124,21 @@ def run_command(
     if recorded is not None:
         check_times(asked, remembers=bool(state_dir) and not dry_run)
         sinks = _shown(files, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
-        source = RecordedSource(recorded)
-        until_exit.append(source)
+        store = _store(state_dir, dry_run=dry_run)
         return run_and_report(
-            Connections(source, FanOutSink(*sinks), _store(state_dir, dry_run=dry_run)), asked
+            Connections(RecordedSource(recorded), FanOutSink(*sinks), store), asked
         )
     try:
-        service = Service.of(os.environ, whole=False)
+        deployment = read_settings(os.environ, complete=False).deployment
     except SettingsError as error:
         raise SettingsError(f"{error}; or give --recorded DIR to read recorded logs") from error
-    service = replace(service, dry_run=dry_run or service.dry_run)
-    remembers = bool(state_dir or service.state_account_url)
-    check_times(asked, remembers=remembers and not service.dry_run)
-    service = separate_from_app(service, state_dir)
-    sinks = _shown(files, as_json=as_json, dry_run=service.dry_run, append=remembers)
-    connect = _workspaces(settings, service, state_dir, sinks)
-    return _examine_each(service.workspace_ids, connect, asked, verbose=verbose)
+    deployment = replace(deployment, dry_run=dry_run or deployment.dry_run)
+    remembers = bool(state_dir or deployment.state_account_url)
+    check_times(asked, remembers=remembers and not deployment.dry_run)
+    deployment = separate_from_app(deployment, state_dir)
+    sinks = _shown(files, as_json=as_json, dry_run=deployment.dry_run, append=remembers)
+    connect = _workspaces(deployment, state_dir, sinks)
+    return _run_each(deployment.workspace_ids, connect, asked, verbose=verbose)
 
 
 class _OutputFiles(NamedTuple):
@@ -198,24 +192,24 @@ def stdout(*, as_json: bool) -> FindingSink:
 
 
 def _workspaces(
-    settings: Settings, service: Service, state_dir: Path | None, sinks: Sequence[FindingSink]
+    settings: DeploymentSettings, state_dir: Path | None, sinks: Sequence[FindingSink]
 ) -> Callable[[str], Connections]:
     """Return a function from a workspace's id to its parts; what is shown comes before Azure."""
     # Takes half a second to import, which a run on recorded logs need not wait for.
     from detection.azure_clients import AzureClients  # noqa: PLC0415
 
-    connect = AzureClients(settings, service).connector()
+    connect = AzureClients(settings).connector()
 
     def parts(workspace_id: str) -> Connections:
         source, sink, store = connect(workspace_id)
         if state_dir is not None:
-            store = _store(state_dir / workspace_id, dry_run=service.dry_run)
+            store = _store(state_dir / workspace_id, dry_run=settings.dry_run)
         return Connections(source, FanOutSink(*sinks, sink), store)
 
     return parts
 
 
-def _examine_each(
+def _run_each(
     workspace_ids: Sequence[str],
     connect: Callable[[str], Connections],
     asked: Invocation,

@@ -1,4 +1,4 @@
-"""What the parts of a window add up to."""
+"""The counters of a window, for its run record."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,10 @@ from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, Source
 
 @dataclass(slots=True)
 class WindowCounters:
-    """Sums over the parts; what is the same in every part, as the allowlist is, is the last's."""
+    """Sums over the parts of a window; fields that are equal in all parts keep the last value.
+
+    `emitted` counts the groups with news, `opened` those among them that open a finding.
+    """
 
     states: Mapping[str, SourceState] = field(default_factory=dict)
     remedies: Mapping[str, str] = field(default_factory=dict)
@@ -35,7 +38,7 @@ class WindowCounters:
     warnings: dict[str, None] = field(default_factory=dict)  # each once, in order
 
     def add(self, logs: Logs, detection: Detection, emissions: list[Emission]) -> None:
-        """Count a part, what the rule came to in it, and what of that was news."""
+        """Add a part, the result of the rule for it, and the groups with news."""
         self.states, self.remedies, self.latest = logs.states, logs.remedies, logs.latest
         self.allowlist_entries = detection.allowlist.entries
         self.allowlist_invalid = detection.allowlist.invalid

@@ -1,13 +1,12 @@
-"""What is made of a window's groups beyond the rule: who answers for them, and what they show.
+"""The enrichment of a window's findings: exclusions, corroborating actions, baseline.
 
-Nothing here keeps a finding from being reported because something could not be read: that is a
-warning in the run record.
+All that has to be read for it is read here. A failure to read any of it is a warning in the run
+record and never keeps a finding from being reported.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from detection.errors import SourceError
 from detection.pipeline.finding_context import ContextBuilder, FindingContext
@@ -22,94 +21,90 @@ from detection.rule.pairs import GroupPairs, without_pairs
 from detection.sources.context import ContextSource
 from detection.window import Mode, Window
 
-Told = Callable[[], FindingContext]  # makes it when it is asked for, the same every time
-
 
 @dataclass(slots=True)
 class Enrichment:
-    """One window's, at the moment `now` (ticks); its groups may come in parts.
+    """The enrichment of one window, evaluated at `now` (ticks); its groups may come in parts.
 
-    `baseline` is what was remembered, and what is to be; `excluded` says how many groups each
-    exclusion left out, `warnings` what could not be read.
+    `baseline` is the remembered baseline, replaced where it is read again. `excluded` counts the
+    groups that each exclusion left out. `warnings` are sentences for the run record.
     """
 
-    context: ContextSource
+    source: ContextSource
     settings: RuleSettings
     now: int
     baseline: Baseline | None = None
     exclusions: Exclusions = field(default_factory=Exclusions)
     excluded: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
-    _asked: set[str] = field(default_factory=set)
+    _attempted: set[str] = field(default_factory=set)
 
-    def keep(self, groups: Sequence[Group]) -> list[Group]:
-        """Return the groups that nobody answers for; all of them if that cannot be read."""
-        if self._first("exclusions"):
+    def without_excluded(self, groups: Sequence[Group]) -> list[Group]:
+        """Return the groups that no active exclusion covers; all groups if none can be read."""
+        if self._is_first_attempt("exclusions"):
             try:
-                self.exclusions = Exclusions.of(self.context.exclusions(), self.now)
+                self.exclusions = Exclusions.of(self.source.exclusions(), self.now)
             except SourceError as error:
-                self._warn("Exclusions could not be read and leave nothing out", error)
+                self._warn("Exclusions could not be read, so no finding is left out", error)
         kept, used = self.exclusions.split(groups)
         self.excluded.update(used)
         return kept
 
-    def tellers(
+    def contexts(
         self, emissions: list[Emission], groups: Sequence[Group], window: Window
-    ) -> list[Told]:
-        """Return what makes each emission's context, in the light of all groups of its identity.
+    ) -> Iterator[FindingContext]:
+        """Yield the context of each emission; `groups` are all groups of its identities.
 
-        All that has to be read somewhere is read now.
+        One at a time, since a context is large and a window may have tens of thousands.
         """
-        baseline = self._recall(window) if self.settings.novelty and emissions else None
-        builder = ContextBuilder(groups, self._actions(emissions, window), baseline)
-        return [
-            partial(builder.of, emission.group, self._traces(emission.group))
-            for emission in emissions
-        ]
+        baseline = self._read_baseline(window) if self.settings.novelty and emissions else None
+        builder = ContextBuilder(groups, self._read_actions(emissions, window), baseline)
+        for emission in emissions:
+            yield builder.build(emission.group, self._read_pairs(emission.group))
 
-    def _traces(self, group: Group) -> GroupPairs:
-        """Return what is shown of a group; if that cannot be read, what its names tell."""
+    def _read_pairs(self, group: Group) -> GroupPairs:
+        """Return the pairs of a group; if they cannot be read, its operation names alone."""
         try:
             return group.read_pairs()
         except SourceError as error:
             self._warn("Evidence could not be read, and scores may be too low", error)
             return without_pairs(group.operations, group.resources)
 
-    def _actions(self, emissions: list[Emission], window: Window) -> list[Operation]:
-        """Return what the identities of findings did besides; if that cannot be read, nothing."""
+    def _read_actions(self, emissions: list[Emission], window: Window) -> list[Operation]:
+        """Return the corroborating actions of the identities; none if they cannot be read."""
         identities = {emission.group.key.identity for emission in emissions}
         if not identities:
             return []
         try:
-            rows = self.context.actions(identities, window, self.now)
+            rows = self.source.actions(identities, window, self.now, self.settings)
         except SourceError as error:
-            self._warn("What corroborates findings could not be read", error)
+            self._warn("Corroborating actions could not be read, and scores may be too low", error)
             return []
         return succeeded_actions(rows, self.settings.success_statuses)
 
-    def _recall(self, window: Window) -> Baseline | None:
-        """Return what happened before the window, read again once a day; None if it cannot be."""
+    def _read_baseline(self, window: Window) -> Baseline | None:
+        """Return the baseline, read again once a day; None if there is none for this window."""
         if window.mode is Mode.BACKFILL:
-            return None  # what is remembered lies around the present
+            return None  # the remembered baseline is of the present
         fresh = self.baseline is not None and self.baseline.is_fresh(self.now)
-        if not fresh and self._first("baseline"):
+        if not fresh and self._is_first_attempt("baseline"):
             self.baseline = None
             end = window.start
             try:
-                changes = self.context.past_changes(end - BASELINE_LENGTH, end, self.settings)
+                changes = self.source.past_changes(end - BASELINE_LENGTH, end, self.settings)
             except SourceError as error:
-                self._warn("What is new could not be told", error)
+                self._warn("Novelty is not scored, because the baseline could not be read", error)
             else:
                 self.baseline = Baseline.of(changes, end, self.now)
         return self.baseline
 
-    def _first(self, question: str) -> bool:
-        """Whether this is asked for the first time: once a window is enough, answered or not."""
-        first = question not in self._asked
-        self._asked.add(question)
+    def _is_first_attempt(self, subject: str) -> bool:
+        """Return True once for each subject: one attempt a window is enough, failed or not."""
+        first = subject not in self._attempted
+        self._attempted.add(subject)
         return first
 
-    def _warn(self, what: str, error: SourceError) -> None:
-        warning = f"{what}: {error}"
+    def _warn(self, consequence: str, error: SourceError) -> None:
+        warning = f"{consequence}: {error}"
         if warning not in self.warnings:
             self.warnings.append(warning)

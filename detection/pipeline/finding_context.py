@@ -1,4 +1,4 @@
-"""What a finding tells an analyst beyond the rule's columns, put together for each in turn."""
+"""The context of a finding: its score, evidence, entities and runbook queries."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -19,16 +19,16 @@ from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import IDENTITY, OPERATION_NAME, Operation
 from detection.rule.pairs import GroupPairs
 
-# The three queries of the runbook: what each answers, and its file.
+# The three queries of the runbook: the question that each answers, and its file.
 QUESTIONS = {
-    "1. What the identity did from a day before to a day after": "investigate_activity",
-    "2. What it read and wrote in vaults and storage": "investigate_data_plane",
-    "3. What else was found of it": "investigate_findings",
+    "1. Activity of the identity from a day before to a day after": "investigate_activity",
+    "2. Its reads and writes in vaults and storage accounts": "investigate_data_plane",
+    "3. Other findings for this identity": "investigate_findings",
 }
 
 
 class FindingContext(NamedTuple):
-    """A finding's score, its evidence, the entities in it and the queries to go on with."""
+    """The score of a finding, its evidence, its entities, and queries for the investigation."""
 
     score: Score
     evidence: list[EvidenceItem]
@@ -37,7 +37,7 @@ class FindingContext(NamedTuple):
 
 
 class ContextBuilder:
-    """Makes the builder of one window's findings, knowing all of its groups."""
+    """Builds the contexts of one window's findings in the light of all of its groups."""
 
     def __init__(
         self,
@@ -45,27 +45,27 @@ class ContextBuilder:
         actions: Iterable[Operation] = (),
         baseline: Baseline | None = None,
     ) -> None:
-        """`actions` are what the identities with findings did outside the rule."""
+        """`actions` are corroborating actions of the identities, outside the rule."""
         self._baseline = baseline
-        self._reach: defaultdict[str, _IdentityActivity] = defaultdict(_IdentityActivity)
+        self._activity: defaultdict[str, _IdentityActivity] = defaultdict(_IdentityActivity)
         for group in groups:
-            self._reach[group.key.identity].add(group)
+            self._activity[group.key.identity].add(group)
         for row in actions:
-            self._reach[ascii_lower(row[IDENTITY])].actions.append(row)
+            self._activity[ascii_lower(row[IDENTITY])].actions.append(row)
 
-    def of(self, group: Group, pairs: GroupPairs) -> FindingContext:
-        """Return the context of one of the groups, of which `pairs` are shown."""
-        reach = self._reach[group.key.identity]
-        context = ScoreInputs(
-            resource_groups=len(reach.resource_groups),
-            subscriptions=max(len(reach.subscriptions), 1),
-            addresses=reach.own_addresses(group),
-            actions=reach.action_names,
+    def build(self, group: Group, pairs: GroupPairs) -> FindingContext:
+        """Return the context of one of the groups, given its pairs."""
+        activity = self._activity[group.key.identity]
+        inputs = ScoreInputs(
+            resource_groups=len(activity.resource_groups),
+            subscriptions=max(len(activity.subscriptions), 1),
+            addresses=activity.own_addresses(group),
+            actions=activity.action_names,
             novelty=self._novelty(group),
         )
         return FindingContext(
-            score(pairs, context),
-            evidence_items(pairs.by_operation, reach.corroborations),
+            score(pairs, inputs),
+            evidence_items(pairs.by_operation, activity.corroborations),
             sentinel_entities(
                 group.service_principal_id, group.affected_resources, group.caller_addresses
             ),
@@ -79,45 +79,45 @@ class ContextBuilder:
 
 
 class _IdentityActivity:
-    """What an identity reached in the window; everything folded."""
+    """The activity of an identity in the window; ids and names in ASCII lower case."""
 
     def __init__(self) -> None:
         self.resource_groups: set[str] = set()
         self.subscriptions: set[str] = set()
         self.actions: list[Operation] = []
-        # The one resource group that an address called for, or None if there are more.
-        self._called_for: dict[str, str | None] = {}
+        # The only resource group that an address called for; None if there are more.
+        self._group_of_address: dict[str, str | None] = {}
 
     def add(self, group: Group) -> None:
-        """Take note of one of the identity's groups."""
+        """Add one of the identity's groups."""
         resource_group = group.key.resource_group
         self.resource_groups.add(resource_group)
         self.subscriptions.update(filter(None, map(ascii_lower, group.subscription_ids)))
         for address in map(ascii_lower, group.caller_addresses):
-            if self._called_for.setdefault(address, resource_group) != resource_group:
-                self._called_for[address] = None
+            if self._group_of_address.setdefault(address, resource_group) != resource_group:
+                self._group_of_address[address] = None
 
     @cached_property
     def action_names(self) -> tuple[str, ...]:
-        """The names of its actions, each once."""
+        """The names of its actions, each once, in alphabetical order."""
         return tuple(sorted({ascii_lower(row[OPERATION_NAME]) for row in self.actions}))
 
     @cached_property
     def corroborations(self) -> list[EvidenceItem]:
-        """What its actions add to the evidence of each of its findings."""
+        """The evidence that its actions add to each of its findings."""
         return corroboration_items(self.actions)
 
     def own_addresses(self, group: Group) -> list[str]:
-        """Return the public addresses that called for this resource group and no other."""
+        """Return the public addresses that made calls for this resource group alone."""
         return [
             address
             for address in group.caller_addresses
-            if self._called_for[ascii_lower(address)] is not None and is_public(address)
+            if self._group_of_address[ascii_lower(address)] is not None and is_public(address)
         ]
 
 
 def _investigate(group: Group) -> list[dict[str, str]]:
-    """Return the queries; an identity that cannot be written into one has none."""
+    """Return the runbook queries; none for an identity that no query can hold."""
     try:
         made = queries(
             QUESTIONS.values(),

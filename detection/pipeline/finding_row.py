@@ -19,7 +19,7 @@ from detection.schema import (
 
 
 def finding_row(emission: Emission, context: FindingContext, header: RunHeader) -> Finding:
-    """Return the row of ManagedIdentityImpact_CL for a group with something new."""
+    """Return the finding of a group with unreported operations."""
     group = emission.group
     return {
         "TimeGenerated": header.generated,
@@ -61,5 +61,5 @@ def finding_row(emission: Emission, context: FindingContext, header: RunHeader) 
 
 @lru_cache(CACHE_SIZE)
 def _risk_reason(reason: Reason) -> dict[str, object]:
-    """Write a reason; findings share what they say alike, as nothing changes a row."""
+    """Return a reason as it is written; equal reasons share one object, as no row is changed."""
     return {"Points": reason.points, "Reason": reason.sentence}

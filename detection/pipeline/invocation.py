@@ -1,28 +1,27 @@
-"""An invocation of one workspace: what is asked for, and what came of it."""
+"""One invocation for one workspace: its parameters and its outcome."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from detection.rule.filters import RuleSettings
 from detection.schema import Finding, RunRecord
-from detection.window import Timing
 
 OUTBOX_LIMIT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What is asked for: the windows due at `now` (ticks), or those of `backfill` (from, to).
+    """The parameters of an invocation; times in ticks.
 
-    `outbox_limit` is how many rows may wait before detection stops until they are delivered.
-    `watermark` sets the state's back first, where a wrong clock has set it too far. `by_clock`
-    says that `now` is what this machine's clock shows.
+    It evaluates the windows due at `now`, or those of `backfill` (from, to). `outbox_limit`: the
+    number of waiting rows at which detection stops until they are delivered. `watermark`: an
+    earlier time to which the watermark is set back first, after a wrong clock. `by_clock`: `now`
+    was read from this machine's clock.
     """
 
     workspace_id: str
     now: int
-    timing: Timing = field(default_factory=Timing)
-    rule: RuleSettings = field(default_factory=RuleSettings)
+    settings: RuleSettings = field(default_factory=RuleSettings)
     backfill: tuple[int, int] | None = None
     outbox_limit: int = OUTBOX_LIMIT
     watermark: int | None = None
@@ -31,14 +30,18 @@ class Invocation:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of an invocation: its run records, its findings, and what failed."""
+    """The outcome of an invocation: its run records, findings and failures.
+
+    `due` counts the due windows, `left` those among them for which there was no time, `gaps` the
+    failures after which the run goes on, because hours were recorded as a gap.
+    """
 
     records: list[RunRecord] = field(default_factory=list)
-    found: list[Sequence[Finding]] = field(default_factory=list)  # in each window
+    found: list[Sequence[Finding]] = field(default_factory=list)  # one sequence a window
     failures: list[str] = field(default_factory=list)
     due: int = 0
-    left: int = 0  # of the windows due, those for which there was no time
-    gaps: int = 0  # of the failures, those that are hours given up, after which the run goes on
+    left: int = 0
+    gaps: int = 0
 
     @property
     def findings(self) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""The rows of both custom tables, made from what a window came to."""
+"""A row of ManagedIdentityImpactRuns_CL: the record of one window, with its warnings."""
 
 import uuid
 from collections.abc import Iterable
@@ -21,20 +21,18 @@ from detection.rule.log_rows import (
     SourceState,
 )
 from detection.rule.ticks import format_time
-from detection.schema import (
-    RULE_VERSION,
-    RunRecord,
-)
+from detection.schema import RULE_VERSION, RunRecord, empty_run_record
 from detection.sources import Arrivals
 from detection.window import Mode, Window
 
 SUCCESS, WARNING, FAILURE = "Success", "Warning", "Failure"
-_RUNS = uuid.UUID("6f3c1f0e-6d5b-5c0a-9a39-0d7f9a4b8a51")  # names the space of run ids
+NAMES_LENGTH: Final = 300  # characters of the entries that a sentence names
+_RUN_IDS: Final = uuid.UUID("6f3c1f0e-6d5b-5c0a-9a39-0d7f9a4b8a51")  # the namespace of run ids
 
 
 @dataclass(frozen=True, slots=True)
 class RunHeader:
-    """What every row of one window's run has in common."""
+    """The columns that all rows of one window share: its run record and its findings."""
 
     workspace_id: str
     run_id: str
@@ -45,15 +43,15 @@ class RunHeader:
 
     @classmethod
     def of(cls, workspace_id: str, window: Window, now: int, again: str = "") -> "RunHeader":
-        """Name a run; the same run on the same logs has the same id, so that results compare.
+        """Return the header of a window that is evaluated at `now` (ticks).
 
-        A window that is examined again at the same moment may come out otherwise, and is another
-        run: `again` says why.
+        The run id is a hash, so that equal runs on equal logs can be compared. A second evaluation
+        at the same time may have another result, and needs another id: `again` makes it one.
         """
         name = f"{workspace_id}|{window.mode}|{window.start}|{window.end}|{now}{again}"
         return cls(
             workspace_id=workspace_id,
-            run_id=str(uuid.uuid5(_RUNS, name)),
+            run_id=str(uuid.uuid5(_RUN_IDS, name)),
             generated=format_time(now),
             window_start=format_time(window.start),
             window_end=format_time(window.end),
@@ -68,10 +66,10 @@ def run_record(
     arrivals: Arrivals,
     duration_ms: int,
 ) -> RunRecord:
-    """Return the row of ManagedIdentityImpactRuns_CL for a window that was examined."""
+    """Return the record of a window that was evaluated."""
     warnings, notes = warnings_and_notes(counters, enrichment, arrivals)
     excluded = sum(enrichment.excluded.values())
-    record = empty_record(header, WARNING if warnings else SUCCESS)
+    record = _record(header, WARNING if warnings else SUCCESS)
     record.update(
         {
             "Reason": join_sentences(warnings + notes),
@@ -90,8 +88,8 @@ def run_record(
             "OperationsWithoutCaller": counters.operations_without_caller,
             "AllowlistEntries": counters.allowlist_entries,
             "AllowlistInvalid": first_entries(counters.allowlist_invalid),
-            "LatestSignIn": _text_of(counters.latest.get(SIGN_IN_TABLE.name)),
-            "LatestOperation": _text_of(counters.latest.get(OPERATION_TABLE.name)),
+            "LatestSignIn": _time_or_null(counters.latest.get(SIGN_IN_TABLE.name)),
+            "LatestOperation": _time_or_null(counters.latest.get(OPERATION_TABLE.name)),
             "Pairs": counters.pairs,
             "Findings": counters.groups,
             "FindingsNew": counters.opened,
@@ -109,7 +107,7 @@ def run_record(
 
 
 def retry_advice(window: Window) -> str:
-    """Say what becomes of a window that was not examined."""
+    """Say when a window that was not examined is examined, for an error message."""
     if window.mode is Mode.BACKFILL:
         return (
             f"the backfill ends before {format_time(window.end)[:19]}Z, so run it again from there"
@@ -118,13 +116,13 @@ def retry_advice(window: Window) -> str:
 
 
 def failure_record(header: RunHeader, window: Window, error: str, duration_ms: int) -> RunRecord:
-    """Return the row for a window that could not be examined."""
-    record = empty_record(header, FAILURE)
-    # What is tried again at the same moment is another run, and may end otherwise.
+    """Return the record of a window that could not be examined."""
+    record = _record(header, FAILURE)
+    # A second attempt at the same time is another run, and may end in another way.
     name = f"{header.run_id}|{duration_ms}|{error!a}"
     record.update(
         {
-            "RunId": str(uuid.uuid5(_RUNS, name)),
+            "RunId": str(uuid.uuid5(_RUN_IDS, name)),
             "Reason": f"The window could not be examined; {retry_advice(window)}",
             "Error": join_sentences([error]),
             "DurationMs": duration_ms,
@@ -134,73 +132,39 @@ def failure_record(header: RunHeader, window: Window, error: str, duration_ms: i
 
 
 def gap_record(header: RunHeader) -> RunRecord:
-    """Return the row for hours that were given up because they are too long ago to catch up."""
-    record = empty_record(header, FAILURE)
+    """Return the record of hours that are too long ago to be caught up, and never examined."""
+    record = _record(header, FAILURE)
     reason = (
-        f"{header.window_start} to {header.window_end} was never examined, nor what arrived late "
-        "in that time: it is further back than MAX_CATCH_UP, or than what is remembered of earlier "
-        "findings. Run a backfill for it (--from, --to)"
+        f"{header.window_start} to {header.window_end} was never examined, nor were rows that "
+        "arrived late in that time: it is further back than MAX_CATCH_UP, or than the memory of "
+        "earlier findings. Run a backfill for it (--from, --to)"
     )
     record.update({"Reason": reason, "Error": reason})
     return record
 
 
-def empty_record(header: RunHeader, status: str) -> RunRecord:
-    """Return a row of the header and nothing counted."""
-    return RunRecord(
-        TimeGenerated=header.generated,
-        RunId=header.run_id,
-        WorkspaceId=header.workspace_id,
-        Status=status,
-        Reason="",
-        WindowStart=header.window_start,
-        WindowEnd=header.window_end,
-        Mode=header.mode,
-        LateRows=0,
-        TooLateRows=0,
-        SignInsState="",
-        OperationsState="",
-        AllowlistState="",
-        SignInsRead=0,
-        OperationsRead=0,
-        SignInsMatched=0,
-        SignInsExcluded=0,
-        SignInsWithoutIp=0,
-        OperationsMatched=0,
-        OperationsSucceededSpelling=0,
-        OperationsWithoutCaller=0,
-        AllowlistEntries=0,
-        AllowlistInvalid=[],
-        LatestSignIn=None,
-        LatestOperation=None,
-        Pairs=0,
-        Findings=0,
-        FindingsNew=0,
-        FindingsUpdated=0,
-        FindingsUnchanged=0,
-        FindingsExcluded=0,
-        ExclusionsUsed=[],
-        ExclusionsExpired=[],
-        ExclusionsInvalid=[],
-        DurationMs=0,
-        BytesRead=0,
-        RuleVersion=RULE_VERSION,
-        Error="",
-        Shortened=False,
+def _record(header: RunHeader, status: str) -> RunRecord:
+    """Return a run record with a header and a status, and nothing counted."""
+    record = empty_run_record()
+    record.update(
+        {
+            "TimeGenerated": header.generated,
+            "RunId": header.run_id,
+            "WorkspaceId": header.workspace_id,
+            "Status": status,
+            "WindowStart": header.window_start,
+            "WindowEnd": header.window_end,
+            "Mode": header.mode,
+            "RuleVersion": RULE_VERSION,
+        }
     )
-
-
-def _text_of(moment: int | None) -> str | None:
-    return None if moment is None else format_time(moment)
-
-
-NAMES_LENGTH: Final = 300  # characters of the entries that a sentence names
+    return record
 
 
 def warnings_and_notes(
     counters: WindowCounters, enrichment: Enrichment, arrivals: Arrivals
 ) -> tuple[list[str], list[str]]:
-    """Return what may have hidden a finding, and what is merely worth knowing, as sentences."""
+    """Return the warnings (a finding may have been missed) and the notes, as sentences."""
     notes: list[str] = []
     if enrichment.excluded:
         number, used = sum(enrichment.excluded.values()), enrichment.excluded.most_common()
@@ -236,14 +200,15 @@ def warnings_and_notes(
             f"nothing: {names}"
         )
     if counters.operations_succeeded:
-        remark = (
+        note = (
             f"{counters.operations_succeeded} changes are spelt {OTHER_SUCCESS} and were "
             "ignored; SUCCESS_STATUSES can add that spelling"
         )
-        (notes if counters.operations_matched else warnings).append(remark)
+        (notes if counters.operations_matched else warnings).append(note)
     if counters.operations_without_caller:
         notes.append(
-            f"{counters.operations_without_caller} changes have no caller: they pair with no identity"
+            f"{counters.operations_without_caller} changes have no caller: they pair with no "
+            "identity"
         )
     if counters.states[ALLOWLIST_TABLE.name] is SourceState.MISSING:
         remedy = counters.remedies.get(ALLOWLIST_TABLE.name, ALLOWLIST_TABLE.remedy)
@@ -252,5 +217,9 @@ def warnings_and_notes(
 
 
 def _named(texts: Iterable[str]) -> str:
-    """Return the first of some entries as a list."""
+    """Return the first entries in one sentence."""
     return shortened("; ".join(first_entries(texts)), NAMES_LENGTH)
+
+
+def _time_or_null(ticks: int | None) -> str | None:
+    return None if ticks is None else format_time(ticks)

@@ -1,9 +1,14 @@
-"""The schedule of one invocation: which windows the state owes, and how they move it on."""
+"""The schedule of one invocation: the due windows, and how they advance the state.
+
+The watermark says that everything up to it was examined. A clock that is ahead would write one in
+the future, and no window would be due until then. So the clocks are compared first.
+"""
 
 from collections.abc import Mapping
 from typing import Final
 
 from detection.errors import ClockError, StateError
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.ticks import MINUTE, format_time
 from detection.sources import Arrivals, LogSource
@@ -13,38 +18,40 @@ from detection.window import (
     VISIBILITY_MARGIN,
     Mode,
     Plan,
-    Timing,
     Window,
     due_windows,
+    earliest_late,
+    forget_until,
     reach_back,
 )
 
+CLOCK_TOLERANCE: Final = 5 * MINUTE  # of two clocks further apart, one is wrong
 TABLES: Final = (SIGN_IN_TABLE.name, OPERATION_TABLE.name)
 
 
 class Schedule:
-    """The windows due at one moment."""
+    """The schedule at one time."""
 
-    def __init__(self, timing: Timing, now: int, *, by_clock: bool) -> None:
-        """`now` (ticks) is where the last window ends, and `by_clock` if this machine says so."""
-        self._timing = timing
+    def __init__(self, settings: RuleSettings, now: int, *, by_clock: bool) -> None:
+        """`now` (ticks): the end of the last window. `by_clock`: this machine's clock says so."""
+        self._settings = settings
         self._now = now
         self._by_clock = by_clock
         self.warnings: list[str] = []
-        self._present = now  # or what the workspace's clock says, if that is earlier
-        self._missing = False  # whether a table was, at any time of the invocation
+        self._present = now  # or the workspace's time, if that is earlier
+        self._table_was_missing = False  # in any window of the invocation
 
     @property
     def latest(self) -> Window:
-        """The window that ends at the present moment."""
-        return Window(self._now - self._timing.lookback, self._now, Mode.SCHEDULED)
+        """The window that ends now."""
+        return Window(self._now - self._settings.lookback, self._now, Mode.SCHEDULED)
 
     def plan(self, state: State) -> Plan:
-        """Return the windows due, and the gap that no window can make good."""
-        return due_windows(state.watermark, self._now, self._timing, state.earliest_start)
+        """Return the due windows, and the gap that is too long ago for a window."""
+        return due_windows(state.watermark, self._now, self._settings, state.earliest_start)
 
     def check(self, state: State, source: LogSource | None) -> None:
-        """Compare the clocks, that of `source` too; raises ClockError, or SourceError."""
+        """Compare the clocks of state, machine and source; raises ClockError or SourceError."""
         if state.watermark is not None:
             check_watermark(state.watermark, self._now)
             if state.watermark >= self._now:
@@ -53,40 +60,42 @@ class Schedule:
         if clock is not None:
             check_clock(self._now, clock)
             self._present = min(self._now, clock)
-            self.warnings += filter(None, [behind(self._now, clock) if self._by_clock else ""])
+            self.warnings += filter(
+                None, [warn_if_behind(self._now, clock) if self._by_clock else ""]
+            )
 
     def reach_back(
         self, window: Window, state: State, source: LogSource
     ) -> tuple[Window, Arrivals]:
-        """Begin a window early enough for the rows that have arrived since the last run.
+        """Return a window that starts early enough for rows that arrived since the last run (D9).
 
-        While a table is missing there is nothing that they could pair with: they wait.
+        While a table is missing, the window stays: late rows could not pair yet.
         """
-        since, timing = state.arrivals_until, self._timing
+        since, settings = state.arrivals_until, self._settings
         if window.mode is Mode.BACKFILL or since is None:
             return window, Arrivals()
         arrivals = source.arrivals(
             since=since,
             now=self._now,
-            examined=window.start + timing.span,
-            too_late=max(timing.earliest_late(since, self._now), state.ledger.known_from),
+            examined=window.start + settings.span,
+            too_late=max(earliest_late(settings, since, self._now), state.ledger.known_from),
         )
         if arrivals.missing:
-            self._missing = True
+            self._table_was_missing = True
             return window, Arrivals()
-        return reach_back(window, arrivals.earliest, timing, state.earliest_start), arrivals
+        return reach_back(window, arrivals.earliest, settings, state.earliest_start), arrivals
 
     def advance(self, state: State, window: Window, states: Mapping[str, SourceState]) -> None:
-        """Move the state past an examined window, given the states of the tables in it.
+        """Advance the state past an evaluated window, given the states of its tables.
 
-        Without one of the tables a window has paired nothing. So the mark of arrivals stays, or
-        goes back to where the window before ended: what both tables took in since then is looked
-        for when both are there. A mark for each table would not do: a sign-in that comes late
-        while operations are missing belongs to operations that came before.
+        If a table was missing, the window has paired nothing. Then `arrivals_until` stays, or goes
+        back to the end of the window before, so that rows of both tables are looked for once both
+        are there. A mark for each table would lose pairs: a sign-in that arrives late while
+        AzureActivity is missing belongs to operations that arrived before.
         """
-        # A later window of this invocation does not make good what an earlier one lacked.
-        self._missing |= any(states[table] is SourceState.MISSING for table in TABLES)
-        if self._missing:
+        # A table that is back in a later window was still missing in an earlier one.
+        self._table_was_missing |= any(states[table] is SourceState.MISSING for table in TABLES)
+        if self._table_was_missing:
             unseen = (state.watermark or window.start) - VISIBILITY_MARGIN
             known = unseen if state.arrivals_until is None else state.arrivals_until
             state.arrivals_until = min(known, unseen)
@@ -97,40 +106,40 @@ class Schedule:
             state.watched_from = window.start
         if state.reopened_from is not None and window.start >= state.known_from:
             state.reopened_from = None
-        horizon = self._timing.horizon(window.end, state.arrivals_until, self._now)
+        horizon = forget_until(self._settings, window.end, state.arrivals_until, self._now)
         state.ledger.forget(horizon)
 
     def skip(self, state: State, end: int) -> None:
-        """Let the state watch from the end of a gap on.
+        """Go on from the end of a gap.
 
-        What arrived late in the meantime is given up with the gap: reaching back for it would
-        examine the whole gap in one window.
+        Rows that arrived late in the meantime are skipped with the gap: a window that reached back
+        for them would contain the whole gap.
         """
         state.watermark = end
-        state.watched_from = end - self._timing.span
+        state.watched_from = end - self._settings.span
         state.arrivals_until = end
 
     @staticmethod
-    def owe(state: State, window: Window, present: int | None) -> None:
-        """Let the very first window of all stay due where it could not be examined.
+    def keep_first_due(state: State, window: Window, present: int | None) -> None:
+        """Keep the very first window due after it could not be examined.
 
-        Else a new app whose roles take hours to work would never examine those hours. `present`
-        is what the workspace's clock says, if this machine's is ahead of it.
+        Otherwise a new app would never examine the hours until its role assignments work.
+        `present`: the workspace's time, if this machine's clock is ahead of it.
         """
         if state.watermark is None and window.mode is not Mode.BACKFILL:
             state.watermark = min(window.end, present or window.end) - INTERVAL
 
     @staticmethod
     def is_past(window: Window, state: State) -> bool:
-        """Whether the state has examined a window of the schedule."""
+        """Return True if the state says that a scheduled window was examined."""
         return window.mode is not Mode.BACKFILL and (state.watermark or 0) >= window.end
 
 
 def set_back(state: State, watermark: int, span: int) -> None:
-    """Let a state have examined nothing after an earlier watermark (ticks); raises StateError.
+    """Set the watermark of a state back (ticks), so that later hours are due again.
 
-    What was reported of the hour before it may be forgotten, and is then reported again: an
-    operation after the watermark may belong to a sign-in before it.
+    Operations of those hours may be reported again where the ledger has forgotten them. Raises
+    StateError if the state has no watermark, or an earlier one.
     """
     if state.watermark is None:
         raise StateError("--set-watermark: nothing was examined yet, so there is no watermark")
@@ -145,36 +154,30 @@ def set_back(state: State, watermark: int, span: int) -> None:
         state.arrivals_until = min(state.arrivals_until, watermark - VISIBILITY_MARGIN)
 
 
-TOLERANCE = 5 * MINUTE  # two clocks further apart than this are not both right
-
-
 def check_clock(now: int, clock: int) -> None:
-    """Compare this machine's time with the workspace's, both in ticks; raises ClockError."""
-    if now > clock + TOLERANCE:
+    """Raise ClockError if this machine's time is ahead of the workspace's (both in ticks)."""
+    if now > clock + CLOCK_TOLERANCE:
         raise ClockError(
             f"this run takes {_text(now)} for the present, and the workspace's clock says "
-            f"{_text(clock)}: set this machine's clock right; nothing was examined, and the next "
-            "run that is not ahead examines it",
+            f"{_text(clock)}: set this machine's clock right. Nothing was examined; the next run "
+            "with a right clock examines it",
             clock,
         )
 
 
-def behind(now: int, clock: int) -> str:
-    """Return what to warn of where this machine's time is behind the workspace's; "" if it is not.
-
-    Findings only come that much later.
-    """
-    if now + TOLERANCE >= clock:
+def warn_if_behind(now: int, clock: int) -> str:
+    """Return a warning if this machine's time is behind the workspace's (ticks), else ""."""
+    if now + CLOCK_TOLERANCE >= clock:
         return ""
     return (
         f"This run takes {_text(now)} for the present, and the workspace's clock says "
-        f"{_text(clock)}: findings come that late; set this machine's clock right"
+        f"{_text(clock)}: findings are that late. Set this machine's clock right"
     )
 
 
 def check_watermark(watermark: int, now: int) -> None:
-    """Compare the state's watermark with the present, both in ticks; raises ClockError."""
-    if watermark > now + TOLERANCE:
+    """Raise ClockError if the watermark of a state is later than the present (both in ticks)."""
+    if watermark > now + CLOCK_TOLERANCE:
         raise ClockError(
             f"the state says that everything up to {_text(watermark)} was examined, and this run "
             f"takes {_text(now)} for the present: a clock is or was wrong. Set this machine's "

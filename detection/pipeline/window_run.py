@@ -1,15 +1,17 @@
-"""One window read part by part, and what it comes to, before anything of it is written down."""
+"""One window: read its parts, detect, ask the ledger for news, and make the finding rows.
 
-from functools import partial
+Nothing is written here. Each finding is scored once and is a row from then on.
+"""
 
-from detection.outbox import PendingRows
+from operator import itemgetter
+
+from detection.outbox import PendingRows, RowCompressor
 from detection.pipeline.counters import WindowCounters
-from detection.pipeline.enrichment import Enrichment, Told
+from detection.pipeline.enrichment import Enrichment
 from detection.pipeline.finding_row import finding_row
-from detection.pipeline.found import Found
 from detection.pipeline.run_record import RunHeader
-from detection.rule.correlate import detect
-from detection.rule.ledger import Emission, Review
+from detection.rule.correlate import Detection, GroupKey, detect
+from detection.rule.ledger import Review
 from detection.rule.log_rows import Logs
 from detection.schema import Finding
 from detection.sources import Correlated, LogSource
@@ -19,33 +21,40 @@ from detection.window import Window
 def evaluate_window(
     source: LogSource, window: Window, header: RunHeader, review: Review, enrichment: Enrichment
 ) -> tuple[WindowCounters, PendingRows[Finding]]:
-    """Read a window and keep of each part no more than what it comes to.
+    """Read and evaluate a window; return its counters and the rows of its findings.
 
-    `review` and `enrichment` take note of what they see. Raises SourceError.
+    The findings are in the order of their first event. `review` and `enrichment` collect the news
+    and the warnings of the window. Raises SourceError.
     """
     counters = WindowCounters()
-    found = Found()
+    found: list[tuple[int, GroupKey, bytes]] = []
+    compressor = RowCompressor()
 
-    def row(emission: Emission, told: Told) -> Finding:
-        return finding_row(emission, told(), header)
-
-    def take(part: Logs | Correlated) -> None:
-        if isinstance(part, Correlated):
-            logs, detection = part
-        else:
-            logs, detection = part, detect(part, window.start, window.end, enrichment.settings)
-        emissions = review.register(enrichment.keep(detection.groups))
+    def evaluate(part: Logs | Correlated) -> None:
+        logs, detection = _detected(part, window, enrichment)
+        emissions = review.register(enrichment.without_excluded(detection.groups))
         counters.add(logs, detection, emissions)
-        tellers = enrichment.tellers(emissions, detection.groups, window)
-        for emission, told in zip(emissions, tellers, strict=True):
-            found.add(emission.group, partial(row, emission, told))
+        contexts = enrichment.contexts(emissions, detection.groups, window)
+        for emission, context in zip(emissions, contexts, strict=True):
+            row = finding_row(emission, context, header)
+            group = emission.group
+            found.append((group.first_event, group.key, compressor.compress(row)))
 
-    several = False
-    for part in source.parts(window, enrichment.now):
-        take(part)
+    has_read = False
+    for part in source.parts(window, enrichment.now, enrichment.settings):
+        evaluate(part)
         del part  # or its rows would stay while the next are read; enumerate() keeps one too
-        if several:  # a window in one part is not worth the work
+        if has_read:  # hashing the operations only pays if there are several parts
             review.encode()
-            found.settle()
-        several = True
-    return counters, found.in_order()
+        has_read = True
+    found.sort(key=itemgetter(0, 1))
+    return counters, PendingRows(compressor.dictionary, [body for *_, body in found])
+
+
+def _detected(
+    part: Logs | Correlated, window: Window, enrichment: Enrichment
+) -> tuple[Logs, Detection]:
+    """Apply the rule to a part, unless the workspace's cluster has done so."""
+    if isinstance(part, Correlated):
+        return part.logs, part.detection
+    return part, detect(part, window.start, window.end, enrichment.settings)

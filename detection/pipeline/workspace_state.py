@@ -1,4 +1,4 @@
-"""The state as last written, and a way to change it that loses nothing other runs wrote."""
+"""The state of one workspace during a run, and updates of it that lose no update of another run."""
 
 from collections.abc import Callable
 
@@ -6,19 +6,17 @@ from detection.errors import StateConflict
 from detection.outbox import OutboxPosition
 from detection.state import State, StateStore
 
-WRITE_ATTEMPTS = (
-    10  # of one write: other runs write once a window, and each try takes seconds at most
-)
+WRITE_ATTEMPTS = 10  # other runs write once a window, and an attempt takes seconds at most
 
 Change = Callable[[State], None]
 
 
 class OvertakenByAnotherRun(Exception):
-    """Another run wrote a state on which a decision of this run does not stand."""
+    """Another run wrote a state for which a decision of this run is no longer right."""
 
 
 class WorkspaceState:
-    """One workspace's state while a run works on it."""
+    """The state as last read or written, under its version (optimistic concurrency)."""
 
     def __init__(self, store: StateStore) -> None:
         """Load the state; raises StateError if it cannot be used."""
@@ -26,15 +24,15 @@ class WorkspaceState:
         self.state, self._tag = store.load()
 
     @property
-    def remembers(self) -> bool:
-        """Whether what is written is there for the next run."""
+    def is_remembered(self) -> bool:
+        """True if the next run finds the state that this one writes."""
         return self._store.remembers
 
     def update(self, change: Change) -> None:
-        """Apply a change and write it down, over what another run wrote in the meantime.
+        """Apply a change and write the state; where another run wrote first, apply it to that.
 
-        A change must leave a state as it is when it raises Overtaken. Raises StateConflict where
-        other runs write faster than this one, StateError if the state cannot be written.
+        A change that raises OvertakenByAnotherRun must leave the state as it is. Raises
+        StateConflict if other runs write faster than this one, StateError if writing fails.
         """
         for attempt in range(1, WRITE_ATTEMPTS + 1):
             change(self.state)
@@ -47,21 +45,21 @@ class WorkspaceState:
             else:
                 return
 
-    def delivered(self, place: OutboxPosition) -> None:
-        """Write down that all rows before a place in the outbox were delivered."""
+    def mark_delivered(self, position: OutboxPosition) -> None:
+        """Remove the rows before a position from the outbox, and write the state."""
         begin = self.state.outbox.begin
 
-        def leave(state: State) -> None:
-            # A state that was begun anew meanwhile counts from its own beginning.
+        def remove(state: State) -> None:
+            # A state that was begun again in the meantime counts from its own beginning.
             there = state.outbox.begin
             if there.findings >= begin.findings and there.runs >= begin.runs:
-                state.outbox = state.outbox.since(place)
+                state.outbox = state.outbox.after(position)
 
-        self.update(leave)
+        self.update(remove)
 
-    def promise(self, rows: int) -> str:
-        """Return what becomes of rows that could not be delivered."""
-        if self.remembers:
+    def next_delivery(self, rows: int) -> str:
+        """Say when rows that could not be delivered are delivered, for an error message."""
+        if self.is_remembered:
             return f"{rows} rows wait in the outbox, and the next run delivers them first"
         return (
             f"nothing remembers the {rows} rows: run again for the same time, or let runs remember "

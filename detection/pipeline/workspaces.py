@@ -1,7 +1,7 @@
-"""One invocation for all workspaces: several at a time, each on its own and each in its turn.
+"""One invocation for all workspaces: round-robin, isolated from each other.
 
-A turn is short, so that one with days to catch up lets the others go first; what is left is done
-in further turns. An error at the end names every workspace that failed.
+A turn is short: a workspace with days to catch up lets the others go first, and goes on in further
+turns. An error at the end names every workspace that failed.
 """
 
 import logging
@@ -17,21 +17,21 @@ from detection.errors import DetectionError, StateConflict
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.printable import one_line, printable
+from detection.rule.filters import RuleSettings
 from detection.schema import RunRecord
-from detection.settings import Settings
 from detection.sinks import FindingSink
 from detection.sources import LogSource
 from detection.state import StateStore
 from detection.threads import Threads
 
-CONCURRENT_WORKSPACES = 5  # workspaces; the service takes as many queries at once
-TURN_S = 60.0  # seconds; then a workspace begins no further window until it is next again
+CONCURRENT_WORKSPACES = 5  # the API runs as many queries of one identity at the same time
+TURN_S = 60.0  # then a workspace begins no further window until its next turn
 
 log = logging.getLogger("detection")
 
 
 class Connections(NamedTuple):
-    """What a workspace is read with, delivered with and remembered with."""
+    """The connections of one workspace."""
 
     source: LogSource
     sink: FindingSink
@@ -41,7 +41,7 @@ class Connections(NamedTuple):
 def run_workspaces(
     workspace_ids: Iterable[str],
     connect: Callable[[str], Connections],
-    settings: Settings,
+    settings: RuleSettings,
     *,
     now: int,
     has_time: Callable[[], bool],
@@ -49,13 +49,13 @@ def run_workspaces(
 ) -> list[RunRecord]:
     """Run the job for each workspace, in this order; one that fails or is slow stops no other.
 
-    `now` is in ticks, `turn` in seconds. A workspace whose turn does not come before the time is
-    up is left alone. Returns the records of all windows. Raises DetectionError at the end, naming
-    every workspace that failed and why, so that the host marks the run failed.
+    `now` is in ticks, `turn` in seconds. Once `has_time` returns False, no further turn begins.
+    Returns the records of all windows. Raises DetectionError at the end, which names every
+    workspace that failed and why, so that the host marks the run as failed.
     """
     turns = _Turns(deque(workspace_ids), connect, settings, now, has_time, turn)
     with Threads(CONCURRENT_WORKSPACES, "workspace") as threads:
-        turns.take(threads)
+        turns.run_all(threads)
     if turns.waiting:
         log.warning(
             "no time was left for %d workspaces, which come first next time: %s",
@@ -71,22 +71,22 @@ def run_workspaces(
 
 @dataclass(slots=True)
 class _Turns:
-    """The workspaces whose turn is still to come, and what came of those that had one."""
+    """The workspaces that wait for a turn, and the results of the turns so far."""
 
     waiting: deque[str]
     connect: Callable[[str], Connections]
-    settings: Settings
+    settings: RuleSettings
     now: int
     has_time: Callable[[], bool]
     turn: float
     records: list[RunRecord] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
-    def take(self, threads: Threads) -> None:
-        """Give one workspace after another its turn, as long as there is time.
+    def run_all(self, threads: Threads) -> None:
+        """Run turns in these threads as long as there is time.
 
-        What came of a turn is logged here, in the invocation's own thread: a worker that knows
-        lines by their thread drops those of all others.
+        Results are logged here, in the invocation's own thread: the Functions worker drops the log
+        lines of other threads.
         """
         running: dict[Future[Outcome], str] = {}
         while True:
@@ -96,25 +96,23 @@ class _Turns:
             if not running:
                 return
             for turn in wait(running, return_when=FIRST_COMPLETED).done:
-                self._note(running.pop(turn), turn)
+                self._collect(running.pop(turn), turn)
 
     def _run(self, workspace_id: str) -> Outcome:
-        asked = Invocation(
-            workspace_id, self.now, self.settings.timing, self.settings.rule, by_clock=True
-        )
+        invocation = Invocation(workspace_id, self.now, self.settings, by_clock=True)
         ends = time.monotonic() + self.turn
         return run(
             *self.connect(workspace_id),
-            asked,
+            invocation,
             has_time=lambda: time.monotonic() < ends and self.has_time(),
         )
 
-    def _note(self, workspace_id: str, turn: Future[Outcome]) -> None:
-        """Log what came of a turn and keep what is small of it."""
+    def _collect(self, workspace_id: str, turn: Future[Outcome]) -> None:
+        """Log the result of a turn and keep its records and failures."""
         try:
             outcome = turn.result()
         except StateConflict as error:
-            # The run that was first delivers what there is, so nothing is wrong.
+            # The faster run delivers the findings, so nothing is lost.
             log.warning("%s: %s", workspace_id, one_line(str(error)))
         except DetectionError as error:
             self._fail(workspace_id, str(error))
@@ -127,7 +125,7 @@ class _Turns:
             self._keep(workspace_id, outcome)
 
     def _keep(self, workspace_id: str, outcome: Outcome) -> None:
-        """Keep an outcome's records and failures; what it left to do waits for its next turn."""
+        """Keep records and failures; a workspace with windows left waits for its next turn."""
         if outcome.left and len(outcome.failures) == outcome.gaps:
             self.waiting.append(workspace_id)
         for failure in outcome.failures:
@@ -141,7 +139,7 @@ class _Turns:
 
 
 def _log(record: RunRecord) -> None:
-    """Write one line of counts and causes; nothing of what the logs hold."""
+    """Log one line of counts and causes, without values from log rows."""
     log.log(
         logging.INFO if record["Status"] == "Success" else logging.WARNING,
         "%s %s: window %s to %s, %d sign-ins and %d operations matched, %d findings new, "

@@ -19,7 +19,7 @@ from detection.rule.log_rows import (
     SignIn,
 )
 from detection.rule.memo import Memo
-from detection.rule.ticks import HOUR
+from detection.rule.ticks import DAY, HOUR
 
 TARGET_SERVICES = ("Key Vault", "Storage", "Blob")
 CHANGE_TERMS = ("WRITE", "DELETE")
@@ -46,14 +46,20 @@ def is_change(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RuleSettings:
-    """What may be set about the rule: the span in ticks (clause 4) and clause 3's statuses (D8).
+    """The settings of the rule and of its windows; durations in ticks.
 
-    `novelty` is for the score alone: whether to look at what identities did before.
+    `span`: the longest time between a sign-in and an operation (clause 4). `success_statuses`: the
+    accepted statuses of clause 3 (D8). `novelty`: compare findings with the baseline of their
+    identity, for the score alone. `lookback`: the length of a window. `max_catch_up`: how much
+    missed time a run examines. `max_lateness`: the longest delay with which a row may arrive (D9).
     """
 
     span: int = HOUR
     success_statuses: tuple[str, ...] = ("Success",)
     novelty: bool = False
+    lookback: int = 2 * HOUR
+    max_catch_up: int = 7 * DAY
+    max_lateness: int = DAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ _RECORD = struct.Struct(f">{HASH_BYTES}sq")  # a hashed key, and a time in ticks
 class Reported:
     """A finding that was emitted, with the operations reported in it.
 
-    `opened` is the end of the window that opened it, `last_seen` the latest moment at which a
-    run saw one of its operations. `encoded` holds the operations as encode_operations() lays them down, `pending`
-    those that have not been laid down yet.
+    `opened`: the end of the window that opened it. `last_seen`: the latest time at which a run saw
+    one of its operations. `encoded`: its operations as encode_operations() writes them, without
+    those in `pending`, which are encoded later.
     """
 
     finding_id: str

@@ -4,15 +4,11 @@ KQL's datetime has exactly this resolution. Python's datetime has ten times less
 is one tick past the hour would look as if it were on it.
 """
 
-import contextlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from operator import add
 from typing import Any
-
-import orjson
 
 from detection.rule.memo import Memo
 
@@ -26,10 +22,7 @@ _SHAPE = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d(?:\.(\d{1,7}))?)?)?(Z|[+-]\d\d:\d\d)?",
     re.ASCII,
 )
-# As Log Analytics writes moments, a line each: 2026-03-14T10:00:00.0000000Z.
-_LINE = 29
-_MARKS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":", 19: b".", 27: b"Z", 28: b"\n"}
-_SECOND_DIGITS = (17, 18, 20, 21, 22, 23, 24, 25, 26)
+_MAX_SECONDS = 100_000  # remembered: a window has 7,200, a recording may have many more
 
 
 def parse_time(text: str) -> int:
@@ -51,50 +44,33 @@ def parse_time(text: str) -> int:
 
 
 class TimeParser:
-    """Reads columns of moments, and remembers the minutes it has met.
-
-    Rows of two hours share 120 of them, so nearly every row is a look-up and a number.
-    """
+    """Reads columns of times, and remembers the seconds it has read: rows share them."""
 
     def __init__(self) -> None:
-        # Less the 100 seconds that the 1 before each number is worth.
-        self._starts = Memo[str, int](
-            lambda start: parse_time(start + ":00.0000000Z") - 100 * SECOND
-        )
+        self._seconds = Memo[str, int](lambda second: parse_time(second + ".0000000Z"))
 
     def parse_column(self, values: Sequence[Any]) -> list[int]:
-        """Read a column; raises ValueError(position, reason) for the first that is unreadable."""
-        with contextlib.suppress(ValueError, TypeError, KeyError):  # an object has no slice
-            return self._parse_usual(values)
+        """Read a column as ticks; raises ValueError(position, reason) at the first unreadable."""
+        if len(self._seconds) > _MAX_SECONDS:
+            self._seconds.clear()
+        seconds = self._seconds
         ticks: list[int] = []
-        for text in values:
-            try:
-                if not isinstance(text, str):
-                    raise ValueError(f"{text!r:.60} is not an ISO 8601 time")
-                ticks.append(parse_time(text))
-            except ValueError as error:
-                raise ValueError(len(ticks), str(error)) from None
+        try:
+            for text in values:
+                fraction = text[20:27]
+                # As Log Analytics writes times: 2026-03-14T10:00:00.0000000Z.
+                usual = text[19:20] == "." and text[27:] == "Z" and fraction.isdecimal()
+                if usual and fraction.isascii():
+                    ticks.append(seconds[text[:19]] + int(fraction))
+                else:
+                    ticks.append(parse_time(text))
+        except (TypeError, KeyError, AttributeError):  # not a text: null, a number, an array, ...
+            raise ValueError(
+                len(ticks), f"{values[len(ticks)]!r:.60} is not an ISO 8601 time"
+            ) from None
+        except ValueError as error:
+            raise ValueError(len(ticks), str(error)) from None
         return ticks
-
-    def _parse_usual(self, texts: Sequence[str]) -> list[int]:
-        """Read texts that are all as Log Analytics writes them, a place of all of them at a time.
-
-        Raises ValueError, TypeError or KeyError if any is not.
-        """
-        lines = ("\n".join(texts) + "\n").encode("ascii")
-        marks = b"".join(_MARKS.values()) * len(texts)
-        in_place = all(lines[at::_LINE] == mark * len(texts) for at, mark in _MARKS.items())
-        if lines.translate(None, b"0123456789") != marks or not in_place:
-            raise ValueError("not all texts have seven fraction digits and Z")
-        if max(lines[_SECOND_DIGITS[0] :: _LINE]) > ord("5"):
-            raise ValueError("a minute has sixty seconds")
-        # As JSON, since numbers are read faster so; none may begin with a zero.
-        width = len(_SECOND_DIGITS) + 2  # a 1 before them, and a comma behind
-        numbers = bytearray(b"1".ljust(width, b",")) * len(texts)
-        for at, place in enumerate(_SECOND_DIGITS, start=1):
-            numbers[at::width] = lines[place::_LINE]
-        starts = map(self._starts.__getitem__, [text[:16] for text in texts])
-        return list(map(add, starts, orjson.loads(b"[" + numbers[:-1] + b"]")))
 
 
 def format_time(ticks: int) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from detection.rule.correlate import Detection
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import Logs
 from detection.sources.context import ContextSource
 from detection.window import Window
@@ -62,7 +63,9 @@ class LogSource(Protocol):
         """
         ...
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+    def parts(
+        self, window: Window, now: int, settings: RuleSettings
+    ) -> Iterator[Logs | Correlated]:
         """Yield all rows of the window that had arrived at `now` (ticks), in one or more parts.
 
         All rows of one identity (D3) are in one part. Every part repeats the allowlist, the

@@ -24,7 +24,9 @@ class ContextSource(Protocol):
         """Return the rows of the exclusions' watchlist; empty if the watchlist is missing."""
         ...
 
-    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+    def actions(
+        self, identities: Collection[str], window: Window, now: int, settings: RuleSettings
+    ) -> list[Operation]:
         """Return the corroborating actions of these identities in the window.
 
         `identities` are folded (D3). Actions are operations that the rule does not match but that

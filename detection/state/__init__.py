@@ -32,8 +32,8 @@ class State:
     reopened_from: int | None = None
 
     @property
-    def moments(self) -> tuple[object, ...]:
-        """All that a run of the schedule goes by, and leaves changed."""
+    def schedule_state(self) -> tuple[object, ...]:
+        """The times that a scheduled run reads and then moves on."""
         return self.watermark, self.arrivals_until, self.watched_from
 
     @property

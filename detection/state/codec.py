@@ -5,25 +5,19 @@ import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
-from itertools import chain, islice
 from typing import Any
 
 import orjson
 
 from detection.errors import StateError
-from detection.outbox import (
-    CompressedRow,
-    Outbox,
-    OutboxPosition,
-    PendingRows,
-    Row,
-)
+from detection.outbox import Outbox, OutboxPosition, PendingRows, Row, pending
 from detection.ranking.baseline import Baseline, Days
 from detection.rule import ticks
 from detection.rule.correlate import GroupKey
+from detection.rule.filters import RuleSettings
 from detection.rule.ledger import Ledger, Reported, decode_operations, encode_operations
 from detection.state import State
-from detection.window import Timing
+from detection.window import forget_until
 
 VERSION = 4
 PREVIOUS_VERSION = 3  # which did not say how far back it knew all, nor the place of what waits
@@ -83,12 +77,10 @@ def encoded_pieces(state: State) -> Iterator[bytes]:
 
 
 def _waiting(findings: Sequence[Row]) -> Iterator[bytes]:
-    """Write packed findings, after the model that they are packed by: each is a tenth so."""
-    rows = PendingRows.joined(findings).packed()
-    first = list(islice(rows, 1))
-    model = first[0].model if first else b""
-    yield b'"model":' + orjson.dumps(b64encode(model).decode()) + b',"findings":['
-    yield from _listed(b64encode(row.body).decode() for row in chain(first, rows))
+    """Write the dictionary ("model") and then the findings: compressed, each is a tenth."""
+    rows = pending(findings)
+    yield b'"model":' + orjson.dumps(b64encode(rows.dictionary).decode()) + b',"findings":['
+    yield from _listed(b64encode(body).decode() for body in rows.bodies)
 
 
 def _listed(items: Iterable[object]) -> Iterator[bytes]:
@@ -144,10 +136,10 @@ def _upgraded(document: dict[str, Any]) -> dict[str, Any]:
     as far back as this.
     """
     until, watermark = map(_ticks_of, (document["arrivals_until"], document["watermark"]))
-    usual = Timing()
+    usual = RuleSettings()
     known_from = 0
     if until is not None and watermark is not None:
-        known_from = max(usual.horizon(watermark, until, until), 0)
+        known_from = max(forget_until(usual, watermark, until, until), 0)
     outbox = document["outbox"] | {"begin": [0, 0]}
     return document | {"known_from": known_from, "reopened_from": None, "outbox": outbox}
 
@@ -188,12 +180,12 @@ def _state(document: dict[str, Any]) -> State:
 
 
 def _findings(outbox: dict[str, Any]) -> PendingRows[Row]:
-    """Return the findings that wait, packed."""
-    model = b64decode(outbox["model"], validate=True)
-    rows = [CompressedRow(b64decode(body, validate=True), model) for body in outbox["findings"]]
+    """Return the findings that wait, compressed."""
+    bodies = [b64decode(body, validate=True) for body in outbox["findings"]]
+    rows = PendingRows[Row](b64decode(outbox["model"], validate=True), bodies)
     for row in rows:
-        dict(row())  # damage is to be noticed now, not when it is delivered
-    return PendingRows(rows)
+        dict(row)  # notice damage now, not at the delivery
+    return rows
 
 
 def _moment(written: object) -> int:

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ import pytest
 
 from detection.rule.ticks import HOUR, MINUTE
 from detection.schema import Finding, RunRecord, columns
-from detection.settings import DEFAULTS
 from tests.support import (
     ALLOWLIST,
     DEMO,
     NOW,
     OPERATIONS,
     RECORDED,
+    ROOT,
     SIGN_INS,
     command,
     environment,
@@ -37,6 +38,7 @@ from tests.support.strategies import END, START, operation, sign_in, written
 OVERLAPPING = RECORDED / "an-operation-is-reported-once-across-overlapping-windows"
 QUIET = RECORDED / "nothing-happened"
 ROWS_NOW = written(END)  # where the window of rows made here ends
+RULE_SETTINGS = ("LOOKBACK", "CORRELATION_SPAN", "MAX_CATCH_UP", "MAX_LATENESS", "SUCCESS_STATUSES")
 RUN_OPTIONS = (
     *("--recorded", "--now", "--from", "--to", "--state-dir", "--json", "--output", "--runs"),
     *("--dry-run", "--verbose", "--help"),
@@ -508,7 +510,7 @@ def test_help_names_every_option() -> None:
     """`run --help` explains each option, the settings and the exit statuses."""
     done = run_cli("run", "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for text in (*RUN_OPTIONS, *DEFAULTS, "Exit status"):
+    for text in (*RUN_OPTIONS, *RULE_SETTINGS, "Exit status"):
         assert text in done.stdout
     assert "\\" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 100
@@ -681,3 +683,14 @@ def test_a_report_without_a_table_says_so(tmp_path: Path) -> None:
     assert f"Table {OPERATIONS} is missing" in page
     run_cli("run", "--recorded", DEMO, "--now", NOW, "--report", tmp_path / "report.html")
     assert "What may have hidden" not in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_the_version_is_the_one_that_was_released_last() -> None:
+    """--version prints the version of pyproject.toml, which is the changelog's latest release."""
+    done = run_cli("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert done.stdout == f"managed-identity-impact {version}\n"
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    released = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changelog, re.MULTILINE)
+    assert released[0] == version

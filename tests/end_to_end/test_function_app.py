@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from detection.settings import DEFAULTS, FORMS
+from detection.settings import SETTINGS
 from tests.support import ROOT, SIGN_INS
 from tests.support.services.ingestion import FINDINGS_STREAM, RUNS_STREAM
 from tests.support.services.log_analytics import Reply
@@ -15,7 +15,7 @@ ESCAPE = "\x1b[2J"
 MISTAKEN = """\
 import azure.functions as func
 from detection.pipeline.workspaces import run_workspaces
-from detection.settings import Settings
+from detection.settings import rule_settings
 
 app = func.FunctionApp()
 
@@ -26,7 +26,7 @@ def connect(workspace_id):
 
 @app.timer_trigger(schedule="0 0 * * * *", arg_name="timer")
 def detect(timer: func.TimerRequest) -> None:
-    run_workspaces(["w"], connect, Settings.of({}), now=0, has_time=lambda: True)
+    run_workspaces(["w"], connect, rule_settings({}), now=0, has_time=lambda: True)
 """
 
 
@@ -151,8 +151,8 @@ def test_the_sample_shows_every_setting() -> None:
     """The sample of local settings has each setting, and with its default where it has one."""
     sample = json.loads((ROOT / "local.settings.sample.json").read_bytes())["Values"]
     host = {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage", "DETECTION_SCHEDULE"}
-    assert set(sample) == host | {"WORKSPACE_IDS"} | set(DEFAULTS) | set(FORMS)
-    defaults = DEFAULTS | {name: form.default for name, form in FORMS.items() if form.default}
+    assert set(sample) == host | set(SETTINGS)
+    defaults = {name: setting.default for name, setting in SETTINGS.items() if setting.default}
     assert {name: sample[name] for name in defaults} == defaults
 
 

@@ -11,7 +11,7 @@ from detection.errors import DetectionError
 from detection.outbox import Outbox
 from detection.pipeline.workspaces import CONCURRENT_WORKSPACES, Connections, run_workspaces
 from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
-from detection.settings import Settings
+from detection.settings import rule_settings
 from detection.sources.log_analytics.client import Limits
 from detection.sources.workspace.source import WorkspaceSource
 from detection.state import ReadOnlyStore
@@ -24,7 +24,7 @@ from tests.support.services.servers import Containers
 TEN = parse_time(NOW)
 GUIDS = [f"00000000-0000-0000-0000-0000000000{number:02}" for number in range(50)]
 LIMITS = Limits(concurrent_queries=5, rows_per_partition=1000).shared(CONCURRENT_WORKSPACES)
-SETTINGS = Settings.of({})
+SETTINGS = rule_settings({})
 
 
 @pytest.fixture

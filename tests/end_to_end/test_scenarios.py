@@ -9,12 +9,12 @@ import pytest
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.rule.ticks import parse_time
-from detection.settings import Settings
+from detection.settings import rule_settings
 from detection.sources.recorded.folder import RecordedSource
 from detection.state.folder import FolderStore
 from tests.support import RECORDED, Collected, pick
 
-SCENARIOS = sorted(path.name for path in RECORDED.iterdir())
+SCENARIOS = sorted(path.parent.name for path in RECORDED.glob("*/expected.json"))
 KEYS = {"title", "now", "later", "environment", "findings", "run"}
 TIMES = ("FirstEvent", "LastEvent")
 
@@ -29,11 +29,11 @@ def expectations(scenario: str) -> dict[str, Any]:
 def play(scenario: str, folder: Path) -> Collected:
     """Run the job at `now` and at each moment of `later`, one state throughout."""
     expected = expectations(scenario)
-    settings = Settings.of(expected.get("environment", {}))
+    settings = rule_settings(expected.get("environment", {}))
     source = RecordedSource(RECORDED / scenario)
     sink = Collected()
     for now in (expected["now"], *expected.get("later", [])):
-        asked = Invocation("recorded", parse_time(now), settings.timing, settings.rule)
+        asked = Invocation("recorded", parse_time(now), settings)
         outcome = run(source, sink, FolderStore(folder), asked)
         assert not outcome.failures
     return sink

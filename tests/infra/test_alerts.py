@@ -84,9 +84,9 @@ def documented(page: str, telling: str) -> str:
 
 GRAVE = documented("docs/triage.md", "Because")
 WATCHER = documented("docs/triage.md", "Examined <")
-HEALTH = documented("README.md", "LastWindow")
-TROUBLE = documented("README.md", "ingestion_time()")
-HOURS = documented("README.md", "Hours = ")
+HEALTH = documented("docs/operations.md", "LastWindow")
+TROUBLE = documented("docs/operations.md", "ingestion_time()")
+HOURS = documented("docs/operations.md", "Hours = ")
 
 
 def findings(database: Any, *rows: tuple[str, int, str, int]) -> list[tuple[Any, ...]]:

@@ -6,7 +6,7 @@ import re
 
 from detection.rule.allowlist import Allowlist
 from detection.schema import Finding, RunRecord, columns
-from detection.settings import FORMS
+from detection.settings import SETTINGS
 from tests.infra.compiler import (
     CHOSEN,
     GROUP,
@@ -19,7 +19,7 @@ from tests.infra.compiler import (
 )
 
 HERE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/"
-TABLES = {FORMS["FINDINGS_STREAM"].default: Finding, FORMS["RUNS_STREAM"].default: RunRecord}
+TABLES = {SETTINGS["FINDINGS_STREAM"].default: Finding, SETTINGS["RUNS_STREAM"].default: RunRecord}
 RESERVED = {"_ResourceId", "id", "_SubscriptionId", "TenantId", "Type", "UniqueId", "Title"}
 ALERTS = "Microsoft.Insights/scheduledQueryRules"
 WATCHLIST = "Microsoft.SecurityInsights/watchlists"
@@ -110,7 +110,7 @@ def test_the_app_runs_on_flex_consumption(plain: Deployment) -> None:
         storage["value"],
     )
     made = {each["name"].split("/")[-1] for each in plain.of_type(f"{BLOBS}/containers")}
-    assert made == {"package", FORMS["STATE_CONTAINER"].default}
+    assert made == {"package", SETTINGS["STATE_CONTAINER"].default}
     assert config["scaleAndConcurrency"] == {"instanceMemoryMB": 2048, "maximumInstanceCount": 40}
 
 

@@ -3,42 +3,23 @@
 import json
 import re
 
-import pytest
-
 from tests.infra.compiler import INFRA
 from tests.support import ROOT
+from tests.support.pages import PAGES, blocks
 
 TEMPLATE = json.loads((INFRA / "azuredeploy.json").read_bytes())
-PAGES = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "docs/deploy.md")}
+DEPLOY = PAGES["docs/deploy.md"]
 COMMANDS = [
     line
-    for page in PAGES.values()
-    for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    for page in PAGES
+    for block in blocks(page, "sh")
     for line in block.replace("\\\n", " ").splitlines()
 ]
 
 
-def anchors(page: str) -> set[str]:
-    """Return what the headings of a page can be linked by."""
-    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_links_lead_somewhere(name: str) -> None:
-    """Each link to a heading leads to one."""
-    links = re.findall(r"\]\(([^):]*)#([\w-]+)\)", PAGES[name])
-    assert links
-    for target, anchor in links:
-        path = ((ROOT / name).parent / target).resolve() if target else ROOT / name
-        assert anchor in anchors(path.read_text("utf-8")), anchor
-
-
 def test_every_choice_is_listed() -> None:
     """The table of parameters has every parameter with its default."""
-    rows = dict(
-        re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", PAGES["docs/deploy.md"], re.MULTILINE)
-    )
+    rows = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", DEPLOY, re.MULTILINE))
     worded = {"[resourceGroup().location]": "the group's"}
     worded["[parameters('workspaceResourceId')]"] = "the workspace"
     defaults = {}
@@ -66,7 +47,7 @@ def test_commands_name_what_is_there() -> None:
 
 def test_the_arithmetic_is_right() -> None:
     """The products in the table of costs are what they are said to be."""
-    text = PAGES["docs/deploy.md"]
+    text = DEPLOY
     assert "730 x 30 s x 2 GB = 43,800; at $0.000026 | $1.14" in text
     assert 730 * 30 * 2 == 43_800
     assert round(43_800 * 0.000026, 2) == 1.14

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from detection.schema import Finding, RunRecord, columns
-from detection.settings import FORMS
+from detection.settings import SETTINGS
 from tests.infra.compiler import INFRA
 from tests.support import ROOT
 from tests.support.language_service import Column, LanguageService
@@ -30,7 +30,7 @@ SHOWN = [
 
 def table(setting: str, row: type) -> tuple[str, list[Column]]:
     """Return a custom table's name and columns."""
-    name = FORMS[setting].default.removeprefix("Custom-")
+    name = SETTINGS[setting].default.removeprefix("Custom-")
     return name, [{"name": name, "type": _spelt(kind)} for name, kind in columns(row)]
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: exactly the roles of the README, each no wider than it has to be."""
+"""Who may do what: exactly the documented roles, each no wider than it has to be."""
 
 import os
 import re
@@ -20,7 +20,7 @@ ROLES = {
 }
 SOURCES = ["AADManagedIdentitySignInLogs", "AzureActivity", "Watchlist"]
 OWN = ["ManagedIdentityImpact_CL", "ManagedIdentityImpactRuns_CL"]
-# What the README calls the scopes, by their types.
+# The scopes' names in the documents, by their types.
 SCOPES = {
     "Microsoft.OperationalInsights/workspaces": "each workspace",
     "Microsoft.Insights/dataCollectionRules": "the data collection rule",
@@ -178,10 +178,10 @@ def test_commands_survive_the_shell(tmp_path: Path) -> None:
     assert "--condition" not in found.outputs["plain"]
 
 
-def test_the_readme_lists_them(plain: Deployment, chosen: Deployment) -> None:
-    """The README's table of roles says what is granted, to whom and where, and nothing else."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    listed = re.findall(r"^\| (app|alerts) \| ([^|]+) \| ([^|]+) \|", readme, re.MULTILINE)
+def test_the_documents_list_them(plain: Deployment, chosen: Deployment) -> None:
+    """The table of roles says what is granted, to whom and where, and nothing else."""
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    listed = re.findall(r"^\| (app|alerts) \| ([^|]+) \| ([^|]+) \|", page, re.MULTILINE)
     wanted = set()
     for found in (plain, chosen):
         for each in granted(found):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from detection.settings import DEFAULTS, FORMS, Service, Settings
+from detection.settings import SETTINGS, read_settings, rule_settings
 from tests.infra.compiler import CHOSEN, Deployment, deploy
 from tests.support import ROOT
 
 SAMPLE = json.loads((ROOT / "local.settings.sample.json").read_bytes())["Values"]
-PRODUCT = {*DEFAULTS, *FORMS, "WORKSPACE_IDS", "DETECTION_SCHEDULE"}
+PRODUCT = {*SETTINGS, "DETECTION_SCHEDULE"}
 OPTIONAL = {"LOGS_QUERY_ENDPOINT"}  # follows from the cloud
 # What the Functions host and the Azure SDKs read.
 HOST = {
@@ -55,10 +55,10 @@ def test_the_sample_for_a_laptop_has_the_same() -> None:
 def test_the_app_would_start(plain: Deployment) -> None:
     """The product accepts what the app is given, and it comes to its defaults."""
     given = {k: filled(v) for k, v in plain.settings.items() if k in PRODUCT}
-    service = Service.of(given)
-    assert Settings.of(given) == Settings.of({})
-    needed = {name for name, form in FORMS.items() if not form.default} - OPTIONAL
-    defaults = Service.of({name: given[name] for name in {*needed, "WORKSPACE_IDS"}})
+    service = read_settings(given).deployment
+    assert rule_settings(given) == rule_settings({})
+    needed = {name for name, setting in SETTINGS.items() if not setting.default} - OPTIONAL
+    defaults = read_settings({name: given[name] for name in needed}).deployment
     assert service == defaults
     assert given["DETECTION_SCHEDULE"] == SAMPLE["DETECTION_SCHEDULE"]
 

@@ -10,10 +10,10 @@ import pytest
 from detection.errors import StateError
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
+from detection.rule.filters import RuleSettings
 from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
 from detection.state import ReadOnlyStore
 from detection.state.codec import decode, encode
-from detection.window import Timing
 from tests.support import OPERATIONS, SIGN_INS
 from tests.support.histories import Event, Simulation, Stream, assert_consistent
 
@@ -152,7 +152,7 @@ def test_a_state_of_the_release_before_that_a_wrong_clock_wrote_can_be_set_back(
     simulation = Simulation(hourly(60))
     go(simulation, *range(6))
     simulation.real, simulation.tells_time = BEGIN + 6 * HOUR, False
-    simulation.timing = Timing(max_catch_up=400 * DAY)
+    simulation.settings = RuleSettings(max_catch_up=400 * DAY)
     simulation.hurried = True
     simulation.run(BEGIN + 6 * HOUR)
     state = decode(simulation.body, "state")
@@ -160,7 +160,11 @@ def test_a_state_of_the_release_before_that_a_wrong_clock_wrote_can_be_set_back(
     state.ledger.groups.clear()
     document = orjson.loads(encode(state)) | {"version": 3}
     del document["known_from"], document["reopened_from"], document["outbox"]["begin"]
-    simulation.body, simulation.real, simulation.timing = orjson.dumps(document), None, Timing()
+    simulation.body, simulation.real, simulation.settings = (
+        orjson.dumps(document),
+        None,
+        RuleSettings(),
+    )
     simulation.hurried = False
     assert "--set-watermark" in "".join(go(simulation, 8)[0].failures)
     asked = Invocation("workspace", BEGIN + 9 * HOUR, watermark=BEGIN + 5 * HOUR)
@@ -268,9 +272,9 @@ def test_what_a_table_took_in_too_long_ago_is_counted() -> None:
 # Settings that change
 
 CHANGES = {
-    "MAX_LATENESS": Timing(max_lateness=7 * DAY),
-    "LOOKBACK": Timing(lookback=3 * DAY),
-    "CORRELATION_SPAN": Timing(lookback=60 * HOUR, span=50 * HOUR),
+    "MAX_LATENESS": RuleSettings(max_lateness=7 * DAY),
+    "LOOKBACK": RuleSettings(lookback=3 * DAY),
+    "CORRELATION_SPAN": RuleSettings(lookback=60 * HOUR, span=50 * HOUR),
 }
 
 
@@ -281,7 +285,7 @@ def test_a_setting_that_reaches_further_back_reports_nothing_again(name: str) ->
     go(simulation, *range(80))
     late = Event(BEGIN + 10 * HOUR, BEGIN + 80 * HOUR, "aaaa", "rg", "late")
     simulation.stream = Stream(simulation.stream.sign_ins, [*simulation.stream.operations, late])
-    simulation.timing = CHANGES[name]
+    simulation.settings = CHANGES[name]
     go(simulation, *range(80, 105))
     assert news(simulation) == len(simulation.reported)
     assert len(simulation.reported) <= 101
@@ -292,7 +296,7 @@ def test_a_setting_may_reach_as_far_back_as_all_is_known() -> None:
     simulation = Simulation(hourly(3))
     go(simulation, *range(4))
     late = Event(BEGIN + 32 * MINUTE, BEGIN + 20 * HOUR, "aaaa", "rg", "late")
-    simulation.timing = Timing(max_lateness=2 * DAY)
+    simulation.settings = RuleSettings(max_lateness=2 * DAY)
     simulation.stream = Stream(simulation.stream.sign_ins, [*simulation.stream.operations, late])
     go(simulation, *range(4, 24))
     assert news(simulation) == 4
@@ -474,7 +478,7 @@ def test_a_refused_stream_does_not_send_the_other_again(refused: str) -> None:
 def test_a_full_outbox_grows_no_further_however_long_it_lasts() -> None:
     """Neither findings nor records of failures and gaps are added while there is no room."""
     simulation = Simulation(hourly(40), refusing=True, outbox_limit=30)
-    simulation.timing = Timing(max_catch_up=5 * HOUR)
+    simulation.settings = RuleSettings(max_catch_up=5 * HOUR)
     for outcome in go(simulation, *range(120)):
         assert outcome.failures
     assert len(decode(simulation.body, "state").outbox) <= 31

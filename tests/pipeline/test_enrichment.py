@@ -65,18 +65,26 @@ class Troubled:
         """Answer as recorded."""
         return self._source.arrivals(since=since, now=now, examined=examined, too_late=too_late)
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+    def parts(
+        self, window: Window, now: int, settings: RuleSettings
+    ) -> Iterator[Logs | Correlated]:
         """Answer as recorded."""
-        return self._source.parts(window, now)
+        return self._source.parts(window, now, settings)
 
     def exclusions(self) -> list[ExclusionRow]:
         """Answer, or fail."""
         return _fail("exclusions") if self._fails[0] else []
 
-    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+    def actions(
+        self, identities: Collection[str], window: Window, now: int, settings: RuleSettings
+    ) -> list[Operation]:
         """Answer, or fail."""
         self.asked.append(identities)
-        return _fail("actions") if self._fails[1] else self._source.actions(identities, window, now)
+        return (
+            _fail("actions")
+            if self._fails[1]
+            else self._source.actions(identities, window, now, settings)
+        )
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Answer, or fail with the actions."""
@@ -162,7 +170,7 @@ def test_an_address_of_its_own(here: str, there: str, counts: bool) -> None:
         {"ResourceGroup": "rg-1", "CallerIpAddress": here},
         {"ResourceGroup": "rg-2", "CallerIpAddress": there},
     )
-    reasons = ContextBuilder(found).of(found[0], found[0].read_pairs()).score.reasons
+    reasons = ContextBuilder(found).build(found[0], found[0].read_pairs()).score.reasons
     assert any("public address" in reason.sentence for reason in reasons) is counts
 
 
@@ -175,7 +183,7 @@ def test_spread_is_the_identitys() -> None:
     )
     sentences = [
         reason.sentence
-        for reason in ContextBuilder(found).of(found[0], found[0].read_pairs()).score.reasons
+        for reason in ContextBuilder(found).build(found[0], found[0].read_pairs()).score.reasons
     ]
     assert "The identity changed 2 resource groups in 2 subscriptions" in sentences
 
@@ -183,7 +191,7 @@ def test_spread_is_the_identitys() -> None:
 def test_the_queries_are_about_the_finding() -> None:
     """Each of the three names the identity, and the first two its time."""
     (only,) = groups({})
-    asked = ContextBuilder([only]).of(only, only.read_pairs()).investigate
+    asked = ContextBuilder([only]).build(only, only.read_pairs()).investigate
     assert [question["Title"] for question in asked] == list(QUESTIONS)
     assert all(f'"{GUID}"' in question["Query"] for question in asked)
     assert all("datetime(2026-03-02T11:00:00.0000000Z)" in one["Query"] for one in asked[:2])
@@ -194,7 +202,7 @@ def test_an_identity_that_no_query_can_hold_has_none() -> None:
     odd = "a\n| take 1"
     logs = as_logs([sign_in(ServicePrincipalId=odd)], [operation(Caller=odd)])
     (only,) = detect(logs, START, END, RuleSettings()).groups
-    assert ContextBuilder([only]).of(only, only.read_pairs()).investigate == []
+    assert ContextBuilder([only]).build(only, only.read_pairs()).investigate == []
 
 
 class Remembering(Troubled):
@@ -224,7 +232,7 @@ def recalled(source: Remembering, folder: Path, *, novelty: bool = True) -> Coll
     sink = Collected()
     for hour in (0, 1):
         settings = RuleSettings(novelty=novelty)
-        asked = Invocation("w", parse_time(NOW) + hour * HOUR, rule=settings)
+        asked = Invocation("w", parse_time(NOW) + hour * HOUR, settings=settings)
         run(source, sink, FolderStore(folder), asked)
     return sink
 
@@ -270,7 +278,9 @@ def test_a_past_that_cannot_be_read_is_a_warning(tmp_path: Path) -> None:
     source = Remembering(14, fails=True)
     sink = recalled(source, tmp_path)
     assert len(sink.findings) == 2
-    assert "What is new could not be told" in str(sink.runs[0]["Reason"])
+    assert "Novelty is not scored, because the baseline could not be read" in str(
+        sink.runs[0]["Reason"]
+    )
     assert sink.runs[0]["Status"] == "Warning"
 
 
@@ -286,7 +296,7 @@ def test_a_backfill_does_without_the_past() -> None:
     """What is remembered lies around the present, so old windows are not measured by it."""
     source = Remembering(14)
     hours = (parse_time(NOW) - HOUR, parse_time(NOW))
-    asked = Invocation("w", parse_time(NOW), rule=RuleSettings(novelty=True), backfill=hours)
+    asked = Invocation("w", parse_time(NOW), settings=RuleSettings(novelty=True), backfill=hours)
     run(source, Collected(), ReadOnlyStore(), asked)
     assert source.recalled == []
 
@@ -303,7 +313,7 @@ def test_a_window_may_come_in_parts() -> None:
             return [entry]
 
     source = Listed(fails=True)
-    analysis = Enrichment(source, RuleSettings(novelty=True), END)
+    enrichment = Enrichment(source, RuleSettings(novelty=True), END)
     window = Window(START, END, Mode.SCHEDULED)
     other = detect(
         as_logs([sign_in(ServicePrincipalId="b")], [operation(Caller="b")]),
@@ -312,11 +322,11 @@ def test_a_window_may_come_in_parts() -> None:
         RuleSettings(),
     ).groups
     for _ in range(2):
-        assert analysis.keep(groups({})) == []
-        (kept,) = analysis.keep(other)
-        assert len(analysis.tellers([Emission(kept, "f", 1, 1)], other, window)) == 1
-    assert (source.listed, len(source.recalled), len(analysis.warnings)) == (1, 1, 1)
-    assert list(analysis.excluded.values()) == [2]
+        assert enrichment.without_excluded(groups({})) == []
+        (kept,) = enrichment.without_excluded(other)
+        assert len([*enrichment.contexts([Emission(kept, "f", 1, 1)], other, window)]) == 1
+    assert (source.listed, len(source.recalled), len(enrichment.warnings)) == (1, 1, 1)
+    assert list(enrichment.excluded.values()) == [2]
 
 
 @given(scenarios(), st.sampled_from(made.NAMES))
@@ -326,8 +336,8 @@ def test_an_operation_more_in_the_logs_never_lowers_a_score(scenario: Scenario, 
 
     def judged(logs: Logs) -> dict[tuple[str, ...], int]:
         found = detect(logs, *scenario.window, settings).groups
-        dossiers = ContextBuilder(found)
-        return {group.key: dossiers.of(group, group.read_pairs()).score.points for group in found}
+        builder = ContextBuilder(found)
+        return {group.key: builder.build(group, group.read_pairs()).score.points for group in found}
 
     before = judged(scenario.logs())
     for row in scenario.operations:

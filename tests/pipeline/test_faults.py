@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
+from detection.rule.filters import RuleSettings
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
 from detection.state.codec import decode
-from detection.window import Timing
 from tests.support import OPERATIONS, SIGN_INS
 from tests.support.effort import effort
 from tests.support.fault_injection import OUTAGES, PLACES, QUERIES, WAYS, Disturbed, any_fault
@@ -23,10 +23,10 @@ HOURS = 24
 OFFSETS = (MINUTE, 5 * MINUTE, 7 * MINUTE, 50 * MINUTE, 5 * HOUR, DAY)  # of a wrong clock
 # What a window finds of this stream is the same with all of them.
 TIMINGS = (
-    Timing(),
-    Timing(lookback=5 * HOUR),
-    Timing(max_lateness=7 * DAY),
-    Timing(lookback=3 * HOUR, max_lateness=2 * DAY, max_catch_up=9 * DAY),
+    RuleSettings(),
+    RuleSettings(lookback=5 * HOUR),
+    RuleSettings(max_lateness=7 * DAY),
+    RuleSettings(lookback=3 * HOUR, max_lateness=2 * DAY, max_catch_up=9 * DAY),
 )
 
 KINDS = {
@@ -67,7 +67,7 @@ def history(seed: int) -> Disturbed:
         disturbed.hurried = rng.random() < 0.2
         if rng.random() < 0.1:
             disturbed.struck["settings changed"] += 1
-            disturbed.timing = rng.choice(TIMINGS)
+            disturbed.settings = rng.choice(TIMINGS)
         now = BEGIN + hour * HOUR + rng.randrange(60) * SECOND
         if rng.random() < 0.1:
             disturbed.struck["timer missed"] += 1

@@ -11,7 +11,6 @@ from detection.rule.correlate import detect
 from detection.rule.filters import RuleSettings
 from detection.rule.ledger import hash_key
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, format_time, parse_time
-from detection.window import Timing
 from tests.support.histories import Event, Simulation, Stream, assert_consistent, describe
 
 BEGIN = parse_time("2026-03-14T00:00:00Z")
@@ -230,7 +229,7 @@ def test_lateness_is_bounded() -> None:
     now = BEGIN + 2 * DAY
     sign_in = Event(BEGIN, BEGIN, "aaaa", "Azure Key Vault", "1")
     operation = Event(BEGIN + MINUTE, now - MINUTE, "aaaa", "rg-one", "2")
-    simulation = Simulation(Stream([sign_in], [operation]), Timing())
+    simulation = Simulation(Stream([sign_in], [operation]), RuleSettings())
     records = [
         record
         for moment in range(BEGIN + HOUR, now + HOUR, HOUR)

@@ -8,6 +8,7 @@ import orjson
 
 from detection.errors import SourceError
 from detection.outbox import Outbox
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import IDENTITY, Logs
 from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
 from detection.sources import Correlated
@@ -113,9 +114,11 @@ def test_a_read_that_failed_and_is_tried_again_at_once_is_another_run() -> None:
 class Parted(Simulation):
     """A workspace whose window comes in a part for each identity, each let go before the next."""
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+    def parts(
+        self, window: Window, now: int, settings: RuleSettings
+    ) -> Iterator[Logs | Correlated]:
         """Yield one identity after another, the last first."""
-        (logs,) = super().parts(window, now)
+        (logs,) = super().parts(window, now, settings)
         assert isinstance(logs, Logs)
         for identity in sorted({row[IDENTITY] for row in logs.sign_ins}, reverse=True):
             part = [
@@ -168,9 +171,11 @@ def test_findings_of_parts_wait_like_any() -> None:
 class Broken(Parted):
     """A workspace that fails after its first part."""
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+    def parts(
+        self, window: Window, now: int, settings: RuleSettings
+    ) -> Iterator[Logs | Correlated]:
         """Yield one part and fail."""
-        yield next(super().parts(window, now))
+        yield next(super().parts(window, now, settings))
         raise SourceError("the second part cannot be read")
 
 

@@ -23,6 +23,7 @@ from detection.printable import (
     numbered_entries,
     shorten_middle,
 )
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import Logs
 from detection.rule.ticks import parse_time
 from detection.sources import Arrivals, Correlated
@@ -60,9 +61,11 @@ class Refusing:
         del since, now, examined, too_late
         return Arrivals()
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+    def parts(
+        self, window: Window, now: int, settings: RuleSettings
+    ) -> Iterator[Logs | Correlated]:
         """Fail."""
-        del window, now
+        del window, now, settings
         raise SourceError(self._message)
 
 

@@ -7,7 +7,7 @@ import pytest
 from detection.errors import DetectionError, SettingsError, StateConflict
 from detection.pipeline.workspaces import Connections, run_workspaces
 from detection.rule.ticks import HOUR, MINUTE, format_time, parse_time
-from detection.settings import Service, Settings
+from detection.settings import read_settings, rule_settings
 from detection.state import State, Tag
 from tests.support.histories import Event, Simulation, Stream
 
@@ -45,7 +45,7 @@ def run_all(simulations: dict[str, Simulation]) -> None:
     run_workspaces(
         simulations,
         lambda name: Connections(simulations[name], simulations[name], simulations[name]),
-        Settings.of({}),
+        rule_settings({}),
         now=NOW,
         has_time=lambda: True,
     )
@@ -95,7 +95,7 @@ def test_without_time_the_rest_is_due_next_time() -> None:
         records = run_workspaces(
             GUIDS[:1],
             lambda _: parts,
-            Settings.of({}),
+            rule_settings({}),
             now=NOW,
             has_time=lambda: next(time_there_is, False),  # noqa: B023 - called in this turn
         )
@@ -104,7 +104,7 @@ def test_without_time_the_rest_is_due_next_time() -> None:
 
 def test_settings_of_the_service() -> None:
     """Ids are lowered and told once, addresses lose their last slash, the rest has defaults."""
-    service = Service.of(NEEDED)
+    service = read_settings(NEEDED).deployment
     assert service.workspace_ids == (GUIDS[0], GUIDS[1])
     assert service.ingestion_endpoint == "https://rule.westeurope-1.ingest.monitor.azure.com"
     assert service.watchlist_alias == "NetworkAllowlist"
@@ -122,7 +122,7 @@ def test_every_problem_of_the_service_is_in_one_message() -> None:
         "DRY_RUN": "perhaps",
     }
     with pytest.raises(SettingsError) as caught:
-        Service.of(wrong)
+        read_settings(wrong)
     names = (*wrong, "LOGS_INGESTION_RULE_ID", "STATE_ACCOUNT_URL")
     assert all(name in str(caught.value) for name in names)
 
@@ -134,11 +134,11 @@ def test_every_problem_of_the_service_is_in_one_message() -> None:
 def test_hostile_aliases_are_refused(hostile: str) -> None:
     """A watchlist's alias that is no plain name never comes near a query."""
     with pytest.raises(SettingsError, match="WATCHLIST_ALIAS"):
-        Service.of(NEEDED | {"WATCHLIST_ALIAS": hostile})
+        read_settings(NEEDED | {"WATCHLIST_ALIAS": hostile})
 
 
 @pytest.mark.parametrize("hostile", ["' or 1", GUIDS[0] + "/query", "x", GUIDS[0] + "\n| take 1"])
 def test_hostile_workspace_ids_are_refused(hostile: str) -> None:
     """A workspace id that is no GUID is refused."""
     with pytest.raises(SettingsError, match="WORKSPACE_IDS"):
-        Service.of(NEEDED | {"WORKSPACE_IDS": hostile})
+        read_settings(NEEDED | {"WORKSPACE_IDS": hostile})

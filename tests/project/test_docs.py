@@ -1,7 +1,7 @@
 """The documents say nothing that is not so."""
 
+import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -29,24 +29,19 @@ from detection.ranking.score import (
     SUBSCRIPTION_COUNTS,
 )
 from detection.rule.exclusions import EXCLUSIONS_TABLE
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import MINUTE
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
+from detection.settings import SETTINGS
 from tests.kql.test_queries import bind
-from tests.support import ROOT
+from tests.support import RECORDED, ROOT, json_lines, run_cli
 from tests.support.language_service import LanguageService
+from tests.support.pages import PAGES, blocks, section
 
-DOCS = {path.name: path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
-README = (ROOT / "README.md").read_text("utf-8")
+RISK = PAGES["docs/risk.md"]
 QUERIES = [
-    (name, number, text)
-    for name, document in DOCS.items()
-    for number, text in enumerate(re.findall(r"```kusto\n(.*?)```", document, re.DOTALL))
+    (page, number, text) for page in PAGES for number, text in enumerate(blocks(page, "kusto"))
 ]
-
-
-def section(document: str, title: str) -> str:
-    """Return the text between a heading and the next."""
-    return re.split(r"\n#+ ", DOCS[document].split(f"# {title}\n", 1)[1])[0]
 
 
 @pytest.mark.parametrize(
@@ -54,20 +49,20 @@ def section(document: str, title: str) -> str:
 )
 def test_schemas(table: type, title: str) -> None:
     """Each table's columns are documented with their types, in order."""
-    rows = re.findall(r"\n\| `(\w+)` \| (\w+) \| \S", section("schemas.md", title))
+    rows = re.findall(r"\n\| `(\w+)` \| (\w+) \| \S", section("docs/schemas.md", title))
     assert rows == columns(table)
 
 
 def test_bounds_of_a_record() -> None:
     """How long lists and texts of a run record get is told as it is."""
-    text = " ".join(section("schemas.md", "ManagedIdentityImpactRuns_CL").split())
+    text = " ".join(section("docs/schemas.md", "ManagedIdentityImpactRuns_CL").split())
     assert f"at most {MAX_ENTRIES}, each of at most {MAX_ENTRY_LENGTH} characters, texts" in text
     assert f"have at most {MAX_TEXT_LENGTH:,}" in text
 
 
 def test_queries_in_documents_bind(language_service: LanguageService) -> None:
     """Every query of the documents binds to the tables without a remark."""
-    assert len(QUERIES) >= 4
+    assert len(QUERIES) >= 8
     runs = [{"name": name, "type": kind} for name, kind in columns(RunRecord)]
     answers = bind(
         language_service,
@@ -81,7 +76,7 @@ def test_queries_in_documents_bind(language_service: LanguageService) -> None:
 
 def test_bands() -> None:
     """The bands of severity are the score's, without a gap from 0 to 100."""
-    rows = re.findall(r"\| ([A-Z]\w+) \| (\d+) (?:to (\d+)|and up) \|", DOCS["risk.md"])
+    rows = re.findall(r"\| ([A-Z]\w+) \| (\d+) (?:to (\d+)|and up) \|", RISK)
     assert [(int(least), name) for name, least, _ in reversed(rows)] == list(SEVERITY_BANDS)
     assert [int(most or 100) + 1 for _, _, most in rows[:-1]] == [int(row[1]) for row in rows[1:]]
 
@@ -89,7 +84,7 @@ def test_bands() -> None:
 def test_points() -> None:
     """The table of signals has the points that the score gives, the most of which make 100."""
     rows = dict(
-        re.findall(r"\n\| ([A-Z][\w ]+) \| ([\w, ]+) \|", section("risk.md", "The risk score"))
+        re.findall(r"\n\| ([A-Z][\w ]+) \| ([\w, ]+) \|", section("docs/risk.md", "The risk score"))
     )
     listed = {name: [int(n) for n in re.findall(r"\d+", points)] for name, points in rows.items()}
     expected = {
@@ -105,15 +100,15 @@ def test_points() -> None:
         "Corroboration": [points for _, points in reversed(ACTION_COUNTS)],
     }
     assert {name: listed[name] for name in expected} == expected
-    assert f"| {FIRST_CLASS} and {FIRST_GROUP}, or {LONG_SEEN} |" in DOCS["risk.md"]
-    assert f"{ROUTINE_DAYS} or more days" in DOCS["risk.md"]
+    assert f"| {FIRST_CLASS} and {FIRST_GROUP}, or {LONG_SEEN} |" in RISK
+    assert f"{ROUTINE_DAYS} or more days" in RISK
     minutes = [most // MINUTE for most, _ in PROXIMITY]
-    assert f"at most {minutes[0]}, {minutes[1]} minutes after a sign-in" in DOCS["risk.md"]
+    assert f"at most {minutes[0]}, {minutes[1]} minutes after a sign-in" in RISK
 
 
 def test_classes() -> None:
     """Each class is documented with the fewest and the most points that its operations have."""
-    rows = re.findall(r"\n\| ([a-z ]+) \| (\d+)(?: to (\d+))? \|", DOCS["risk.md"])
+    rows = re.findall(r"\n\| ([a-z ]+) \| (\d+)(?: to (\d+))? \|", RISK)
     listed = {name: (int(least), int(most or least)) for name, least, most in rows}
     points: dict[str, list[int]] = {}
     for kind in OPERATION_CLASSES:
@@ -123,20 +118,82 @@ def test_classes() -> None:
 
 def test_the_runbook_has_the_queries_of_a_finding() -> None:
     """The three numbered steps of the runbook are titled as the queries that a finding carries."""
-    steps = re.findall(r"\n(\d\. )\*\*(.+?)\.\*\*", section("triage.md", "Runbook"))
+    steps = re.findall(r"\n(\d\. )\*\*(.+?)\.\*\*", section("docs/triage.md", "Runbook"))
     assert [number + title for number, title in steps] == list(QUESTIONS)
 
 
 def test_exclusion_columns() -> None:
     """The columns of the exclusions are those that are read, in the table and in the example."""
-    text = section("tuning.md", "Exclude what somebody answers for")
+    text = section("docs/tuning.md", "Exclude what somebody answers for")
     assert tuple(re.findall(r"\n\| `(\w+)` \|", text)) == EXCLUSIONS_TABLE.columns
     assert ",".join(EXCLUSIONS_TABLE.columns) + "\n" in text
 
 
-@pytest.mark.parametrize("name", DOCS)
-def test_links(name: str) -> None:
-    """Each link to a file leads somewhere, and the README leads to each document."""
-    for target, _ in re.findall(r"\]\(([^)#:]+)(#[^)]*)?\)", DOCS[name]):
-        assert (Path(ROOT / "docs") / target).exists(), target
-    assert f"docs/{name}" in README
+def test_settings() -> None:
+    """The tables of settings have each setting of the product, with its default."""
+    rows = dict(re.findall(r"\| `([A-Z_]+)` \| `?([^|`]+?)`? \|", PAGES["docs/settings.md"]))
+    defaults = {name: setting.default or "none" for name, setting in SETTINGS.items()}
+    assert rows == defaults | {"DETECTION_SCHEDULE": "none"}
+
+
+def options(text: str) -> set[str]:
+    """Return the options that a text names."""
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+
+
+@pytest.mark.parametrize("command", ["run", "record", "demo", "check"])
+def test_options(command: str) -> None:
+    """The options of a command are those of its help text; each has --help and --verbose."""
+    listed = {
+        option
+        for row in re.findall(r"\n\| ([^|]+) \|", section("docs/cli.md", command))
+        for option in options(row)
+    }
+    helped = options(run_cli(command, "--help").stdout.partition("Options:")[2])
+    assert listed == helped - {"--help", "--verbose"}
+    assert {"--help", "--verbose"} <= options(section("docs/cli.md", "The command line"))
+
+
+def test_commands() -> None:
+    """The table of commands has each command, and the options that stand before one."""
+    rows = re.findall(r"\n\| `([a-z-]+)` \|", section("docs/cli.md", "The command line"))
+    helped = run_cli("--help").stdout
+    commands = re.findall(r"^  ([a-z]+) ", helped.partition("Commands:")[2], re.MULTILINE)
+    assert {row for row in rows if not row.startswith("--")} == set(commands)
+    before = helped.partition("Options:")[2].partition("Commands:")[0]
+    assert options(before) - {"--help"} <= set(rows)
+
+
+def test_required_columns() -> None:
+    """The columns that a page calls required are those that are."""
+    text = section("docs/cli.md", "A recorded folder")
+    for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
+        assert ": " + ", ".join(f"`{c}`" for c in shape.columns[: shape.required]) + "\n" in text
+
+
+def test_differences_have_tests() -> None:
+    """Each difference of the table has a test named after it, and no test is without its row."""
+    listed = set(re.findall(r"\n\| D(\d) \|", PAGES["docs/rule.md"]))
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    tested = set(re.findall(r"\ndef test_d(\d)_", sources))
+    assert listed == tested == set("123456789")
+
+
+def test_scenarios() -> None:
+    """The list has each recorded scenario with its title and its number of findings."""
+    rows = re.findall(r"\n(\| \[.+?\]\(.+?\) \| .+ \|)", PAGES["tests/recorded/README.md"])
+    expected = []
+    for path in sorted(RECORDED.glob("*/expected.json")):
+        answer, name = json.loads(path.read_bytes()), path.parent.name
+        number = len(answer["findings"]) or "none"
+        expected.append(f"| [{name}]({name}) | {answer['title']} | {number} |")
+    assert "\n".join(rows) == "\n".join(expected)
+
+
+def test_sample_finding() -> None:
+    """The sample finding is one that the demo prints, without the parts that are left out."""
+    sample = json.loads(blocks("docs/schemas.md", "json")[0])
+    printed = json_lines(run_cli("demo", "--json").stdout)
+    for row in printed:
+        del row["Entities"], row["Investigate"], row["Evidence"][1:]
+    assert sample in printed

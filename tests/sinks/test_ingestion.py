@@ -24,9 +24,8 @@ from detection.errors import DeliveryError
 from detection.outbox import Outbox, Row
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
-from detection.pipeline.run_record import SUCCESS, RunHeader, empty_record
 from detection.rule.ticks import HOUR, MINUTE, parse_time
-from detection.schema import Finding, columns
+from detection.schema import Finding, columns, empty_run_record
 from detection.sinks.ingestion import (
     CALL_BYTES,
     FIELD_BYTES,
@@ -81,8 +80,9 @@ def finding(number: int = 0, **values: object) -> Row:
 
 def run_row(number: int = 0, **values: object) -> Row:
     """Return a row of the runs' table."""
-    header = RunHeader("w", str(number), MOMENT, MOMENT, MOMENT, "Scheduled")
-    return {**empty_record(header, SUCCESS), **values}
+    times = dict.fromkeys(("TimeGenerated", "WindowStart", "WindowEnd"), MOMENT)
+    row = {"RunId": str(number), "WorkspaceId": "w", "Status": "Success", "Mode": "Scheduled"}
+    return {**empty_run_record(), **times, **row, **values}
 
 
 def lines(*rows: Row) -> list[bytes]:

@@ -591,7 +591,7 @@ class Mortal(BlobStore):
 def run_on(simulation: Simulation, container: ContainerClient, workspace: str, now: int) -> None:
     """Run the job once, its state in a blob, its logs and its sink simulated."""
     state = Mortal(container, workspace, simulation.fuse)
-    run(simulation, simulation, state, Invocation("workspace", now, simulation.timing))
+    run(simulation, simulation, state, Invocation("workspace", now, simulation.settings))
 
 
 def undisturbed() -> Simulation:

@@ -4,7 +4,6 @@ import json
 import random
 import tracemalloc
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import orjson
@@ -131,7 +130,7 @@ def test_a_damaged_row_is_noticed_before_anything_is_delivered(place: str, damag
 def test_rows_that_wait_take_little_room() -> None:
     """A state with many long rows is read and written in less room than their JSON takes."""
     queries = [f"AzureActivity | where Caller =~ '{n}' | take {n}" for n in range(150)]
-    rows = PendingRows[Row]([partial(dict, Number=n, Investigate=queries) for n in range(2000)])
+    rows = PendingRows[Row].of({"Number": n, "Investigate": queries} for n in range(2000))
     size = sum(len(orjson.dumps(row)) for row in rows)
     tracemalloc.start()
     try:

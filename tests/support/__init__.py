@@ -49,9 +49,11 @@ class NoContext:
         """Return no exclusion."""
         return []
 
-    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+    def actions(
+        self, identities: Collection[str], window: Window, now: int, settings: RuleSettings
+    ) -> list[Operation]:
         """Return no action."""
-        del identities, window, now
+        del identities, window, now, settings
         return []
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:

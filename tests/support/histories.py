@@ -28,7 +28,7 @@ from detection.rule.ticks import format_time
 from detection.sources import Arrivals, Correlated
 from detection.state import State, Tag
 from detection.state.codec import decode, encode
-from detection.window import Timing, Window
+from detection.window import Window
 from tests.support import OPERATIONS, SIGN_INS, NoContext
 
 
@@ -97,7 +97,7 @@ class Simulation:
     """One workspace through time."""
 
     stream: Stream
-    timing: Timing = field(default_factory=Timing)
+    settings: RuleSettings = field(default_factory=RuleSettings)
     remembers: bool = True
     real: int | None = None  # what time it is, where the machine's clock is wrong
     tells_time: bool = True  # whether the workspace says so
@@ -121,8 +121,7 @@ class Simulation:
         asked = Invocation(
             "workspace",
             now,
-            self.timing,
-            RuleSettings(self.timing.span),
+            self.settings,
             backfill=backfill,
             outbox_limit=self.outbox_limit,
         )
@@ -204,8 +203,11 @@ class Simulation:
             )
         return found._replace(missing=frozenset(self.missing))
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+    def parts(
+        self, window: Window, now: int, settings: RuleSettings
+    ) -> Iterator[Logs | Correlated]:
         """Yield what has arrived of a window."""
+        del settings
         self.reach("read")
         self._check_readable()
         there = {

@@ -16,10 +16,7 @@ from typing import Any
 from detection.errors import UsageError
 from detection.ranking.baseline import PastChange
 from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
-from detection.rule.filters import (
-    RuleSettings,
-    match_operations,
-)
+from detection.rule.filters import RuleSettings, match_operations
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     IDENTITY,
@@ -35,11 +32,7 @@ from detection.rule.log_rows import (
 from detection.sources import Arrivals
 from detection.sources.context import corroborating_actions
 from detection.sources.decode.table import ALREADY_ARRIVED, Table
-from detection.sources.prefilter import (
-    KEEP_ALL,
-    OPERATION_CANDIDATES,
-    SIGN_IN_CANDIDATES,
-)
+from detection.sources.prefilter import KEEP_ALL, OPERATION_CANDIDATES, SIGN_IN_CANDIDATES
 from detection.sources.recorded.table_files import (
     misnamed_files,
     missing_table_advice,
@@ -110,8 +103,9 @@ class RecordedSource:
             total = total.joined(arrivals)
         return total
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs]:
+    def parts(self, window: Window, now: int, settings: RuleSettings) -> Iterator[Logs]:
         """Yield the whole window as one part, since the folder is in memory anyway."""
+        del settings  # the rule applies them to the rows
         yield self.read(window, now)
 
     def read(self, window: Window, now: int) -> Logs:
@@ -143,8 +137,11 @@ class RecordedSource:
         """Return the rows of the exclusions' file."""
         return self._exclusions
 
-    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+    def actions(
+        self, identities: Collection[str], window: Window, now: int, settings: RuleSettings
+    ) -> list[Operation]:
         """Return the corroborating actions of these identities (folded) in the window."""
+        del settings
         return corroborating_actions(self._operations.within(window, now), identities)
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:

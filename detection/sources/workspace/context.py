@@ -1,6 +1,6 @@
 """Reads the context of findings from a workspace: exclusions, corroborating actions, baseline."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from detection.errors import SourceError
@@ -26,10 +26,9 @@ BASELINE_TABLE: Final = OPERATION_TABLE._replace(
 class WorkspaceContext:
     """A ContextSource over one Log Analytics workspace."""
 
-    def __init__(self, workspace: "LogAnalytics", *, alias: str, statuses: Sequence[str]) -> None:
+    def __init__(self, workspace: "LogAnalytics", *, alias: str) -> None:
         """`alias` names the exclusions' watchlist; raises ValueError if no query can hold it."""
         self._workspace = workspace
-        self._statuses = tuple(statuses)
         self._exclusions = query("exclusions", alias=alias)
 
     def exclusions(self) -> list[ExclusionRow]:
@@ -43,13 +42,15 @@ class WorkspaceContext:
         except PartialResult as error:
             raise _incomplete(EXCLUSIONS_TABLE.name, error) from None
 
-    def actions(self, identities: Collection[str], window: Window, now: int) -> list[Operation]:
+    def actions(
+        self, identities: Collection[str], window: Window, now: int, settings: RuleSettings
+    ) -> list[Operation]:
         """Query the corroborating actions of the identities, some identities at a time."""
         actions: list[Operation] = []
         printable = sorted(filter(str.isprintable, identities))  # no query can hold others
         for start in range(0, len(printable), IDENTITIES_PER_QUERY):
             batch = tuple(printable[start : start + IDENTITIES_PER_QUERY])
-            text = actions_query(window, self._statuses, batch)
+            text = actions_query(window, settings.success_statuses, batch)
             try:
                 table = self._workspace.run_query_retrying_partial(
                     text, OPERATION_TABLE, INGESTION_TIME

@@ -68,35 +68,29 @@ ROWS_PER_CLUSTER_QUERY: Final = 200_000  # the answer may name every one of them
 class WorkspaceSource:
     """A LogSource over one workspace."""
 
-    def __init__(  # noqa: PLR0913 - two watchlists have two names
+    def __init__(
         self,
         *,
         client: "LogsQueryClient",
         workspace_id: str,
         alias: str = ALLOWLIST_TABLE.name,
         exclusions_alias: str = EXCLUSIONS_TABLE.name,
-        rule: RuleSettings = RuleSettings(),  # noqa: B008 - it cannot change
         sleep: Sleep = time.sleep,
         limits: Limits = Limits(),  # noqa: B008 - it cannot change
     ) -> None:
         """Read through `client`, which the caller opens (`with client:`) and closes.
 
         `alias` and `exclusions_alias` name the watchlists of the allowlist and the exclusions;
-        `sleep` takes seconds. Raises ValueError if no query can hold an alias or a status of
-        `rule`.
+        `sleep` takes seconds. Raises ValueError if no query can hold one of the names.
         """
         self._workspace = LogAnalytics(
             client=client, workspace_id=workspace_id, sleep=sleep, limits=limits
         )
-        self._rule = rule
         self._limits = limits
         self._alias, self._exclusions_alias = alias, exclusions_alias
-        # Render both queries now, so that a bad alias or status fails before anything is read.
+        # Rendered now, so that a bad name fails before anything is read.
         query("allowlist", alias=alias)
-        WindowQueries(Window(0, 0, Mode.SCHEDULED), 0, rule).count(OPERATION_TABLE)
-        self.context = WorkspaceContext(
-            self._workspace, alias=exclusions_alias, statuses=rule.success_statuses
-        )
+        self.context = WorkspaceContext(self._workspace, alias=exclusions_alias)
 
     def clock(self) -> int:
         """Return the time of the workspace's own clock (ticks)."""
@@ -112,12 +106,14 @@ class WorkspaceSource:
             ]
             return reduce(Arrivals.joined, (future.result() for future in futures))
 
-    def parts(self, window: Window, now: int) -> Iterator[Logs | Correlated]:
+    def parts(
+        self, window: Window, now: int, settings: RuleSettings
+    ) -> Iterator[Logs | Correlated]:
         """Yield a part with the counts of the whole window, then one part for each partition.
 
         A partition that exceeds one answer is split in two, so that no row is lost.
         """
-        queries = WindowQueries(window, now, self._rule)
+        queries = WindowQueries(window, now, settings)
         with self._threads(self._limits.concurrent_queries) as threads:
             counts = count_window(self._workspace, queries, self._alias, threads)
         yield counts.operations_without_sign_in()
@@ -143,14 +139,14 @@ class WorkspaceSource:
             except PartialResult:
                 waiting.extendleft(reversed(split(partition, rows)))
 
-    def probe(self, shape: TableShape, now: int) -> TableProbe:
+    def probe(self, shape: TableShape, now: int, settings: RuleSettings) -> TableProbe:
         """Return the state of one table, by its rows of the last minute, and its newest time."""
-        queries = WindowQueries(Window(now - MINUTE, now, Mode.SCHEDULED), now, self._rule)
+        queries = WindowQueries(Window(now - MINUTE, now, Mode.SCHEDULED), now, settings)
         return probe_table(self._workspace, queries, shape)
 
-    def try_queries(self, now: int) -> list[CheckedQuery]:
+    def try_queries(self, now: int, settings: RuleSettings) -> list[CheckedQuery]:
         """Run every query over an empty time range; return their results."""
-        queries = WindowQueries(Window(now, now, Mode.SCHEDULED), now, self._rule)
+        queries = WindowQueries(Window(now, now, Mode.SCHEDULED), now, settings)
         with self._threads(self._limits.concurrent_queries) as threads:
             checks = all_queries(queries, self._alias, self._exclusions_alias)
             return check_queries(self._workspace, checks, threads)
@@ -159,12 +155,14 @@ class WorkspaceSource:
         """Return the entries of the allowlist's watchlist; None if the watchlist is missing."""
         return read_allowlist(self._workspace, self._alias).entries
 
-    def tables(self, shape: TableShape, window: Window, now: int) -> Iterator[Table]:
+    def tables(
+        self, shape: TableShape, window: Window, now: int, settings: RuleSettings
+    ) -> Iterator[Table]:
         """Yield all rows of the window that the rule may match, with their ingestion times.
 
         Raises TableMissing if the table does not exist.
         """
-        return read_table(self._workspace, WindowQueries(window, now, self._rule), shape)
+        return read_table(self._workspace, WindowQueries(window, now, settings), shape)
 
     def _read_partition(
         self, queries: WindowQueries, partition: range, counts: WindowCounts, *, hot: bool

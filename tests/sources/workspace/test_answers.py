@@ -19,6 +19,7 @@ from detection.errors import SourceError
 from detection.kql.render import FOLDER
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
+from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
 from detection.sources import LogSource
@@ -169,8 +170,8 @@ def test_without_the_sign_in_table_every_hour_is_a_warning(
         assert "plan is Analytics" in record["Reason"]
         assert record["OperationsState"] == "Ok"
         assert record["OperationsMatched"] == matched
-    assert source.probe(OPERATION_TABLE, TEN)[0] is SourceState.OK
-    assert source.probe(SIGN_IN_TABLE, TEN)[0] is SourceState.MISSING
+    assert source.probe(OPERATION_TABLE, TEN, RuleSettings())[0] is SourceState.OK
+    assert source.probe(SIGN_IN_TABLE, TEN, RuleSettings())[0] is SourceState.MISSING
 
 
 def test_no_query_of_a_run_is_a_fuzzy_union() -> None:
@@ -197,9 +198,9 @@ def test_a_table_on_another_plan_is_named(
     assert other not in told
     assert "/search" not in told
     shapes = {shape.name: shape for shape in (SIGN_IN_TABLE, OPERATION_TABLE)}
-    assert source.probe(shapes[other], TEN)[0] is SourceState.OK
+    assert source.probe(shapes[other], TEN, RuleSettings())[0] is SourceState.OK
     with pytest.raises(SourceError, match=f"{table} .* plan to Analytics"):
-        source.probe(shapes[table], TEN)
+        source.probe(shapes[table], TEN, RuleSettings())
 
 
 def test_a_mixture_of_plans_is_told_of_all_tables(

@@ -72,7 +72,7 @@ def connect(service: LogAnalyticsService) -> Iterator[Connect]:
         def to_service() -> WorkspaceContext:
             client = stack.enter_context(client_for(service.endpoint))
             workspace = LogAnalytics(client=client, workspace_id=WORKSPACE, sleep=lambda _: None)
-            return WorkspaceContext(workspace, alias=EXCLUSIONS, statuses=("Success",))
+            return WorkspaceContext(workspace, alias=EXCLUSIONS)
 
         yield to_service
 
@@ -90,7 +90,7 @@ def test_without_a_watchlist_there_are_none(connect: Connect, service: LogAnalyt
 
 def test_telling_actions_of_the_window_are_read(connect: Connect) -> None:
     """Of the identities asked about, in the window, succeeded and telling; spelling is nothing."""
-    rows = connect().actions({"id-1"}, WINDOW, TEN)
+    rows = connect().actions({"id-1"}, WINDOW, TEN, RuleSettings())
     assert [(row[OPERATION_NAME], row[TIME]) for row in rows] == [
         (LIST, TEN - 10 * MINUTE),
         (REGENERATE, TEN - 5 * MINUTE),
@@ -102,13 +102,13 @@ def test_actions_that_had_not_arrived_are_left_out(
 ) -> None:
     """A run sees what was there at its moment."""
     service.tables[OPERATIONS] = [action(10, IngestionTime=format_time(TEN + 1))]
-    assert connect().actions({"id-1"}, WINDOW, TEN) == []
+    assert connect().actions({"id-1"}, WINDOW, TEN, RuleSettings()) == []
 
 
 def test_a_missing_table_has_no_actions(connect: Connect, service: LogAnalyticsService) -> None:
     """Without activity nothing corroborates."""
     del service.tables[OPERATIONS]
-    assert connect().actions({"id-1"}, WINDOW, TEN) == []
+    assert connect().actions({"id-1"}, WINDOW, TEN, RuleSettings()) == []
 
 
 def test_many_identities_are_asked_about_in_several_queries(
@@ -116,7 +116,7 @@ def test_many_identities_are_asked_about_in_several_queries(
 ) -> None:
     """A thousand identities a query, and one that no query can hold is passed over."""
     identities = {f"id-{n}" for n in range(IDENTITIES_PER_QUERY + 1)} | {"a\nb"}
-    assert len(connect().actions(identities, WINDOW, TEN)) == 3
+    assert len(connect().actions(identities, WINDOW, TEN, RuleSettings())) == 3
     assert len(service.called("actions")) == 2
 
 
@@ -144,7 +144,7 @@ def test_part_of_an_answer_is_an_error(
     context = connect()
     asked: dict[str, Callable[[], object]] = {
         "exclusions": context.exclusions,
-        "actions": lambda: context.actions({"id-1"}, WINDOW, TEN),
+        "actions": lambda: context.actions({"id-1"}, WINDOW, TEN, RuleSettings()),
         "baseline": lambda: context.past_changes(TEN - 14 * DAY, TEN, RuleSettings()),
     }
     with pytest.raises(SourceError, match="could not be read completely"):

@@ -105,15 +105,12 @@ def operation(
 
 
 @contextmanager
-def source_of(
-    service: LogAnalyticsService, limits: Limits = WHOLE, rule: RuleSettings | None = None
-) -> Iterator[WorkspaceSource]:
+def source_of(service: LogAnalyticsService, limits: Limits = WHOLE) -> Iterator[WorkspaceSource]:
     """Connect a source."""
     with client_for(service.endpoint) as client:
         yield WorkspaceSource(
             client=client,
             workspace_id=WORKSPACE,
-            rule=rule or RuleSettings(),
             limits=limits,
             sleep=lambda _: None,
         )
@@ -141,7 +138,7 @@ def traced(rows: Sequence[Sequence[object]], **beside: object) -> bytes:
 def read(service: LogAnalyticsService, limits: Limits) -> list[Logs]:
     """Return the parts that hold rows."""
     with source_of(service, limits) as source:
-        parts = list(source.parts(WINDOW, TEN))
+        parts = list(source.parts(WINDOW, TEN, RuleSettings()))
     assert isinstance(parts[0], Correlated)
     return [part for part in parts if isinstance(part, Logs)]
 
@@ -283,7 +280,7 @@ def test_traces_that_are_cut_are_asked_for_in_halves(
     """Where the pairs to show are more than an answer holds, every finding has all of its own."""
     whole, record = job(service, WHOLE)
     with source_of(service, Limits(rows_in_process=THERE)) as source:
-        groups = [g for part in source.parts(WINDOW, TEN) for g in correlated(part)]
+        groups = [g for part in source.parts(WINDOW, TEN, RuleSettings()) for g in correlated(part)]
         service.row_limit, service.says_when_cut = 200, says_so
     assert len(groups) == 180  # which one answer holds, but not their pairs
     parted, same = job(service, Limits(rows_in_process=THERE, rows_per_answer=200))
@@ -462,7 +459,7 @@ def test_what_the_cluster_could_not_have_said_is_an_error(
         source_of(service, Limits(rows_in_process=THERE)) as source,
         pytest.raises(SourceError, match="the answer of its cluster is unreadable"),
     ):
-        list(source.parts(WINDOW, TEN))
+        list(source.parts(WINDOW, TEN, RuleSettings()))
 
 
 COUNTS = st.dictionaries(st.integers(0, BUCKETS - 1), st.integers(0, 50), max_size=30)

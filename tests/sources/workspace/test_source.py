@@ -24,7 +24,7 @@ from detection.pipeline.job import run
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import SIGN_IN_TABLE, Logs, SourceState
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, format_time, parse_time
-from detection.settings import Settings
+from detection.settings import rule_settings
 from detection.sources import Arrivals, Correlated
 from detection.sources.log_analytics.client import Limits, LogAnalytics
 from detection.sources.recorded.folder import RecordedSource
@@ -58,7 +58,7 @@ from tests.support.services.log_analytics import (
 TEN = parse_time(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
 NOT_COMPARED = {"DurationMs", "BytesRead", "SignInsRead", "OperationsRead"}
-SCENARIOS = sorted(path.name for path in RECORDED.iterdir())
+SCENARIOS = sorted(path.parent.name for path in RECORDED.glob("*/expected.json"))
 
 Connect = Callable[..., WorkspaceSource]
 
@@ -124,7 +124,8 @@ def operation(time: int, **values: object) -> dict[str, Any]:
 def read(source: WorkspaceSource) -> Logs:
     """Return all parts of the window put together."""
     parts = [
-        part.logs if isinstance(part, Correlated) else part for part in source.parts(WINDOW, TEN)
+        part.logs if isinstance(part, Correlated) else part
+        for part in source.parts(WINDOW, TEN, RuleSettings())
     ]
     return replace(
         parts[-1],
@@ -140,14 +141,14 @@ def ids(logs: Logs) -> tuple[list[str], list[str]]:
     return [row["Id"] for row in sign_ins], [row["EventDataId"] for row in operations]
 
 
-def play(scenario: str, folder: Path, source_for: Callable[[Settings, int], Any]) -> Collected:
+def play(scenario: str, folder: Path, source_for: Callable[[int], Any]) -> Collected:
     """Run the job at `now` and at each moment of `later`, one state throughout."""
     expected = json.loads((RECORDED / scenario / "expected.json").read_text("utf-8"))
-    settings = Settings.of(expected.get("environment", {}))
+    settings = rule_settings(expected.get("environment", {}))
     sink = Collected()
     for now in map(parse_time, (expected["now"], *expected.get("later", []))):
-        asked = Invocation("recorded", now, settings.timing, settings.rule)
-        outcome = run(source_for(settings, now), sink, FolderStore(folder), asked)
+        asked = Invocation("recorded", now, settings)
+        outcome = run(source_for(now), sink, FolderStore(folder), asked)
         assert not outcome.failures
     return sink
 
@@ -173,9 +174,9 @@ def test_a_scenario_over_http_is_the_recorded_one(scenario: str, tmp_path: Path)
         client_for(service.endpoint) as client,
     ):
 
-        def source_for(settings: Settings, now: int) -> WorkspaceSource:
+        def source_for(now: int) -> WorkspaceSource:
             service.present = now
-            return WorkspaceSource(client=client, workspace_id=WORKSPACE, rule=settings.rule)
+            return WorkspaceSource(client=client, workspace_id=WORKSPACE)
 
         queried = play(scenario, tmp_path / "2", source_for)
     assert service.complaints == []
@@ -734,7 +735,7 @@ def test_a_workspace_id_stays_inside_its_part_of_the_path(
     service.complaints.clear()
 
 
-@pytest.mark.parametrize("wrong", [{"alias": 'x"); drop'}, {"rule": RuleSettings(HOUR, ("a\nb",))}])
+@pytest.mark.parametrize("wrong", [{"alias": 'x"); drop'}, {"exclusions_alias": 'x"); drop'}])
 def test_a_name_that_no_query_can_hold_is_refused_at_once(
     wrong: dict[str, Any], connect: Connect, service: LogAnalyticsService
 ) -> None:

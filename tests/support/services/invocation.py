@@ -9,17 +9,17 @@ import sys
 from detection.azure_clients import AzureClients
 from detection.pipeline.workspaces import run_workspaces
 from detection.rule.ticks import parse_time
-from detection.settings import Service, Settings
+from detection.settings import read_settings
 
 
 def main(now: int) -> None:
     """Examine every window due."""
-    settings, service = Settings.of(os.environ), Service.of(os.environ)
-    with AzureClients(settings, service) as azure:
+    settings = read_settings(os.environ)
+    with AzureClients(settings.deployment) as azure:
         run_workspaces(
-            service.workspace_ids,
+            settings.deployment.workspace_ids,
             azure.connector(),
-            settings,
+            settings.rule,
             now=now,
             has_time=lambda: True,
         )
