@@ -92,7 +92,7 @@ def raise_for_response(
 
 
 def _access_advice(status: int, api_error: ApiError) -> str:
-    """Return what to do about a status 401 or 403."""
+    """Return the advice for a status 401 or 403."""
     if api_error.is_about_the_token or (status == 401 and not api_error.codes):
         return (
             "the token belongs to another tenant or cloud than the workspace, or has expired: "

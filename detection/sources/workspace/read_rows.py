@@ -68,7 +68,7 @@ def read_all_counted(
     read: Callable[[], T],
     count_rows: Callable[[T, TableShape], int],
 ) -> T:
-    """Return what `read` returns, if it holds at least the `expected` rows of each table.
+    """Return the result of `read`, if it holds at least the `expected` rows of each table.
 
     A replica that lags returns fewer rows, and a table that may no longer be read returns none,
     both without an error. So `read` is called once more if rows are lacking; there may be more
