@@ -1,4 +1,4 @@
-"""The timer: builds the parts from the settings and runs the detection once an hour."""
+"""The timer function: connects to Azure with the settings and runs the detection every hour."""
 
 import os
 import time
@@ -11,8 +11,8 @@ from detection.pipeline.workspaces import run_workspaces
 from detection.rule.ticks import from_datetime
 from detection.settings import read_settings
 
-BUDGET = 20 * 60  # seconds in which windows are begun, well within functionTimeout in host.json
-LAST_QUERY = BUDGET + 5 * 60  # seconds after which a workspace that does not answer is left alone
+BUDGET = 20 * 60  # seconds; no window starts later, well before functionTimeout in host.json
+LAST_QUERY = BUDGET + 5 * 60  # seconds; no query starts later
 
 app = func.FunctionApp()
 
@@ -21,8 +21,8 @@ app = func.FunctionApp()
     schedule="%DETECTION_SCHEDULE%", arg_name="timer", run_on_startup=False, use_monitor=True
 )
 def detect(timer: func.TimerRequest) -> None:
-    """Examine every window due, in each workspace; raises if any could not be examined."""
-    del timer  # late or not, what is due follows from the watermark
+    """Examine every due window of each workspace; raises if any could not be examined."""
+    del timer  # a late timer needs no handling: the watermark decides which windows are due
     began = time.monotonic()
     settings = read_settings(os.environ)
     with AzureClients(settings.deployment, deadline=began + LAST_QUERY) as azure:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what killed processes have left of such files."""
+"""Atomic file writes, and the removal of temporary files of killed processes."""
 
 import contextlib
 import errno
@@ -14,23 +14,23 @@ from typing import BinaryIO
 
 from detection.errors import UsageError
 
-READ_AND_ADD = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+READ_APPEND_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 
 
-def writable(path: Path, *, append: bool = False) -> Path:
+def resolve_writable(path: Path, *, append: bool = False) -> Path:
     """Return the file behind a path; raise UsageError now if it cannot be written later.
 
-    With `append` it is going to be added to, else replaced. What killed runs have left of it is
-    removed.
+    With `append`, checks that lines can be appended, else that the file can be replaced. Removes
+    temporary files of killed runs.
     """
     try:
-        there = _is_file(path)
-        path = Path(os.path.realpath(path))  # a symbolic link stays one
-        remove_leftovers(path.parent, _prefix(path))
-        if there and append:
-            os.close(os.open(path, READ_AND_ADD))
+        exists = _is_file(path)
+        path = Path(os.path.realpath(path))  # so that a symbolic link is not replaced by a file
+        remove_leftovers(path.parent, _temporary_prefix(path))
+        if exists and append:
+            os.close(os.open(path, READ_APPEND_FLAGS))
         else:
-            with unfinished(path.parent, _prefix(path)):
+            with unfinished(path.parent, _temporary_prefix(path)):
                 pass
     except OSError as error:
         raise UsageError(
@@ -40,28 +40,28 @@ def writable(path: Path, *, append: bool = False) -> Path:
     return path
 
 
-def replace(path: Path, parts: Iterable[bytes]) -> None:
-    """Put the parts in place of the file, as a whole; raises OSError."""
-    with unfinished(path.parent, _prefix(path)) as (file, whole):
+def replace_file(path: Path, parts: Iterable[bytes]) -> None:
+    """Replace the file's content atomically; raises OSError."""
+    with unfinished(path.parent, _temporary_prefix(path)) as (file, temporary):
         file.writelines(parts)
         file.flush()
         if path.exists():
-            shutil.copymode(path, whole)
+            shutil.copymode(path, temporary)
         else:
-            whole.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~_umask())
         os.fsync(file.fileno())
-        whole.replace(path)
+        temporary.replace(path)
     sync_folder(path.parent)
 
 
 @contextlib.contextmanager
 def unfinished(folder: Path, prefix: str) -> Iterator[tuple[BinaryIO, Path]]:
-    """Give a new file to write and its name, which is gone at the end, renamed or not.
+    """Yield a new temporary file, open for writing, and its path; remove that path at the end.
 
-    It is locked while it is written: that is how remove_leftovers() tells it from one whose
-    process was killed.
+    The file stays locked while it is open. remove_leftovers() removes only unlocked files, which
+    killed processes have left.
     """
-    handle, path = _new_and_locked(folder, prefix)
+    handle, path = _create_locked(folder, prefix)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file, path
@@ -70,7 +70,7 @@ def unfinished(folder: Path, prefix: str) -> Iterator[tuple[BinaryIO, Path]]:
 
 
 def remove_leftovers(folder: Path, prefix: str) -> None:
-    """Remove the unfinished files of processes that are gone, as far as possible."""
+    """Remove the temporary files of killed processes; ignores files that cannot be removed."""
     left = re.compile(re.escape(prefix) + "[a-z0-9_]{8}", re.ASCII)  # as mkstemp() names them
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
@@ -79,19 +79,19 @@ def remove_leftovers(folder: Path, prefix: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was named in a folder survive a loss of power; raises OSError."""
+    """Flush a folder's entries to disk, so that they survive a power loss; raises OSError."""
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that has no such thing
+        if error.errno != errno.EINVAL:  # the file system cannot flush folders
             raise
     finally:
         os.close(handle)
 
 
 def is_at(handle: int, path: Path) -> bool:
-    """Whether an open file is still the one that a path names."""
+    """Return True if a path still names this open file."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:
@@ -99,9 +99,9 @@ def is_at(handle: int, path: Path) -> bool:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether something is there; raises UsageError if it is no file."""
+    """Return True if a file exists; raises UsageError if the path names anything else."""
     try:
-        mode = path.stat().st_mode  # of what links lead to, the standard output's among them
+        mode = path.stat().st_mode  # follows links, such as /dev/stdout
     except FileNotFoundError:
         return False
     if not stat.S_ISREG(mode):
@@ -109,23 +109,23 @@ def _is_file(path: Path) -> bool:
     return True
 
 
-def _prefix(path: Path) -> str:
-    """Return how the names of a file's unfinished versions begin."""
+def _temporary_prefix(path: Path) -> str:
+    """Return the prefix of a file's temporary names."""
     return f".{path.name}.unfinished-"
 
 
-def _new_and_locked(folder: Path, prefix: str) -> tuple[int, Path]:
+def _create_locked(folder: Path, prefix: str) -> tuple[int, Path]:
     while True:
         handle, name = tempfile.mkstemp(dir=folder, prefix=prefix)
-        with contextlib.suppress(OSError):  # without locks, nothing is ever taken for left over
+        with contextlib.suppress(OSError):  # without locks, remove_leftovers() removes nothing
             fcntl.flock(handle, fcntl.LOCK_EX)
         if is_at(handle, Path(name)):
             return handle, Path(name)
-        os.close(handle)  # taken for left over between its making and its lock
+        os.close(handle)  # another process removed it before it was locked
 
 
 def _remove_unlocked(path: Path) -> None:
-    """Remove a file whose writer holds no lock any more."""
+    """Remove a file that no process has locked."""
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -136,7 +136,7 @@ def _remove_unlocked(path: Path) -> None:
 
 
 def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
+    """Return the process's umask; the system only returns it to a process that sets it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

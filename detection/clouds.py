@@ -1,10 +1,10 @@
-"""The clouds that there are of Azure, each with its own services and sign-in.
+"""The Azure clouds: public, US Government and China, each with its own endpoints and sign-in.
 
-They are named as `az cloud list` and Bicep's `environment().name` name them. What clients ask for
-is what Microsoft's own take for each cloud: `azlogs/cloud_config.go` of monitor/query and of
+The names are those of `az cloud list` and of Bicep's `environment().name`. The endpoints and token
+audiences are those of Microsoft's SDKs: `azlogs/cloud_config.go` of monitor/query and of
 monitor/ingestion in azure-sdk-for-go, LogsQueryAudience and LogsIngestionAudience in
-azure-sdk-for-net, AzureAuthorityHosts in azure-identity. Storage takes tokens for
-https://storage.azure.com in every cloud, which its client asks for.
+azure-sdk-for-net, AzureAuthorityHosts in azure-identity. Storage needs no entry: its audience is
+https://storage.azure.com in every cloud, and its client knows that.
 """
 
 from typing import Final, NamedTuple
@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 
 class Cloud(NamedTuple):
-    """Where a cloud's services are, and whom the tokens for them are for."""
+    """The endpoints and token audiences of one cloud."""
 
     name: str
-    query: str  # the Log Analytics API's address; tokens are for it wherever it is reached
-    ingestion: str  # whom tokens for the Logs Ingestion API are for; each rule has an address
-    authority: str  # where tokens are given
-    domains: tuple[str, ...]  # whatever ends so is this cloud's
+    query: str  # address of the Log Analytics API, and token audience even behind a proxy
+    ingestion: str  # token audience of the Logs Ingestion API; each rule has its own address
+    authority: str  # the address that issues tokens
+    domains: tuple[str, ...]  # the ends of this cloud's host names
 
 
 CLOUDS: Final = {
@@ -50,7 +50,7 @@ CLOUDS: Final = {
 
 
 def cloud_of(address: str) -> str:
-    """Return the name of the cloud that an address, with its scheme or without, is in, else ""."""
+    """Return the name of the cloud of an address (with or without scheme); "" if it has none."""
     try:
         host = urlsplit(address if "://" in address else f"https://{address}").hostname or ""
     except ValueError:

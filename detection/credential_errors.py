@@ -1,9 +1,8 @@
-"""Why no token was given, in one line.
+"""The reason why no token was obtained, in one line.
 
-The credential that is used everywhere tries one way after another, and its error lists them all,
-the many that nobody meant first. What tells is the one that was meant: by the environment, or as
-the first that could have given a token here. Its message is never cut, since the command to run
-is at its end.
+DefaultAzureCredential tries several credentials in turn, and its error lists all of them. Only one
+is of interest: the one that the environment configures, or else the first that could have given a
+token on this machine. Its message is never cut, because it ends with the command to run.
 """
 
 import logging
@@ -22,11 +21,11 @@ _ATTEMPT = re.compile(
 _LAST_LINE = re.compile(r"\nTo mitigate this issue, [^\n]*\Z")
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 _COMMAND = re.compile(r"\baz login\b|\bazd auth login\b|\bConnect-AzAccount\b")
-# The words of a way that does not exist here, and so says nothing about why there is no token.
-_ABSENT = re.compile(
+# Messages of credentials that do not exist on this machine: they do not explain the failure.
+_NOT_AVAILABLE = re.compile(
     r"not fully configured|No accounts were found|not found on path|is not installed"
     r"|could not be found|azure-identity-broker|only supported on Windows"
-    r"|authentication unavailable\. Error:"  # Docker's answer in place of the machine's
+    r"|authentication unavailable\. Error:"  # Docker answered in place of the metadata service
     r"|(unavailable|unavailable, no response from the IMDS endpoint)\.?$"
 )
 _OTHER_CLOUD = re.compile(r"AADSTS(500011|900382)\b")
@@ -36,67 +35,67 @@ _ADVICE = {
     "AZURE_FEDERATED_TOKEN_FILE",
     "ManagedIdentityCredential": "Check that the app has this identity, and that AZURE_CLIENT_ID, "
     "if set, is its client id",
-    "AzureCliCredential": "See what `az account get-access-token` says",
+    "AzureCliCredential": "Run `az account get-access-token` to see the cause",
 }
-_ANY = "Check the identity that this runs as, or sign in with `az login`"
-_NOTHING = (
-    "no token could be had, because nothing here gives one: sign in with `az login`, or give the "
-    "app a managed identity"
+_DEFAULT_ADVICE = "Check the identity of this process, or sign in with `az login`"
+_NO_CREDENTIAL = (
+    "no token was obtained, because no credential is available: sign in with `az login`, or "
+    "give the app a managed identity"
 )
 
 
 class TokenUnavailable(ClientAuthenticationError):
-    """No token was given; the message says why. A service's refusal is never one of these."""
+    """No token was obtained; the message gives the reason. Never raised for a service's refusal."""
 
 
 def explain_token_failure(error: AzureError, environment: Mapping[str, str] = os.environ) -> str:
-    """Say which credential was meant to give a token, why it did not, and what to do."""
+    """Return the credential that should have given a token, why it did not, and the remedy."""
     message = str(error.message)
     if isinstance(error, TokenUnavailable):
         return message
-    tried = list(credential_attempts(message))
-    if not tried:
-        return f"no token could be had: {_with_advice('', _safe(message))}"
-    meant = [name for name in _meant(environment) if name in dict(tried)]
-    if meant:
-        name = meant[0]
-    elif len(tried) > 1 and all(_ABSENT.search(text) for _, text in tried):
-        return _NOTHING
+    attempts = list(credential_attempts(message))
+    if not attempts:
+        return f"no token was obtained: {_with_advice('', _redacted(message))}"
+    configured = [name for name in _configured_credentials(environment) if name in dict(attempts)]
+    if configured:
+        name = configured[0]
+    elif len(attempts) > 1 and all(_NOT_AVAILABLE.search(text) for _, text in attempts):
+        return _NO_CREDENTIAL
     else:
-        name = min(tried, key=lambda attempt: _rank(attempt[1]))[0]
-    return f"no token could be had: {name}: {_with_advice(name, dict(tried)[name])}"
+        name = min(attempts, key=lambda attempt: _rank_attempt(attempt[1]))[0]
+    return f"no token was obtained: {name}: {_with_advice(name, dict(attempts)[name])}"
 
 
 def credential_attempts(message: str) -> Iterator[tuple[str, str]]:
-    """Yield each credential that a message says was tried, and what became of it, in one line."""
+    """Yield (credential, its result in one line) for each attempt that a message lists."""
     for name, text in _ATTEMPT.findall(_LAST_LINE.sub("", message)):
-        yield name, _safe(text)
+        yield name, _redacted(text)
 
 
 class AttemptLog(logging.Handler):
-    """Tells on stderr, for `--verbose`, all that was tried for a token: each on a line, once."""
+    """Prints every attempt to get a token on stderr, for `--verbose`: one per line, once."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell what a warning of the credential holds, unless it was told before."""
+        """Print the attempts in a warning of the credential, unless they were printed before."""
         lines = "".join(
             f"  {name}: {text}\n" for name, text in credential_attempts(record.getMessage())
         )
-        if lines and lines not in self._told:
-            self._told.add(lines)
-            sys.stderr.write(f"Tried for a token:\n{lines}")
+        if lines and lines not in self._logged:
+            self._logged.add(lines)
+            sys.stderr.write(f"Attempts to get a token:\n{lines}")
 
 
-def _safe(text: str) -> str:
-    """Return a text as one line, whole but for a token that a tool may have printed."""
+def _redacted(text: str) -> str:
+    """Return the text as one line, without any token that a tool may have printed."""
     return _TOKEN.sub("(a token)", one_line(text))
 
 
-def _meant(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield the credentials that the environment is set up for, as they come in the chain."""
+def _configured_credentials(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield the credentials that the environment configures, in DefaultAzureCredential's order."""
 
     def has(*names: str) -> bool:
         return all(environment.get(name) for name in names)
@@ -111,21 +110,22 @@ def _meant(environment: Mapping[str, str]) -> Iterator[str]:
         yield "ManagedIdentityCredential"
 
 
-def _rank(text: str) -> int:
-    """Return how little an attempt says about why there is no token, from 0."""
-    if _ABSENT.search(text):
+def _rank_attempt(text: str) -> int:
+    """Return the rank of an attempt: 0 explains the failure best."""
+    if _NOT_AVAILABLE.search(text):
         return 3
-    if text.startswith("Please run"):  # a tool that is there and was never signed in
+    if text.startswith("Please run"):  # an installed tool that nobody signed in to
         return 2
-    return 1 if "No identity has been assigned" in text else 0  # a machine in Azure like any other
+    # Every Azure machine without an identity says so, also where the developer uses `az login`.
+    return 1 if "No identity has been assigned" in text else 0
 
 
 def _with_advice(name: str, text: str) -> str:
-    """Add what to do, unless the message says it."""
+    """Append the remedy, unless the message has one."""
     if _COMMAND.search(text):
         return text
     if _OTHER_CLOUD.search(text):
         advice = "Check that AZURE_CLOUD is the cloud of this tenant"
     else:
-        advice = _ADVICE.get(name, _ANY)
+        advice = _ADVICE.get(name, _DEFAULT_ADVICE)
     return f"{text.rstrip('.')}. {advice}"

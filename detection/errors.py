@@ -1,15 +1,15 @@
-"""Everything that can go wrong for a reason a person can act on.
+"""The errors that a person can act on.
 
     DetectionError
     ├── SettingsError      a setting cannot be used                  exit status 2
-    ├── UsageError         the command line asks for the impossible  exit status 2
+    ├── UsageError         an argument cannot be used                exit status 2
     ├── SourceError        log rows could not be read                exit status 1
     ├── ClockError         a clock is wrong                          exit status 1
     ├── DeliveryError      findings could not be handed over         exit status 1
     └── StateError         the remembered state cannot be used       exit status 1
         └── StateConflict  another run wrote the state first         exit status 1
 
-Each message is one line: what happened, to what, and what to do about it.
+Each message is one line: the event, the thing it happened to, and the remedy.
 """
 
 
@@ -26,13 +26,13 @@ class UsageError(DetectionError):
 
 
 class SourceError(DetectionError):
-    """Rows could not be read; no conclusion may be drawn from their absence."""
+    """Rows could not be read; their absence does not mean that nothing happened."""
 
 
 class ClockError(DetectionError):
-    """This machine's clock is wrong, or the watermark was written by one that was.
+    """This machine's clock is wrong, or a run with a wrong clock wrote the watermark.
 
-    `present` is what the right clock says (ticks), if there is one to ask.
+    `present` is the right time (ticks), if it is known.
     """
 
     def __init__(self, message: str, present: int | None = None) -> None:
@@ -41,9 +41,9 @@ class ClockError(DetectionError):
 
 
 class DeliveryError(DetectionError):
-    """A sink did not take all rows; `status` is HTTP's, or 0.
+    """A sink did not take all rows. `status` is the HTTP status, 0 if there was none.
 
-    `taken` says how many findings and how many run records, the oldest of each, it took before.
+    `taken` is the number of findings and of run records that it took, the oldest of each.
     """
 
     def __init__(self, message: str, status: int = 0, taken: tuple[int, int] = (0, 0)) -> None:
@@ -53,8 +53,8 @@ class DeliveryError(DetectionError):
 
 
 class StateError(DetectionError):
-    """The state cannot be read or written; it is never silently reset."""
+    """The state cannot be read or written; nothing resets it silently."""
 
 
 class StateConflict(StateError):
-    """Another run wrote the state since this one read it."""
+    """Another run wrote the state after this run read it."""

@@ -1,7 +1,7 @@
-"""Text from logs, watchlists and answers, made safe to print and to log.
+"""Text from logs, watchlists and answers, made safe to print and to log; and counts with a noun.
 
-Such text may hold what moves a terminal's cursor, turns the reading direction or shows nothing at
-all. Every such character becomes U+FFFD, so that it can be seen that something was there.
+Such text may hold characters that move a terminal's cursor, turn the reading direction or are
+invisible. Each of them becomes U+FFFD, so that a reader sees that something was there.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ LEFT_OUT = " [...] "
 
 
 def printable(text: str) -> str:
-    """Return the text with every character that cannot be seen replaced; line breaks stay."""
+    """Return the text with every invisible character replaced by U+FFFD; line breaks stay."""
     if text.isprintable():
         return text
     return "".join(c if c == "\n" or c.isprintable() else REPLACEMENT for c in text)
@@ -25,10 +25,10 @@ def one_line(text: str) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """Return the text as one line of at most `length` characters, without its middle if need be.
+    """Return the text as one line of at most `length` characters; a longer one loses its middle.
 
-    A message tells what happened at its beginning and what to do at its end, so both stay. No
-    word, such as an address or an id, is cut unless it fills half of the length.
+    A message begins with the event and ends with the remedy, so both ends stay. A word, such as an
+    address or an id, is only cut if it fills half of the length.
     """
     line = one_line(text)
     if len(line) <= length:
@@ -40,17 +40,22 @@ def shortened(text: str, length: int) -> str:
     return f"{head}{LEFT_OUT}{tail}"
 
 
-MAX_ENTRIES: Final = 100  # of a list
-MAX_ENTRY_LENGTH: Final = 200  # characters of each
+MAX_ENTRIES: Final = 100  # entries of a list
+MAX_ENTRY_LENGTH: Final = 200  # characters of each entry
 MAX_SENTENCE_LENGTH: Final = 2_000  # characters of one sentence, which may hold a command to run
 MAX_TEXT_LENGTH: Final = 4_000  # characters of all sentences together
 ELLIPSIS: Final = "..."
 
 
-def shorten_middle(text: str, most: int = MAX_ENTRY_LENGTH) -> str:
-    """Return the text, or both its ends if it has more than so many characters.
+def counted(number: object, singular: str, plural: str = "") -> str:
+    """Return a number with its noun: "1 row", "2 rows"; `plural` is for nouns without a plain s."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
-    Where an entry begins is its name; where it ends, or a message does, is what is wrong with it.
+
+def shorten_middle(text: str, most: int = MAX_ENTRY_LENGTH) -> str:
+    """Return the text; one of more than `most` characters loses its middle.
+
+    An entry begins with its name and ends with its problem, so both ends stay.
     """
     if len(text) <= most:
         return text
@@ -59,12 +64,12 @@ def shorten_middle(text: str, most: int = MAX_ENTRY_LENGTH) -> str:
 
 
 def first_entries(texts: Iterable[str]) -> list[str]:
-    """Return the first of some entries, each cut."""
+    """Return the first MAX_ENTRIES texts, each shortened to MAX_ENTRY_LENGTH."""
     return list(map(shorten_middle, islice(texts, MAX_ENTRIES)))
 
 
 def numbered_entries(counts: Iterable[tuple[str, int]]) -> list[str]:
-    """Return the first of some entries, each cut, and its number whole."""
+    """Return the first MAX_ENTRIES as "text: number"; only the text is shortened."""
     numbers = ((text, f": {number}") for text, number in islice(counts, MAX_ENTRIES))
     return [
         shorten_middle(text, MAX_ENTRY_LENGTH - len(number)) + number for text, number in numbers
@@ -72,7 +77,7 @@ def numbered_entries(counts: Iterable[tuple[str, int]]) -> list[str]:
 
 
 def join_sentences(texts: Iterable[str]) -> str:
-    """Return sentences as one printable line."""
+    """Return the sentences as one printable line of at most MAX_TEXT_LENGTH characters."""
     return shortened(
         ". ".join(shortened(text, MAX_SENTENCE_LENGTH) for text in texts), MAX_TEXT_LENGTH
     )

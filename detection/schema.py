@@ -1,7 +1,7 @@
 """The columns of both custom tables, declared once.
 
-A row is a dict that holds exactly these keys, ready to be written as JSON. `columns()` gives the
-same as (name, Log Analytics type), from which infrastructure and documentation are checked.
+A row is a dict with exactly these keys, ready for JSON. `columns()` returns them as (name, Log
+Analytics type); the tests compare infrastructure and documentation with it.
 """
 
 from typing import Annotated, Any, Final, TypedDict, cast, get_args, get_type_hints
@@ -31,7 +31,7 @@ TECHNIQUES = ("T1552.001", "T1530")
 
 
 class Finding(TypedDict):
-    """A row of ManagedIdentityImpact_CL: one group of the rule in one window, with what is new."""
+    """A row of ManagedIdentityImpact_CL: one group of the rule with new operations in a window."""
 
     TimeGenerated: Moment
     FindingId: Text
@@ -58,7 +58,7 @@ class Finding(TypedDict):
     RiskScore: Small  # 0 to 100
     RiskReasons: Objects  # Points, Reason
     SuggestedSeverity: Text  # Low, Medium, High, Critical
-    Evidence: Objects  # the most telling pairs, and what corroborates them
+    Evidence: Objects  # the strongest pairs, and corroborating actions
     Entities: Objects  # as Microsoft Sentinel maps them
     Investigate: Objects  # Title, Query
     FirstEvent: Moment
@@ -66,11 +66,11 @@ class Finding(TypedDict):
     WindowStart: Moment
     WindowEnd: Moment
     RunId: Text
-    Shortened: Flag  # a field was longer than the table takes, and was cut to fit
+    Shortened: Flag  # a field exceeded the table's limit and was cut
 
 
 class RunRecord(TypedDict):
-    """A row of ManagedIdentityImpactRuns_CL: one window of one workspace, found or not."""
+    """A row of ManagedIdentityImpactRuns_CL: one window of one workspace."""
 
     TimeGenerated: Moment
     RunId: Text

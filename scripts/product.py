@@ -1,7 +1,7 @@
-"""Prints infra/product.bicep: what the deployment has to know of the product.
+"""Prints infra/product.bicep: the facts of the product that the deployment uses.
 
-The tables with their columns, the tables that are read, and the settings with their defaults are
-declared in detection/; `make infra` carries them over.
+detection/ declares the custom tables with their columns, the log tables, and the settings with
+their defaults; `make infra` copies them to the Bicep file.
 """
 
 import sys
@@ -10,9 +10,9 @@ from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.schema import Finding, RunRecord, columns
 from detection.settings import SETTINGS
 
-# Settings that name what the deployment itself makes; nobody can choose them apart from it.
+# Settings whose values the deployment itself creates; they cannot be chosen.
 MADE = ("AZURE_CLOUD", "FINDINGS_STREAM", "RUNS_STREAM", "STATE_CONTAINER")
-# And one that can be chosen though the cloud that is deployed to has one of its own.
+# A setting without a fixed default that can be chosen: its default depends on the cloud.
 CHOICES = ("LOGS_QUERY_ENDPOINT",)
 WATCHLISTS = "Watchlist"  # the table behind _GetWatchlist
 
@@ -64,7 +64,7 @@ def product() -> str:
 
 
 def _table(setting: str, row: type) -> list[str]:
-    """Return the members of a tableDefinition: the table that a stream's default ends in."""
+    """Return the members of a tableDefinition; its name is the stream's without "Custom-"."""
     return [
         f"  name: {_text(SETTINGS[setting].default.removeprefix('Custom-'))}",
         "  columns: [",
@@ -74,7 +74,7 @@ def _table(setting: str, row: type) -> list[str]:
 
 
 def _text(value: str) -> str:
-    """Return a literal of Bicep."""
+    """Return the value as a Bicep literal."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
     return f"'{escaped}'"
 

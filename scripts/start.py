@@ -1,7 +1,7 @@
-"""`make start`: the app on this machine, in the Functions host, with Azurite for storage.
+"""`make start`: runs the app on this machine, in the Functions host, with Azurite as storage.
 
-Settings come from local.settings.json, which is made from the sample if it is not there. With
-`--azurite` only Azurite is run. Ctrl-C ends everything; what Azurite holds stays in .azurite/.
+Settings come from local.settings.json, which is copied from the sample if it does not exist. With
+`--azurite`, only Azurite runs. Ctrl-C ends all processes; Azurite's data stays in .azurite/.
 """
 
 import argparse
@@ -27,19 +27,19 @@ from scripts.node import NODE, NotInstalled, node_modules
 ROOT = Path(__file__).parent.parent
 SETTINGS = Path("local.settings.json")
 NO_FUNC = """\
-error: the Azure Functions Core Tools (func) are not installed, and the host is part of them.
+error: the Azure Functions Core Tools (func) are not installed; they contain the host.
   Install version 4: https://learn.microsoft.com/azure/azure-functions/functions-run-local
-  (npm install -g azure-functions-core-tools@4, or brew, winget, apt), then `make start` again.
-  Without it: `make start ARGS=--azurite` runs Azurite alone, for `python -m detection run`.
+  (npm install -g azure-functions-core-tools@4, or brew, winget, apt), then run `make start` again.
+  Without them: `make start ARGS=--azurite` runs Azurite alone, for `python -m detection run`.
 """
 
 
 def main() -> int:
-    """Start what is asked for, wait for it, and return the exit status."""
+    """Start the host and Azurite, or Azurite alone; wait, and return the exit status."""
     parser = argparse.ArgumentParser(description="Run the app on this machine.")
     parser.add_argument("--azurite", action="store_true", help="run Azurite alone")
     only_azurite = parser.parse_args().azurite
-    # Whoever starts this in the background may have it ignore Ctrl-C, which is how it ends.
+    # A shell that starts this in the background makes it ignore Ctrl-C, the only way to end it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     values = _settings()
     func = shutil.which("func")
@@ -48,13 +48,13 @@ def main() -> int:
         return 1
     url = values.get("STATE_ACCOUNT_URL", "")
     if not url.rstrip("/").endswith(EMULATOR):
-        _say(f"{SETTINGS}: STATE_ACCOUNT_URL is not Azurite's, so Azurite is not started")
-        return _wait([str(func), "start"]) if func and not only_azurite else 2
+        _print(f"{SETTINGS}: STATE_ACCOUNT_URL is not Azurite's, so Azurite is not started")
+        return _run_host([str(func), "start"]) if func and not only_azurite else 2
     try:
         with _azurite(url):
-            _make_container(url, values.get("STATE_CONTAINER", ""))
-            _say(f"Azurite listens on {url}")
-            return _wait([str(func), "start"]) if func and not only_azurite else _sleep()
+            _create_container(url, values.get("STATE_CONTAINER", ""))
+            _print(f"Azurite listens on {url}")
+            return _run_host([str(func), "start"]) if func and not only_azurite else _sleep()
     except KeyboardInterrupt:
         return 0
     except (NotInstalled, RuntimeError, AzureError) as error:
@@ -63,23 +63,23 @@ def main() -> int:
 
 
 def _settings() -> dict[str, str]:
-    """Return the settings, from the sample if there are none yet."""
+    """Return the settings; copy them from the sample if there are none yet."""
     if not SETTINGS.exists():
         shutil.copy(ROOT / "local.settings.sample.json", SETTINGS)
-        _say(f"{SETTINGS} is made from the sample: put your workspace and endpoints into it")
+        _print(f"{SETTINGS} was copied from the sample: enter your workspace and endpoints there")
     values: dict[str, str] = json.loads(SETTINGS.read_bytes())["Values"]
     return values
 
 
 @contextlib.contextmanager
 def _azurite(url: str) -> Iterator[None]:
-    """Run Azurite with its blobs at `url`, unless something listens there already."""
+    """Run Azurite with its blobs at `url`, unless the port is in use already."""
     port = urlsplit(url).port or 10000
     if _listens(port):
-        _say(f"something listens on port {port} already, which is taken for Azurite")
+        _print(f"Port {port} is in use already: assuming that Azurite listens there")
         yield
         return
-    _say("Installing Azurite, if this is the first time")
+    _print("Starting Azurite; the first start installs it")
     main = (
         node_modules(ROOT / "tests" / "support" / "node" / "azurite")
         / "azurite"
@@ -97,14 +97,17 @@ def _azurite(url: str) -> Iterator[None]:
             until = time.monotonic() + 300
             while not _listens(port):
                 if process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(f"Azurite did not start on ports {port} to {port + 2}")
+                    raise RuntimeError(
+                        f"Azurite did not start on ports {port} to {port + 2}: check that they are "
+                        "free, or set another port in STATE_ACCOUNT_URL"
+                    )
                 time.sleep(0.1)
             yield
         finally:
             process.terminate()
 
 
-def _make_container(url: str, name: str) -> None:
+def _create_container(url: str, name: str) -> None:
     with (
         contextlib.suppress(ResourceExistsError),
         ContainerClient(url, name, credential=EMULATOR_KEY) as container,
@@ -112,14 +115,14 @@ def _make_container(url: str, name: str) -> None:
         container.create_container()
 
 
-def _wait(command: list[str]) -> int:
-    """Run the host with this environment's Python, to its end."""
+def _run_host(command: list[str]) -> int:
+    """Run the Functions host with this environment's Python until it ends."""
     scripts = Path(sys.executable).parent
     path = os.pathsep.join([str(scripts), os.environ.get("PATH", os.defpath)])
     environment = os.environ | {"VIRTUAL_ENV": str(scripts.parent), "PATH": path}
     with subprocess.Popen(command, env=environment) as process:
         while True:
-            # Ctrl-C reaches the host too, which ends in its own time.
+            # Ctrl-C reaches the host too: wait until it has ended.
             with contextlib.suppress(KeyboardInterrupt):
                 return process.wait()
 
@@ -134,7 +137,7 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 

@@ -1,4 +1,4 @@
-"""Takes the README's picture of the demo's report: `make docs`."""
+"""Takes the README's screenshot of the demo's report: `make docs`."""
 
 import shutil
 import sys
@@ -15,7 +15,7 @@ VIEW = {"name": "README", "width": 960, "height": 760, "dark": False}
 
 
 def take_picture(target: Path, fonts: Path = FONTS) -> None:
-    """Run the demo, open its report, and keep the picture of it once text is seen in it."""
+    """Run the demo, open its report, and save a screenshot if the page shows text."""
     with tempfile.TemporaryDirectory() as folder:
         page, picture = Path(folder, "report.html"), Path(folder, "report.png")
         if status := main(["demo", "--json", "--report", str(page)]):

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from detection.atomic_files import is_at, remove_leftovers, replace, unfinished, writable
+from detection.atomic_files import (
+    is_at,
+    remove_leftovers,
+    replace_file,
+    resolve_writable,
+    unfinished,
+)
 from detection.errors import UsageError
 from tests.support import environment
 
@@ -17,7 +23,7 @@ from tests.support import environment
 HALF = """
 import sys
 from pathlib import Path
-from detection.atomic_files import replace
+from detection.atomic_files import replace_file
 
 def parts():
     yield b"first\\n"
@@ -25,7 +31,7 @@ def parts():
     sys.stdin.readline()
     yield b"second\\n"
 
-replace(Path(sys.argv[1]), parts())
+replace_file(Path(sys.argv[1]), parts())
 """
 
 
@@ -60,7 +66,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     with half_written(path):
         pass
     assert len(names(tmp_path)) == 1
-    writable(path)
+    resolve_writable(path)
     assert names(tmp_path) == []
 
 
@@ -72,7 +78,7 @@ def test_what_a_process_is_writing_is_left_alone(tmp_path: Path, *, stopped: boo
         if stopped:
             process.send_signal(signal.SIGSTOP)
         for _ in range(3):
-            writable(path)
+            resolve_writable(path)
         assert len(names(tmp_path)) == 1
         if stopped:
             process.send_signal(signal.SIGCONT)
@@ -92,7 +98,7 @@ def test_files_that_only_look_alike_are_left_alone(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / ".page.html.unfinished-folder00").mkdir()
     (tmp_path / ".page.html.unfinished-abcdefgh").touch()
-    writable(tmp_path / "page.html")
+    resolve_writable(tmp_path / "page.html")
     assert names(tmp_path) == sorted([*kept, ".page.html.unfinished-folder00"])
 
 
@@ -110,7 +116,7 @@ def test_an_unfinished_file_goes_when_writing_fails(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        replace(path, (part for part in parts()))
+        replace_file(path, (part for part in parts()))
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["page.html"]
 
@@ -121,14 +127,14 @@ def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
     link.symlink_to(link)
     for append in (True, False):
         with pytest.raises(UsageError, match="loop cannot be written"):
-            writable(link, append=append)
+            resolve_writable(link, append=append)
     assert link.is_symlink()
 
 
 def test_standard_output_is_no_file() -> None:
     """A name of standard output that leads to a pipe is refused at once, by its name."""
-    line = "from pathlib import Path; from detection.atomic_files import writable; "
-    line += "writable(Path('/dev/stdout'))"
+    line = "from pathlib import Path; from detection.atomic_files import resolve_writable; "
+    line += "resolve_writable(Path('/dev/stdout'))"
     done = subprocess.run(
         [sys.executable, "-c", line],
         env=environment(),
@@ -145,7 +151,7 @@ def test_an_open_file_is_told_from_the_one_that_replaced_it(tmp_path: Path) -> N
     path.touch()
     with path.open("rb") as file:
         assert is_at(file.fileno(), path)
-        replace(path, [b"new"])
+        replace_file(path, [b"new"])
         assert not is_at(file.fileno(), path)
         path.unlink()
         assert not is_at(file.fileno(), path)
@@ -162,7 +168,7 @@ def test_what_is_written_reaches_the_disk_before_its_name(tmp_path: Path) -> Non
 
     sys.setprofile(note)
     try:
-        replace(tmp_path / "page.html", [b"x"])
+        replace_file(tmp_path / "page.html", [b"x"])
     finally:
         sys.setprofile(None)
     assert calls == ["fsync", "replace", "fsync"]

@@ -94,14 +94,14 @@ def asked(environment: dict[str, str], claims: str = "") -> str:
     )
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
-    assert line.startswith("no token could be had")
+    assert line.startswith("no token was obtained")
     return line
 
 
 def test_the_tool_that_is_there_is_quoted_whole(tmp_path: Path) -> None:
     """An expired sign-in of az is told with its code and the command to run, and nothing else."""
     said = " ".join(EXPIRED.split())
-    assert asked(az(tmp_path, EXPIRED)) == f"no token could be had: AzureCliCredential: {said}"
+    assert asked(az(tmp_path, EXPIRED)) == f"no token was obtained: AzureCliCredential: {said}"
 
 
 def test_a_tool_that_was_never_signed_in_says_so(tmp_path: Path) -> None:
@@ -150,8 +150,8 @@ def test_a_service_principal_is_meant_where_it_is_set() -> None:
 def test_where_nothing_gives_tokens_there_is_one_thing_to_do() -> None:
     """Without tool, identity or secret the many that are absent are not listed."""
     assert asked({}) == (
-        "no token could be had, because nothing here gives one: sign in with `az login`, or give "
-        "the app a managed identity"
+        "no token was obtained, because no credential is available: sign in with `az login`, or "
+        "give the app a managed identity"
     )
 
 
@@ -192,7 +192,7 @@ DOCKER = "ManagedIdentityCredential authentication unavailable. Error: unreachab
 @pytest.mark.parametrize(
     ("identity", "tool", "told"),
     [
-        (NO_ENDPOINT, "Azure CLI not found on path", "nothing here gives one"),
+        (NO_ENDPOINT, "Azure CLI not found on path", "no credential is available"),
         (NO_ENDPOINT, "ERROR: AADSTS50076: MFA", "AzureCliCredential: ERROR: AADSTS50076"),
         (DOCKER, "ERROR: AADSTS50076: MFA", "AzureCliCredential: ERROR: AADSTS50076"),
         (NO_IDENTITY, "ERROR: AADSTS50076: MFA", "AzureCliCredential: ERROR: AADSTS50076"),
@@ -216,7 +216,7 @@ def test_a_message_of_one_credential_is_told_as_it_is() -> None:
     """Once a credential has given a token it is asked alone, and its error is no list."""
     error = ServiceRequestError("The identity\nis \x1b[2J gone.")
     assert explain_token_failure(error, {}).startswith(
-        "no token could be had: The identity is \ufffd[2J gone. Check"
+        "no token was obtained: The identity is \ufffd[2J gone. Check"
     )
     assert explain_token_failure(TokenUnavailable("said before"), {}) == "said before"
     assert list(credential_attempts("nothing of the kind")) == []

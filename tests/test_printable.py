@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.printable import one_line, printable, shortened
+from detection.printable import counted, one_line, printable, shortened
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,12 @@ def test_a_shortened_text_keeps_both_ends_and_whole_words() -> None:
 def test_one_line_is_one_printable_line(text: str) -> None:
     """Whatever a text holds, one_line() gives characters that can be seen, and no line break."""
     assert one_line(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 entries"), (1, "1 entry"), (2, "2 entries")], ids=str
+)
+def test_a_noun_agrees_with_its_number(number: int, text: str) -> None:
+    """Only one is singular, with a plural that is given or made with an s."""
+    assert counted(number, "entry", "entries") == text
+    assert counted(number, "row") == text.replace("entries", "rows").replace("entry", "row")

@@ -64,6 +64,35 @@ def test_every_setting_is_read() -> None:
     assert settings == expected
 
 
+class Environment(dict[str, str]):
+    """An environment that notes which settings are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: set[str] = set()
+
+    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+        """Note the name."""
+        self.read.add(name)
+        return super().get(name, default)
+
+
+def test_no_setting_is_listed_and_never_read() -> None:
+    """Reading all settings looks up each name of the table, and nothing else but the authority."""
+    environment = Environment()
+    with pytest.raises(SettingsError):
+        read_settings(environment)
+    assert environment.read == {*SETTINGS, "AZURE_AUTHORITY_HOST"}
+
+
+def test_problems_of_rule_and_deployment_are_in_one_message() -> None:
+    """The app names a bad duration and a missing endpoint at once."""
+    with pytest.raises(SettingsError) as caught:
+        read_settings({"LOOKBACK": "x"})
+    for name in ("LOOKBACK", "WORKSPACE_IDS", "LOGS_INGESTION_ENDPOINT", "STATE_ACCOUNT_URL"):
+        assert name in str(caught.value)
+
+
 def test_every_problem_is_in_one_message() -> None:
     """One error names each setting that cannot be used, and repeats none of their values."""
     wrong = {

@@ -1,4 +1,4 @@
-"""What a run tells a person at a terminal: each window in a line, and progress."""
+"""Terminal output of a run: progress, and one line for each window."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,40 +13,40 @@ from rich.progress import (
 )
 
 from detection.pipeline.invocation import Outcome
-from detection.printable import one_line
+from detection.printable import counted, one_line
 from detection.schema import RunRecord
 from detection.sinks.terminal import short_time
 from detection.window import Window
 
-PROGRESS_FROM = 4  # windows; fewer are done before a bar can be read
+PROGRESS_FROM = 4  # windows; fewer finish before anyone can read a progress bar
 
 
-def say(console: Console, text: str, style: str = "") -> None:
-    """Print one line of text as it is, without markup and with nothing that a terminal obeys."""
+def print_line(console: Console, text: str, style: str = "") -> None:
+    """Print text as one line, without markup and without terminal control characters."""
     console.print(one_line(text), style=style, markup=False, emoji=False, soft_wrap=True)
 
 
 def report_outcome(outcome: Outcome, console: Console) -> None:
-    """Say what each window came to and what failed; quiet windows of many are left out."""
+    """Print the result of each window and all failures; of many windows, only notable ones."""
     if not (outcome.due or outcome.records or outcome.failures):
-        console.print("Nothing is due: everything up to this moment has been examined.")
+        console.print("No window is due: everything until now has been examined.")
     elif not (outcome.records or outcome.failures):
-        console.print("Another run has examined what was due meanwhile.")
-    telling = [r for r in outcome.records if r["Status"] != "Success" or r["FindingsNew"]]
-    shown = outcome.records if len(outcome.records) < PROGRESS_FROM else telling
+        console.print("No window is left: another run has examined the windows that were due.")
+    notable = [r for r in outcome.records if r["Status"] != "Success" or r["FindingsNew"]]
+    shown = outcome.records if len(outcome.records) < PROGRESS_FROM else notable
     for record in shown:
         console.print(_run_line(record), soft_wrap=True)
     if len(outcome.records) > 1:
         new = sum(record["FindingsNew"] for record in outcome.records)
         updated = sum(record["FindingsUpdated"] for record in outcome.records)
         console.print(
-            f"{len(outcome.records)} windows: {new} new findings, {updated} updated.",
+            f"{len(outcome.records)} windows: {counted(new, 'new finding')}, {updated} updated.",
             highlight=False,
         )
 
 
 def with_progress(windows: Sequence[Window], console: Console) -> Iterator[Window]:
-    """Yield the windows, with a progress bar while there are more than a few."""
+    """Yield the windows, with a progress bar if there are many."""
     if len(windows) < PROGRESS_FROM:
         yield from windows
         return
@@ -68,18 +68,18 @@ def _run_line(record: RunRecord) -> str:
     )
     if record["Error"]:
         return line + escape(one_line(record["Error"]))
-    sign_ins = _matched("sign-ins", record["SignInsMatched"], record["SignInsRead"])
-    operations = _matched("operations", record["OperationsMatched"], record["OperationsRead"])
+    sign_ins = _matched_text("sign-in", record["SignInsMatched"], record["SignInsRead"])
+    operations = _matched_text("operation", record["OperationsMatched"], record["OperationsRead"])
     line += (
         f"{sign_ins} and {operations} matched, "
-        f"{record['FindingsNew']} new findings, {record['FindingsUpdated']} updated, "
+        f"{counted(record['FindingsNew'], 'new finding')}, {record['FindingsUpdated']} updated, "
         f"{record['FindingsUnchanged']} unchanged."
     )
     return line + (" " + escape(one_line(record["Reason"])) + "." if record["Reason"] else "")
 
 
-def _matched(rows: str, matched: int, read: int) -> str:
-    """Say how many rows matched; of a workspace more may match than have to be read."""
+def _matched_text(noun: str, matched: int, read: int) -> str:
+    """Return the numbers of matching and read rows; a workspace may count matches unread."""
     if read < matched:
-        return f"{matched} {rows} ({read} had to be read)"
-    return f"{matched} of {read} {rows}"
+        return f"{counted(matched, noun)} ({read} of them read)"
+    return f"{matched} of {counted(read, noun)}"

@@ -1,4 +1,4 @@
-"""`demo`: the detection at work on a recorded attack."""
+"""`demo`: runs the detection on a recorded attack."""
 
 import os
 import tempfile
@@ -9,7 +9,8 @@ from rich.console import Console
 
 from detection.cli import console as terminal
 from detection.cli.options import path_option, verbose_option
-from detection.cli.run import RECORDED_WORKSPACE, report_sink, run_and_report, stdout
+from detection.cli.outputs import report_sink, stdout
+from detection.cli.run import RECORDED_WORKSPACE, run_and_report
 from detection.errors import UsageError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.workspaces import Connections
@@ -23,40 +24,44 @@ NOW = "2026-03-14T10:00:00Z"
 
 
 @click.command("demo")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON Lines.")
+@click.option("--json", "as_json", is_flag=True, help="Print findings as JSON Lines on stdout.")
 @path_option(
     "--report",
     metavar="FILE",
-    help="Write the report to FILE; default: in a new temporary folder.",
+    help="Write the HTML report to FILE; default: a file in a new temporary folder.",
 )
 @verbose_option
 def demo_command(*, as_json: bool, report: Path | None, verbose: bool) -> int:
-    """Show the detection at work on a recorded attack; needs nothing."""
+    """Run the detection on a recorded attack.
+
+    Needs no settings and no Azure.
+    """
     del verbose
     if not SCENARIO.is_dir():
-        raise UsageError(f"the demo reads {SCENARIO}, which only a checkout of the project has")
+        raise UsageError(
+            f"the demo reads {SCENARIO}, which is missing: run it in a checkout of the project"
+        )
     stderr = Console(stderr=True, highlight=False)
-    terminal.say(
+    terminal.print_line(
         stderr,
-        "An application's managed identity has been taken over. Its sign-ins and the changes made "
-        f"to Azure until {NOW} are recorded in",
+        f"An attacker uses an application's managed identity. Its sign-ins and changes until {NOW} "
+        f"are recorded in {os.path.relpath(SCENARIO)}. The hourly run reports:",
     )
-    terminal.say(stderr, f"{os.path.relpath(SCENARIO)}; this is what the hourly run reports:")
     asked = Invocation(RECORDED_WORKSPACE, ticks.parse_time(NOW))
     page = report or _temporary() / "report.html"
     sink = FanOutSink(stdout(as_json=as_json), report_sink(page))
     status = run_and_report(Connections(RecordedSource(SCENARIO), sink, ReadOnlyStore()), asked)
     if page.exists():
-        terminal.say(stderr, f"The report is in {page}: open it in a browser.")
-    stderr.print("README.md says how to read this, and how to run it on logs of your own.")
+        terminal.print_line(stderr, f"The report is in {page}: open it in a browser.")
+    stderr.print("README.md explains this output, and how to run the detection on your own logs.")
     return status
 
 
 def _temporary() -> Path:
-    """Return a new folder, which nobody else can have put there."""
+    """Return a new folder that no other user can have created."""
     try:
         return Path(tempfile.mkdtemp(prefix="managed-identity-impact-"))
     except OSError as error:
         raise UsageError(
-            f"no folder for temporary files ({error.strerror}): use --report FILE"
+            f"no temporary folder can be created ({error.strerror}): use --report FILE"
         ) from error

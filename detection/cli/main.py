@@ -1,8 +1,8 @@
-"""The command line: its commands, and what becomes of their errors.
+"""The command line: its commands, and the exit status of their errors.
 
-Exit status 0: ran, with or without findings; 1: a run failed, nothing found is lost; 2: bad usage
-or settings; 141, and not a word: nobody reads the output any more, as with `| head`. Errors are one
-line on stderr, with a traceback only if `--verbose` asks for it.
+Exit status 0: the run succeeded, with or without findings; 1: a run failed, and no finding is lost;
+2: bad usage or settings; 141, without a message: the output pipe is closed, as with `| head`.
+Errors are one line on stderr, with a traceback only with `--verbose`.
 """
 
 import sys
@@ -45,8 +45,8 @@ def _print_version(context: click.Context, option: click.Parameter, asked: bool)
 def cli() -> None:
     """Find managed identities that sign in to Key Vault or Storage and then change Azure.
 
-    A finding is an identity that wrote or deleted something through the management plane within
-    the hour after it signed in to Key Vault or Storage.
+    A finding is an identity that wrote or deleted something through the management plane within the
+    hour after it signed in to Key Vault or Storage.
     """
 
 
@@ -70,10 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DetectionError as error:
         print_error(str(error), verbose=verbose)
         return 2 if isinstance(error, UsageError | SettingsError) else 1
-    except SystemExit:  # only raised where nobody reads what is written any more
+    except SystemExit:  # only a sink raises it, if the output pipe is closed
         return CLOSED_PIPE_STATUS
     except (KeyboardInterrupt, click.Abort):
-        print_error("interrupted: what was not examined yet is still due", verbose=verbose)
-    except Exception as error:  # noqa: BLE001 - a mistake is told in one line like the others
+        print_error(
+            "interrupted: windows not examined yet stay due; run again to continue", verbose=verbose
+        )
+    except Exception as error:  # noqa: BLE001 - a bug is one line on stderr like other errors
         print_error(describe_error(error), verbose=verbose)
     return 1

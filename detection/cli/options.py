@@ -1,4 +1,4 @@
-"""What several commands share: how a time is given, and how an error is told."""
+"""Options, checks and error output that several commands share."""
 
 import contextlib
 import logging
@@ -22,42 +22,51 @@ TABLES = {
 }
 
 
-class Moment(click.ParamType[int]):
-    """An ISO 8601 moment, as ticks."""
+class TimeParam(click.ParamType[int]):
+    """An ISO 8601 time, as ticks."""
 
     name = "time"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
-        """Read it; without an offset it is UTC, as in the logs."""
+        """Parse the time; without an offset it is UTC, as in the logs."""
         if isinstance(value, int):
             return value
         try:
             moment = ticks.parse_time(str(value))
         except ValueError as error:
-            self.fail(f"{error}; write it like 2026-03-14T10:00:00Z", param, ctx)
+            self.fail(f"{error}: write it like 2026-03-14T10:00:00Z", param, ctx)
         if moment < ticks.parse_time("1970-02-01"):
-            self.fail(f"{value!r} is before there were logs", param, ctx)
+            self.fail(f"{value!r} is before February 1970: give a later time", param, ctx)
         return moment
 
 
-# An option that takes a path; its metavar says whether to a file or a folder.
+# An option that takes a path; its metavar says FILE or DIR.
 path_option = partial(click.option, type=click.Path(path_type=Path))
 now_option = click.option(
-    "--now", type=Moment(), metavar="TIME", help="End of the window; default: now."
+    "--now",
+    type=TimeParam(),
+    metavar="TIME",
+    help="End of the last window; default: the current time.",
 )
 from_option = click.option(
-    "--from", "start", type=Moment(), metavar="TIME", help="After this time."
+    "--from",
+    "start",
+    type=TimeParam(),
+    metavar="TIME",
+    help="Start of a backfill; rows after this time.",
 )
-to_option = click.option("--to", "end", type=Moment(), metavar="TIME", help="Up to this time.")
+to_option = click.option(
+    "--to", "end", type=TimeParam(), metavar="TIME", help="End of a backfill; rows up to this time."
+)
 
 
-def _tell_attempts(context: click.Context, option: click.Parameter, verbose: bool) -> bool:
-    """Have all told that is tried for a token, if it is asked for."""
+def _log_token_attempts(context: click.Context, option: click.Parameter, verbose: bool) -> bool:
+    """Print all attempts to get a token, with --verbose."""
     del context, option
     if verbose:
-        # Azure is imported for it, which others need not wait for.
+        # Imports Azure's SDK, which takes long; commands without --verbose need not wait.
         from detection.credential_errors import AttemptLog  # noqa: PLC0415
 
         logging.getLogger("azure.identity").addHandler(AttemptLog())
@@ -67,59 +76,64 @@ def _tell_attempts(context: click.Context, option: click.Parameter, verbose: boo
 verbose_option = click.option(
     "--verbose",
     is_flag=True,
-    callback=_tell_attempts,
-    help="Show a traceback with an error, and all that was tried for a token.",
+    callback=_log_token_attempts,
+    help="Print a traceback with each error, and every attempt to get a token.",
 )
 
 
 def current_time() -> int:
-    """Return the present moment in ticks."""
+    """Return the current time in ticks."""
     return ticks.from_datetime(datetime.now(UTC))
 
 
 def backfill_bounds(now: int | None, start: int | None, end: int | None) -> tuple[int, int] | None:
-    """Check --now, --from and --to against each other; return the bounds, if they are given."""
+    """Check --now, --from and --to against each other; return (from, to), or None for neither."""
     if start is None and end is None:
         return None
     if start is None or end is None:
         raise UsageError("--from and --to go together: give both")
     if now is not None:
         raise UsageError(
-            "--now asks for one window, --from and --to for many: give one or the other"
+            "--now is for a scheduled run, --from and --to are for a backfill: give only one kind"
         )
     if start >= end:
         raise UsageError(
             f"--from {ticks.format_time(start)} is not before --to {ticks.format_time(end)}: "
-            "swap them?"
+            "swap them"
         )
     return start, end
 
 
 def check_distinct_files(named: dict[str, Path | None], recorded: Path | None = None) -> None:
-    """Refuse two options that name one file, and one that names a table of a recording."""
+    """Refuse two options with the same file, and an option with a table of the recording.
+
+    Raises UsageError.
+    """
     taken: dict[Path, str] = {}
     for option, path in named.items():
         if path is None:
             continue
-        file = Path(os.path.realpath(path))  # which a link that leads to itself does not upset
+        file = Path(os.path.realpath(path))  # accepts a link to itself
         is_table = file.name.partition(".")[0] in TABLES
         if is_table and recorded and file.parent == Path(os.path.realpath(recorded)):
-            raise UsageError(f"{option} {path} is a table that is read: name another file")
+            raise UsageError(f"{option} {path} is a table of --recorded: give another file")
         if (other := taken.setdefault(file, option)) != option:
-            raise UsageError(f"{other} and {option} both name {path}: name two files")
+            raise UsageError(f"{other} and {option} both name {path}: give two files")
 
 
 def print_error(message: str, *, verbose: bool) -> None:
-    """Say on one line of stderr what went wrong, after the traceback if it is asked for."""
-    told = printable(traceback.format_exc()) if verbose else ""
-    with contextlib.suppress(OSError):  # nobody is there to be told
+    """Print the error on one line of stderr, after the traceback with --verbose."""
+    trace = printable(traceback.format_exc()) if verbose else ""
+    with contextlib.suppress(OSError):  # nobody reads stderr any more
         if sys.stderr is not None:
-            print(f"{told}error: {one_line(message)}", file=sys.stderr, flush=True)
+            print(f"{trace}error: {one_line(message)}", file=sys.stderr, flush=True)
 
 
 def describe_error(error: Exception) -> str:
-    """Return what to say of an error that nobody foresaw."""
-    said = f"{type(error).__name__}: {error}"
+    """Return the message of an unexpected error, with the remedy."""
+    described = f"{type(error).__name__}: {error}"
     if isinstance(error, OSError):
-        return f"{said}: free space or give access, and run again; --verbose shows where it was"
-    return f"{said}: this is a mistake in the program; run again with --verbose and report it"
+        return (
+            f"{described}: free space or give access, and run again; --verbose prints a traceback"
+        )
+    return f"{described}: this is a bug in the program, please run with --verbose and report it"

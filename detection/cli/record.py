@@ -1,4 +1,4 @@
-"""`record`: a workspace's rows as a recorded folder."""
+"""`record`: saves a workspace's rows as a recorded folder."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -20,6 +20,7 @@ from detection.cli.options import (
     verbose_option,
 )
 from detection.errors import SourceError, UsageError
+from detection.printable import counted
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
@@ -47,12 +48,12 @@ if TYPE_CHECKING:
     "--out",
     metavar="DIR",
     required=True,
-    help="Write the recorded tables into this folder, which must not hold any.",
+    help="Write the tables to this folder; it must not hold recorded tables.",
 )
 @click.option(
     "--workspace",
     metavar="ID",
-    help="Which workspace; needed where WORKSPACE_IDS has more than one.",
+    help="The workspace to record; required if WORKSPACE_IDS has more than one.",
 )
 @now_option
 @from_option
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 @click.option(
     "--pseudonymize",
     is_flag=True,
-    help="Replace names, ids and addresses, each by the same throughout.",
+    help="Replace names, ids and addresses by pseudonyms, the same in all tables.",
 )
 @verbose_option
 def record_command(
@@ -73,31 +74,30 @@ def record_command(
     pseudonymize: bool,
     verbose: bool,
 ) -> int:
-    """Save what the rule reads of a workspace as a recorded folder, for `run --recorded`.
+    """Save a workspace's rows as a recorded folder.
 
-    Saved are the rows of one window that ends at --now, or those between --from and --to, which
-    the rule can use: successful sign-ins to Key Vault and Storage, successful writes and deletes;
-    and what corroborates a finding, the allowlist and the exclusions.
+    `run --recorded` examines the folder. Saves the rows that the rule can use, of one window that
+    ends at --now, or of the time between --from and --to: successful sign-ins to Key Vault and
+    Storage, successful writes and deletes, corroborating actions, the allowlist and the exclusions.
 
-    With --pseudonymize the folder can be shared: what names a person, a resource, an address or an
-    event is replaced, and the key to it is thrown away. Times, result codes and statuses stay as
-    they are, and so do the names of Azure's services and the words of operation names that are
-    known to be Azure's.
+    With --pseudonymize the folder can be shared: names and ids of persons, resources, addresses
+    and events are replaced, and the key is not stored. Times, result codes, statuses, the names of
+    Azure's services and the known words of Azure's operation names stay.
     """
     del verbose
     settings = read_settings(os.environ, complete=False)
-    end_of_all = current_time() if now is None else now
-    bounds = backfill_bounds(now, start, end) or (end_of_all - settings.rule.lookback, end_of_all)
-    workspace_id = _chosen(workspace, settings.deployment.workspace_ids)
-    Recorder(out)  # complains now rather than after the reading
+    latest = current_time() if now is None else now
+    bounds = backfill_bounds(now, start, end) or (latest - settings.rule.lookback, latest)
+    workspace_id = _choose_workspace(workspace, settings.deployment.workspace_ids)
+    Recorder(out)  # so that a folder that cannot be written fails before the reading
     from detection.azure_clients import AzureClients  # noqa: PLC0415 - half a second that --help need not wait
 
     source = AzureClients(settings.deployment).source(workspace_id)
     entries = source.allowlist()
     pseudonyms = Pseudonyms(entries or ()) if pseudonymize else None
     _record(source, entries, Recorder(out, pseudonyms), bounds, settings.rule)
-    told = f"To look at it: python -m detection run --recorded {out} --now {format_time(bounds[1])}"
-    terminal.say(Console(stderr=True, highlight=False), told)
+    hint = f"To examine it: python -m detection run --recorded {out} --now {format_time(bounds[1])}"
+    terminal.print_line(Console(stderr=True, highlight=False), hint)
     return 0
 
 
@@ -108,44 +108,45 @@ def _record(
     bounds: tuple[int, int],
     settings: RuleSettings,
 ) -> None:
-    """Write each table that is there, and say what was written."""
+    """Write each existing table, and print the number of its rows."""
     stderr = Console(stderr=True, highlight=False)
     found = False
     identities: set[str] = set()
     for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
-        # Asked first: a table that goes missing while it is read must not look like a short one.
+        # Checked first: a table that is removed during the reading must not look like a short one.
         if source.probe(shape, bounds[1], settings)[0] is SourceState.MISSING:
-            terminal.say(stderr, f"{shape.name}: missing, not written; {shape.remedy}")
+            terminal.print_line(stderr, f"{shape.name}: missing, not recorded; {shape.remedy}")
             continue
-        pieces = _read(source, shape, bounds, settings, stderr)
+        pieces = _read_by_hour(source, shape, bounds, settings, stderr)
         if shape is SIGN_IN_TABLE:
-            pieces = _noting(identities, pieces)
+            pieces = _collect_identities(identities, pieces)
         else:
-            pieces = chain(pieces, _actions(source, identities, bounds, settings))
+            pieces = chain(pieces, _read_actions(source, identities, bounds, settings))
         count = recording.write_rows(shape, pieces)
-        terminal.say(stderr, f"{shape.name}: {count} rows")
+        terminal.print_line(stderr, f"{shape.name}: {counted(count, 'row')}")
         found = True
     if not found:
         raise SourceError(
-            "the workspace has neither table, so there is nothing to record: check WORKSPACE_IDS"
+            "nothing was recorded, because the workspace has neither table: check WORKSPACE_IDS"
         )
     if exclusions := source.context.exclusions():
         count = recording.write_exclusions(exclusions)
-        terminal.say(stderr, f"{EXCLUSIONS_TABLE.name}: {count} rows")
+        terminal.print_line(stderr, f"{EXCLUSIONS_TABLE.name}: {counted(count, 'row')}")
     if entries is None:
-        terminal.say(stderr, f"{ALLOWLIST_TABLE.name}: missing, not written")
+        terminal.print_line(stderr, f"{ALLOWLIST_TABLE.name}: missing, not recorded")
         return
-    terminal.say(stderr, f"{ALLOWLIST_TABLE.name}: {recording.write_allowlist(entries)} entries")
+    count = recording.write_allowlist(entries)
+    terminal.print_line(stderr, f"{ALLOWLIST_TABLE.name}: {counted(count, 'entry', 'entries')}")
 
 
-def _read(
+def _read_by_hour(
     source: "WorkspaceSource",
     shape: TableShape,
     bounds: tuple[int, int],
     settings: RuleSettings,
     stderr: Console,
 ) -> Iterator[Piece]:
-    """Read hour after hour, with progress on long recordings."""
+    """Read one hour after another; shows progress for many hours."""
     start, last = bounds
     ends = [*range(start + HOUR, last, HOUR), last]
     hours = [Window(max(start, end - HOUR), end, Mode.BACKFILL) for end in ends]
@@ -156,34 +157,34 @@ def _read(
                 yield table.rows, table.row_arrivals
         except TableMissing as error:
             raise SourceError(
-                f"{shape.name} went missing while it was recorded ({error}): record again"
+                f"{shape.name} was removed while it was recorded ({error}): record again"
             ) from None
 
 
-def _noting(identities: set[str], pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """Pass pieces on, and take note of whose sign-ins they hold."""
+def _collect_identities(identities: set[str], pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """Yield the pieces unchanged, and add the identities of their sign-ins to `identities`."""
     for rows, arrivals in pieces:
         identities.update(ascii_lower(row[IDENTITY]) for row in rows)
         yield rows, arrivals
 
 
-def _actions(
+def _read_actions(
     source: "WorkspaceSource",
     identities: set[str],
     bounds: tuple[int, int],
     settings: RuleSettings,
 ) -> Iterator[Piece]:
-    """Read what corroborates a finding of those who signed in."""
+    """Read the corroborating actions of the identities that signed in."""
     window = Window(*bounds, Mode.BACKFILL)
     yield source.context.actions(identities - {""}, window, current_time(), settings), ()
 
 
-def _chosen(given: str | None, ids: Sequence[str]) -> str:
-    """Return the workspace to record."""
+def _choose_workspace(given: str | None, ids: Sequence[str]) -> str:
+    """Return the workspace to record; raises UsageError."""
     if given is None and len(ids) == 1:
         return ids[0]
     if given is None:
-        raise UsageError("WORKSPACE_IDS has several workspaces: choose one with --workspace")
+        raise UsageError("WORKSPACE_IDS has several workspaces: give one with --workspace")
     if given.lower() not in ids:
-        raise UsageError(f"--workspace {given:.60} is not in WORKSPACE_IDS")
+        raise UsageError(f"--workspace {given:.60} is not in WORKSPACE_IDS: give one of those")
     return given.lower()

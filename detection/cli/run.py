@@ -1,11 +1,9 @@
 """`run`: one invocation, on recorded logs or on the workspaces in the settings."""
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 from rich.console import Console
@@ -13,7 +11,7 @@ from rich.console import Console
 from detection.cli import console as terminal
 from detection.cli.guards import check_times, separate_from_app
 from detection.cli.options import (
-    Moment,
+    TimeParam,
     backfill_bounds,
     check_distinct_files,
     current_time,
@@ -25,15 +23,13 @@ from detection.cli.options import (
     to_option,
     verbose_option,
 )
+from detection.cli.outputs import OutputFiles, sinks_of
 from detection.errors import DetectionError, SettingsError, UsageError
-from detection.outbox import Outbox, Row
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.pipeline.workspaces import Connections
 from detection.settings import DeploymentSettings, read_settings, rule_settings
 from detection.sinks import FanOutSink, FindingSink
-from detection.sinks.jsonl import JsonLinesFile, JsonLinesStream
-from detection.sinks.terminal import FindingsTable
 from detection.sources.recorded.folder import RecordedSource
 from detection.state import ReadOnlyStore, StateStore
 from detection.state.folder import FolderStore
@@ -53,35 +49,35 @@ RECORDED_WORKSPACE = "recorded"
 @click.option(
     "--set-watermark",
     "watermark",
-    type=Moment(),
+    type=TimeParam(),
     metavar="TIME",
-    help="Treat all hours after TIME as not examined yet, where a wrong clock said otherwise.",
+    help="Set the watermark back to TIME, to examine the hours after it again.",
 )
 @path_option(
     "--state-dir",
     metavar="DIR",
-    help="Remember here what was reported; without it, nor a setting, everything found is new.",
+    help="Keep the state in this folder; without any state, every finding counts as new.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print findings as JSON Lines on stdout.")
 @path_option(
     "--output",
     metavar="FILE",
-    help="Write findings to FILE as JSON Lines; added to it where runs remember, else anew.",
+    help="Write findings to FILE as JSON Lines; appends if there is a state, else replaces.",
 )
 @path_option(
     "--runs",
     metavar="FILE",
-    help="Write a record of each window examined to FILE, likewise.",
+    help="Write run records, one per window, to FILE in the same way.",
 )
 @path_option(
     "--report",
     metavar="FILE",
-    help="Write a report for people to FILE, an HTML page that needs no network.",
+    help="Write an HTML report to FILE; the page needs no network.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Show what would be reported; deliver nothing, write no file and no state.",
+    help="Print findings only: deliver nothing, write no file and no state.",
 )
 @verbose_option
 def run_command(
@@ -99,19 +95,20 @@ def run_command(
     dry_run: bool,
     verbose: bool,
 ) -> int:
-    """Examine the windows that are due, or those between --from and --to (a backfill).
+    """Examine the windows that are due.
 
-    Times are ISO 8601, UTC unless they say otherwise: 2026-03-14T10:00:00Z.
+    With --from and --to, examine the windows between them instead (a backfill).
+
+    Times are ISO 8601, such as 2026-03-14T10:00:00Z; a time without an offset is UTC.
 
     Settings come from the environment. With --recorded: LOOKBACK, CORRELATION_SPAN, MAX_CATCH_UP,
-    MAX_LATENESS, SUCCESS_STATUSES, NOVELTY. Without it, WORKSPACE_IDS too; where
-    STATE_ACCOUNT_URL is set, that is where runs remember, and where LOGS_INGESTION_ENDPOINT is,
-    findings go there as well.
+    MAX_LATENESS, SUCCESS_STATUSES, NOVELTY. Without it, also WORKSPACE_IDS; STATE_ACCOUNT_URL
+    keeps the state in Azure, and LOGS_INGESTION_ENDPOINT sends the findings to a table.
 
-    Exit status: 0 ran, 1 a run failed (nothing found is lost), 2 bad usage or settings, 141 nobody
-    reads the output any more.
+    Exit status: 0 the run succeeded, 1 a run failed (no finding is lost), 2 bad usage or settings,
+    141 the output pipe is closed.
     """
-    asked = Invocation(
+    invocation = Invocation(
         workspace_id=RECORDED_WORKSPACE,
         now=current_time() if now is None else now,
         settings=rule_settings(os.environ),
@@ -119,83 +116,49 @@ def run_command(
         watermark=watermark,
         by_clock=now is None,
     )
-    files = _OutputFiles(output, runs, report)
+    files = OutputFiles(output, runs, report)
     check_distinct_files({"--output": output, "--runs": runs, "--report": report}, recorded)
     if recorded is not None:
-        check_times(asked, remembers=bool(state_dir) and not dry_run)
-        sinks = _shown(files, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
+        check_times(invocation, remembers=bool(state_dir) and not dry_run)
+        sinks = sinks_of(files, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
         store = _store(state_dir, dry_run=dry_run)
-        return run_and_report(
-            Connections(RecordedSource(recorded), FanOutSink(*sinks), store), asked
-        )
+        connections = Connections(RecordedSource(recorded), FanOutSink(*sinks), store)
+        return run_and_report(connections, invocation)
     try:
         deployment = read_settings(os.environ, complete=False).deployment
     except SettingsError as error:
-        raise SettingsError(f"{error}; or give --recorded DIR to read recorded logs") from error
+        raise SettingsError(f"{error}; or give --recorded DIR to examine recorded logs") from error
     deployment = replace(deployment, dry_run=dry_run or deployment.dry_run)
     remembers = bool(state_dir or deployment.state_account_url)
-    check_times(asked, remembers=remembers and not deployment.dry_run)
+    check_times(invocation, remembers=remembers and not deployment.dry_run)
     deployment = separate_from_app(deployment, state_dir)
-    sinks = _shown(files, as_json=as_json, dry_run=deployment.dry_run, append=remembers)
+    sinks = sinks_of(files, as_json=as_json, dry_run=deployment.dry_run, append=remembers)
     connect = _workspaces(deployment, state_dir, sinks)
-    return _run_each(deployment.workspace_ids, connect, asked, verbose=verbose)
+    return _run_each(deployment.workspace_ids, connect, invocation, verbose=verbose)
 
 
-class _OutputFiles(NamedTuple):
-    """The files to write to, as far as they are asked for."""
-
-    output: Path | None
-    runs: Path | None
-    report: Path | None
-
-
-def _shown(files: _OutputFiles, *, as_json: bool, dry_run: bool, append: bool) -> list[FindingSink]:
-    """Return the sinks for files and terminal."""
-    sinks: list[FindingSink] = []
-    for path, pick in ((files.output, _findings), (files.runs, _runs)):
-        if path is not None and not dry_run:
-            sinks.append(JsonLinesFile(path, pick, append=append))
-    if files.report is not None and not dry_run:
-        sinks.append(report_sink(files.report))
-    if as_json or files.output is None or dry_run:
-        sinks.append(stdout(as_json=as_json))
-    return sinks
-
-
-def report_sink(path: Path) -> FindingSink:
-    """Return the sink that writes the report."""
-    # A quarter of a second that only a report costs.
-    from detection.sinks.html_report import ReportFile  # noqa: PLC0415
-
-    return ReportFile(path)
-
-
-def run_and_report(parts: Connections, asked: Invocation) -> int:
-    """Run the job, tell what came of it on stderr, and return the exit status."""
+def run_and_report(parts: Connections, invocation: Invocation) -> int:
+    """Run the job, print its result on stderr, and return the exit status."""
     stderr = Console(stderr=True, highlight=False, emoji=False)
-    outcome = run(*parts, asked, progress=lambda windows: terminal.with_progress(windows, stderr))
+    outcome = run(
+        *parts, invocation, progress=lambda windows: terminal.with_progress(windows, stderr)
+    )
     terminal.report_outcome(outcome, stderr)
     shown = {record["Error"] for record in outcome.records}
     for failure in outcome.failures:
         if failure not in shown:
-            terminal.say(stderr, f"error: {failure}", "red")
+            terminal.print_line(stderr, f"error: {failure}", "red")
     return 1 if outcome.failures else 0
-
-
-def stdout(*, as_json: bool) -> FindingSink:
-    """Return the sink that prints findings."""
-    if sys.stdout is None:  # as the shell makes it with >&-
-        raise UsageError("standard output is closed: open it, or redirect it to a file")
-    if as_json:
-        return JsonLinesStream(sys.stdout.buffer, _findings)
-    return FindingsTable(Console())
 
 
 def _workspaces(
     settings: DeploymentSettings, state_dir: Path | None, sinks: Sequence[FindingSink]
 ) -> Callable[[str], Connections]:
-    """Return a function from a workspace's id to its parts; what is shown comes before Azure."""
-    # Takes half a second to import, which a run on recorded logs need not wait for.
+    """Return a function from a workspace's id to its connections.
+
+    The sinks of files and terminal come before Azure's.
+    """
+    # Takes half a second to import, which a run on recorded logs does not need.
     from detection.azure_clients import AzureClients  # noqa: PLC0415
 
     connect = AzureClients(settings).connector()
@@ -212,24 +175,24 @@ def _workspaces(
 def _run_each(
     workspace_ids: Sequence[str],
     connect: Callable[[str], Connections],
-    asked: Invocation,
+    invocation: Invocation,
     *,
     verbose: bool,
 ) -> int:
-    """Examine workspaces one after another; one that fails does not stop the others."""
+    """Examine the workspaces in turn; the failure of one does not stop the others."""
     status = 0
     for workspace_id in workspace_ids:
         if len(workspace_ids) > 1:
-            terminal.say(Console(stderr=True, highlight=False), f"Workspace {workspace_id}:")
+            terminal.print_line(Console(stderr=True, highlight=False), f"Workspace {workspace_id}:")
         try:
             parts = connect(workspace_id)
-            status |= run_and_report(parts, replace(asked, workspace_id=workspace_id))
+            status |= run_and_report(parts, replace(invocation, workspace_id=workspace_id))
         except (UsageError, SettingsError):
             raise
         except DetectionError as error:
             print_error(str(error), verbose=verbose)
             status = 1
-        except Exception as error:  # noqa: BLE001 - a mistake must not cost others their turn
+        except Exception as error:  # noqa: BLE001 - a bug must not stop the other workspaces
             print_error(describe_error(error), verbose=verbose)
             status = 1
     return status
@@ -240,11 +203,3 @@ def _store(folder: Path | None, *, dry_run: bool) -> StateStore:
         return ReadOnlyStore()
     store = FolderStore(folder, create=not dry_run)
     return ReadOnlyStore(store) if dry_run else store
-
-
-def _findings(outbox: Outbox) -> Sequence[Row]:
-    return outbox.findings
-
-
-def _runs(outbox: Outbox) -> Sequence[Row]:
-    return outbox.runs

@@ -175,12 +175,12 @@ class _Job:
         )
         counters, findings = evaluate_window(self._source, window, header, review, enrichment)
         record = run_record(header, counters, enrichment, arrivals, _milliseconds_since(began))
-        schedule_state = state.schedule_state
+        schedule_position = state.schedule_position
 
         def commit(state: State) -> None:
             scheduled = window.mode is not Mode.BACKFILL
-            if not review.stands(state.ledger, state.known_from) or (
-                scheduled and state.schedule_state != schedule_state
+            if not review.is_valid_for(state.ledger, state.known_from) or (
+                scheduled and state.schedule_position != schedule_position
             ):
                 raise OvertakenByAnotherRun
             review.commit(state.ledger)
@@ -201,10 +201,12 @@ class _Job:
 
     def _record_gap(self, start: int, end: int) -> None:
         """Record hours that can no longer be examined, and go on from their end."""
-        schedule_state = self._workspace.state.schedule_state
+        schedule_position = self._workspace.state.schedule_position
 
         def skip(state: State) -> None:
-            if state.schedule_state == schedule_state:  # else another run has recorded the gap
+            if (
+                state.schedule_position == schedule_position
+            ):  # else another run has recorded the gap
                 self._schedule.skip(state, end)
 
         record = gap_record(self._header(Window(start, end, Mode.CATCH_UP)))

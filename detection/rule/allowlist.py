@@ -1,8 +1,9 @@
-"""Clause 1 of the rule: sign-ins from the addresses of the NetworkAllowlist watchlist are left out.
+"""Clause 1 of the rule: excludes sign-ins from addresses in the NetworkAllowlist watchlist.
 
-Entries become spans of integers, merged and sorted, so that one bisection answers for any number
-of entries. IPv4 follows KQL's parse_ipv4 (learn.microsoft.com/kusto/query/parse-ipv4-function);
-IPv6 and blanks around the ends of a range are difference D5.
+Entries become ranges of integers, merged and sorted, so that one binary search finds an address
+among any number of entries. IPv4 follows KQL's parse_ipv4
+(learn.microsoft.com/kusto/query/parse-ipv4-function). IPv6, and blanks around the ends of a range,
+are difference D5.
 """
 
 import re
@@ -19,7 +20,7 @@ _IPV4 = re.compile(r"\.".join([_OCTET] * 4), re.ASCII)
 _PREFIX = re.compile(r"0|[1-9]\d{0,2}", re.ASCII)
 
 
-class Span(NamedTuple):
+class AddressRange(NamedTuple):
     """The addresses `low` to `high`, both included, of one IP version (4 or 6)."""
 
     version: int
@@ -29,7 +30,10 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Allowlist:
-    """The spans of every readable entry, the entries that could not be read, and blank items."""
+    """The ranges of all valid entries, the invalid entries, and the number of blank items.
+
+    `lows` and `highs` are the sorted ends of the ranges by IP version.
+    """
 
     lows: dict[int, list[int]]
     highs: dict[int, list[int]]
@@ -39,11 +43,12 @@ class Allowlist:
 
     @classmethod
     def of(cls, entries: Iterable[str]) -> "Allowlist":
-        """Read watchlist entries: an address, a CIDR block, or `low-high`; blank ones are no entry.
+        """Parse watchlist entries: an address, a CIDR block, or `low-high`.
 
-        An entry that cannot be read excludes nothing and is kept in `invalid` (D5).
+        Blank items are no entries. An invalid entry excludes nothing and is listed in `invalid`
+        (D5).
         """
-        spans: list[Span] = []
+        spans: list[AddressRange] = []
         invalid: dict[str, None] = {}
         count = blank = 0
         for entry in map(str.strip, entries):
@@ -67,17 +72,17 @@ class Allowlist:
 
     @property
     def problem(self) -> str:
-        """A sentence on why the watchlist is of no use though it has items; "" if it is of use."""
+        """The reason why a watchlist with items has no entry; "" if it has entries or no items."""
         if not self.blank or self.entries:
             return ""
         (column,) = ALLOWLIST_TABLE.columns
         return (
-            f"{self.blank} items of {ALLOWLIST_TABLE.name} have no {column}: no sign-in is left "
-            "out; the column's name is case-sensitive"
+            f"No item of {ALLOWLIST_TABLE.name} has a value in the column {column} (items: "
+            f"{self.blank}): no sign-in is excluded; the column's name is case-sensitive"
         )
 
     def covers(self, address: str) -> bool:
-        """Whether a sign-in's address is inside any entry; a blank or unreadable one never is."""
+        """Return True if an entry contains the address; a blank or invalid address is in none."""
         span = parse_address(address.strip())
         if span is None:
             return False
@@ -85,14 +90,14 @@ class Allowlist:
         return position >= 0 and span.low <= self.highs[span.version][position]
 
 
-def parse_entry(entry: str) -> Span | None:
-    """Read one trimmed watchlist entry; None when it is not one of the three forms."""
+def parse_entry(entry: str) -> AddressRange | None:
+    """Parse a trimmed watchlist entry; return None if it has none of the three forms."""
     if "-" in entry:
         left, _, right = entry.partition("-")
         low, high = parse_address(left.strip()), parse_address(right.strip())
         if low is None or high is None or low.version != high.version or low.low > high.low:
             return None
-        return Span(low.version, low.low, high.low)
+        return AddressRange(low.version, low.low, high.low)
     text, slash, prefix = entry.partition("/")
     address = parse_address(text)
     if address is None or not slash:
@@ -101,13 +106,13 @@ def parse_entry(entry: str) -> Span | None:
     if not _PREFIX.fullmatch(prefix) or int(prefix) > bits:
         return None
     host = (1 << (bits - int(prefix))) - 1
-    return Span(address.version, address.low & ~host, address.low | host)
+    return AddressRange(address.version, address.low & ~host, address.low | host)
 
 
-def parse_address(text: str) -> Span | None:
-    """Read one address as the span of itself; None when it is not one.
+def parse_address(text: str) -> AddressRange | None:
+    """Parse one address as a range of itself; return None if it is invalid.
 
-    IPv4 is four decimal octets without leading zeros, as KQL reads it.
+    An IPv4 address is four decimal octets without leading zeros, as in KQL.
     """
     quad = _IPV4.fullmatch(text)
     if quad is not None:
@@ -115,15 +120,15 @@ def parse_address(text: str) -> Span | None:
         if max(octets) > 255:
             return None
         value = int.from_bytes(bytes(octets), "big")
-        return Span(4, value, value)
+        return AddressRange(4, value, value)
     try:
         value = int.from_bytes(socket.inet_pton(socket.AF_INET6, text), "big")
     except (OSError, ValueError):
         return None
-    return Span(6, value, value)
+    return AddressRange(6, value, value)
 
 
-def _merge(spans: Iterable[Span]) -> list[tuple[int, int]]:
+def _merge(spans: Iterable[AddressRange]) -> list[tuple[int, int]]:
     """Join overlapping and adjacent spans; the result is sorted and disjoint."""
     merged: list[tuple[int, int]] = []
     for _, low, high in sorted(spans):

@@ -1,7 +1,7 @@
-"""Findings that somebody answers for: left out of what is reported, and counted.
+"""Exclusions: known findings that are counted and not reported.
 
-An exclusion names an identity, a resource group or both, and says who owns it, why it is there
-and until when. One that lacks any of that, or whose time has come, excludes nothing and is named.
+An exclusion names an identity, a resource group or both, and its owner, reason and expiry time. An
+incomplete or expired exclusion has no effect, and the run record lists it.
 """
 
 from collections.abc import Iterable
@@ -18,9 +18,9 @@ from detection.rule.ticks import format_time, parse_time
 EXCLUSIONS_TABLE = TableShape(
     name="ManagedIdentityExclusions",
     columns=("ServicePrincipalId", "ResourceGroup", "Owner", "Reason", "Expires"),
-    required=0,  # an item that lacks some excludes nothing and is named
+    required=0,  # an incomplete item excludes nothing and is listed
     shared=0,
-    remedy="create the watchlist if findings of known identities are to be left out",
+    remedy="create the watchlist to exclude findings of known identities",
     timed=False,
 )
 
@@ -28,17 +28,20 @@ ExclusionRow = tuple[str, str, str, str, str]
 
 
 class Exclusion(NamedTuple):
-    """What is left out (folded; blank means any) until `expires` (ticks), and what it is called."""
+    """An excluded identity and resource group, case-folded; blank means any.
+
+    `expires` is in ticks. `label` describes the exclusion in run records.
+    """
 
     identity: str
     resource_group: str
     expires: int
-    called: str
+    label: str
 
 
 @dataclass(frozen=True)
 class Exclusions:
-    """The exclusions in force, the names of those that are not, and how many items say nothing."""
+    """The active exclusions, the labels of the others, and the number of blank items."""
 
     active: tuple[Exclusion, ...] = ()
     expired: tuple[str, ...] = ()
@@ -47,7 +50,7 @@ class Exclusions:
 
     @classmethod
     def of(cls, rows: Iterable[ExclusionRow], now: int) -> "Exclusions":
-        """Read the rows of the watchlist at `now` (ticks)."""
+        """Parse the rows of the watchlist at time `now` (ticks)."""
         active: list[Exclusion] = []
         expired: list[str] = []
         invalid: list[str] = []
@@ -57,64 +60,62 @@ class Exclusions:
             if not any((identity, resource_group, owner, reason, expires)):
                 blank += 1
                 continue
-            called = f"{identity or 'any identity'} in {resource_group or 'any resource group'}"
+            label = f"{identity or 'any identity'} in {resource_group or 'any resource group'}"
             missing = _missing(identity or resource_group, owner, reason, expires)
             if missing:
-                invalid.append(f"{called}: {missing}")
+                invalid.append(f"{label}: {missing}")
                 continue
             end = parse_time(expires)
             if end <= now:
-                expired.append(f"{called} ({owner}: {reason}) expired {format_time(end)[:19]}Z")
+                expired.append(f"{label} ({owner}: {reason}) expired {format_time(end)[:19]}Z")
                 continue
-            called = f"{called} ({owner}: {reason})"
-            active.append(
-                Exclusion(ascii_lower(identity), ascii_lower(resource_group), end, called)
-            )
+            label = f"{label} ({owner}: {reason})"
+            active.append(Exclusion(ascii_lower(identity), ascii_lower(resource_group), end, label))
         return cls(tuple(active), tuple(expired), tuple(invalid), blank)
 
     @property
     def problem(self) -> str:
-        """A sentence on why the watchlist is of no use though it has items; "" if it is of use."""
+        """The reason why a watchlist with items has no exclusion; "" if it has some or no items."""
         if not self.blank or self.active or self.expired or self.invalid:
             return ""
         columns = ", ".join(EXCLUSIONS_TABLE.columns)
         return (
-            f"{self.blank} items of {EXCLUSIONS_TABLE.name} have none of the columns {columns}: no "
-            "finding is left out; the columns' names are case-sensitive"
+            f"No item of {EXCLUSIONS_TABLE.name} has a value in any of the columns {columns} "
+            f"(items: {self.blank}): no finding is excluded; the columns' names are case-sensitive"
         )
 
     def split(self, groups: Iterable[Group]) -> tuple[list[Group], dict[str, int]]:
-        """Return the groups that are not left out, and how many each exclusion left out.
+        """Return the groups that no exclusion covers, and the number that each one covers.
 
-        A group that several exclusions cover is counted once, for the first of them.
+        A group that several exclusions cover counts for the first of them.
         """
         kept: list[Group] = []
         used: dict[str, int] = {}
         for group in groups:
-            covering = self._covering(group)
+            covering = self._first_covering(group)
             if covering is None:
                 kept.append(group)
             else:
-                used[covering.called] = used.get(covering.called, 0) + 1
+                used[covering.label] = used.get(covering.label, 0) + 1
         return kept, used
 
     @cached_property
-    def _places(self) -> dict[tuple[str, str], int]:
-        """Where the first exclusion of each identity and resource group is; blank means any."""
-        places: dict[tuple[str, str], int] = {}
-        for place, one in enumerate(self.active):
-            places.setdefault((one.identity, one.resource_group), place)
-        return places
+    def _first_positions(self) -> dict[tuple[str, str], int]:
+        """The position of the first exclusion of each identity and resource group; "" means any."""
+        positions: dict[tuple[str, str], int] = {}
+        for position, one in enumerate(self.active):
+            positions.setdefault((one.identity, one.resource_group), position)
+        return positions
 
-    def _covering(self, group: Group) -> Exclusion | None:
-        """Return the first exclusion that leaves a group out."""
+    def _first_covering(self, group: Group) -> Exclusion | None:
+        """Return the first exclusion that covers a group."""
         named = product(("", group.key.identity), ("", group.key.resource_group))
-        places = [self._places[each] for each in named if each in self._places]
-        return self.active[min(places)] if places else None
+        positions = [self._first_positions[each] for each in named if each in self._first_positions]
+        return self.active[min(positions)] if positions else None
 
 
 def _missing(subject: str, owner: str, reason: str, expires: str) -> str:
-    """Return what an entry lacks, as a phrase; "" if nothing."""
+    """Return the missing part of an entry as a phrase; "" if it is complete."""
     if not subject:
         return "names neither an identity nor a resource group"
     if not owner:
@@ -124,5 +125,5 @@ def _missing(subject: str, owner: str, reason: str, expires: str) -> str:
     try:
         parse_time(expires)
     except ValueError:
-        return f"{expires[:60]!r} is not when it expires"
+        return f"expires {expires[:60]!r}, which is not an ISO 8601 time"
     return ""

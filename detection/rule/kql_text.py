@@ -1,4 +1,4 @@
-"""KQL's string operators, as far as the rule uses them.
+"""KQL's string operators, as the rule uses them.
 
 Source: learn.microsoft.com/kusto/query/has-operator, has-any-operator, datatypes-string-operators.
 """
@@ -10,25 +10,26 @@ _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 def ascii_lower(text: str) -> str:
-    """Return `text` with A-Z lowered and nothing else changed, which is how KQL ignores case."""
+    """Return `text` with A-Z in lower case and nothing else changed, as KQL ignores case."""
     return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 
 def is_blank(text: str) -> bool:
-    """Whether `text` names nothing: it is empty or only white space."""
+    """Return True if `text` is empty or only white space."""
     return not text or text.isspace()
 
 
 def equals_ignoring_case(left: str, right: str) -> bool:
-    """KQL's `=~`: the whole strings are equal, ASCII case ignored, nothing trimmed."""
+    """KQL's `=~`: the whole strings are equal; ASCII case is ignored, nothing is trimmed."""
     return ascii_lower(left) == ascii_lower(right)
 
 
 def has(text: str, term: str) -> bool:
-    """KQL's `has`: `term` occurs in `text` as whole terms, ASCII case ignored.
+    """KQL's `has`: `text` contains `term` as whole terms; ASCII case is ignored.
 
-    A term is a maximal run of letters and numbers (Unicode categories L and N). `term` is found
-    literally, and wherever its own edge is a letter or number, a term must end there in `text`.
+    A term is a maximal run of letters and numbers (Unicode categories L and N). `term` is matched
+    literally. If its first or last character is a letter or number, a term must begin or end there
+    in `text`.
     """
     haystack, needle = ascii_lower(text), ascii_lower(term)
     if not needle:

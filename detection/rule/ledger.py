@@ -1,7 +1,4 @@
-"""What was reported already: difference D6.
-
-Windows overlap, so the same operation is matched again and again, and is reported once.
-"""
+"""The ledger of reported operations (difference D6): overlapping windows report each one once."""
 
 import hashlib
 import struct
@@ -13,19 +10,19 @@ import orjson
 from detection.rule.correlate import Group, GroupKey, Key
 from detection.rule.ticks import DAY
 
-REVISED_FOR = DAY  # a finding takes further operations until it was opened this long ago
+REVISION_PERIOD = DAY  # a finding takes further operations for this long after it was opened
 
 HASH_BYTES = 16
-_RECORD = struct.Struct(f">{HASH_BYTES}sq")  # a hashed key, and a time in ticks
+_RECORD = struct.Struct(f">{HASH_BYTES}sq")  # a hashed key and a time in ticks
 
 
 @dataclass(slots=True)
 class Reported:
     """A finding that was emitted, with the operations reported in it.
 
-    `opened`: the end of the window that opened it. `last_seen`: the latest time at which a run saw
-    one of its operations. `encoded`: its operations as encode_operations() writes them, without
-    those in `pending`, which are encoded later.
+    `opened` is the end of the window that opened it. `last_seen` is the latest time at which a run
+    matched one of its operations. `encoded` holds operations as encode_operations() writes them,
+    `pending` those that are not encoded yet.
     """
 
     finding_id: str
@@ -42,14 +39,14 @@ class Reported:
         }
 
     def encode(self) -> None:
-        """Lay the fresh operations down."""
+        """Encode the pending operations."""
         if self.pending:
             self.encoded, self.pending = encode_operations(self.operations()), {}
 
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """A group with something new: which finding it is, and how many operations are new in it."""
+    """A group with new operations: its finding's id and revision, and the number of them."""
 
     group: Group
     finding_id: str
@@ -59,26 +56,26 @@ class Emission:
 
 @dataclass(slots=True)
 class Ledger:
-    """The findings emitted, per group, as long as a window can still reach their operations.
+    """The emitted findings per group, while a window can still reach their operations.
 
-    All that was reported of the time after `known_from` (ticks) is known.
+    Every report of the time after `known_from` (ticks) is still in the ledger.
     """
 
     groups: dict[GroupKey, list[Reported]] = field(default_factory=dict)
     known_from: int = 0
 
     def forget(self, horizon: int) -> None:
-        """Drop the findings whose operations no later window will reach.
+        """Drop the findings whose operations no later window can reach.
 
-        All of a finding's operations happened before it was last seen, so its last sighting
-        decides. A backfill of old days keeps what it reported as long as a run of today does.
-        An event id that comes again with another time is known for sure if the two times lie
-        at most the span apart; hours later, with a sign-in a day late, it may be new again.
+        Every operation of a finding happened before the finding was last seen, so `last_seen`
+        decides. A backfill of old days is therefore remembered as long as a run of today. A
+        repeated event id is guaranteed to be recognised only if its two times are at most the span
+        apart. Beyond that, for example with a sign-in that arrives a day late, it may count as new.
         """
         for key, findings in list(self.groups.items()):
             kept = [finding for finding in findings if finding.last_seen > horizon]
             dropped = (finding.last_seen for finding in findings if finding.last_seen <= horizon)
-            # No operation of a finding is later than the run that saw it last.
+            # A finding's operations are not later than the run that saw it last.
             self.known_from = max(self.known_from, *dropped, 0)
             if kept:
                 self.groups[key] = kept
@@ -88,12 +85,13 @@ class Ledger:
 
 @dataclass(slots=True)
 class Review:
-    """One window (start, end], reviewed part after part, at the moment `now`; all in ticks.
+    """The comparison of one window (start, end] with the ledger, at time `now`; all in ticks.
 
-    `scope` names rule and workspace, so that equal groups of two workspaces differ. The ledger
-    stays as it was until commit(), since a window that cannot be read to its end was not examined.
-    `known_from` is how far back all that was reported is known. `seen` is what the ledger had of
-    each group.
+    The groups arrive in one or more parts. `scope` names rule and workspace, so that equal groups
+    of two workspaces get different ids. The ledger stays unchanged until commit(), because a window
+    that cannot be read completely does not count as examined. Every report after `known_from` is
+    known. `findings_before` are the ledger's findings of each group, `findings_after` the changed
+    ones.
     """
 
     ledger: Ledger
@@ -102,71 +100,71 @@ class Review:
     end: int
     now: int
     known_from: int = 0
-    changed: dict[GroupKey, list[Reported]] = field(default_factory=dict)
-    seen: dict[GroupKey, list[Reported]] = field(default_factory=dict)
+    findings_after: dict[GroupKey, list[Reported]] = field(default_factory=dict)
+    findings_before: dict[GroupKey, list[Reported]] = field(default_factory=dict)
 
     @property
-    def is_forgotten(self) -> bool:
-        """Whether operations of this window may have been reported and forgotten."""
+    def reaches_forgotten_time(self) -> bool:
+        """True if operations of this window may have been reported and forgotten."""
         return self.start < self.known_from
 
     def register(self, groups: Iterable[Group]) -> list[Emission]:
-        """Take note of groups, each of which comes once; return those with news."""
-        emissions = map(self._emission, groups)
+        """Compare groups with the ledger, each group once; return those with new operations."""
+        emissions = map(self._review_group, groups)
         return [emission for emission in emissions if emission is not None]
 
-    def stands(self, ledger: Ledger, known_from: int) -> bool:
-        """Whether the review would come out the same against a ledger that another run wrote.
+    def is_valid_for(self, ledger: Ledger, known_from: int) -> bool:
+        """Return True if this review would be the same against another run's ledger.
 
-        It does where that run has reported nothing of this window in the groups reviewed.
+        It is the same if that run reported no operation of this window in the groups reviewed.
         """
-        return self.is_forgotten == (self.start < known_from) and not any(
-            self._concerns(finding)
-            for key, seen in self.seen.items()
-            if (there := ledger.groups.get(key, seen)) is not seen
-            for finding in there
-            if not any(_same_finding(finding, known) for known in seen)
+        return self.reaches_forgotten_time == (self.start < known_from) and not any(
+            self._is_in_window(finding)
+            for key, seen in self.findings_before.items()
+            if (current := ledger.groups.get(key, seen)) is not seen
+            for finding in current
+            if not any(_is_same_revision(finding, known) for known in seen)
         )
 
     def commit(self, ledger: Ledger) -> None:
-        """Let a ledger on which the review stands know what was reviewed."""
-        for key, findings in self.changed.items():
-            there = {finding.finding_id: finding for finding in ledger.groups.get(key, [])}
+        """Write the reviewed findings to a ledger for which this review is valid."""
+        for key, findings in self.findings_after.items():
+            current = {finding.finding_id: finding for finding in ledger.groups.get(key, [])}
             for finding in findings:
-                if finding.finding_id in there:
-                    seen_last = there[finding.finding_id].last_seen
+                if finding.finding_id in current:
+                    seen_last = current[finding.finding_id].last_seen
                     finding.last_seen = max(finding.last_seen, seen_last)
-                there[finding.finding_id] = finding
-            ledger.groups[key] = list(there.values())
+                current[finding.finding_id] = finding
+            ledger.groups[key] = list(current.values())
 
-    def _concerns(self, finding: Reported) -> bool:
-        """Whether a finding has an operation in this window."""
+    def _is_in_window(self, finding: Reported) -> bool:
+        """Return True if a finding has an operation in this window."""
         return any(self.start < time <= self.end for time in finding.operations().values())
 
     def encode(self) -> None:
-        """Lay down what was reviewed so far, before another part is read."""
-        for findings in self.changed.values():
+        """Encode the findings reviewed so far, to save memory while the next part is read."""
+        for findings in self.findings_after.values():
             for finding in findings:
                 finding.encode()
 
-    def _emission(self, group: Group) -> Emission | None:
-        self.seen[group.key] = self.ledger.groups.get(group.key, [])
-        findings = [replace(finding) for finding in self.seen[group.key]]
+    def _review_group(self, group: Group) -> Emission | None:
+        self.findings_before[group.key] = self.ledger.groups.get(group.key, [])
+        findings = [replace(finding) for finding in self.findings_before[group.key]]
         known = [finding.operations() for finding in findings]
         new = group.operations_at
         if findings:
-            new = self._not_reported(group.operations_at, findings, known)
-            self.changed[group.key] = findings
+            new = self._unreported(group.operations_at, findings, known)
+            self.findings_after[group.key] = findings
         if not new:
             return None
-        if self.is_forgotten:
-            finding = self._of_forgotten_time(group, new)
-            self.changed[group.key] = [*findings, finding]
+        if self.reaches_forgotten_time:
+            finding = self._open_in_forgotten_time(group, new)
+            self.findings_after[group.key] = [*findings, finding]
             return Emission(group, finding.finding_id, finding.revision, len(new))
         continued = [
             (finding.opened, finding.finding_id, place)
             for place, finding in enumerate(findings)
-            if self.end - finding.opened < REVISED_FOR
+            if self.end - finding.opened < REVISION_PERIOD
             and any(self.start < time <= self.end for time in known[place].values())
         ]
         if continued:
@@ -179,52 +177,52 @@ class Review:
         else:
             finding_id = _finding_id(self.scope, group.key, hash_key(next(iter(new))).hex())
             finding = Reported(finding_id, 1, self.end, self.now, pending=new)
-            self.changed[group.key] = [*findings, finding]
+            self.findings_after[group.key] = [*findings, finding]
         return Emission(group, finding.finding_id, finding.revision, len(new))
 
-    def _of_forgotten_time(self, group: Group, new: Mapping[Key, int]) -> Reported:
-        """Open a finding of a time of which reported operations may have been forgotten.
+    def _open_in_forgotten_time(self, group: Group, new: Mapping[Key, int]) -> Reported:
+        """Open a finding in a window whose reported operations may have been forgotten.
 
-        It is named after all of its operations: after the first alone, another finding may have
-        been named that held others. It takes no revision, since one of equal name and number may
-        have been delivered too.
+        Its id is made from all of its operations: a forgotten finding may have the id of the first
+        operation alone, and hold others. The finding takes no further revision, because a revision
+        of equal id and number may have been delivered too.
         """
-        operations, fresh = (
+        operations, new_keys = (
             sorted(hash_key(key).hex() for key in keys) for keys in (group.operations_at, new)
         )
-        finding_id = _finding_id(self.scope, group.key, operations, fresh)
-        return Reported(finding_id, 1, self.start - REVISED_FOR, self.now, pending=new)
+        finding_id = _finding_id(self.scope, group.key, operations, new_keys)
+        return Reported(finding_id, 1, self.start - REVISION_PERIOD, self.now, pending=new)
 
-    def _not_reported(
+    def _unreported(
         self,
         seen: Mapping[Key, int],
         findings: list[Reported],
         known: list[dict[bytes, int]],
     ) -> dict[Key, int]:
-        """Return the operations that no finding has reported; note the sight of the others."""
+        """Return the operations that no finding has reported; update `last_seen` for the rest."""
         new: dict[Key, int] = {}
-        sighted, moved = set[int](), set[int]()
+        seen_again, time_changed = set[int](), set[int]()
         for key, time in seen.items():
             name = hash_key(key)
             holders = [place for place, operations in enumerate(known) if name in operations]
-            sighted.update(holders)
+            seen_again.update(holders)
             for place in holders:
                 if known[place][name] < time:
                     known[place][name] = time
-                    moved.add(place)
+                    time_changed.add(place)
             if not holders:
                 new[key] = time
-        for place in sighted:
+        for place in seen_again:
             findings[place].last_seen = max(findings[place].last_seen, self.now)
-        for place in moved:
+        for place in time_changed:
             findings[place].encoded, findings[place].pending = encode_operations(known[place]), {}
         return new
 
 
 def hash_key(key: Key) -> bytes:
-    """Return a key as 16 bytes, so that what is remembered of it stays small.
+    """Return the key's 16-byte hash, which keeps the ledger small.
 
-    A key that comes from a workspace's cluster was hashed there already.
+    Keys from a workspace's cluster are hashed already.
     """
     if isinstance(key, bytes):
         return key
@@ -232,26 +230,26 @@ def hash_key(key: Key) -> bytes:
 
 
 def encode_operations(operations: Mapping[bytes, int]) -> bytes:
-    """Lay down hashed keys and times in little room: millions may be remembered."""
+    """Encode hashed keys and times in compact records: there may be millions of them."""
     return b"".join(sorted(map(_RECORD.pack, operations.keys(), operations.values())))
 
 
 def decode_operations(encoded: bytes) -> dict[bytes, int]:
-    """Return what encode_operations() laid down; raises ValueError for anything else."""
+    """Decode the output of encode_operations(); raises ValueError for anything else."""
     if len(encoded) % _RECORD.size:
-        raise ValueError(f"{len(encoded)} bytes are no whole operations")
+        raise ValueError(f"{len(encoded)} bytes are not a whole number of operations")
     return dict(_RECORD.iter_unpack(encoded))
 
 
-def _same_finding(one: Reported, other: Reported) -> bool:
-    """Whether both are one finding with the same operations, whenever they were seen last."""
+def _is_same_revision(one: Reported, other: Reported) -> bool:
+    """Return True if both are the same finding with the same operations; last_seen may differ."""
     return (one.finding_id, one.revision) == (other.finding_id, other.revision) and (
         one.operations() == other.operations()
     )
 
 
 def _finding_id(scope: str, group: GroupKey, *operations: str | list[str]) -> str:
-    """Name a finding after hashed operations: mostly the first one, which no other reports."""
+    """Derive a finding's id from hashed operations: usually the first, which no other reports."""
     named = orjson.dumps([scope, *group, *operations])
     digest = hashlib.sha256(named).hexdigest()
     return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"

@@ -1,9 +1,8 @@
-"""What the rule is given: the rows of the two tables, as plain tuples.
+"""The rows of both log tables, as the rule reads them: plain tuples.
 
-A hundred thousand of them are sorted and visited at once, so they are neither dicts nor objects;
-the constants name their places. Text places hold "" where the log holds null, because a KQL
-string is never null. A `TableShape` says which column of the table stands in each place and how
-many of them the rule cannot do without.
+A window can hold hundreds of thousands of rows, which are sorted and visited many times; tuples are
+faster than dicts or objects. The constants below are the indexes of their columns. A text column
+holds "" where the log holds null, because a KQL string is never null.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,10 +40,10 @@ OPERATION_CORRELATION: Final = 10
 
 
 class TableShape(NamedTuple):
-    """A table's name and the column in each place of a row.
+    """A table's name, and its column at each index of a row.
 
-    It must have the first `required` of them. The first `shared` hold few different values. The
-    first of a `timed` table is its time. The remedy is for a table that is missing.
+    `columns[:required]` must exist. `columns[:shared]` have few distinct values. If `timed`,
+    `columns[0]` is the timestamp. `remedy` is the advice if the table is missing.
     """
 
     name: str
@@ -96,15 +95,15 @@ OPERATION_TABLE = TableShape(
 ALLOWLIST_TABLE = TableShape(
     name="NetworkAllowlist",
     columns=("IPOrRange",),
-    required=0,  # without it there is no entry, which Allowlist.problem says
+    required=0,  # without the column there is no entry, and Allowlist.problem explains it
     shared=0,
-    remedy="create the watchlist if sign-ins from known addresses are to be left out",
+    remedy="create the watchlist to exclude sign-ins from known addresses",
     timed=False,
 )
 
 
 class SourceState(StrEnum):
-    """Whether a table or watchlist gave rows."""
+    """The result of reading a table or watchlist in one window."""
 
     OK = "Ok"
     EMPTY = "Empty"
@@ -113,12 +112,11 @@ class SourceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """All that one window's detection is made from.
+    """All input of one window's detection.
 
-    A source may leave out rows that no setting makes a part of the rule; `read` then says how
-    many rows the window has with them, by table. `warnings` are sentences of the source about
-    what may be missing from the rows, for the run record; `remedies`, by table, say what to do
-    about a missing one where that is not what the shape says.
+    A source may leave out rows that no setting can match; `read` then gives the number of rows by
+    table, including those. `warnings` are the source's sentences about rows that may be missing,
+    for the run record. `remedies`, by table, replace the shape's advice for a missing table.
     """
 
     sign_ins: list[SignIn]
@@ -132,41 +130,43 @@ class Logs:
     remedies: Mapping[str, str] = field(default_factory=dict)
 
 
-LOWEST_USUAL_ID = (
-    "00000000:"  # greater than all that consists of zeros and dashes, less than nearly all ids
-)
+# Sorts after every id of zeros and dashes alone, and before nearly all other ids.
+LOWEST_USUAL_ID = "00000000:"
 
 
 def resource_ids(rows: Iterable[Operation]) -> Iterator[str]:
-    """Return the operations' resources: `ResourceId`, or where that is blank `_ResourceId` (D4)."""
+    """Return the operations' resources: `ResourceId`, or `_ResourceId` if that is blank (D4)."""
     return map(resource_id, rows)
 
 
 def resource_id(row: Operation) -> str:
-    """Return one operation's resource, likewise."""
+    """Return one operation's resource: `ResourceId`, or `_ResourceId` if that is blank (D4)."""
     given = row[RESOURCE_ID]
     return row[UNDERSCORE_RESOURCE_ID] if is_blank(given) else given
 
 
 def is_nil_id(event_id: str) -> bool:
-    """Tell an id that names no event: it is blank, or all zeros as the nil UUID is."""
+    """Return True if an id names no event: it is blank, or all zeros like the nil UUID."""
     return not event_id.strip().strip("0-")
 
 
 def operation_keys(rows: Sequence[Operation]) -> list[str]:
-    """Return what tells one operation from another: `EventDataId`, else all that is known of it."""
+    """Return a key for each operation: `EventDataId`, or all known columns if that is missing."""
     ids = list(map(itemgetter(EVENT_DATA_ID), rows))
     return ids if _are_usual_ids(ids) else list(map(_operation_key, rows))
 
 
 def sign_in_keys(rows: Sequence[SignIn]) -> list[str]:
-    """Return what tells one sign-in from another: `Id`, else all that is known of it."""
+    """Return a key for each sign-in: `Id`, or all known columns if that is missing."""
     ids = list(map(itemgetter(SIGN_IN_ID), rows))
     return ids if _are_usual_ids(ids) else list(map(_sign_in_key, rows))
 
 
 def _are_usual_ids(ids: list[str]) -> bool:
-    """Whether no id can be none, or begin with "~": nearly all begin with a letter or digit."""
+    """Return True only if no id is blank or nil and none begins with "~".
+
+    Most windows have such ids alone, so that they need not be checked one by one.
+    """
     return not ids or (min(ids) > LOWEST_USUAL_ID and max(ids) < "~")
 
 
@@ -194,10 +194,10 @@ def _sign_in_key(row: SignIn) -> str:
 
 
 def _key(event_id: str, *known: int | str) -> str:
-    """Return an event's id, or "~" and what is known of the event where it has none.
+    """Return an event's id; for an event without an id, "~" and its known columns.
 
-    An id that itself begins with "~" gets another before it, so that no two kinds are equal.
-    kql/functions.kql names events in the same way.
+    An id that begins with "~" gets a second one, so that it never equals a key of the other kind.
+    kql/functions.kql builds keys in the same way.
     """
     if is_nil_id(event_id):
         return "~" + "|".join(str(part).replace("~", "~0").replace("|", "~1") for part in known)

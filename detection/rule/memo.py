@@ -1,4 +1,4 @@
-"""Functions remembered by their argument: logs repeat few values very often."""
+"""A cache of a function's results: logs repeat few values very often."""
 
 from collections.abc import Callable, Hashable
 from typing import TypeVar
@@ -8,13 +8,13 @@ V = TypeVar("V")
 
 
 class Memo(dict[K, V]):
-    """A mapping from arguments to a function's values, filled as it is asked."""
+    """A dict from arguments to a function's results, filled on access."""
 
     def __init__(self, function: Callable[[K], V]) -> None:
         super().__init__()
         self._function = function
 
     def __missing__(self, key: K) -> V:
-        """Call the function, once for each argument."""
+        """Call the function and keep its result."""
         value = self[key] = self._function(key)
         return value

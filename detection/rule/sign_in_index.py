@@ -1,8 +1,8 @@
-"""The sign-ins of one identity under one name, in time order, and questions about ranges of them.
+"""The sign-ins of one identity under one name, in time order, with queries over ranges of them.
 
-An operation pairs with the sign-ins at positions low <= p < high. A group's operations reach a
-union of such ranges, and its distinct sign-ins and its resources are read off those, without
-walking through them: a range may hold 100,000 positions, and 10,000 groups may share it.
+An operation pairs with the sign-ins at positions low <= p < high. The operations of a group cover a
+union of such ranges. Distinct sign-ins and resources are counted per range, not per position: a
+range may hold 100,000 positions, and 10,000 groups may share it.
 """
 
 from bisect import bisect_left
@@ -26,7 +26,7 @@ from detection.rule.memo import Memo
 RESOURCE_OF = itemgetter(RESOURCE_NAME)
 
 Range = tuple[int, int]
-SCAN_LIMIT = 1000  # sign-ins that are looked at one by one; past that, each resource is looked up
+SCAN_LIMIT = 1000  # up to this many sign-ins are scanned; above it, each resource is looked up
 
 
 class SignInIndex:
@@ -37,43 +37,43 @@ class SignInIndex:
         self.times = [row[TIME] for row in rows]
         self._keys = sign_in_keys(rows)
         self._weights: list[int] | None = None
-        self._stretched: list[int] = []
+        self._repeat_positions: list[int] = []
         if len(set(self._keys)) < len(self._keys):
             self._find_repeats()
-        self._places: dict[str, list[int]] = {}
+        self._positions: dict[str, list[int]] = {}
 
     def distinct(self, ranges: Sequence[Range]) -> int:
-        """Return how many different sign-ins lie in disjoint `ranges`."""
+        """Return the number of distinct sign-ins in disjoint `ranges`."""
         if self._weights is None:
             return sum(high - low for low, high in ranges)
-        weights, stretched = self._weights, self._stretched
+        weights, repeated = self._weights, self._repeat_positions
         count = sum(weights[high] - weights[low] for low, high in ranges)
-        again = {
-            self._keys[place]
+        repeated_keys = {
+            self._keys[position]
             for low, high in ranges
-            for place in stretched[bisect_left(stretched, low) : bisect_left(stretched, high)]
+            for position in repeated[bisect_left(repeated, low) : bisect_left(repeated, high)]
         }
-        return count + len(again)
+        return count + len(repeated_keys)
 
     def resources(self, ranges: Sequence[Range], limit: int) -> list[str]:
-        """Return the first `limit` different resources in disjoint `ranges`, earliest first."""
+        """Return the first `limit` distinct resources in disjoint `ranges`, earliest first."""
         if sum(high - low for low, high in ranges) <= SCAN_LIMIT:
             slices = (self.rows[low:high] for low, high in ranges)
             return list(dict.fromkeys(map(RESOURCE_OF, chain.from_iterable(slices))))[:limit]
-        if not self._places:
-            for place, row in enumerate(self.rows):
-                self._places.setdefault(row[RESOURCE_NAME], []).append(place)
+        if not self._positions:
+            for position, row in enumerate(self.rows):
+                self._positions.setdefault(row[RESOURCE_NAME], []).append(position)
         firsts = []
-        for resource, places in self._places.items():
+        for resource, positions in self._positions.items():
             for low, high in ranges:
-                at = bisect_left(places, low)
-                if at < len(places) and places[at] < high:
-                    firsts.append((places[at], resource))
+                at = bisect_left(positions, low)
+                if at < len(positions) and positions[at] < high:
+                    firsts.append((positions[at], resource))
                     break
         return [resource for _, resource in sorted(firsts)[:limit]]
 
     def followers(self, times: Sequence[int], span: int) -> list[int]:
-        """Return the positions in sorted `times` that some sign-in precedes by at most `span`."""
+        """Return the positions in sorted `times` that lie at most `span` after some sign-in."""
         found: list[int] = []
         reached = 0
         for time in self.times:
@@ -85,17 +85,17 @@ class SignInIndex:
     def _find_repeats(self) -> None:
         """Prepare `distinct` for keys that occur more than once.
 
-        A row repeated as it is has the time of its first, so every range holds both or neither:
-        the repeat weighs nothing, and running totals answer. A key at several times (`stretched`)
-        is counted by name.
+        An exact repeat of a row has the same time, so every range holds both or neither: the repeat
+        gets weight 0, and prefix sums count the rest. A key with several times has weight 0
+        everywhere, and `distinct` counts it by its positions (`_repeat_positions`).
         """
         first_at: dict[str, int] = {}
-        stretched: set[str] = set()
+        repeated: set[str] = set()
         for key, time in zip(self._keys, self.times, strict=True):
             if first_at.setdefault(key, time) != time:
-                stretched.add(key)
-        self._stretched = [p for p, key in enumerate(self._keys) if key in stretched]
-        seen: set[str] = set(stretched)
+                repeated.add(key)
+        self._repeat_positions = [p for p, key in enumerate(self._keys) if key in repeated]
+        seen: set[str] = set(repeated)
         weights = [0]
         for key in self._keys:
             weights.append(0 if key in seen else 1)
@@ -104,8 +104,8 @@ class SignInIndex:
 
 
 def merge_ranges(lows: Sequence[int], highs: Sequence[int]) -> list[Range]:
-    """Join ranges whose ends only grow into disjoint ones; empty ranges are not allowed."""
-    # Most often each begins before the last one ends, and they are one.
+    """Join ranges with ascending ends into disjoint ones; no range may be empty."""
+    # Usually each range begins before the previous one ends, so all of them are one range.
     if all(map(le, islice(lows, 1, None), highs)):
         return [(lows[0], highs[-1])]
     merged: list[Range] = []
@@ -119,28 +119,27 @@ def merge_ranges(lows: Sequence[int], highs: Sequence[int]) -> list[Range]:
     return merged
 
 
-MAX_GROUPS_BY_NAME: Final = (
-    100_000  # of identities with several names, at one time: 300 MB as findings
-)
-OPERATIONS_PER_GROUP: Final = 100  # operations that take as much memory as a group that they are in
+# Groups of identities with several names, in memory at one time: 300 MB as findings.
+MAX_GROUPS_BY_NAME: Final = 100_000
+OPERATIONS_PER_GROUP: Final = 100  # this many operations take as much memory as a group
 
 SignInsByName = dict[str, list[SignIn]]
 
 
 class IdentityRows(NamedTuple):
-    """An identity's sign-ins by name (folded), and its operations."""
+    """An identity's sign-ins by case-folded name, and its operations."""
 
     sign_ins: SignInsByName
     operations: list[Operation]
 
     def size(self, folded: Memo[str, str]) -> int:
-        """Return how many groups these can make at most; large ones count as several."""
+        """Return the largest possible number of groups; large groups count several times."""
         groups = len({folded[row[RESOURCE_GROUP]] for row in self.operations})
         return len(self.sign_ins) * (groups + len(self.operations) // OPERATIONS_PER_GROUP)
 
 
 def split_by_name(sign_ins: list[SignIn], folded: Memo[str, str]) -> SignInsByName:
-    """Split an identity's sign-ins by name, in order."""
+    """Split an identity's sign-ins by name and keep their order."""
     names = {row[SERVICE_PRINCIPAL_NAME] for row in sign_ins}
     if len(names) == 1:
         return {folded[names.pop()]: sign_ins}
@@ -153,9 +152,10 @@ def split_by_name(sign_ins: list[SignIn], folded: Memo[str, str]) -> SignInsByNa
 def identities_with_too_many_names(
     identities: Iterable[tuple[str, IdentityRows]], folded: Memo[str, str]
 ) -> set[str]:
-    """Return the identities whose findings are not told apart by name: the largest, if any.
+    """Return the identities whose findings are not split by name: the largest, if any.
 
-    Those with one name are never among them: their groups are no more than their operations.
+    They keep the number of groups under MAX_GROUPS_BY_NAME. Identities with one name are never
+    among them: they have at most one group per operation.
     """
     sizes = [(each.size(folded), name) for name, each in identities if len(each.sign_ins) > 1]
     room, found = MAX_GROUPS_BY_NAME, set[str]()

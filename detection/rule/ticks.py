@@ -1,7 +1,7 @@
-"""Moments as whole ticks of 100 ns since 1970-01-01 UTC.
+"""Times as integers: ticks of 100 ns since 1970-01-01 UTC.
 
-KQL's datetime has exactly this resolution. Python's datetime has ten times less, so a pair that
-is one tick past the hour would look as if it were on it.
+KQL's datetime has exactly this resolution. Python's datetime is ten times coarser: an operation one
+tick past the hour would seem to lie on it.
 """
 
 import re
@@ -26,7 +26,7 @@ _MAX_SECONDS = 100_000  # remembered: a window has 7,200, a recording may have m
 
 
 def parse_time(text: str) -> int:
-    """Read an ISO 8601 moment with 0 to 7 fraction digits; without an offset it is UTC.
+    """Parse an ISO 8601 time with 0 to 7 fraction digits; without an offset it is UTC.
 
     Raises ValueError for anything else.
     """
@@ -39,7 +39,7 @@ def parse_time(text: str) -> int:
     try:
         ticks = from_datetime(datetime.fromisoformat(whole))
     except ValueError as error:
-        raise ValueError(f"{text[:60]!r} is no moment: {error}") from None
+        raise ValueError(f"{text[:60]!r} is not a valid time: {error}") from None
     return ticks + int((fraction or "0").ljust(7, "0"))
 
 
@@ -74,14 +74,14 @@ class TimeParser:
 
 
 def format_time(ticks: int) -> str:
-    """Write a moment as ISO 8601 UTC with all seven fraction digits and `Z`."""
+    """Format a time as ISO 8601 UTC with all seven fraction digits and `Z`."""
     seconds, fraction = divmod(ticks, SECOND)
-    # A digit before it keeps the fraction's zeros, and costs less than a format that adds them.
-    return f"{_second(seconds)}.{str(fraction + SECOND)[1:]}Z"
+    # Adding SECOND keeps the fraction's leading zeros, and is faster than a zero-padding format.
+    return f"{_format_second(seconds)}.{str(fraction + SECOND)[1:]}Z"
 
 
-@lru_cache(maxsize=10_000)  # a window has 7,200
-def _second(seconds: int) -> str:
+@lru_cache(maxsize=10_000)  # a window of two hours has 7,200 seconds
+def _format_second(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 

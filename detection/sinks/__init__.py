@@ -1,4 +1,4 @@
-"""Where findings and run records go."""
+"""The places that findings and run records are delivered to."""
 
 from typing import Protocol
 
@@ -7,13 +7,13 @@ from detection.outbox import Outbox
 
 
 class FindingSink(Protocol):
-    """Takes rows that were decided and written down before."""
+    """Takes rows that are decided and saved in the state already."""
 
     def deliver(self, outbox: Outbox) -> None:
         """Hand over every row, oldest first.
 
-        Raises DeliveryError if any was not taken; those after the ones that it says were taken are
-        then handed over again, unchanged.
+        Raises DeliveryError if the sink did not take all rows. The rows that are not counted in its
+        `taken` are handed over again later, unchanged.
         """
         ...
 
@@ -25,7 +25,10 @@ class FanOutSink:
         self._sinks = sinks
 
     def deliver(self, outbox: Outbox) -> None:
-        """Deliver to each; the first that fails stops the rest, which then have taken nothing."""
+        """Deliver to each sink in order. The first failure stops the delivery.
+
+        Rows count as taken only if every sink took them.
+        """
         for sink in self._sinks:
             try:
                 sink.deliver(outbox)
@@ -36,7 +39,7 @@ class FanOutSink:
 
 
 class NullSink:
-    """Takes rows and does nothing with them: for a dry run, whose log says what it found."""
+    """Takes no rows: for a dry run, whose log shows the findings."""
 
     def deliver(self, outbox: Outbox) -> None:
-        """Leave everything undelivered."""
+        """Leave every row undelivered."""

@@ -1,7 +1,7 @@
-"""Lines added to a file that other processes may be adding to as well.
+"""Appends lines to a file that other processes may append to as well.
 
-Each adds its lines at the end while it holds the file's lock, all of them or none. Nothing that
-stands before them is read or written again, however large the file is.
+Each process holds the file's lock and appends all of its lines or none. Earlier content is neither
+read nor rewritten, however large the file is.
 """
 
 import contextlib
@@ -14,24 +14,25 @@ from pathlib import Path
 
 import orjson
 
-from detection.atomic_files import READ_AND_ADD, is_at, sync_folder
+from detection.atomic_files import READ_APPEND_FLAGS, is_at, sync_folder
 
-LOCK_TIMEOUT_S = 60.0  # seconds to wait for others that add to the file
+LOCK_TIMEOUT_S = 60.0  # seconds to wait while other processes append to the file
 LOCK_RETRY_S = 0.02
-WRITE_BYTES = 1_000_000  # bytes that are written, or looked through, in one call
+WRITE_BYTES = 1_000_000  # bytes written, or searched, in one call
 
 
-def append_lines(path: Path, lines: Iterable[bytes], *, patience: float = LOCK_TIMEOUT_S) -> None:
-    """Add whole lines at the end of a file, which is made if it is not there.
+def append_lines(path: Path, lines: Iterable[bytes], *, timeout: float = LOCK_TIMEOUT_S) -> None:
+    """Append whole lines to a file; create it if it does not exist.
 
-    A row that a killed process left unfinished there is cut off first. Raises OSError if the lines
-    cannot be written, after taking back what was, or if others keep the file for too long.
+    First removes an incomplete row that a killed process left at the end. Raises OSError if the
+    lines cannot be written, after it has removed those already written, or if other processes hold
+    the lock for longer than `timeout` seconds.
     """
-    with _locked(path, time.monotonic() + patience) as handle:
-        size, before = _end_of(handle)
+    with _open_locked(path, time.monotonic() + timeout) as handle:
+        size, prefix = _prepare_end(handle)
         try:
-            for piece in _pieces(before, lines):
-                _write(handle, piece)
+            for chunk in _in_chunks(prefix, lines):
+                _write(handle, chunk)
             os.fsync(handle)
         except BaseException:
             os.ftruncate(handle, size)
@@ -39,14 +40,14 @@ def append_lines(path: Path, lines: Iterable[bytes], *, patience: float = LOCK_T
 
 
 @contextlib.contextmanager
-def _locked(path: Path, until: float) -> Iterator[int]:
-    """Open the file that is at `path` once it is this process's turn."""
+def _open_locked(path: Path, deadline: float) -> Iterator[int]:
+    """Yield the file at `path`, opened and locked; waits for the lock until `deadline`."""
     while True:
         new = not path.exists()
-        handle = os.open(path, READ_AND_ADD | os.O_CREAT, 0o666)
+        handle = os.open(path, READ_APPEND_FLAGS | os.O_CREAT, 0o666)
         try:
-            _lock(handle, until)
-            if is_at(handle, path):  # else it was replaced meanwhile
+            _acquire_lock(handle, deadline)
+            if is_at(handle, path):  # else another process replaced the file: open the new one
                 if new:
                     sync_folder(path.parent)
                 yield handle
@@ -55,21 +56,21 @@ def _locked(path: Path, until: float) -> Iterator[int]:
             os.close(handle)
 
 
-def _lock(handle: int, until: float) -> None:
+def _acquire_lock(handle: int, deadline: float) -> None:
     while True:
         try:
             return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > until:
-                raise OSError(EWOULDBLOCK, "another run is writing it and does not end") from None
+            if time.monotonic() > deadline:
+                raise OSError(EWOULDBLOCK, "another run keeps it locked") from None
         time.sleep(LOCK_RETRY_S)
 
 
-def _end_of(handle: int) -> tuple[int, bytes]:
-    """Return where the next line may begin, and what is to be written before it.
+def _prepare_end(handle: int) -> tuple[int, bytes]:
+    """Return the position for new lines, and the bytes to write before them.
 
-    The last line may lack its end. The beginning of a row is cut off: the run that wrote it was
-    killed, and what it had to write is written again. Anything else is ended.
+    The last line may lack its line break. If it is an incomplete row, a killed run left it there,
+    and its rows are delivered again: it is removed. Any other line gets its line break.
     """
     size = os.fstat(handle).st_size
     start = _start_of_last_line(handle, size)
@@ -82,14 +83,14 @@ def _end_of(handle: int) -> tuple[int, bytes]:
 
 
 def _start_of_last_line(handle: int, size: int) -> int:
-    """Return the place after the last line break, by looking through the file from its end."""
-    place = size
-    while place:
-        length = min(WRITE_BYTES, place)
-        place -= length
-        found = os.pread(handle, length, place).rfind(b"\n")
+    """Return the position after the last line break; reads the file backwards from its end."""
+    position = size
+    while position:
+        length = min(WRITE_BYTES, position)
+        position -= length
+        found = os.pread(handle, length, position).rfind(b"\n")
         if found >= 0:
-            return place + found + 1
+            return position + found + 1
     return 0
 
 
@@ -101,18 +102,18 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _pieces(before: bytes, lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines some at a time: all together they may be hundreds of megabytes."""
-    held = bytearray(before)
+def _in_chunks(prefix: bytes, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines in chunks of WRITE_BYTES: together they may be hundreds of megabytes."""
+    buffer = bytearray(prefix)
     for line in lines:
-        held += line
-        if len(held) >= WRITE_BYTES:
-            yield bytes(held)
-            held.clear()
-    yield bytes(held)
+        buffer += line
+        if len(buffer) >= WRITE_BYTES:
+            yield bytes(buffer)
+            buffer.clear()
+    yield bytes(buffer)
 
 
-def _write(handle: int, piece: bytes) -> None:
-    left = memoryview(piece)
-    while left:
-        left = left[os.write(handle, left) :]
+def _write(handle: int, chunk: bytes) -> None:
+    remaining = memoryview(chunk)
+    while remaining:
+        remaining = remaining[os.write(handle, remaining) :]

@@ -1,4 +1,4 @@
-"""What becomes of whatever goes wrong while rows are handed over: an error that says what to do."""
+"""Turns every failure of a delivery into an error that names the remedy."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from typing import Final
 from detection.errors import DeliveryError
 from detection.printable import one_line
 
-CLOSED_PIPE_STATUS: Final = 141  # the exit status of a Unix tool that wrote into a closed pipe
+CLOSED_PIPE_STATUS: Final = 141  # exit status of a Unix tool that wrote to a closed pipe
 
 
 @contextlib.contextmanager
-def as_delivery_error(to: str, remedy: str) -> Iterator[None]:
-    """Turn any failure into a DeliveryError that names the place and says what to do.
+def as_delivery_error(destination: str, remedy: str) -> Iterator[None]:
+    """Turn any failure into a DeliveryError that names the destination and the remedy.
 
-    A pipe that nobody reads any more, as with `| head`, ends the program as it ends every tool:
-    silently, and by an exception that is no failed delivery. The rows wait.
+    A closed pipe, as with `| head`, is no failed delivery: it ends the program silently with
+    SystemExit, as it ends every Unix tool. The rows stay in the outbox.
     """
     try:
         yield
@@ -27,12 +27,12 @@ def as_delivery_error(to: str, remedy: str) -> Iterator[None]:
         raise SystemExit(CLOSED_PIPE_STATUS) from None
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise DeliveryError(f"{to} could not be written: {why}: {remedy}") from error
+        raise DeliveryError(f"{destination} could not be written: {why}: {remedy}") from error
     except Exception as error:
         why = one_line(f"{type(error).__name__}: {error}")
-        place = extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
+        frame = extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
         raise DeliveryError(
-            f"{to} could not be written: {why:.200} ({where}): this is a mistake in the program, "
-            "please report it"
+            f"{destination} could not be written: {why:.200} ({where}): this is a bug in the "
+            "program, please report it"
         ) from error

@@ -1,9 +1,9 @@
-"""Findings and run records into their tables, through the Logs Ingestion API.
+"""Sends findings and run records to their tables through the Logs Ingestion API.
 
-The service cuts a field of 64 KB or more off without a word, so fields are shortened here, and
-the row's column Shortened says so. It takes at most 1 MB a call, so rows go in batches. A row is
-taken at least once: a call whose answer was lost is made again. Errors say what was answered and
-what to do, never what was sent: neither rows nor tokens, nor an answer that may repeat them.
+The service silently cuts fields of 64 KB or more. Fields are therefore shortened here, and the
+row's column Shortened records it. A call holds at most 1 MB, so rows are sent in batches. A row
+may arrive more than once: a call whose answer was lost is repeated. Errors give the answer's
+status and the remedy. They never repeat rows, tokens, or the answer's text, which may hold rows.
 """
 
 import gzip
@@ -26,15 +26,12 @@ from detection.outbox import Outbox, Row
 from detection.sinks.ingestion_errors import refusal_reason, timeout_reason
 from detection.threads import run_with_timeout
 
-FIELD_BYTES = 65_535  # of a field's JSON, quotes and brackets included
+FIELD_BYTES = 65_535  # of a field's JSON, with quotes and brackets
 CALL_BYTES = 1_000_000  # of a call's JSON array, before compression
-FIELD_PARTS = 16  # where a field is too long, no part of it keeps more than this share of the room
-STREAM_STATUSES = (
-    400,
-    404,
-    413,
-)  # answers that may be about one stream alone; 403 is about the rule
-CALL_TIMEOUT_S = 120.0  # seconds for a call, with its repeats and the waits between them
+FIELD_PARTS = 16  # each part of a field that is too long keeps at most 1/16 of the limit
+# Refusals that may concern one stream alone. A 403 concerns the data collection rule, so both.
+STREAM_STATUSES = (400, 404, 413)
+CALL_TIMEOUT_S = 120.0  # seconds for a call, with its retries and the waits between them
 CONNECT_TIMEOUT_S = 10.0
 
 
@@ -48,22 +45,22 @@ class IngestionSink:
         rule_id: str,
         findings_stream: str,
         runs_stream: str,
-        patience: float = CALL_TIMEOUT_S,
+        timeout: float = CALL_TIMEOUT_S,
     ) -> None:
-        """`patience`: the seconds after which a call is over, whatever was answered by then."""
+        """`timeout`: seconds after which a call ends, with or without an answer."""
         self._client = client
         self._rule_id = rule_id
         self._streams = findings_stream, runs_stream
-        self._patience = patience
+        self._timeout = timeout
 
     def deliver(self, outbox: Outbox) -> None:
-        """Write every row down, then send stream by stream, as far as its calls are taken.
+        """Encode all rows, then send them stream by stream.
 
-        A stream that is refused does not hold the other one up, for what was refused may be its
-        rows alone; any other failure ends the delivery.
+        If the service refuses a stream, the other stream is still sent, because only the rows of
+        the first may be the cause. Any other failure ends the delivery.
         """
         kinds = outbox.findings, outbox.runs
-        # Level 6 takes three times as long to make a call a sixth smaller.
+        # Level 6 takes three times as long and makes a call only a sixth smaller.
         calls = [
             [(gzip.compress(batch.body, compresslevel=1, mtime=0), batch.rows) for batch in each]
             for each in map(batches, kinds)
@@ -89,32 +86,32 @@ class IngestionSink:
             self._send(stream, gzip.compress(b"[]", mtime=0))
 
     def _send(self, stream: str, body: bytes) -> None:
-        """Make one call and its repeats; an answer that comes byte by byte holds nobody up."""
-        ends = time.monotonic() + self._patience
+        """Make one call with its retries. The timeout also ends an answer that comes in drips."""
+        deadline = time.monotonic() + self._timeout
         try:
-            run_with_timeout(self._patience, partial(self._call, stream, body, ends))
+            run_with_timeout(self._timeout, partial(self._call, stream, body, deadline))
         except TimeoutError:
             raise DeliveryError(
-                f"{stream} was not taken: {timeout_reason(self._patience)}"
+                f"{stream}: rows not accepted: {timeout_reason(self._timeout)}"
             ) from None
 
-    def _call(self, stream: str, body: bytes, ends: float) -> None:
-        content = BytesIO(body)  # a file is sent as it is
+    def _call(self, stream: str, body: bytes, deadline: float) -> None:
+        content = BytesIO(body)  # the client sends a file as it is
         status = None
 
-        def answered(response: PipelineResponse[Any, Any]) -> None:
+        def on_response(response: PipelineResponse[Any, Any]) -> None:
             nonlocal status
             status = response.http_response.status_code
-            content.seek(0)  # where a token must be renewed, the client repeats without rewinding
+            content.seek(0)  # after it renews a token, the client repeats without rewinding
             if status < 400:
                 return
-            wait, left = _wait(response), ends - time.monotonic()
-            if left <= 0:  # nobody waits for this call any more
-                raise DeliveryError(timeout_reason(self._patience))
+            wait, left = _requested_wait(response), deadline - time.monotonic()
+            if left <= 0:  # the caller has stopped waiting
+                raise DeliveryError(timeout_reason(self._timeout))
             if wait > left:
                 raise DeliveryError(
-                    f"{stream} was not taken: the service answered {status} and asks to wait "
-                    f"{wait:.0f} s, longer than a call may take",
+                    f"{stream}: rows not accepted: the service answered {status} and asked to wait "
+                    f"{wait:.0f} s, longer than the {self._timeout:g} s of a call: try again later",
                     status,
                 )
 
@@ -123,35 +120,38 @@ class IngestionSink:
                 self._rule_id,
                 stream,
                 content,
-                raw_response_hook=answered,
-                retry_on_methods=["POST"],  # lost connections too: rows may repeat
-                permit_redirects=False,  # the client would follow with an empty body
-                connection_timeout=min(CONNECT_TIMEOUT_S, self._patience),
-                read_timeout=self._patience / 2,  # of silence, which leaves time for a repeat
-                timeout=self._patience,
-                error_map={401: azure.HttpResponseError},  # its own error is the credential's
+                raw_response_hook=on_response,
+                retry_on_methods=["POST"],  # also after a lost connection: rows may repeat
+                permit_redirects=False,  # the client would follow a redirect with an empty body
+                connection_timeout=min(CONNECT_TIMEOUT_S, self._timeout),
+                read_timeout=self._timeout / 2,  # leaves time for a retry
+                timeout=self._timeout,
+                # The client's own error for a 401 is the one that the credential raises.
+                error_map={401: azure.HttpResponseError},
             )
-        # What was answered may repeat the rows: it is kept out of tracebacks too.
+        # The answer may repeat the rows: `from None` keeps it out of tracebacks.
         except azure.ClientAuthenticationError as error:
-            raise DeliveryError(f"{stream} was not sent: {explain_token_failure(error)}") from None
+            raise DeliveryError(
+                f"{stream}: rows not sent: {explain_token_failure(error)}"
+            ) from None
         except azure.ServiceResponseTimeoutError:
             raise DeliveryError(
-                f"{stream} was not taken: {timeout_reason(self._patience)}"
+                f"{stream}: rows not accepted: {timeout_reason(self._timeout)}"
             ) from None
         except (azure.AzureError, OSError, ValueError, RecursionError) as error:
-            reason, told = refusal_reason(error, status)
-            raise DeliveryError(f"{stream} was not taken: {reason}", told) from None
+            reason, answered = refusal_reason(error, status)
+            raise DeliveryError(f"{stream}: rows not accepted: {reason}", answered) from None
 
 
 class Batch(NamedTuple):
-    """The rows of one call as a JSON array, and how many they are."""
+    """The rows of one call as a JSON array, and their number."""
 
     body: bytes
     rows: int
 
 
 def batches(rows: Iterable[Row]) -> Iterator[Batch]:
-    """Yield the rows, as many in each batch as a call takes."""
+    """Yield the rows in batches, each with as many rows as one call can hold."""
     batch: list[bytes] = []
     size = 1
     for row in rows:
@@ -170,7 +170,7 @@ def _batch(lines: list[bytes]) -> Batch:
 
 
 def encode_row(row: Row) -> bytes:
-    """Return a row's JSON, shortened where it must be; the same row gives the same bytes."""
+    """Return a row's JSON, shortened if it is too long; equal rows give equal bytes."""
     try:
         line, limit = orjson.dumps(row), FIELD_BYTES
         if len(line) > limit:  # else no field is
@@ -180,21 +180,21 @@ def encode_row(row: Row) -> bytes:
             line = orjson.dumps(shorten_row(row, limit))
     except TypeError as error:
         raise DeliveryError(
-            f"nothing was sent, because a row cannot be written as JSON ({error}): this is a "
-            "mistake in the program; report it"
+            f"nothing was sent, because a row cannot be written as JSON ({error}): this is a bug "
+            "in the program, please report it"
         ) from error
     return line
 
 
 def shorten_row(row: Row, limit: int = FIELD_BYTES) -> Row:
-    """Return the row with fields of at most `limit` bytes of JSON, and Shortened if that cut."""
-    fitted = {name: _fitted(value, limit) for name, value in row.items()}
+    """Return the row with fields of at most `limit` bytes of JSON; sets Shortened if it cut any."""
+    fitted = {name: _shorten_value(value, limit) for name, value in row.items()}
     return row if fitted == row else fitted | {"Shortened": True}
 
 
-def _fitted(value: Any, limit: int) -> Any:
-    """Leave out what a text, array or object has too much at its end, down to whole characters."""
-    if _size(value) <= limit:
+def _shorten_value(value: Any, limit: int) -> Any:
+    """Cut the end of a text, array or object that is too long; characters stay whole."""
+    if _json_size(value) <= limit:
         return value
     parts: Any
     build: type[Any]
@@ -202,24 +202,27 @@ def _fitted(value: Any, limit: int) -> Any:
         case str():
             parts, build = value[:limit], str
         case list() | tuple():
-            parts, build = [_fitted(item, limit // FIELD_PARTS) for item in value], list
+            parts, build = [_shorten_value(item, limit // FIELD_PARTS) for item in value], list
         case dict():
-            parts, build = [(key, _fitted(value[key], limit // FIELD_PARTS)) for key in value], dict
+            parts, build = (
+                [(key, _shorten_value(value[key], limit // FIELD_PARTS)) for key in value],
+                dict,
+            )
         case _:
             return value
     counts = range(len(parts) + 1)
-    too_many = bisect_right(counts, limit, key=lambda count: _size(build(parts[:count])))
+    too_many = bisect_right(counts, limit, key=lambda count: _json_size(build(parts[:count])))
     return build(parts[: max(too_many - 1, 0)])
 
 
-def _size(value: object) -> int:
+def _json_size(value: object) -> int:
     return len(orjson.dumps(value))
 
 
-def _wait(response: PipelineResponse[Any, Any]) -> float:
-    """Return the seconds that an answer asks to wait; what cannot be read asks nothing.
+def _requested_wait(response: PipelineResponse[Any, Any]) -> float:
+    """Return the seconds that an answer asks to wait; 0 if its headers cannot be read.
 
-    The client's own retries would end over it, so it is taken out.
+    The client's own retries would fail on an unreadable header, so it is removed.
     """
     try:
         return RetryPolicy[Any, Any]().get_retry_after(response) or 0

@@ -1,4 +1,4 @@
-"""Findings or run records as JSON Lines: on a stream, or in a file whose lines are whole rows."""
+"""Writes findings or run records as JSON Lines to a stream or a file."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import orjson
 
-from detection.atomic_files import replace, writable
+from detection.atomic_files import replace_file, resolve_writable
 from detection.outbox import Outbox, Row
 from detection.sinks.append_file import append_lines
 from detection.sinks.failures import as_delivery_error
@@ -16,49 +16,50 @@ SelectRows = Callable[[Outbox], Sequence[Row]]
 
 
 class JsonLinesStream:
-    """Writes the picked rows to standard output, a line each."""
+    """Writes the selected rows to standard output, one per line."""
 
-    def __init__(self, stream: BinaryIO, pick: SelectRows) -> None:
+    def __init__(self, stream: BinaryIO, select: SelectRows) -> None:
         self._stream = stream
-        self._pick = pick
+        self._select = select
 
     def deliver(self, outbox: Outbox) -> None:
-        """Write and flush; raises SystemExit where nobody reads any more."""
+        """Write and flush; raises SystemExit if the pipe is closed."""
         with as_delivery_error(
-            "standard output", "free space or redirect it elsewhere, and run again"
+            "standard output", "free space or redirect it to another place, and run again"
         ):
-            for line in _lines(self._pick(outbox)):
+            for line in _lines(self._select(outbox)):
                 self._stream.write(line)
             self._stream.flush()
 
 
 class JsonLinesFile:
-    """Adds the picked rows to a file, each time all of them or none.
+    """Appends the selected rows to a file, in each delivery all of them or none.
 
-    With `append`, rows already in the file stay; without, the first delivery starts it anew.
+    With `append`, rows already in the file stay; without, the first delivery replaces the file.
     """
 
-    def __init__(self, path: Path, pick: SelectRows, *, append: bool) -> None:
+    def __init__(self, path: Path, select: SelectRows, *, append: bool) -> None:
         """Raise UsageError now if the file cannot be written later."""
-        self._path = writable(path, append=append)
-        self._pick = pick
+        self._path = resolve_writable(path, append=append)
+        self._select = select
         self._append = append
 
     def deliver(self, outbox: Outbox) -> None:
-        """Write the rows down before returning; without any, the file is only made."""
+        """Write the rows to disk; without rows, only create the file."""
         with as_delivery_error(str(self._path), "free space or make it writable, and run again"):
-            rows = self._pick(outbox)
+            rows = self._select(outbox)
             if not self._append:
-                replace(self._path, _lines(rows))
+                replace_file(self._path, _lines(rows))
             elif rows or not self._path.exists():
                 append_lines(self._path, _lines(rows))
         self._append = True
 
 
 def _lines(rows: Sequence[Row]) -> Iterator[bytes]:
-    """Yield the rows one by one: all together they may be hundreds of megabytes.
+    """Yield the rows one by one: together they may be hundreds of megabytes.
 
-    What cannot be seen is escaped, as a terminal may show the line: the JSON stays the same.
+    Invisible characters are escaped, because a terminal may show the line. The JSON value is the
+    same.
     """
     for row in rows:
         text = orjson.dumps(row).decode()

@@ -1,6 +1,7 @@
-"""Where the watermark, the ledger and the outbox rest between runs.
+"""Stores for the state between runs: watermark, ledger, outbox and baseline.
 
-A store keeps one workspace's state as one piece and writes it only if nobody else has since.
+A store keeps one workspace's state as one document. It writes the document only if no other run has
+written it since it was read.
 """
 
 from dataclasses import dataclass, field
@@ -10,17 +11,18 @@ from detection.outbox import Outbox
 from detection.ranking.baseline import Baseline
 from detection.rule.ledger import Ledger
 
-Tag = str  # names one written version of a state; "" before the first
+Tag = str  # identifies one stored version of a state; "" before the first
 
 
 @dataclass(slots=True)
 class State:
-    """All that one run hands to the next for one workspace; times in ticks.
+    """Everything that one run passes to the next for one workspace; times in ticks.
 
-    `watermark`: the end of the last window whose result is written down. `arrivals_until`: rows
-    ingested up to here were visible to it. `watched_from`: the start of the first window of all.
-    `reopened_from`: from where windows may start though what was reported then may be forgotten,
-    because the watermark was set back. `baseline`: what identities did before, if asked for.
+    `watermark`: the end of the last examined window whose result is saved. `arrivals_until`: rows
+    ingested up to here were visible to that window. `watched_from`: the start of the first window.
+    `reopened_from`: the earliest start of a window after the watermark was set back, even if
+    reports of that time may have been forgotten; None otherwise. `baseline`: past activity of
+    identities, if novelty scoring has read it.
     """
 
     watermark: int | None = None
@@ -32,39 +34,39 @@ class State:
     reopened_from: int | None = None
 
     @property
-    def schedule_state(self) -> tuple[object, ...]:
-        """The times that a scheduled run reads and then moves on."""
+    def schedule_position(self) -> tuple[object, ...]:
+        """The fields that decide the windows of a scheduled run; each run changes them."""
         return self.watermark, self.arrivals_until, self.watched_from
 
     @property
     def known_from(self) -> int:
-        """The moment from which on all that was reported is known."""
+        """The time from which every report is still known."""
         return max(self.watched_from or 0, self.ledger.known_from)
 
     @property
     def earliest_start(self) -> int:
-        """The moment before which no window of the schedule starts."""
+        """The earliest start of a scheduled window."""
         reopened = self.known_from if self.reopened_from is None else self.reopened_from
         return max(self.watched_from or 0, min(self.known_from, reopened))
 
 
 class StateStore(Protocol):
-    """Reads and conditionally writes one workspace's state."""
+    """Reads one workspace's state, and writes it if no other run did."""
 
     @property
     def remembers(self) -> bool:
-        """Whether what is saved is there the next time."""
+        """True if a later run can load the saved state."""
         ...
 
     def load(self) -> tuple[State, Tag]:
-        """Return the state, or a new one if none was ever written.
+        """Return the state; a new one if none was ever written.
 
-        Raises StateError if there is one that cannot be used.
+        Raises StateError if the state exists and cannot be used.
         """
         ...
 
     def save(self, state: State, tag: Tag) -> Tag:
-        """Write `state` if `tag` is still the version that rests here; return the new version.
+        """Write `state` if `tag` still names the stored version; return the new version's tag.
 
         Raises StateConflict if another run wrote in between, StateError if writing failed.
         """
@@ -72,18 +74,18 @@ class StateStore(Protocol):
 
 
 class ReadOnlyStore:
-    """Keeps nothing: for a run without a state, or a dry run that only looks at one."""
+    """Saves nothing: for a run without a state, or for a dry run that only reads one."""
 
     remembers: Final = False
 
-    def __init__(self, looks_at: StateStore | None = None) -> None:
-        self._looks_at = looks_at
+    def __init__(self, store: StateStore | None = None) -> None:
+        self._store = store
 
     def load(self) -> tuple[State, Tag]:
-        """Return the state looked at, or a new one."""
-        return self._looks_at.load() if self._looks_at else (State(), "")
+        """Return the state of the underlying store; a new one if there is none."""
+        return self._store.load() if self._store else (State(), "")
 
     def save(self, state: State, tag: Tag) -> Tag:
-        """Leave everything as it was."""
+        """Change nothing; return the same tag."""
         del state
         return tag

@@ -1,4 +1,4 @@
-"""The written form of a state: one JSON document with a version."""
+"""Encodes a state as one JSON document with a version number."""
 
 import gzip
 import zlib
@@ -20,18 +20,18 @@ from detection.state import State
 from detection.window import forget_until
 
 VERSION = 4
-PREVIOUS_VERSION = 3  # which did not say how far back it knew all, nor the place of what waits
-_BOUND = 2**63  # of a moment in ticks, before and after 1970
-# What reading a damaged document may end in.
-_DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error)
+PREVIOUS_VERSION = 3  # without `known_from`, `reopened_from` and the position of the outbox
+_INTEGER_LIMIT = 2**63  # ticks and counts lie in [-limit, limit)
+# The errors that decoding a damaged document can raise.
+_DAMAGE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error)
 RECOVERY = (
-    "nothing was changed. Restore an earlier copy, or move it away to start anew: then only the "
-    "last hours are examined and their findings are reported again; run a backfill for the rest"
+    "nothing was changed. Restore an earlier copy, or move it away to start a new state, which "
+    "examines the last hours again and repeats their findings: run a backfill for earlier hours"
 )
 
 
 def compress(state: State) -> bytes:
-    """Write a state down and compress it meanwhile, as it may be large; gzip adds a checksum."""
+    """Return the encoded state, compressed piece by piece to save memory; gzip adds a checksum."""
     packed = BytesIO()
     # Without a name and a time equal states give equal bytes.
     with gzip.GzipFile("", "wb", compresslevel=6, fileobj=packed, mtime=0) as file:
@@ -41,7 +41,7 @@ def compress(state: State) -> bytes:
 
 
 def decompress(packed: bytes, where: str) -> State:
-    """Read what compressed() wrote; raises StateError as decode() does."""
+    """Decode the output of compress(); raises StateError as decode() does."""
     try:
         body = gzip.decompress(packed)
     except (OSError, EOFError, zlib.error) as error:
@@ -52,7 +52,7 @@ def decompress(packed: bytes, where: str) -> State:
 
 
 def encode(state: State) -> bytes:
-    """Write a state down."""
+    """Return the encoded state."""
     return b"".join(encoded_pieces(state))
 
 
@@ -108,32 +108,32 @@ def _group(item: tuple[GroupKey, list[Reported]]) -> dict[str, object]:
 
 
 def decode(body: bytes, where: str) -> State:
-    """Read a state; `where` names it in errors.
+    """Decode a state; `where` names it in errors.
 
-    Raises StateError, with the way to recover, if it is damaged or of a newer version.
+    Raises StateError, with the way to recover, if it is damaged or written by another release.
     """
     try:
         document = orjson.loads(body)
         version = document["version"]
         if type(version) is int and version == PREVIOUS_VERSION:
-            document = _upgraded(document)
+            document = _upgrade(document)
         if type(version) is int and version in (PREVIOUS_VERSION, VERSION):
-            return _state(document)
-    except _DAMAGE as error:
+            return _decode_state(document)
+    except _DAMAGE_ERRORS as error:
         raise StateError(
             f"{where} is damaged ({type(error).__name__}: {error!s:.80}); {RECOVERY}"
         ) from error
     raise StateError(
         f"{where} has version {version!r:.20}, this program reads {VERSION}: it was written by "
-        f"another release; use that release; {RECOVERY}"
+        f"another release; use that release, or: {RECOVERY}"
     )
 
 
-def _upgraded(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a state of the version before as one of today.
+def _upgrade(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a state of the previous version in the current form.
 
-    With the default settings, under which it was most likely written, it knew what was reported
-    as far back as this.
+    The previous version did not store `known_from`. It is computed with the default settings, which
+    most likely applied when the state was written.
     """
     until, watermark = map(_ticks_of, (document["arrivals_until"], document["watermark"]))
     usual = RuleSettings()
@@ -144,19 +144,19 @@ def _upgraded(document: dict[str, Any]) -> dict[str, Any]:
     return document | {"known_from": known_from, "reopened_from": None, "outbox": outbox}
 
 
-def _state(document: dict[str, Any]) -> State:
+def _decode_state(document: dict[str, Any]) -> State:
     groups = {}
     written = document["groups"]
     written.reverse()
     while written:
-        group = written.pop()  # and let it go: all of them twice would take much room
+        group = written.pop()  # frees it: both forms of all groups would take much memory
         identity, name, resource_group = map(str, group["key"])
         groups[GroupKey(identity, name, resource_group)] = [
             Reported(
                 finding_id=str(finding["id"]),
                 revision=int(finding["revision"]),
-                opened=_moment(finding["opened"]),
-                last_seen=_moment(finding["last_seen"]),
+                opened=_checked_integer(finding["opened"]),
+                last_seen=_checked_integer(finding["last_seen"]),
                 encoded=encode_operations(
                     decode_operations(b64decode(finding["operations"], validate=True))
                 ),
@@ -168,11 +168,11 @@ def _state(document: dict[str, Any]) -> State:
         watermark=_ticks_of(document["watermark"]),
         arrivals_until=_ticks_of(document["arrivals_until"]),
         watched_from=_ticks_of(document["watched_from"]),
-        ledger=Ledger(groups, _moment(document["known_from"])),
+        ledger=Ledger(groups, _checked_integer(document["known_from"])),
         outbox=Outbox(
             _findings(outbox),
             [dict(row) for row in outbox["runs"]],
-            _place(*outbox["begin"]),
+            _checked_position(*outbox["begin"]),
         ),
         baseline=_baseline_of(document["history"]),
         reopened_from=_ticks_of(document["reopened_from"]),
@@ -188,19 +188,19 @@ def _findings(outbox: dict[str, Any]) -> PendingRows[Row]:
     return rows
 
 
-def _moment(written: object) -> int:
-    """Return a moment in ticks, or a count; raises ValueError for what neither can be."""
-    if type(written) is not int or not -_BOUND <= written < _BOUND:
-        raise ValueError(f"{written!r:.40} is neither a moment nor a count")
+def _checked_integer(written: object) -> int:
+    """Return the number of ticks or rows; raises ValueError if it cannot be either."""
+    if type(written) is not int or not -_INTEGER_LIMIT <= written < _INTEGER_LIMIT:
+        raise ValueError(f"{written!r:.40} is neither a time nor a count")
     return written
 
 
-def _place(findings: object, runs: object) -> OutboxPosition:
-    """Return a place in the outbox; raises ValueError for what is none."""
-    place = OutboxPosition(_moment(findings), _moment(runs))
-    if min(place) < 0:
-        raise ValueError(f"{place!r:.60} is no place")
-    return place
+def _checked_position(findings: object, runs: object) -> OutboxPosition:
+    """Return the position in the outbox; raises ValueError if it cannot be one."""
+    position = OutboxPosition(_checked_integer(findings), _checked_integer(runs))
+    if min(position) < 0:
+        raise ValueError(f"{position!r:.60} is not a position in the outbox")
+    return position
 
 
 def _baseline(baseline: Baseline | None) -> dict[str, Any] | None:
@@ -215,7 +215,7 @@ def _baseline(baseline: Baseline | None) -> dict[str, Any] | None:
 
 
 def _baseline_of(document: dict[str, Any] | None) -> Baseline | None:
-    """Return what was remembered, if anything was."""
+    """Return the stored baseline, if there is one."""
     if document is None:
         return None
     return Baseline(

@@ -1,9 +1,9 @@
-"""State in a local folder, one file a version.
+"""The state in a local folder, one file per version.
 
-A version is written beside the others and put in place by a hard link, which fails if that version
-exists: of two overlapping runs one wins, and a run killed while writing leaves the last version
-as it was. No lock outlives its process, so none can be left behind. A version is compressed, which
-adds a checksum: a file that the disk has changed is noticed.
+A version is written to a temporary file and gets its name through a hard link, which fails if that
+version exists: of two overlapping runs, one wins, and a run that is killed while it writes leaves
+the last version unchanged. File locks end with their process, so a killed run leaves none behind.
+Versions are compressed, which adds a checksum: damage on disk is detected.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ class FolderStore:
     remembers: Final = True
 
     def __init__(self, folder: Path, *, create: bool = True) -> None:
-        """Use `folder`, created on request; raises UsageError if that is impossible."""
+        """Use `folder`, and create it if `create`; raises UsageError if that is impossible."""
         self._folder = folder
         try:
             if create:
@@ -37,7 +37,7 @@ class FolderStore:
                 raise NotADirectoryError(None, "Not a directory")
         except OSError as error:
             raise UsageError(
-                f"--state-dir {folder} cannot be used ({error.strerror}): name a folder that you "
+                f"--state-dir {folder} cannot be used ({error.strerror}): give a folder that you "
                 "may write to"
             ) from error
 
@@ -51,10 +51,14 @@ class FolderStore:
             try:
                 return read(path.read_bytes(), str(path)), str(version)
             except FileNotFoundError:
-                continue  # a newer version took its place while we looked
+                continue  # another run has just written a newer version and removed this one
             except OSError as error:
-                raise StateError(f"{path} cannot be read: {error.strerror}") from error
-        raise StateConflict(f"{self._folder} changes too fast: is another run working on it?")
+                raise StateError(
+                    f"{path} cannot be read: {error.strerror}: give access, and run again"
+                ) from error
+        raise StateConflict(
+            f"{self._folder} changes too fast: end other runs that use it, and run again"
+        )
 
     def save(self, state: State, tag: Tag) -> Tag:
         """Write the next version and remove older ones."""
@@ -62,26 +66,29 @@ class FolderStore:
         path = self._folder / f"state-{version:010d}.json.gz"
         remove_leftovers(self._folder, _UNFINISHED)
         try:
-            self._link(compress(state), path)
-            # A version that was removed could be linked again by a run that had read the one
-            # before it: a newer one is there then, or the same of an earlier release.
+            self._publish(compress(state), path)
+            # A slow run could recreate a version that a faster run has replaced and removed. A
+            # newer version exists then, or the same version in an earlier release's format.
             if any(number >= version and other != path for number, other in self._versions()):
                 path.unlink(missing_ok=True)
                 raise FileExistsError
         except FileExistsError:
             raise StateConflict(
-                f"another run wrote {self._folder} first; this one delivered nothing more"
+                f"another run wrote {self._folder} first: this run delivered nothing more"
             ) from None
         except OSError as error:
-            raise StateError(f"{path} cannot be written: {error.strerror}") from error
+            raise StateError(
+                f"{path} cannot be written: {error.strerror}: free space or give access, and run "
+                "again"
+            ) from error
         for number, older in self._versions():
             if number < version:
                 with contextlib.suppress(OSError):
                     older.unlink()
         return str(version)
 
-    def _link(self, body: bytes, path: Path) -> None:
-        """Put `body` at `path`, whole, on disk, and only if nothing is there."""
+    def _publish(self, body: bytes, path: Path) -> None:
+        """Write `body` to `path` on disk, atomically, and only if `path` does not exist."""
         with unfinished(self._folder, _UNFINISHED) as (file, name):
             file.write(body)
             file.flush()
@@ -90,7 +97,7 @@ class FolderStore:
         sync_folder(self._folder)
 
     def _versions(self) -> list[tuple[int, Path]]:
-        """Return the versions that are there, by number."""
+        """Return the number and path of each stored version."""
         try:
             found = [(_VERSION.fullmatch(path.name), path) for path in self._folder.iterdir()]
         except FileNotFoundError:

@@ -166,7 +166,7 @@ def test_with_a_state_nothing_is_reported_twice(tmp_path: Path) -> None:
     before = snapshot(tmp_path)
     done = run_cli(*asked, "--json")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("Nothing is due")
+    assert done.stderr.startswith("No window is due")
     assert snapshot(tmp_path) == before
 
 
@@ -608,7 +608,7 @@ def test_one_file_for_findings_and_runs_is_refused(tmp_path: Path) -> None:
         *("run", "--recorded", DEMO, "--now", NOW),
         *("--output", file, "--runs", tmp_path / "x" / ".." / "out.jsonl"),
     )
-    assert "name two files" in error_of(done, 2)
+    assert "give two files" in error_of(done, 2)
     assert not file.exists()
 
 
@@ -659,7 +659,7 @@ def test_a_recording_is_not_written_over(tmp_path: Path, option: str) -> None:
     before = snapshot(folder)
     done = run_cli("run", "--recorded", folder, "--now", NOW, option, folder / f"{OPERATIONS}.json")
     assert done.returncode == 2
-    assert "is a table that is read" in done.stderr
+    assert "is a table of --recorded" in done.stderr
     assert snapshot(folder) == before
 
 

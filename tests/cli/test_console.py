@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from detection.cli.console import report_outcome, say
+from detection.cli.console import print_line, report_outcome
 from detection.cli.options import describe_error
 from detection.outbox import Outbox
 from detection.pipeline.invocation import Outcome
@@ -114,7 +114,7 @@ def test_failures_and_run_lines_are_shown_harmless(console: Console) -> None:
     outcome = Outcome()
     outcome.records += [record, warned]  # type: ignore[list-item]
     report_outcome(outcome, console)
-    say(console, f"[red]error: {HOSTILE}[/]")
+    print_line(console, f"[red]error: {HOSTILE}[/]")
     text = shown(console)
     assert text.count("forged") == 3
     assert "[red]error:" in text
@@ -147,7 +147,7 @@ def test_what_a_terminal_cannot_write_is_escaped(tmp_path: Path) -> None:
     assert "\\u65e5\\u672c" in done.stdout
 
 
-# A mistake in the program.
+# A bug in the program.
 
 BROKEN = """
 import sys
@@ -174,7 +174,7 @@ def test_a_mistake_in_the_program_is_one_line(*, verbose: bool) -> None:
     assert done.returncode == 1
     *before, line = done.stderr.splitlines()
     assert line.startswith("error: LookupError: no such")
-    assert line.endswith("this is a mistake in the program; run again with --verbose and report it")
+    assert line.endswith("this is a bug in the program, please run with --verbose and report it")
     assert bool(before) == verbose
     assert ("Traceback" in done.stderr) == verbose
     assert not obeyed(done.stderr)

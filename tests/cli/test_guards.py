@@ -118,7 +118,7 @@ def test_a_watermark_can_be_set_back(tmp_path: Path) -> None:
     early = run_cli(*asked, "--now", NOW)
     assert early.returncode == 1
     assert "--set-watermark TIME" in early.stderr
-    assert "Nothing is due" not in early.stderr
+    assert "No window is due" not in early.stderr
     back = run_cli(*asked, "--now", NOW, "--set-watermark", "2026-03-14T09:00:00Z")
     assert back.returncode == 0, back.stderr
     assert back.stdout == ""
@@ -135,4 +135,4 @@ def test_a_watermark_is_set_back_only_where_a_scheduled_run_remembers(
     asked = ("run", "--recorded", DEMO, *when, *more, *state)
     done = run_cli(*asked, "--set-watermark", "2026-03-14T08:00:00Z")
     assert done.returncode == 2
-    assert "--set-watermark is for a run of the schedule" in done.stderr
+    assert "--set-watermark needs a scheduled run" in done.stderr

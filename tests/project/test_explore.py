@@ -75,7 +75,7 @@ def test_a_false_property_is_found_and_repeated(tmp_path: Path) -> None:
     """Tests that a new example or seed makes fail are told, with commands that do so again."""
     found = explore(made_up(tmp_path, PROPERTIES), "test_made_up.py")
     assert found.returncode == 1, found.stdout + found.stderr
-    assert sorted(re.findall(r"^FOUND (.+)$", found.stdout, re.MULTILINE)) == sorted(FALSE)
+    assert sorted(re.findall(r"^FAILED (.+)$", found.stdout, re.MULTILINE)) == sorted(FALSE)
     assert "3 tests" in found.stdout
     seed = re.findall(r"^round 1, seed (\d+): ", found.stdout, re.MULTILINE)[0]
     assert f"history({seed}) went wrong" in found.stdout
@@ -93,7 +93,7 @@ def test_where_all_is_found_no_more_is_looked_for(tmp_path: Path) -> None:
     """A test that was found to fail is left out, and where none is left that is the end."""
     explored = explore(made_up(tmp_path, PROPERTIES), f"test_made_up.py::{HISTORY}", minutes=60)
     assert explored.returncode == 1, explored.stderr
-    assert f"no test is left; 2 rounds, 1 tests: 1 found: test_made_up.py::{HISTORY}" in (
+    assert f"no test is left; 2 rounds, 1 test: 1 failure: test_made_up.py::{HISTORY}" in (
         explored.stdout
     )
 
@@ -102,7 +102,7 @@ def test_where_all_is_true_nothing_is_found(tmp_path: Path) -> None:
     """A round in which no test fails ends well."""
     explored = explore(made_up(tmp_path, PROPERTIES), "test_made_up.py::test_property[no limit]")
     assert (explored.returncode, explored.stderr) == (0, "")
-    assert "1 rounds, 1 tests: nothing was found" in explored.stdout
+    assert "1 round, 1 test: no failure" in explored.stdout
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_where_all_is_true_nothing_is_found(tmp_path: Path) -> None:
     [
         (["--minutes", "0"], "--minutes must be more than 0"),
         (["--minutes", "soon"], "--minutes: invalid float value"),
-        (["test_none.py"], "test_none.py is not there"),
+        (["test_none.py"], "test_none.py does not exist"),
         (["test_made_up.py::test_none"], "the tests could not be run"),
     ],
 )

@@ -1,6 +1,7 @@
 """The architecture: imports lead downward, the rule is pure, and every part has its floor."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,11 @@ def test_docstrings_name_their_subject(module: Path) -> None:
     ]
     for text in (*documented(tree), *strings):
         assert not text.startswith(("What ", "Whether ", "Return what ", "Return whether "))
+
+
+def test_the_architecture_shows_the_floors() -> None:
+    """ARCHITECTURE.md lists every part on its floor."""
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d) \| ([^|]+) \|", text, re.MULTILINE)
+    shown = {int(floor): set(re.findall(r"`(\w+)`", parts)) for floor, parts in rows}
+    assert shown == dict(enumerate(FLOORS))

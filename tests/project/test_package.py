@@ -14,7 +14,7 @@ from zipfile import ZipFile
 import pytest
 from pathspec import GitIgnoreSpec
 
-from scripts.once import made_once
+from scripts.once import make_once
 from scripts.package import APP, NotTheApp, package
 from tests.support import ROOT
 from tests.support.effort import IN_CI
@@ -100,7 +100,7 @@ def bare_python() -> Path:
             pytest.skip("the package index cannot be reached, so requirements.txt is not installed")
         assert done.returncode == 0, done.stderr
 
-    made_once(home, install)
+    make_once(home, install)
     return python
 
 

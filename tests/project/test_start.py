@@ -131,7 +131,7 @@ def test_settings_are_made_from_the_sample(place: Path) -> None:
         _, error = process.communicate(timeout=300)
     sample = (ROOT / "local.settings.sample.json").read_bytes()
     assert (place / "local.settings.json").read_bytes() == sample
-    assert "made from the sample" in error
+    assert "copied from the sample" in error
 
 
 @pytest.mark.parametrize("before", [(), IGNORING], ids=["", "ignored by its parent"])

@@ -79,7 +79,7 @@ def test_blank_rows_are_no_entries() -> None:
     """A row with nothing in it is neither an exclusion nor a mistake, but counted."""
     found = Exclusions.of([("", " ", "", "", "")], NOW)
     assert found == Exclusions(blank=1)
-    assert "none of the columns ServicePrincipalId" in found.problem
+    assert "any of the columns ServicePrincipalId" in found.problem
     assert Exclusions.of([("", "", "", "", ""), ("", "rg", "", "", "")], NOW).problem == ""
 
 
@@ -126,7 +126,7 @@ def test_the_first_exclusion_that_covers_counts(rows: list[ExclusionRow], names:
                 "",
                 key.resource_group,
             ):
-                expected[1][one.called] = expected[1].get(one.called, 0) + 1
+                expected[1][one.label] = expected[1].get(one.label, 0) + 1
                 break
         else:
             expected[0].append(each)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from detection.rule.allowlist import Allowlist, Span, parse_entry
+from detection.rule.allowlist import AddressRange, Allowlist, parse_entry
 from detection.rule.kql_text import equals_ignoring_case, has, has_any, is_blank
 
 FILE = Path(__file__).parents[3] / "shared" / "data" / "kql-vectors.json"
@@ -60,7 +60,7 @@ def matches(left: str, right: str, prefix: int = 32) -> bool:
     return compare(left, right, prefix) == 0
 
 
-def under(text: str, prefix: int) -> Span:
+def under(text: str, prefix: int) -> AddressRange:
     """Read an entry under its own prefix or `prefix`, whichever is smaller."""
     address, _, own = text.partition("/")
     span = parse_entry(f"{address}/{min(prefix, int(own or 32))}")

@@ -152,8 +152,8 @@ def test_waiting_for_others_has_an_end(tmp_path: Path) -> None:
     path = tmp_path / "findings.jsonl"
 
     def lines() -> Iterator[bytes]:
-        with pytest.raises(OSError, match="another run is writing it"):
-            append_lines(path, [b"second\n"], patience=0.1)
+        with pytest.raises(OSError, match="another run keeps it locked"):
+            append_lines(path, [b"second\n"], timeout=0.1)
         yield b"first\n"
 
     append_lines(path, lines())

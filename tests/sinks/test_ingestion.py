@@ -92,7 +92,7 @@ def lines(*rows: Row) -> list[bytes]:
 
 @contextmanager
 def sink_of(
-    endpoint: str, credential: object = None, *, patience: float = 5.0, **options: object
+    endpoint: str, credential: object = None, *, timeout: float = 5.0, **options: object
 ) -> Iterator[IngestionSink]:
     """Connect a sink with the real client."""
     known: Any = credential or FakeCredential()
@@ -102,7 +102,7 @@ def sink_of(
             rule_id=RULE_ID,
             findings_stream=FINDINGS_STREAM,
             runs_stream=RUNS_STREAM,
-            patience=patience,
+            timeout=timeout,
         )
 
 
@@ -324,11 +324,14 @@ ERROR = error_of("OperationFailed")
 ECHO = f"<html><body>{SECRET} {TOKEN}</body></html>".encode()
 ANSWERS = {
     "400": (Answer(400, JSON, ERROR), r"answered 400 \(OperationFailed\).*deploy"),
-    "400 page": (Answer(400, HTML, ECHO), r"400 was answered, and that was not .*proxy"),
-    "400 empty": (Answer(400), "400 was answered, and that was not the Logs Ingestion API"),
-    "400 broken": (Answer(400, JSON, b'{"error":'), "400 was answered, and that was not"),
-    "400 other": (Answer(400, JSON, b'{"status": "bad"}'), "400 was answered, and that was not"),
-    "400 deep": (Answer(400, JSON, b"[" * 200_000), "400 was answered, and that was not"),
+    "400 page": (Answer(400, HTML, ECHO), r"the answer was 400, but the sender was not .*proxy"),
+    "400 empty": (Answer(400), "the answer was 400, but the sender was not the Logs Ingestion API"),
+    "400 broken": (Answer(400, JSON, b'{"error":'), "the answer was 400, but the sender was not"),
+    "400 other": (
+        Answer(400, JSON, b'{"status": "bad"}'),
+        "the answer was 400, but the sender was not",
+    ),
+    "400 deep": (Answer(400, JSON, b"[" * 200_000), "the answer was 400, but the sender was not"),
     "400 stream": (Answer(400, JSON, error_of("InvalidStream")), "LOGS_INGESTION_RULE_ID"),
     "401": (Answer(401, JSON, ERROR), "answered 401.*LOGS_INGESTION_ENDPOINT.*30 minutes"),
     "403": (Answer(403, JSON, ERROR), "403.*Monitoring Metrics Publisher.*30 minutes"),
@@ -337,21 +340,21 @@ ANSWERS = {
         Answer(401, JSON, error_of("InvalidAudience")),
         r"\(InvalidAudience\): .*AZURE_CLOUD",
     ),
-    "403 page": (Answer(403, HTML, ECHO), "403 was answered, and that was not .*firewall"),
+    "403 page": (Answer(403, HTML, ECHO), "the answer was 403, but the sender was not .*firewall"),
     "403 empty": (Answer(403), "answered 403: .*Monitoring Metrics Publisher"),
-    "404 page": (Answer(404, HTML, ECHO), "404 was answered, and that was not"),
+    "404 page": (Answer(404, HTML, ECHO), "the answer was 404, but the sender was not"),
     "404": (Answer(404, JSON, ERROR), "answered 404.*LOGS_INGESTION_RULE_ID"),
     "404 empty": (Answer(404), "answered 404: .*LOGS_INGESTION_ENDPOINT"),
     "413": (Answer(413, HTML, ECHO), "answered 413: .*CALL_BYTES"),
-    "408": (Answer(408), "answered 408: the service is in trouble"),
-    "429": (Answer(429, JSON, ERROR), "answered 429.*at its limit"),
-    "500": (Answer(500, JSON, ERROR), "answered 500.*in trouble"),
-    "502 page": (Answer(502, HTML, ECHO), "answered 502: .*in trouble"),
-    "503 broken": (Answer(503, JSON, b'{"error":'), "answered 503: .*in trouble"),
+    "408": (Answer(408), "answered 408: the service has a problem"),
+    "429": (Answer(429, JSON, ERROR), "answered 429.*over its limit"),
+    "500": (Answer(500, JSON, ERROR), "answered 500.*has a problem"),
+    "502 page": (Answer(502, HTML, ECHO), "answered 502: .*has a problem"),
+    "503 broken": (Answer(503, JSON, b'{"error":'), "answered 503: .*has a problem"),
     "503 unknown": (Answer(503, {"Content-Type": "odd/kind"}, b"\xff"), "answered 503: "),
     "503 deep": (Answer(503, JSON, b"[" * 200_000), "answered 503: "),
-    "504 without type": (Answer(504, {}, ECHO), "answered 504: .*in trouble"),
-    "599": (Answer(599), "answered 599: .*in trouble"),
+    "504 without type": (Answer(504, {}, ECHO), "answered 504: .*has a problem"),
+    "599": (Answer(599), "answered 599: .*has a problem"),
     "200": (Answer(200, JSON, b"{}"), "answered 200: .*only 204"),
     "200 page": (Answer(200, HTML, ECHO), "answered 200: .*only 204"),
     "200 broken": (Answer(200, JSON, ECHO), "answered 200: .*only 204"),
@@ -378,7 +381,7 @@ def test_each_failure_has_its_cause_and_loses_nothing(
     outbox = Outbox([finding(n) for n in range(3)], [run_row()])
     service.script(*[answer] * 9)
     message = failure(sink, outbox)
-    assert message.startswith(f"{FINDINGS_STREAM} was not taken: ")
+    assert message.startswith(f"{FINDINGS_STREAM}: rows not accepted: ")
     assert re.search(cause, message)
     assert "next run" not in message  # whoever keeps the rows knows whether there is one
     assert not any(service.accepted.values())
@@ -486,7 +489,7 @@ def test_a_long_wait_is_left_to_a_later_run(
     """The function is not held up beyond its time by a service that asks for hours."""
     service.script(Answer(status, headers))
     began = time.monotonic()
-    assert f"{status} and asks to wait" in failure(sink, Outbox([finding()]))
+    assert f"{status} and asked to wait" in failure(sink, Outbox([finding()]))
     assert time.monotonic() - began < 60  # which is far from an hour
 
 
@@ -517,17 +520,17 @@ def test_a_wait_that_cannot_be_read_asks_for_none(
 def test_an_answer_is_not_waited_for_for_ever(service: IngestionService) -> None:
     """A service that accepts and stays silent is a failed delivery."""
     service.script(*[Answer(delay=1.0)] * 4)
-    with sink_of(service.endpoint, patience=0.2, retry_total=1) as sink:
-        assert "no whole answer within 0.2 s" in failure(sink, Outbox([finding()]))
+    with sink_of(service.endpoint, timeout=0.2, retry_total=1) as sink:
+        assert "no complete answer within 0.2 s" in failure(sink, Outbox([finding()]))
 
 
 @pytest.mark.parametrize("status", [200, 403, 503])
 def test_an_answer_that_drips_ends_with_the_call(service: IngestionService, status: int) -> None:
     """However short the silence between its bytes, an answer has the call's time and no more."""
     service.script(*[Answer(status, JSON, ERROR, drip=0.02)] * 4)
-    with sink_of(service.endpoint, patience=0.4) as sink:
+    with sink_of(service.endpoint, timeout=0.4) as sink:
         began = time.monotonic()
-        assert "no whole answer within 0.4 s" in failure(sink, Outbox([finding()]))
+        assert "no complete answer within 0.4 s" in failure(sink, Outbox([finding()]))
         assert time.monotonic() - began < 2
         time.sleep(0.02 * len(ERROR))  # the connection is closed when the answer is over
     assert len(service.arrivals) == 1
@@ -536,7 +539,7 @@ def test_an_answer_that_drips_ends_with_the_call(service: IngestionService, stat
 def test_repeats_and_waits_are_within_the_time_of_a_call(service: IngestionService) -> None:
     """A service that asks for one short wait after another is given up in time."""
     service.script(*[Answer(429, {"x-ms-retry-after-ms": "300"})] * 20)
-    with sink_of(service.endpoint, patience=1.0) as sink:
+    with sink_of(service.endpoint, timeout=1.0) as sink:
         began = time.monotonic()
         assert "429" in failure(sink, Outbox([finding()]))
         assert time.monotonic() - began < 2
@@ -589,7 +592,8 @@ def test_a_missing_token_is_a_failed_delivery(service: IngestionService) -> None
     with sink_of(service.endpoint, NoCredential()) as sink:
         message = failure(sink, Outbox([finding()]))
     assert (
-        "was not sent: no token could be had: no response from IMDS Attempted: a, b, c" in message
+        ": rows not sent: no token was obtained: no response from IMDS Attempted: a, b, c"
+        in message
     )
     assert not service.arrivals
 

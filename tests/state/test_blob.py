@@ -281,7 +281,7 @@ def test_a_state_read_in_parts_is_of_one_version(containers: Containers) -> None
         for state in rivals:
             store(container).save(state, tag)
 
-    with pytest.raises(StateConflict, match="while this one read it"):
+    with pytest.raises(StateConflict, match="while this run read it"):
         store(containers.client(name, transport=BadLine(rival), **parts)).load()
     assert store(container).load()[0] == numbered(2)
 
@@ -367,7 +367,10 @@ def test_a_missing_container_is_an_error(containers: Containers, tag: Tag) -> No
     for act in (nowhere.load, lambda: nowhere.save(numbered(1), tag)):
         message = refused(act)
         assert f"not-created/{BLOB}" in message
-        assert "no container not-created; create it, or correct STATE_CONTAINER" in message
+        assert (
+            "the container not-created does not exist; create it, or correct STATE_CONTAINER"
+            in message
+        )
 
 
 def test_without_the_right_to_write_the_role_is_named(containers: Containers) -> None:
@@ -510,7 +513,7 @@ def test_an_emulator_of_another_version_is_told_how_to_start() -> None:
         with client:
             message = refused(store(client).load)
     assert "answered 400 InvalidHeaderValue" in message
-    assert "--skipApiVersionCheck, or by `make start ARGS=--azurite`" in message
+    assert "--skipApiVersionCheck, or with `make start ARGS=--azurite`" in message
     assert "next run" not in message
 
 
@@ -527,8 +530,8 @@ def test_without_a_token_the_identity_is_named() -> None:
     url = f"https://127.0.0.1:9/{ACCOUNT}/container"
     with ContainerClient.from_container_url(url, Nobody(), **AT_ONCE) as container:
         message = refused(store(container).load)
-    assert "no token could be had: Nobody is signed in. Tried" in message
-    assert "Check the identity that this runs as, or sign in" in message
+    assert "no token was obtained: Nobody is signed in. Tried" in message
+    assert "Check the identity of this process, or sign in" in message
 
 
 def test_a_server_that_is_gone_is_an_error_at_once() -> None:

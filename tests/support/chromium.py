@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from scripts.node import NODE
-from scripts.once import made_once
+from scripts.once import make_once
 from tests.support.services.servers import installed
 
 FOLDER = Path(__file__).parent / "node" / "browser"
@@ -47,7 +47,7 @@ def look(
         environment |= {"TMPDIR": str(unpacked), "AWS_EXECUTION_ENV": "AWS_Lambda_nodejs22.x"}
         # Its own list of folders with fonts is of that machine.
         environment |= {"FONTCONFIG_FILE": str(home / "fonts.conf")}
-        made_once(unpacked, lambda: _unpack(home, environment))
+        make_once(unpacked, lambda: _unpack(home, environment))
     asked = json.dumps({"page": str(page.resolve()), "browser": own, "views": list(views)})
     with (home / ".looking").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # others may bring another list of fonts

@@ -32,7 +32,7 @@ QUERIES = {
 WAYS = (
     *("access is denied", "throttled the query", "took too long", "Log Analytics failed"),
     *("the answer is empty", "the answer is a web page", "the answer ends early"),
-    *("could not be read completely", "cannot be reached", "no token could be had"),
+    *("could not be read completely", "cannot be reached", "no token was obtained"),
 )
 PLACES = ("load", "clock", "arrivals", "read", "save", "saved", "row", "delivered")
 OUTAGES: Mapping[str, tuple[tuple[str, ...], type[DetectionError]]] = {

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from detection.ranking.score import is_public
-from detection.rule.allowlist import Span, parse_address, parse_entry
+from detection.rule.allowlist import AddressRange, parse_address, parse_entry
 from detection.rule.filters import (
     CHANGE_TERMS,
     READ_TERMS,
@@ -150,7 +150,7 @@ class Pseudonyms:
         public = is_public(text.strip())
         return str(ipaddress.IPv6Address(self._block_of(span, public=public) + host))
 
-    def _block_of(self, span: Span, *, public: bool) -> int:
+    def _block_of(self, span: AddressRange, *, public: bool) -> int:
         """Return the block of the first entry that covers an address, or of uncovered ones."""
         for number, entry in enumerate(self._spans):
             if entry is None or entry.version != span.version:

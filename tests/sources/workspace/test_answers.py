@@ -293,8 +293,8 @@ def test_an_allowlist_without_its_column_is_a_warning(
     _, record = job(source())
     assert record["Status"] == "Warning"
     assert record["Reason"].startswith(
-        "3 items of NetworkAllowlist have no IPOrRange: no sign-in is left out; the column's name "
-        "is case-sensitive"
+        "No item of NetworkAllowlist has a value in the column IPOrRange (items: 3): no sign-in is "
+        "excluded; the column's name is case-sensitive"
     )
     assert (record["AllowlistState"], record["AllowlistEntries"]) == ("Ok", 0)
 
@@ -306,7 +306,9 @@ def test_exclusions_without_their_columns_are_a_warning(
     service.tables[EXCLUSIONS] = ANSWERS
     _, record = job(source())
     assert record["Status"] == "Warning"
-    assert "2 items of ManagedIdentityExclusions have none of the columns" in record["Reason"]
+    assert (
+        "No item of ManagedIdentityExclusions has a value in any of the columns" in record["Reason"]
+    )
 
 
 @pytest.mark.parametrize("table", [ALLOWLIST, EXCLUSIONS])
