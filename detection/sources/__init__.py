@@ -1,4 +1,4 @@
-"""Where log rows come from."""
+"""Sources of log rows: a Log Analytics workspace, or a folder of recorded tables."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -11,11 +11,11 @@ from detection.window import Window
 
 
 class Arrivals(NamedTuple):
-    """What came in since the last run about times that it had examined already.
+    """The numbers of late rows among those that arrived since the last run.
 
-    `earliest` is the earliest TimeGenerated (ticks) of all rows that came in and are not too
-    late, or None; `late` counts those of examined times, `too_late` those no window reaches.
-    `missing` names the tables that are not there.
+    `earliest` is the earliest TimeGenerated (ticks) of all that arrived and are not too late, or
+    None. `late` counts rows of times that were examined before, `too_late` rows of times that no
+    window reaches any more. `missing` names the tables that do not exist.
     """
 
     earliest: int | None = None
@@ -24,10 +24,10 @@ class Arrivals(NamedTuple):
     missing: frozenset[str] = frozenset()
 
     def joined(self, other: "Arrivals") -> "Arrivals":
-        """Return both together."""
-        both = (self.earliest, other.earliest)
+        """Return the sum of both: the earliest time, the added counts, all missing tables."""
+        times = (self.earliest, other.earliest)
         return Arrivals(
-            min((time for time in both if time is not None), default=None),
+            min((time for time in times if time is not None), default=None),
             self.late + other.late,
             self.too_late + other.too_late,
             self.missing | other.missing,
@@ -35,37 +35,40 @@ class Arrivals(NamedTuple):
 
 
 class Correlated(NamedTuple):
-    """A part of a window that was correlated, or only counted, where its rows are."""
+    """A part of a window that the workspace correlated or counted; its rows were not read.
 
-    logs: Logs  # none of the rows, but all that is known beside them
+    `logs` has the counts and states of the part and none of its rows; `detection` has its groups.
+    """
+
+    logs: Logs
     detection: Detection
 
 
 class LogSource(Protocol):
-    """Reads one workspace. Every method raises SourceError rather than return less than all."""
+    """Reads one workspace. A method returns complete results or raises SourceError."""
 
     @property
     def context(self) -> ContextSource:
-        """What else the workspace knows about findings."""
+        """The source of exclusions, corroborating actions and past changes."""
         ...
 
     def clock(self) -> int | None:
-        """Return the time of the workspace's own clock (ticks); None for one that has none."""
+        """Return the time of the workspace's own clock (ticks); None if it has no clock."""
         ...
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
-        """Look at the rows ingested in (since, now]; those up to `too_late` are too late.
+        """Count the rows ingested in (since, now] (ticks, as all times here).
 
-        Those of times after `too_late` and up to `examined` are late.
+        Rows with TimeGenerated <= `too_late` are too late; later ones up to `examined` are late.
         """
         ...
 
     def parts(
         self, window: Window, now: int, settings: RuleSettings
     ) -> Iterator[Logs | Correlated]:
-        """Yield all rows of the window that had arrived at `now`, in one part or more.
+        """Yield all rows of the window that had arrived at `now` (ticks), in one or more parts.
 
-        All rows of one identity (D3) are in one part. Every part has the allowlist, the tables'
-        states and the times of their newest rows.
+        All rows of one identity (D3) are in one part. Every part repeats the allowlist, the
+        tables' states and the times of their newest rows.
         """
         ...

@@ -1,7 +1,7 @@
-"""What else there is to know about findings: who answers for them, and what happened besides.
+"""The context of findings: exclusions, corroborating actions and the baseline of past changes.
 
-None of it makes a finding, so none of it keeps one from being reported: what cannot be read is a
-warning in the run record.
+Context never makes a finding, so a failure to read it never prevents one: it is a warning in the
+run record.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,34 +18,36 @@ from detection.window import Window
 
 
 class ContextSource(Protocol):
-    """Reads one workspace. Every method raises SourceError rather than return less than all."""
+    """Reads the context from one workspace. A method returns all rows or raises SourceError."""
 
     def exclusions(self) -> list[ExclusionRow]:
-        """Return the rows of the exclusions' watchlist; a missing one has none."""
+        """Return the rows of the exclusions' watchlist; empty if the watchlist is missing."""
         ...
 
     def actions(
         self, identities: Collection[str], window: Window, now: int, settings: RuleSettings
     ) -> list[Operation]:
-        """Return what these identities (folded) did in the window outside the rule.
+        """Return the corroborating actions of these identities in the window.
 
-        Only what says more about an identity (`classes.action_of`).
+        `identities` are folded (D3). Actions are operations that the rule does not match but that
+        say more about an identity (`classify_action`). Only rows that had arrived at `now` (ticks)
+        are returned.
         """
         ...
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
-        """Return the changes of (start, end], each at least once for each day it was made on."""
+        """Return the changes of (start, end] (ticks), each at least once per day it was made on."""
         ...
 
 
 def corroborating_actions(
     rows: Sequence[Operation], identities: Collection[str]
 ) -> list[Operation]:
-    """Return the rows of these identities (folded) whose operations say more about them."""
+    """Return the rows of these identities (folded) that are corroborating actions."""
     names = set(map(itemgetter(OPERATION_NAME), rows))
-    telling = {name for name in names if classify_action(name) is not None}
+    corroborating = {name for name in names if classify_action(name) is not None}
     return [
         row
         for row in rows
-        if row[OPERATION_NAME] in telling and ascii_lower(row[IDENTITY]) in identities
+        if row[OPERATION_NAME] in corroborating and ascii_lower(row[IDENTITY]) in identities
     ]

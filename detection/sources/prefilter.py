@@ -1,13 +1,12 @@
-"""Rows that no setting and no window makes a part of the rule are dropped while they are read."""
+"""Filters that drop rows while they are read, if no setting could make the rule match them.
+
+This keeps the rows of a large recording out of memory.
+"""
 
 from collections.abc import Callable, Mapping
 
 from detection.ranking.classify import classify_action
-from detection.rule.filters import (
-    is_change,
-    is_signed_in,
-    is_target_service,
-)
+from detection.rule.filters import is_change, is_signed_in, is_target_service
 from detection.rule.log_rows import (
     OPERATION_NAME,
     OPERATION_TABLE,
@@ -16,15 +15,15 @@ from detection.rule.log_rows import (
     SIGN_IN_TABLE,
 )
 
-Candidates = Mapping[str, Callable[[str], bool]]  # a column's name, and which texts it may hold
+Candidates = Mapping[str, Callable[[str], bool]]  # by column name: does a text pass?
 
 
 def is_relevant(name: str) -> bool:
-    """Whether an operation of this name changes something, or says more about who did."""
+    """Return True if an operation of this name is a change or a corroborating action."""
     return is_change(name) or classify_action(name) is not None
 
 
-# What no setting and no window can make a part of clauses 2 and 3 need not be kept.
+# Clauses 2 and 3, without what depends on settings and on the window.
 KEEP_ALL: Candidates = {}
 SIGN_IN_CANDIDATES: Candidates = {
     SIGN_IN_TABLE.columns[RESULT_TYPE]: is_signed_in,

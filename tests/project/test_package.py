@@ -117,7 +117,7 @@ def app(zipped: ZipFile, bare_python: Path, tmp_path: Path) -> App:
 
 
 def test_the_package_holds_the_app_alone(zipped: ZipFile) -> None:
-    """The package has the app's code, queries, tables, host.json and requirements.txt, and no secret."""
+    """The package has code, queries, tables, host.json and requirements.txt, and no secret."""
     names = zipped.namelist()
     assert names == sorted(names)
     assert {name.partition("/")[0] for name in names} == APP

@@ -30,9 +30,9 @@ QUERIES = {
     "latest operation": "read",
 }
 WAYS = (
-    *("may not be read", "asked too often", "took too long", "Log Analytics failed"),
+    *("access is denied", "throttled the query", "took too long", "Log Analytics failed"),
     *("the answer is empty", "the answer is a web page", "the answer ends early"),
-    *("cannot be read whole", "cannot be reached", "no token was obtained"),
+    *("could not be read completely", "cannot be reached", "no token was obtained"),
 )
 PLACES = ("load", "clock", "arrivals", "read", "save", "saved", "row", "delivered")
 OUTAGES: Mapping[str, tuple[tuple[str, ...], type[DetectionError]]] = {

@@ -195,7 +195,7 @@ def groups_in_cluster(
     def pair_rows(some: range) -> list[Any]:
         return answer(queries.pairs(some, excluded), kusto_pairs.PAIR_COLUMNS).table.rows
 
-    pairs_of = kusto_pairs.ClusterPairs(pair_rows, buckets, {}).of
+    pairs_of = kusto_pairs.ClusterPairs(pair_rows, buckets, {}).read_group
     found = kusto_correlation.split_counts(
         answer(queries.correlate(buckets, excluded), kusto_correlation.GROUP_COLUMNS)
     )

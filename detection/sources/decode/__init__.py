@@ -1,1 +1,1 @@
-"""Bytes of an export or an answer, to the rows of a table."""
+"""Decoding: from the bytes of an export or an API answer to the rows of a table."""

@@ -1,7 +1,7 @@
-"""What something that is no recorded table seems to be, and what to do with it.
+"""Recognises files that are not recorded tables, and says how to export the logs instead.
 
-People export logs in many ways, of which two are read. Each function returns a phrase that goes
-on with an error message, or "" where nothing is recognised.
+People export logs in many ways, and only two of them can be read. Each function returns a phrase
+that continues an error message, or "" if it recognises nothing.
 """
 
 import re
@@ -10,77 +10,80 @@ from typing import Any, Final
 
 import orjson
 
-AS_JSON: Final = "export the table with `az monitor log-analytics query -o json`"
-BYTES_LOOKED_AT: Final = 65_536  # bytes of a file's beginning
+EXPORT_AS_JSON: Final = "export the table with `az monitor log-analytics query -o json`"
+HEAD_BYTES: Final = 65_536  # of a file, enough to recognise its format
 
-_QUERY: Final = "query the workspace's table instead"
-_COLUMNS = (
-    ({"eventTimestamp", "caller"}, "what `az monitor activity-log list` prints"),
-    ({"createdDateTime"}, "the sign-in log as Entra and Microsoft Graph export it"),
-    ({"time", "category"}, "what a diagnostic setting writes to a storage account or event hub"),
+_QUERY_INSTEAD: Final = "query the workspace's table instead"
+_KNOWN_COLUMNS = (
+    ({"eventTimestamp", "caller"}, "the output of `az monitor activity-log list`"),
+    ({"createdDateTime"}, "a sign-in log exported from Entra or Microsoft Graph"),
+    (
+        {"time", "category"},
+        "the output of a diagnostic setting to a storage account or an event hub",
+    ),
 )
-_MAGIC = (
+_MAGIC_BYTES = (
     (b"\x1f\x8b", "it is compressed with gzip: unpack it"),
-    (b"PK\x03\x04", f"it is a zip file or an Excel workbook: unpack it, or {AS_JSON}"),
-    (b"PAR1", f"it is a Parquet file: {AS_JSON}"),
-    (b"<", f"it seems to be HTML or XML, as a proxy or a page to sign in answers: {AS_JSON}"),
+    (b"PK\x03\x04", f"it is a zip file or an Excel workbook: unpack it, or {EXPORT_AS_JSON}"),
+    (b"PAR1", f"it is a Parquet file: {EXPORT_AS_JSON}"),
+    (b"<", f"it seems to be HTML or XML, such as a proxy's or a sign-in page: {EXPORT_AS_JSON}"),
 )
 
 
 def hint_from_columns(names: Collection[str], wanted: Collection[str]) -> str:
-    """Recognise a table by the names of its columns, which lack a wanted one."""
-    for known, phrase in _COLUMNS:
+    """Recognise a table, which lacks the `wanted` columns, by the `names` of those it has."""
+    for known, phrase in _KNOWN_COLUMNS:
         if known <= set(names):
-            return f"it seems to be {phrase}: {_QUERY}"
+            return f"it seems to be {phrase}: {_QUERY_INSTEAD}"
     for column in wanted:
         for name in names:
             if name.startswith(f"{column} ["):  # the portal adds the time zone
-                return f"it seems to be the portal's export, which has {name!r}: {AS_JSON}"
+                return f"it seems to be an export from the portal, with {name!r}: {EXPORT_AS_JSON}"
             if name != column and name.lower() == column.lower():
-                return f"it has {name!r}, and case counts: spell it {column}"
+                return f"it has {name!r}, but column names are case-sensitive: use {column}"
     return ""
 
 
 def hint_from_document(document: dict[str, Any], wanted: Collection[str]) -> str:
-    """Recognise a JSON object that holds no tables."""
+    """Recognise a JSON object without tables, which may be a row with a `wanted` column."""
     if isinstance(document.get("value"), list):
         return (
-            "it seems to be an answer of Microsoft Graph or of Azure's management API, not of Log "
-            f"Analytics: {AS_JSON}"
+            "it seems to be an answer from Microsoft Graph or from Azure's management API, not "
+            f"from Log Analytics: {EXPORT_AS_JSON}"
         )
     if isinstance(document.get("Results"), list):
-        return "it seems to be what PowerShell's query returns: save its Results alone, as JSON"
+        return "it seems to be the result of a query in PowerShell: save only its Results as JSON"
     if any(column in document for column in wanted):
         return "it seems to be a single row: put it into an array"
     return ""
 
 
 def hint_from_bytes(head: bytes) -> str:
-    """Recognise what is not JSON by its beginning."""
+    """Recognise a file that is not JSON by its first bytes."""
     head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not head.strip(b"\0"):
-        return "it is empty: export the table again, or remove the file if there is no such table"
-    for magic, phrase in _MAGIC:
+        return "it is empty: export the table again, or remove the file if the table does not exist"
+    for magic, phrase in _MAGIC_BYTES:
         if head.startswith(magic):
             return phrase
-    return _of_text(head)
+    return _hint_from_text(head)
 
 
-def _of_text(head: bytes) -> str:
+def _hint_from_text(head: bytes) -> str:
     first, *others = head.splitlines()
-    phrase = f"no table at all: {AS_JSON}"
+    phrase = f"something other than a table: {EXPORT_AS_JSON}"
     if b"\0" in head[:100]:
         phrase = "UTF-16, as some shells write it: save it as UTF-8"
     elif head.startswith(b"{") and others and _is_object(first):
-        phrase = "JSON Lines, a row in each: put the rows into one array, as `jq -s .` does"
+        phrase = "JSON Lines, one row per line: put the rows into one array, as `jq -s .` does"
     elif head.startswith((b"{", b"[")):
         phrase = "damaged or cut short: export the table again"
     elif others and re.fullmatch(rb"[-+| ]{10,}", others[0]):
-        phrase = f"a table for people: {AS_JSON}"
+        phrase = f"a table laid out as text: {EXPORT_AS_JSON}"
     elif re.match(rb"(- )?\w+: ", head):
-        phrase = f"YAML or a message: {AS_JSON}"
+        phrase = f"YAML or an error message: {EXPORT_AS_JSON}"
     elif any(separator in first for separator in (b",", b";", b"\t")):
-        phrase = f"CSV, as the portal exports it, and only JSON is read: {AS_JSON}"
+        phrase = f"CSV, as exported from the portal, but only JSON is read: {EXPORT_AS_JSON}"
     return f"it seems to be {phrase}"
 
 

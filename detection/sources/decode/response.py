@@ -1,6 +1,7 @@
-"""JSON as Log Analytics and `az monitor log-analytics query` give it, to tables.
+"""Decodes the JSON of the Log Analytics API and of `az monitor log-analytics query` into tables.
 
-A body that is damaged, incomplete or of another shape is an error that says where and what.
+A body that is damaged, incomplete or of another shape raises an error that says what is wrong and
+where, so that it is never mistaken for a table with fewer rows.
 """
 
 import io
@@ -15,34 +16,34 @@ from detection.rule.log_rows import TableShape
 from detection.sources.decode.export_hints import hint_from_columns, hint_from_document
 from detection.sources.decode.json_stream import BYTE_ORDER_MARK, find_rows, row_batches
 from detection.sources.decode.table import Columns, Table, kql_tostring
-from detection.sources.prefilter import (
-    KEEP_ALL,
-    Candidates,
-)
+from detection.sources.prefilter import KEEP_ALL, Candidates
 
 
 class NotJson(SourceError):
-    """A body is no JSON document at all."""
+    """A body is not a JSON document."""
 
 
 def decode_table(
     body: bytes | BinaryIO,
     shape: TableShape,
     where: str,
-    arrival: str = "",
+    arrival_column: str = "",
     candidates: Candidates = KEEP_ALL,
 ) -> Table:
-    """Read one table from an API response or an array of row objects, in pieces where it can be.
+    """Return the table in an API response, or in an array of row objects as `az` prints it.
 
-    `where` names the body in errors; `arrival` names the column that says when a row came; only
-    rows that are `candidates` are kept. Raises SourceError if the body is not JSON, not a table,
-    incomplete, or lacks a required column.
+    `body` is UTF-8 JSON, read in pieces if possible. `where` names it in errors. `arrival_column`
+    names the column with the ingestion times, if any. Only rows whose texts all `candidates`
+    accept are kept.
+
+    Raises SourceError if the body is not JSON (then NotJson), is not a table, is incomplete, or
+    lacks a column that `shape` requires.
     """
     stream = io.BytesIO(body) if isinstance(body, bytes) else body
     try:
-        return _decode(stream, where, lambda: _Reader(shape, arrival, where, candidates))
+        return _decode(stream, where, lambda: _Reader(shape, arrival_column, where, candidates))
     except RecursionError:
-        raise SourceError(f"{where}: is nested too deeply to be a table") from None
+        raise SourceError(f"{where}: is nested too deeply to be read as a table") from None
 
 
 def _decode(stream: BinaryIO, where: str, new_reader: Callable[[], "_Reader"]) -> Table:
@@ -51,126 +52,131 @@ def _decode(stream: BinaryIO, where: str, new_reader: Callable[[], "_Reader"]) -
         reader = new_reader()
         try:
             reader.read(frame.document, row_batches(stream, frame))
-            return reader.finished()
+            return reader.finish()
         except (ValueError, SourceError):
-            pass  # the whole body then, which tells what is wrong with it if anything is
+            pass  # parse the whole body: it is readable after all, or its error is the right one
     stream.seek(0)
     document = _parse(stream.read(), where)
     reader = new_reader()
     rows = document if isinstance(document, list) else reader.rows_of(document)
     reader.read(document, [rows])
-    return reader.finished()
+    return reader.finish()
 
 
 class _Reader:
-    """Fills a table with rows of either form."""
+    """Fills one table, from rows of either form: arrays or objects."""
 
-    def __init__(self, shape: TableShape, arrival: str, where: str, candidates: Candidates) -> None:
+    def __init__(
+        self, shape: TableShape, arrival_column: str, where: str, candidates: Candidates
+    ) -> None:
         self._shape = shape
         self._required = shape.columns[: shape.required]
-        self._wanted = {*shape.columns, arrival}
+        self._wanted = {*shape.columns, arrival_column}
         self._where = where
-        self._read = 0
-        self._names: list[Any] = []  # of all columns, or of the first row's values
-        self._described = False  # by a list of columns, which is there even without rows
-        self._null_told = True  # as null, or by a form that is known to write "None" for it
-        self._table = Table(shape, arrival, where, candidates)
+        self._rows_read = 0
+        self._names: list[Any] = []  # of the columns listed, or of the first object's values
+        self._has_column_list = False  # then an empty table has columns too
+        self._null_is_certain = True  # or is "None" a text, or the null of `az`?
+        self._table = Table(shape, arrival_column, where, candidates)
 
-    def read(self, document: Any, parts: Iterable[list[Any]]) -> None:
-        """Add the rows, which come apart from the document that describes them."""
+    def read(self, document: Any, batches: Iterable[list[Any]]) -> None:
+        """Add the rows of all batches; `document` is the response around them, or a list."""
         if isinstance(document, list):
-            for rows in parts:
+            for rows in batches:
                 self._add_objects(rows)
-                self._read += len(rows)
+                self._rows_read += len(rows)
             return
         names = self._names = self._names_of(document)
-        self._described = True
-        places = {name: names.index(name) for name in self._wanted if name in names}
-        self._table.columns.update(places)
+        self._has_column_list = True
+        positions = {name: names.index(name) for name in self._wanted if name in names}
+        self._table.columns.update(positions)
         self._require(self._required)
-        for rows in parts:
-            columns = self._columns(rows, len(names))
-            self._table.add({name: columns[place] for name, place in places.items()}, len(rows))
-            self._read += len(rows)
+        for rows in batches:
+            columns = self._transpose(rows, len(names))
+            wanted: Columns = {name: columns[position] for name, position in positions.items()}
+            self._table.add(wanted, len(rows))
+            self._rows_read += len(rows)
 
-    def finished(self) -> Table:
-        """Return the table, if it has what the rule cannot do without."""
-        if self._read or self._described:
+    def finish(self) -> Table:
+        """Return the table; raises SourceError if it lacks a required column."""
+        if self._rows_read or self._has_column_list:
             self._require(self._required)
-        if not self._null_told:
+        if not self._null_is_certain:
             shared = self._shape.columns[1 : self._shape.shared]
-            self._table.nones = [name for name in shared if "None" in self._table.texts(name)]
+            self._table.none_text_columns = [
+                name for name in shared if "None" in self._table.texts(name)
+            ]
         return self._table
 
     def _require(self, columns: Sequence[str]) -> None:
-        """Raise SourceError, naming all that the rule lacks, if one of the columns is not there."""
-        there = self._table.columns
-        if there.issuperset(columns):
+        """Raise SourceError, naming all missing columns, if one of `columns` is missing."""
+        present = self._table.columns
+        if present.issuperset(columns):
             return
-        missing = [name for name in self._required if name not in there]
-        likeness = hint_from_columns([*map(str, self._names)], missing)
+        missing = [name for name in self._required if name not in present]
+        hint = hint_from_columns([*map(str, self._names)], missing)
         raise SourceError(
-            f"{self._where}: has no column {', '.join(missing)}, without which the rule cannot be "
-            f"applied: {likeness or 'record the table with all of its columns'}"
+            f"{self._where}: has no column {', '.join(missing)}, which the rule requires: "
+            f"{hint or 'export the table with all of its columns'}"
         )
 
     def _add_objects(self, rows: list[Any]) -> None:
-        """Add what the `az` command prints."""
+        """Add row objects, as `az` prints them."""
         for position, row in enumerate(rows):
             if not isinstance(row, dict):
-                raise SourceError(
-                    f"{self._where}: row {self._read + position + 1} is not an object with named "
-                    "values"
-                )
+                number = self._rows_read + position + 1
+                raise SourceError(f"{self._where}: row {number} is not an object with named values")
         self._names = self._names or list(rows[0] if rows else ())
         present = [name for name in self._wanted if any(name in row for row in rows)]
         self._table.columns.update(present)
-        if rows and self._shape.timed:  # or else the first row would be blamed for its time
+        if rows and self._shape.timed:  # else the error would be about the first row's time
             self._require(self._required[:1])
         batch: Columns = {name: [row.get(name) for row in rows] for name in present}
-        if all("TableName" in row for row in rows):  # printed by `az`, which writes null so
+        if all("TableName" in row for row in rows):  # printed by `az`, which writes null as "None"
             for name, values in batch.items():
                 batch[name] = [None if value == "None" else value for value in values]
         else:
-            self._null_told = False
+            self._null_is_certain = False
         self._table.add(batch, len(rows))
 
-    def _columns(self, rows: list[Any], width: int) -> list[tuple[Any, ...]]:
-        """Turn rows into columns; raises SourceError for a row that does not fit."""
+    def _transpose(self, rows: list[Any], width: int) -> list[tuple[Any, ...]]:
+        """Return `width` columns, given rows; raises SourceError for a row of another length."""
         if not rows:
             return [()] * width
         try:
             columns = list(zip(*rows, strict=True))
         except (TypeError, ValueError):
-            self._blame(rows, width)
+            self._raise_for_misfit(rows, width)
         if len(columns) != width or set(map(type, rows)) != {list}:
-            self._blame(rows, width)
+            self._raise_for_misfit(rows, width)
         return columns
 
-    def _blame(self, rows: list[Any], width: int) -> NoReturn:
-        """Raise for the first row that does not fit the columns."""
+    def _raise_for_misfit(self, rows: list[Any], width: int) -> NoReturn:
+        """Raise SourceError for the first row that is not an array of `width` values."""
         position, row = next(
             (position, row)
             for position, row in enumerate(rows)
             if not isinstance(row, list) or len(row) != width
         )
-        found = f"{len(row)} values" if isinstance(row, list) else f"no array ({row!r:.40})"
-        raise SourceError(
-            f"{self._where}: row {self._read + position + 1} has {found} for {width} columns"
-        )
+        if isinstance(row, list):
+            problem = f"has {len(row)} values for {width} columns"
+        else:
+            problem = f"is not an array ({row!r:.40})"
+        raise SourceError(f"{self._where}: row {self._rows_read + position + 1} {problem}")
 
     def rows_of(self, document: Any) -> list[Any]:
         """Return the rows of an API response."""
         rows = self._table_of(document).get("rows")
         if not isinstance(rows, list):
-            raise SourceError(f"{self._where}: its table has no rows, not even none")
+            raise SourceError(f'{self._where}: its table has no "rows" array')
         return rows
 
     def _names_of(self, document: Any) -> list[Any]:
         try:
             return [column["name"] for column in self._table_of(document)["columns"]]
         except (KeyError, TypeError):
-            raise SourceError(f"{self._where}: its table has no columns with names") from None
+            problem = 'its table has no "columns" array with names'
+            raise SourceError(f"{self._where}: {problem}") from None
 
     def _table_of(self, document: Any) -> dict[str, Any]:
         """Return the one table of a Log Analytics API response."""
@@ -179,26 +185,28 @@ class _Reader:
             raise SourceError(f"{where}: holds neither an API response nor an array of rows")
         if document.get("error"):
             raise SourceError(
-                f"{where}: is the answer to a query that failed or was cut short "
-                f"({_short(document['error'])}): query again"
+                f"{where}: is the answer to a query that failed or returned only some of its rows "
+                f"({_excerpt(document['error'])}): query again"
             )
         tables = document.get("tables")
         if not isinstance(tables, list) or not tables:
-            likeness = hint_from_document(document, self._required)
+            hint = hint_from_document(document, self._required)
             raise SourceError(
                 f'{where}: has no table: expected {{"tables": [...]}} or an array of rows'
-                + (f"; {likeness}" if likeness else "")
+                + (f"; {hint}" if hint else "")
             )
         tables = [table for table in tables if isinstance(table, dict)]
         if len(tables) > 1:
             tables = [table for table in tables if table.get("name") == "PrimaryResult"]
         if len(tables) != 1:
-            raise SourceError(f"{where}: does not hold one table, or one named PrimaryResult")
+            raise SourceError(
+                f"{where}: must hold exactly one table, or exactly one that is named PrimaryResult"
+            )
         return dict(tables[0])
 
 
-def _short(value: object) -> str:
-    """Return the beginning of a value as text."""
+def _excerpt(value: object) -> str:
+    """Return the first 200 characters of a value's text."""
     try:
         return f"{kql_tostring(value):.200}"
     except TypeError:
@@ -217,10 +225,10 @@ def _parse(body: bytes, where: str) -> Any:
 
 
 def _parse_leniently(body: bytes, where: str) -> Any:
-    """Parse once more what orjson refuses: half of a surrogate pair is text that logs may hold.
+    """Parse a body that orjson rejects, since logs may hold half of a surrogate pair.
 
-    Each such half becomes U+FFFD, since no UTF-8 can carry it. All else that orjson refuses is
-    refused here too, with the line and column.
+    Each such half becomes U+FFFD, because UTF-8 cannot encode it. Everything else that orjson
+    rejects raises NotJson, with the line and column.
     """
 
     def refuse(constant: str) -> NoReturn:
@@ -233,8 +241,8 @@ def _parse_leniently(body: bytes, where: str) -> Any:
         raise NotJson(f"{where}: is not UTF-8 at byte {error.start}") from None
     except ValueError as error:
         raise NotJson(f"{where}: is not JSON: {error}") from None
-    halves_replaced = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    well_formed = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     try:
-        return orjson.loads(halves_replaced)
-    except ValueError:  # it is JSON, so that only its depth can be too much
+        return orjson.loads(well_formed)
+    except ValueError:  # it is JSON, so only its depth can be the reason
         raise RecursionError from None

@@ -1,4 +1,4 @@
-"""One table, made of batches of decoded values into the rows that the rule takes."""
+"""Turns batches of decoded values into the rows of one table, as the rule reads them."""
 
 import contextlib
 from array import array
@@ -15,55 +15,59 @@ from detection.rule.log_rows import TableShape
 from detection.rule.memo import Memo
 from detection.sources.prefilter import Candidates
 
-Columns = dict[str, Sequence[Any]]  # the columns that are there, all of one length
-INGESTION_TIME = "IngestionTime"  # the column that says when a row came
-ROW_LIMIT = 500_000  # rows of one answer; the service cuts off what is more
-ALREADY_ARRIVED = 0  # 1970: arrived before any moment, and late at none
+Columns = dict[str, Sequence[Any]]  # the present columns by name, all of one length
+INGESTION_TIME = "IngestionTime"  # the column with the time when a row arrived
+ROW_LIMIT = 500_000  # rows; Log Analytics truncates a longer answer
+ALREADY_ARRIVED = 0  # ticks: in 1970, so the row is always there and never late
 
 
 class Table:
-    """The rows of a table that are candidates, and of one with a column for it, when each arrived.
+    """The candidate rows of a table, and their ingestion times if the table has that column.
 
-    Text is as KQL's strings are: null is "", and anything else its text. A row's first columns
-    hold few different texts, which are one object each: that makes rows small and quick to
-    compare. An absent column reads as all null.
+    `rows` are tuples in the order of the shape's columns: the time in ticks if the table is timed,
+    then texts. Texts are those of KQL's tostring(), and null is "". An absent column is all null.
+    Equal texts of the shape's `shared` columns are one object, so that rows are small and quick to
+    compare.
 
-    `times` and `arrivals` are those of all rows, candidates or not; `row_arrivals` are those of
-    `rows`. All are in ticks. Where no row says when it came, arrivals are empty.
+    `times` and `arrivals` (ticks) have an item for each row that was read, candidate or not, and
+    `row_arrivals` one for each of `rows`. Both kinds of arrivals are empty if no row has an
+    ingestion time. `columns` names the present columns.
     """
 
-    def __init__(self, shape: TableShape, arrival: str, where: str, candidates: Candidates) -> None:
-        """Name the table `where` in errors; `arrival` is the column that says when rows came."""
+    def __init__(
+        self, shape: TableShape, arrival_column: str, where: str, candidates: Candidates
+    ) -> None:
+        """`where` names the table in errors; `arrival_column` holds the ingestion times."""
         self.rows: list[Any] = []
         self.row_arrivals = array("q")
         self.times = array("q")
         self.arrivals = array("q")
         self.columns: set[str] = set()
-        self.nones: list[str] = []  # the columns with the text "None" that may stand for null
+        self.none_text_columns: list[str] = []  # columns whose text "None" may be a null
         self._shape = shape
-        self._arrival = arrival
+        self._arrival_column = arrival_column
         self._where = where
-        self._read = 0
-        self._minutes = ticks.TimeParser()
+        self._row_count = 0
+        self._time_parser = ticks.TimeParser()
         self._shared = {name: _InternedTexts() for name in shape.columns[: shape.shared]}
-        self._judged = {name: Memo[str, bool](judge) for name, judge in candidates.items()}
+        self._filters = {name: Memo[str, bool](accepts) for name, accepts in candidates.items()}
 
     @property
     def length(self) -> int:
-        """How many rows were read, candidates or not."""
-        return self._read
+        """The number of rows read, candidates or not."""
+        return self._row_count
 
     def texts(self, name: str) -> Collection[str]:
-        """Return the different texts of a shared column, as far as they were told apart."""
+        """Return the distinct texts of a shared column; incomplete if some cells are not texts."""
         return self._shared[name].values()
 
     def add(self, batch: Columns, length: int) -> None:
-        """Add rows; raises SourceError for a cell that cannot be read."""
-        before = self._read
+        """Add `length` rows, given by column; raises SourceError for an unreadable cell."""
+        rows_before = self._row_count
         try:
             self._add(batch, length)
-        except TypeError:  # of text_of()
-            self._blame(batch, before)
+        except TypeError:  # raised by kql_tostring()
+            self._raise_for_nested_cell(batch, rows_before)
             raise
 
     def _add(self, batch: Columns, length: int) -> None:
@@ -72,45 +76,47 @@ class Table:
         columns: Columns = {name: batch.get(name) or absent for name in self._shape.columns}
         if self._shape.timed:
             time = self._shape.columns[0]
-            columns[time] = read = self._times(time, columns[time])
+            columns[time] = read = self._parse_times(time, columns[time])
             self.times.extend(read)
         arrivals = self._arrivals_of(batch, length)
-        self._read += length
-        keep = self._candidates_among(columns)
+        self._row_count += length
+        keep = self._rows_to_keep(columns)
         if keep is not None:
             columns = {name: list(compress(values, keep)) for name, values in columns.items()}
             arrivals = list(compress(arrivals, keep))
-        self.rows += zip(*map(self._texts, columns, columns.values()), strict=True)
+        self.rows += zip(*map(self._as_texts, columns, columns.values()), strict=True)
         self.row_arrivals.extend(arrivals)
 
-    def _candidates_among(self, columns: Columns) -> list[bool] | None:
-        """Return which rows to keep; None means all of them."""
+    def _rows_to_keep(self, columns: Columns) -> list[bool] | None:
+        """Return a flag for each row, True to keep it; None to keep all of them."""
         keep: list[bool] | None = None
-        for name, judge in self._judged.items():
-            columns[name] = self._shared[name].of(columns[name])
-            flags = list(map(judge.__getitem__, columns[name]))
+        for name, accepts in self._filters.items():
+            columns[name] = self._shared[name].texts_of(columns[name])
+            flags = list(map(accepts.__getitem__, columns[name]))
             keep = flags if keep is None else list(map(and_, keep, flags))
         return None if keep is None or all(keep) else keep
 
-    def _texts(self, name: str, values: Sequence[Any]) -> Sequence[Any]:
-        """Return a column as texts; times are numbers already, and candidates' columns texts."""
-        if name in self._judged or (self._shape.timed and name == self._shape.columns[0]):
+    def _as_texts(self, name: str, values: Sequence[Any]) -> Sequence[Any]:
+        """Return a column as texts, unless it is the time or was made texts to be filtered."""
+        if name in self._filters or (self._shape.timed and name == self._shape.columns[0]):
             return values
         if name in self._shared:
-            return self._shared[name].of(values)
+            return self._shared[name].texts_of(values)
         try:
             "".join(values)
-        except TypeError:  # they are not all texts
+        except TypeError:  # some are not texts
             return list(map(kql_tostring, values))
         return values
 
     def _arrivals_of(self, batch: Columns, length: int) -> list[int]:
-        """Return when the rows came; none while no row has told."""
-        if self._arrival in batch:
-            values = [value or ticks.format_time(ALREADY_ARRIVED) for value in batch[self._arrival]]
-            arrivals = self._times(self._arrival, values)
+        """Return the ingestion times (ticks) of a batch; empty until a row has one."""
+        if self._arrival_column in batch:
+            values = [
+                value or ticks.format_time(ALREADY_ARRIVED) for value in batch[self._arrival_column]
+            ]
+            arrivals = self._parse_times(self._arrival_column, values)
             if not self.arrivals:
-                self.arrivals.extend([ALREADY_ARRIVED] * self._read)
+                self.arrivals.extend([ALREADY_ARRIVED] * self._row_count)
                 self.row_arrivals.extend([ALREADY_ARRIVED] * len(self.rows))
         elif self.arrivals:
             arrivals = [ALREADY_ARRIVED] * length
@@ -119,25 +125,24 @@ class Table:
         self.arrivals.extend(arrivals)
         return arrivals
 
-    def _times(self, name: str, values: Sequence[Any]) -> list[int]:
+    def _parse_times(self, name: str, values: Sequence[Any]) -> list[int]:
         try:
-            return self._minutes.parse_column(values)
+            return self._time_parser.parse_column(values)
         except ValueError as error:
             position, reason = error.args
-            raise SourceError(
-                f"{self._where}: row {self._read + position + 1}: {name} is unreadable: {reason}"
-            ) from None
+            row = self._row_count + position + 1
+            raise SourceError(f"{self._where}: row {row}: {name} is unreadable: {reason}") from None
 
-    def _blame(self, batch: Columns, before: int) -> None:
-        """Raise SourceError for the first cell that is nested too deeply to be written."""
+    def _raise_for_nested_cell(self, batch: Columns, rows_before: int) -> None:
+        """Raise SourceError for the first cell that is nested too deeply to become a text."""
         for name, values in batch.items():
             for position, value in enumerate(values):
                 try:
                     kql_tostring(value)
                 except TypeError as error:
                     raise SourceError(
-                        f"{self._where}: row {before + position + 1}: {name} is nested too "
-                        "deeply to be read: leave that value out"
+                        f"{self._where}: row {rows_before + position + 1}: {name} is nested too "
+                        "deeply to be read: remove that value"
                     ) from error
 
 
@@ -149,24 +154,27 @@ def kql_tostring(value: object) -> str:
 
 
 class _InternedTexts(dict[Any, str]):
-    """Texts by their values, as long as all values are texts or null."""
+    """Maps a column's values to their texts, one object for equal texts.
+
+    It serves only while all values are texts or null: 1, 1.0 and true are equal keys of a dict,
+    but have different texts.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._plain = True
+        self._is_text_only = True
 
     def __missing__(self, value: object) -> str:
-        """Remember a value met for the first time."""
-        # 1, 1.0 and true are equal, so that one would be taken for the other.
-        self._plain = self._plain and (value is None or isinstance(value, str))
+        """Return the text of a new value, and remember it."""
+        self._is_text_only = self._is_text_only and (value is None or isinstance(value, str))
         text = self[value] = kql_tostring(value)
         return text
 
-    def of(self, values: Sequence[Any]) -> list[str]:
-        """Return a column as texts, equal ones as one object."""
-        if self._plain:
-            with contextlib.suppress(TypeError):  # an array or object cannot be remembered
+    def texts_of(self, values: Sequence[Any]) -> list[str]:
+        """Return the texts of a column's values."""
+        if self._is_text_only:
+            with contextlib.suppress(TypeError):  # an array or object cannot be a key
                 texts = list(map(self.__getitem__, values))
-                if self._plain:
+                if self._is_text_only:
                     return texts
         return list(map(kql_tostring, values))

@@ -1,1 +1,1 @@
-"""One query to the Log Analytics API, and what each answer means."""
+"""Client of the Log Analytics query API: sends one query, and decodes its answer or its error."""

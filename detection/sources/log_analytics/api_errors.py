@@ -1,4 +1,4 @@
-"""Answers of Log Analytics that give no rows, told in words that say what to do."""
+"""Turns answers without rows into errors that say what to do, or that make the caller retry."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,25 +8,19 @@ from typing import Final, NoReturn
 
 from detection.errors import SourceError
 from detection.rule.log_rows import TableShape
-from detection.sources.log_analytics.error_body import ApiError, document_of
+from detection.sources.log_analytics.error_body import ApiError, parse_document
 
-RETRY_WAIT_S: Final = 1.0  # seconds before a second try, where the service names no time
-THROTTLED_WAIT_S: Final = 10.0  # and where it says that it is asked too often
-STATUSES_WITH_OWN_MEANING: Final = {
-    401,
-    403,
-    404,
-    408,
-    429,
-    504,
-}  # statuses that say more than their words
+RETRY_WAIT_S: Final = 1.0  # if the service sends no Retry-After
+THROTTLED_WAIT_S: Final = 10.0  # the same for HTTP 429
+# Statuses that decide the meaning of an error, whatever its message says.
+STATUSES_WITH_OWN_MEANING: Final = frozenset({401, 403, 404, 408, 429, 504})
 EMPTY_ANSWER: Final = (
-    "the answer is empty, as that of a workspace is which never took in a row: check WORKSPACE_IDS"
+    "the answer is empty, as for a workspace that never received a row: check WORKSPACE_IDS"
 )
 
 
 class TableMissing(Exception):
-    """The workspace has no such table, or no watchlists at all; `table` is the one it lacks."""
+    """The workspace has no table or watchlist named `table`."""
 
     def __init__(self, message: str, table: str) -> None:
         super().__init__(message)
@@ -34,15 +28,15 @@ class TableMissing(Exception):
 
 
 class UnsupportedTablePlan(SourceError):
-    """A table is on a plan whose tables are not queried so; of several it is not known which."""
+    """A table of the query is on a plan that this API cannot query; maybe it is unknown which."""
 
 
 class PartialResult(Exception):
-    """The service gave only part of the rows, or none as they were too much; it says why."""
+    """The service returned only part of the rows, or refused a query that needs too much."""
 
 
 class TransientError(Exception):
-    """A failure that may be over soon: `tries` tries are made in all, `pause` seconds apart."""
+    """A failure that may pass: make at most `tries` tries in all, `pause` seconds apart."""
 
     def __init__(self, message: str, *, pause: float = RETRY_WAIT_S, tries: int = 2) -> None:
         super().__init__(message)
@@ -57,47 +51,52 @@ def raise_for_response(
     *,
     shape: TableShape,
     query: str,
-    called: Callable[[str], str],
+    describe_table: Callable[[str], str],
 ) -> NoReturn:
-    """Raise what a status other than 200 means for a query about a table.
+    """Raise the error that an answer with a status other than 200 means.
 
-    `called` gives the words for a table of the workspace, which may be another one of the query.
+    `shape` is the table that `query` reads. `describe_table` returns the words for a table by its
+    name, since the error may be about another table of the query.
+
+    Raises TableMissing, PartialResult, TransientError, or SourceError for all else.
     """
-    document = document_of(body)
-    said = ApiError.by(document.get("error") if isinstance(document, dict) else None)
-    text = f"HTTP {status}: {said}"
-    where = called(said.blames(shape, query))
-    if status == 400 and (missing := said.missing(shape, query)):
-        raise TableMissing(str(said), missing)
-    if status == 400 and said.is_about_a_plan:
+    document = parse_document(body)
+    api_error = ApiError.parse(document.get("error") if isinstance(document, dict) else None)
+    text = f"HTTP {status}: {api_error}"
+    where = describe_table(api_error.tables_named(shape, query))
+    if status == 400 and (missing := api_error.missing_table(shape, query)):
+        raise TableMissing(str(api_error), missing)
+    if status == 400 and api_error.is_about_a_plan:
         raise UnsupportedTablePlan(
-            f"{where}: is on a plan that this API cannot query (HTTP 400 {said.code}): set "
+            f"{where}: is on a plan that this API cannot query (HTTP 400 {api_error.code}): set "
             "the table's plan to Analytics"
         )
-    if status >= 400 and status not in STATUSES_WITH_OWN_MEANING and said.is_too_much:
+    if status >= 400 and status not in STATUSES_WITH_OWN_MEANING and api_error.is_too_much:
         raise PartialResult(text)
     if status in {401, 403}:
-        raise SourceError(f"{where}: may not be read ({text}): {_remedy(status, said)}")
+        raise SourceError(
+            f"{where}: access is denied ({text}): {_access_advice(status, api_error)}"
+        )
     if 300 <= status < 400:
         raise SourceError(
             f"{where}: the answer is a redirect (HTTP {status}), which is not followed: check "
-            "LOGS_QUERY_ENDPOINT, and for a proxy or sign-in page on the way"
+            "LOGS_QUERY_ENDPOINT, and look for a proxy or a sign-in page on the way"
         )
     if status == 404:
         raise SourceError(
-            f"{where}: there is no such workspace ({text}): check WORKSPACE_IDS, which takes "
-            "the Workspace ID that the portal's overview shows, and the endpoint's cloud"
+            f"{where}: the workspace does not exist ({text}): check WORKSPACE_IDS, which takes the "
+            "Workspace ID from the portal's overview page, and check the cloud of the endpoint"
         )
-    _try_again(status, headers, text)
+    _raise_if_transient(status, headers, text)
     raise SourceError(f"{where}: the query was refused ({text})")
 
 
-def _remedy(status: int, said: ApiError) -> str:
-    """Return what to do where reading is not allowed."""
-    if said.is_about_the_token or (status == 401 and not said.codes):
+def _access_advice(status: int, api_error: ApiError) -> str:
+    """Return the advice for a status 401 or 403."""
+    if api_error.is_about_the_token or (status == 401 and not api_error.codes):
         return (
-            "the token is of another tenant or cloud than the workspace, or has expired: check "
-            "with `az account show`, and AZURE_CLOUD or LOGS_QUERY_ENDPOINT"
+            "the token belongs to another tenant or cloud than the workspace, or has expired: "
+            "check `az account show`, and AZURE_CLOUD or LOGS_QUERY_ENDPOINT"
         )
     return (
         "give the identity the role Log Analytics Data Reader or Reader on that workspace; a new "
@@ -105,19 +104,19 @@ def _remedy(status: int, said: ApiError) -> str:
     )
 
 
-def _try_again(status: int, headers: Mapping[str, str], text: str) -> None:
-    """Raise MayPass for what may be over soon."""
+def _raise_if_transient(status: int, headers: Mapping[str, str], text: str) -> None:
+    """Raise TransientError for a status of a failure that may pass."""
     if status == 429:
         pause = _retry_after(headers) or THROTTLED_WAIT_S
         raise TransientError(
-            f"asked too often ({text}), to be asked again after {pause:.0f} s: run fewer "
-            "queries against the workspace at that time",
+            f"Log Analytics throttled the query ({text}) and allows a retry after {pause:.0f} s: "
+            "run fewer queries against the workspace at the same time",
             pause=pause,
             tries=3,
         )
     if status == 504:
         raise TransientError(
-            f"the query took too long ({text}): query a shorter time (LOOKBACK, MAX_CATCH_UP)"
+            f"the query took too long ({text}): query a shorter time range (LOOKBACK, MAX_CATCH_UP)"
         )
     if status >= 500 or status == 408:
         raise TransientError(
@@ -128,7 +127,7 @@ def _try_again(status: int, headers: Mapping[str, str], text: str) -> None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that the service asks to wait, None where it names none."""
+    """Return the seconds that the service asks to wait; None if it does not say."""
     value = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII):
         return float(value)

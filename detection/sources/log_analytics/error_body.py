@@ -1,7 +1,7 @@
-"""The errors of Log Analytics: its own words, read where they are known.
+"""Reads the error bodies of Log Analytics, whose codes and messages decide what an error means.
 
-Errors lie inside one another; the innermost tells most. The wordings are those of Microsoft's
-pages and of public threads, named beside each, as none of this was seen on a live service.
+Errors are nested, and the innermost says most. The wordings come from Microsoft's documentation
+and from public threads, which are cited beside each; none was seen on a live service.
 """
 
 import io
@@ -18,7 +18,7 @@ from detection.sources.decode.json_stream import find_rows
 
 MESSAGE_LENGTH: Final = 300
 NO_REASON: Final = "no reason given"
-WARNING: Final = 3  # the severity; what is smaller is a failure
+WARNING_SEVERITY: Final = 3  # a smaller severity is a failure
 
 # InvalidTokenError: github.com/Azure/azure-sdk-for-js/pull/15399. AuthorizationRequiredError:
 # github.com/microsoft/vscode-ext-kusto/issues/80. AuthenticationFailed and the names that begin
@@ -40,78 +40,82 @@ _TOO_MUCH: Final = re.compile(
     re.IGNORECASE,
 )
 _WATCHLIST: Final = re.compile(r"\b(_GetWatchlist|Watchlist)\b")
-_UNRESOLVED: Final = re.compile(r"^Semantic|^SEM\d|Semantic error|Failed to resolve|Unknown func")
+_UNRESOLVED_NAME: Final = re.compile(
+    r"^Semantic|^SEM\d|Semantic error|Failed to resolve|Unknown func"
+)
 
 
 class ApiError(NamedTuple):
-    """The code and message of the innermost error, and the codes of all."""
+    """The code and message of the innermost error, and the codes of all, the outermost first."""
 
     code: str = ""
     message: str = ""
     codes: tuple[str, ...] = ()
 
     @classmethod
-    def by(cls, error: Any) -> "ApiError":
-        """Read an error, whatever it is."""
-        found = [(str(one.get("code") or ""), str(one.get("message") or "")) for one in _all(error)]
-        told = [one for one in found if any(one)]
-        code, message = told[-1] if told else ("", "")
-        return cls(code, message, tuple(code for code, _ in told if code))
+    def parse(cls, error: Any) -> "ApiError":
+        """Parse the `error` value of a body, of any type; unknown forms give an empty ApiError."""
+        pairs = [
+            (str(cause.get("code") or ""), str(cause.get("message") or ""))
+            for cause in _error_chain(error)
+        ]
+        informative = [pair for pair in pairs if any(pair)]
+        code, message = informative[-1] if informative else ("", "")
+        return cls(code, message, tuple(code for code, _ in informative if code))
 
     def __str__(self) -> str:
-        """Return the innermost code and message as one line, fit to be printed."""
-        told = ": ".join(filter(None, (self.code, self.message)))
-        return shortened(told, MESSAGE_LENGTH) or NO_REASON
+        """Return the innermost code and message as one printable line of bounded length."""
+        text = ": ".join(filter(None, (self.code, self.message)))
+        return shortened(text, MESSAGE_LENGTH) or NO_REASON
 
     @property
     def is_about_the_token(self) -> bool:
-        """True if the service did not take the token, rather than what its owner may do."""
+        """True if the service rejected the token itself, and not the permissions of its owner."""
         return any(map(_TOKEN.search, self.codes))
 
     @property
     def is_about_a_plan(self) -> bool:
-        """True if a table is on a plan whose tables this API does not query."""
+        """True if a table is on a plan that this API cannot query."""
         return _PLAN_CODE in self.codes or _PLAN.search(self.message) is not None
 
     @property
     def is_too_much(self) -> bool:
-        """True if the cluster found the query too complex, or was short of memory for it."""
+        """True if the query was too complex or too large for the cluster, or its answer was."""
         return any(map(_TOO_MUCH.search, (*self.codes, self.message)))
 
-    def missing(self, shape: TableShape, query: str) -> str | None:
-        """Return which table of a query is not there, None if that is not what is wrong.
+    def missing_table(self, shape: TableShape, query: str) -> str | None:
+        """Return the name of the query's table that does not exist; None if the error is another.
 
-        A watchlist is missing where the function that reads it is, as in a workspace without
-        Microsoft Sentinel, whatever the words: Kusto says "Unknown function: '_GetWatchlist'"
+        A watchlist counts as missing if the function that reads it does not exist, as in a
+        workspace without Microsoft Sentinel. Kusto says "Unknown function: '_GetWatchlist'"
         (SEM0260), Log Analytics has said "Failed to resolve tabular function named '...'".
         """
         if shape.name in {ALLOWLIST_TABLE.name, EXCLUSIONS_TABLE.name}:
-            unresolved = any(map(_UNRESOLVED.search, (*self.codes, self.message)))
+            unresolved = any(map(_UNRESOLVED_NAME.search, (*self.codes, self.message)))
             return shape.name if unresolved and _WATCHLIST.search(self.message) else None
-        if "SEM0100" not in self.codes:  # which is the code for a missing column too
+        if "SEM0100" not in self.codes:  # also the code of a missing column
             return None
         resolve = r"Failed to resolve table\b.*['\"`]{}['\"`]"
         names = tables_of(query)
         return next((n for n in names if re.search(resolve.format(n), self.message)), None)
 
-    def blames(self, shape: TableShape, query: str) -> str:
-        """Return the tables that the error is about, as far as it says."""
+    def tables_named(self, shape: TableShape, query: str) -> str:
+        """Return the tables that the error is about, joined by "or"; `shape` if it names none."""
         names = tables_of(query)
         named = [name for name in names if name in self.message]
-        unclear = names if self.is_about_a_plan else []
-        return " or ".join(named or unclear) or shape.name
+        suspects = names if self.is_about_a_plan else []  # any table of the query
+        return " or ".join(named or suspects) or shape.name
 
 
 def tables_of(query: str) -> list[str]:
-    """Return the names of the tables that a query reads."""
+    """Return the names of the log tables that a query reads."""
     return [shape.name for shape in (SIGN_IN_TABLE, OPERATION_TABLE) if shape.name in query]
 
 
 def is_only_warnings(error: Any) -> bool:
-    """Tell an error that stands beside all rows of an answer from one of an answer cut short.
+    """Return True if the error of an answer holds only warnings, so that no row is lacking.
 
-    What is only warned of took no rows away:
-    learn.microsoft.com/kusto/concepts/partial-query-failures. Seen in the threads
+    See learn.microsoft.com/kusto/concepts/partial-query-failures, and the threads
     github.com/Azure/azure-sdk-for-python/issues/25137 and
     github.com/Azure/Azure-Sentinel/issues/13874.
     """
@@ -124,23 +128,23 @@ def is_only_warnings(error: Any) -> bool:
 def _is_warning(detail: Any) -> bool:
     inner = detail.get("innererror") if isinstance(detail, dict) else None
     severity = inner.get("severity") if isinstance(inner, dict) else None
-    return type(severity) is int and severity >= WARNING
+    return type(severity) is int and severity >= WARNING_SEVERITY
 
 
-def document_of(body: bytes) -> Any:
-    """Return the parsed body, without its rows if they can be told; None for what is not JSON."""
+def parse_document(body: bytes) -> Any:
+    """Return the parsed body, without its rows if they can be found; None if it is not JSON."""
     try:
-        frame = find_rows(io.BytesIO(body))
-        return orjson.loads(body) if frame is None else frame.document
+        envelope = find_rows(io.BytesIO(body))
+        return orjson.loads(body) if envelope is None else envelope.document
     except ValueError:
         return None
 
 
-def _all(error: Any) -> Iterator[dict[str, Any]]:
-    """Yield an error and its causes; of several the first that is no mere warning."""
+def _error_chain(error: Any) -> Iterator[dict[str, Any]]:
+    """Yield an error and its nested causes; of several details, the first that is a failure."""
     while isinstance(error, dict):
         yield error
         details = error.get("details")
-        several = details if isinstance(details, list) else []
-        failures = [detail for detail in several if not _is_warning(detail)]
-        error = error.get("innererror") or next(iter(failures or several), None)
+        listed = details if isinstance(details, list) else []
+        failures = [detail for detail in listed if not _is_warning(detail)]
+        error = error.get("innererror") or next(iter(failures or listed), None)

@@ -1,7 +1,7 @@
-"""One request to Log Analytics and its whole answer, in a time that no slow answer can stretch.
+"""Sends one request to Log Analytics and reads the complete answer within a time limit.
 
-A socket's timeout begins anew with every byte. So a request runs in a thread of its own, and who
-asked waits for it no longer than he may.
+A socket's timeout starts again with every byte, so a slow answer could last for ever. The request
+runs in its own thread instead, and the caller waits for it no longer than the limit.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class HttpResponse(NamedTuple):
-    """An answer of any status."""
+    """An answer of any status, with its complete body."""
 
     status: int
     headers: Mapping[str, str]
@@ -38,38 +38,39 @@ class HttpResponse(NamedTuple):
 def exchange(
     client: "LogsQueryClient", request: "HttpRequest", seconds: float, where: str
 ) -> HttpResponse:
-    """Send a request and read the whole answer, both within so many seconds.
+    """Send a request and read the complete answer, both within `seconds`.
 
-    Raises MayPass for an answer that is late or breaks off or for whatever else goes wrong on the
-    way, and SourceError for want of a token, about what is asked: `where`.
+    Raises TransientError if the answer is late or breaks off, or if the request fails in any other
+    way; SourceError, about the table or watchlist described by `where`, if there is no token.
     """
-    begun: list[Any] = []  # the answer, once its headers are there
+    raw_answers: list[Any] = []  # holds the answer once its headers have arrived
 
-    def whole() -> HttpResponse:
+    def send_and_read() -> HttpResponse:
         response = client.send_request(
             request,
-            stream=True,  # else the SDK decodes the body as well
+            stream=True,  # otherwise the SDK decodes the body as well
             read_timeout=seconds,
-            retry_total=0,  # or a query that takes ten minutes takes them four times
-            permit_redirects=False,  # whoever answers elsewhere is not the workspace
-            logging_enable=False,  # or the log would hold the token and the query
-            hooks={"response": lambda answer, *_, **__: begun.append(answer.raw)},
+            retry_total=0,  # otherwise a query of ten minutes may be sent four times
+            permit_redirects=False,  # another address is not the workspace
+            logging_enable=False,  # otherwise the log would hold the token and the query
+            hooks={"response": lambda answer, *_, **__: raw_answers.append(answer.raw)},
         )
         return HttpResponse(response.status_code, response.headers, response.read())
 
-    late = TransientError(
-        f"no whole answer within {seconds:.0f} s: query a shorter time (LOOKBACK, MAX_CATCH_UP)"
+    timed_out = TransientError(
+        f"no complete answer within {seconds:.0f} s: query a shorter time range (LOOKBACK, "
+        "MAX_CATCH_UP)"
     )
     try:
-        return run_with_timeout(seconds, whole)
+        return run_with_timeout(seconds, send_and_read)
     except TimeoutError:
-        for answer in begun:
-            # It may have ended this very moment.
+        for answer in raw_answers:
+            # The answer may have ended at this moment, and then it cannot be shut down.
             with contextlib.suppress(OSError, RuntimeError, ValueError):
                 answer.shutdown()
-        raise late from None
+        raise timed_out from None
     except ServiceResponseTimeoutError:
-        raise late from None
+        raise timed_out from None
     except ClientAuthenticationError as error:
         raise SourceError(f"{where}: {explain_token_failure(error)}") from None
     except ServiceRequestError as error:
@@ -78,15 +79,15 @@ def exchange(
             "network, DNS and proxy"
         ) from None
     except AttributeError:
-        # The SDK forgets its token when one query is refused, while others are about to use it.
-        raise TransientError("the token was refused to another query at the same time") from None
+        # The SDK drops its token when one query gets HTTP 401, while others are about to use it.
+        raise TransientError("the token was dropped, since another query got HTTP 401") from None
     except AzureError as error:
         raise TransientError(
-            f"the connection broke before the whole answer was there ({type(error).__name__})"
+            f"the connection broke before the answer was complete ({type(error).__name__})"
         ) from None
-    except Exception as error:  # noqa: BLE001 - the transport lets through those of its own parts
-        said = shortened(f"{type(error).__name__}: {error}", MESSAGE_LENGTH)
+    except Exception as error:  # noqa: BLE001 - the transport does not wrap all errors of its parts
+        reason = shortened(f"{type(error).__name__}: {error}", MESSAGE_LENGTH)
         raise TransientError(
-            f"the request failed in an unforeseen way ({said}): check LOGS_QUERY_ENDPOINT, the "
-            "certificates to trust, and for a proxy on the way"
+            f"the request failed unexpectedly ({reason}): check LOGS_QUERY_ENDPOINT and the "
+            "trusted certificates, and look for a proxy on the way"
         ) from None

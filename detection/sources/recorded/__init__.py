@@ -1,1 +1,1 @@
-"""Recorded folders: reading one, recording one, pseudonyms."""
+"""Recorded folders: reading one, writing one, and the pseudonyms that make one shareable."""

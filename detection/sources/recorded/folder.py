@@ -1,8 +1,8 @@
-"""A folder of recorded responses, read as if it were a workspace.
+"""Reads a folder of recorded tables as if it were a workspace.
 
-`AADManagedIdentitySignInLogs.json`, `AzureActivity.json` and `NetworkAllowlist.json`; one that is
-not there is a missing table. A row whose `IngestionTime` lies after the moment of reading has not
-arrived; rows without one are simply there, and none of them is late.
+The files are `AADManagedIdentitySignInLogs.json`, `AzureActivity.json`, `NetworkAllowlist.json`
+and `ManagedIdentityExclusions.json`; a file that is absent is a missing table. A row has arrived
+once its `IngestionTime` has passed; a row without one is always there, and never late.
 """
 
 from array import array
@@ -16,10 +16,7 @@ from typing import Any
 from detection.errors import UsageError
 from detection.ranking.baseline import PastChange
 from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
-from detection.rule.filters import (
-    RuleSettings,
-    match_operations,
-)
+from detection.rule.filters import RuleSettings, match_operations
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     IDENTITY,
@@ -35,15 +32,11 @@ from detection.rule.log_rows import (
 from detection.sources import Arrivals
 from detection.sources.context import corroborating_actions
 from detection.sources.decode.table import ALREADY_ARRIVED, Table
-from detection.sources.prefilter import (
-    KEEP_ALL,
-    OPERATION_CANDIDATES,
-    SIGN_IN_CANDIDATES,
-)
+from detection.sources.prefilter import KEEP_ALL, OPERATION_CANDIDATES, SIGN_IN_CANDIDATES
 from detection.sources.recorded.table_files import (
     misnamed_files,
+    missing_table_advice,
     read_table_file,
-    remedy,
     table_path,
     table_warnings,
 )
@@ -53,7 +46,7 @@ TABLES = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE)
 
 
 class RecordedSource:
-    """A LogSource and Background over one folder, which is read once and whole."""
+    """A LogSource and ContextSource over one folder, which is read once and completely."""
 
     def __init__(self, folder: Path) -> None:
         """Raise UsageError if the folder holds no recording, SourceError if one is unreadable."""
@@ -62,12 +55,9 @@ class RecordedSource:
         files = [table_path(folder, shape) for shape in TABLES]
         if not any(path.exists() for path in files):
             names = ", ".join(path.name for path in files)
-            others = filter(None, (misnamed_files(folder, shape) for shape in TABLES))
-            raise UsageError(
-                "; ".join(
-                    (f"{folder} holds no recording: expected at least one of {names}", *others)
-                )
-            )
+            misnamed = filter(None, (misnamed_files(folder, shape) for shape in TABLES))
+            problem = f"{folder} holds no recording: expected at least one of {names}"
+            raise UsageError("; ".join((problem, *misnamed)))
         self._bytes = sum(path.stat().st_size for path in files if path.exists())
         sign_ins = read_table_file(folder, SIGN_IN_TABLE, SIGN_IN_CANDIDATES)
         operations = read_table_file(folder, OPERATION_TABLE, OPERATION_CANDIDATES)
@@ -75,7 +65,11 @@ class RecordedSource:
         exclusions = read_table_file(folder, EXCLUSIONS_TABLE, KEEP_ALL)
         tables = (sign_ins, operations, allowlist, exclusions)
         pairs = tuple(zip((*TABLES, EXCLUSIONS_TABLE), tables, strict=True))
-        self._remedies = {s.name: remedy(folder, s) for s, table in pairs if table is None}
+        self._remedies = {
+            shape.name: missing_table_advice(folder, shape)
+            for shape, table in pairs
+            if table is None
+        }
         self._warnings = tuple(chain(*(table_warnings(folder, *pair) for pair in pairs)))
         self._sign_ins, self._operations = _TimedTable(sign_ins), _TimedTable(operations)
         self._tables = {
@@ -83,20 +77,20 @@ class RecordedSource:
             OPERATION_TABLE.name: self._operations,
         }
         self._allowlist = [entry for (entry,) in allowlist.rows] if allowlist else []
-        self._allowlist_state = _state(missing=allowlist is None, rows=len(self._allowlist))
+        self._allowlist_state = _state_of(missing=allowlist is None, rows=len(self._allowlist))
         self._exclusions = exclusions.rows if exclusions else []
 
     @property
     def context(self) -> "RecordedSource":
-        """The same folder."""
+        """This source itself: the folder holds the context as well."""
         return self
 
     def clock(self) -> None:
-        """Return none: a recording is read as if any moment were the present."""
+        """Return None: a recording has no clock, so any moment can be the present."""
 
     def arrivals(self, *, since: int, now: int, examined: int, too_late: int) -> Arrivals:
-        """Look at the rows whose `IngestionTime` lies in (since, now]."""
-        found = Arrivals()
+        """Count the rows whose `IngestionTime` lies in (since, now]."""
+        total = Arrivals()
         for name, table in self._tables.items():
             times = list(table.arrived(since, now))
             reachable = [time for time in times if time > too_late]
@@ -106,17 +100,17 @@ class RecordedSource:
                 too_late=len(times) - len(reachable),
                 missing=frozenset({name} if table.missing else ()),
             )
-            found = found.joined(arrivals)
-        return found
+            total = total.joined(arrivals)
+        return total
 
     def parts(self, window: Window, now: int, settings: RuleSettings) -> Iterator[Logs]:
-        """Yield the whole window at once, as all of the folder is in memory anyway."""
+        """Yield the whole window as one part, since the folder is in memory anyway."""
         del settings  # the rule applies them to the rows
         yield self.read(window, now)
 
     def read(self, window: Window, now: int) -> Logs:
         """Return the rows of the window that had arrived at `now`, and the allowlist."""
-        read = {
+        rows_read = {
             SIGN_IN_TABLE.name: self._sign_ins.count(window, now),
             OPERATION_TABLE.name: self._operations.count(window, now),
         }
@@ -125,11 +119,11 @@ class RecordedSource:
             operations=self._operations.within(window, now),
             allowlist=self._allowlist,
             states={
-                SIGN_IN_TABLE.name: self._sign_ins.state(read[SIGN_IN_TABLE.name]),
-                OPERATION_TABLE.name: self._operations.state(read[OPERATION_TABLE.name]),
+                SIGN_IN_TABLE.name: self._sign_ins.state(rows_read[SIGN_IN_TABLE.name]),
+                OPERATION_TABLE.name: self._operations.state(rows_read[OPERATION_TABLE.name]),
                 ALLOWLIST_TABLE.name: self._allowlist_state,
             },
-            read=read,
+            read=rows_read,
             latest={
                 SIGN_IN_TABLE.name: self._sign_ins.latest(now),
                 OPERATION_TABLE.name: self._operations.latest(now),
@@ -146,41 +140,41 @@ class RecordedSource:
     def actions(
         self, identities: Collection[str], window: Window, now: int, settings: RuleSettings
     ) -> list[Operation]:
-        """Return what the activity of the window says of these identities."""
+        """Return the corroborating actions of these identities (folded) in the window."""
         del settings
         return corroborating_actions(self._operations.within(window, now), identities)
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
-        """Return the changes that the recording has from before the window."""
+        """Return the successful changes of (start, end] that are in the recording."""
         rows = self._operations.within(Window(start, end, Mode.BACKFILL), end)
-        chosen = match_operations(rows, start, end, settings).by_identity
+        changes = match_operations(rows, start, end, settings).by_identity
         return [
             (row[TIME], row[IDENTITY], row[OPERATION_NAME], row[RESOURCE_GROUP])
-            for row in chain.from_iterable(chosen.values())
+            for row in chain.from_iterable(changes.values())
         ]
 
 
 class _TimedTable:
-    """The candidates among the rows of one table, and the moments of all of its rows."""
+    """The candidate rows of one table, and the times (ticks) of all its rows."""
 
     def __init__(self, table: Table | None) -> None:
         self.missing = table is None
         none = array("q")
         rows, row_arrivals = (table.rows, table.row_arrivals) if table else ([], none)
         times, arrivals = (table.times, table.arrivals) if table else (none, none)
-        self._candidates = _TimeSorted(rows, itemgetter(TIME), row_arrivals)
-        self._all = _TimeSorted(times, int, arrivals)
+        self._candidates = _TimeOrdered(rows, itemgetter(TIME), row_arrivals)
+        self._all = _TimeOrdered(times, int, arrivals)
         self._earliest = min(times, default=0)
         self._newest = max(times, default=None)
         self._latest: dict[int, int | None] = {}
 
     def within(self, window: Window, now: int) -> list[Any]:
         """Return the candidates of the window that had arrived at `now`."""
-        return list(self._part(self._candidates, window, now))
+        return list(self._select(self._candidates, window, now))
 
     def count(self, window: Window, now: int) -> int:
         """Return how many rows the window has that had arrived at `now`."""
-        return len(self._part(self._all, window, now))
+        return len(self._select(self._all, window, now))
 
     def arrived(self, since: int, now: int) -> Iterator[int]:
         """Yield the times of the rows ingested in (since, now]."""
@@ -201,17 +195,18 @@ class _TimedTable:
 
     def state(self, rows: int) -> SourceState:
         """Return the table's state, given how many rows the window has."""
-        return _state(missing=self.missing, rows=rows)
+        return _state_of(missing=self.missing, rows=rows)
 
-    def _part(self, whole: "_TimeSorted", window: Window, now: int) -> Sequence[Any]:
-        """Return the items of the window that had arrived at `now`; mostly the window has all."""
+    def _select(self, items: "_TimeOrdered", window: Window, now: int) -> Sequence[Any]:
+        """Return the items of the window that had arrived at `now`."""
+        # Usually the window covers the recording, and then nothing has to be sorted.
         if self._newest is None or (window.start < self._earliest and self._newest <= window.end):
-            return whole.arrived(0, len(whole.items), now)
-        return whole.arrived(*whole.places(window), now)
+            return items.arrived(0, len(items.items), now)
+        return items.arrived(*items.slice_of(window), now)
 
 
-class _TimeSorted:
-    """Items, how to tell when each was, and when each arrived if that is known."""
+class _TimeOrdered:
+    """Items with a time (ticks) and an arrival (ticks) if known, sorted by time on first need."""
 
     def __init__(
         self, items: Sequence[Any], time_of: Callable[[Any], int], arrivals: "array[int]"
@@ -221,21 +216,21 @@ class _TimeSorted:
         self._time_of = time_of
         self._sorted = False
 
-    def places(self, window: Window) -> tuple[int, int]:
-        """Bring the items into time order, once, and return where the window begins and ends."""
+    def slice_of(self, window: Window) -> tuple[int, int]:
+        """Return the slice (low, high) of the items whose time lies in the window."""
         if not self._sorted:
             order = sorted(
-                range(len(self.items)), key=lambda place: self._time_of(self.items[place])
+                range(len(self.items)), key=lambda index: self._time_of(self.items[index])
             )
-            self.items = [self.items[place] for place in order]
+            self.items = [self.items[index] for index in order]
             if self.arrivals:
-                self.arrivals = array("q", [self.arrivals[place] for place in order])
+                self.arrivals = array("q", [self.arrivals[index] for index in order])
             self._sorted = True
         low = bisect_right(self.items, window.start, key=self._time_of)
         return low, bisect_right(self.items, window.end, key=self._time_of)
 
     def arrived(self, low: int, high: int, now: int) -> Sequence[Any]:
-        """Return the items in some places that had arrived at `now`."""
+        """Return those of items[low:high] that had arrived at `now`."""
         items = self.items[low:high]
         if not self.arrivals:
             return items
@@ -243,7 +238,7 @@ class _TimeSorted:
         return [item for item, moment in pairs if moment <= now]
 
 
-def _state(*, missing: bool, rows: int) -> SourceState:
+def _state_of(*, missing: bool, rows: int) -> SourceState:
     if missing:
         return SourceState.MISSING
     return SourceState.OK if rows else SourceState.EMPTY

@@ -44,7 +44,7 @@ class Treatment(Enum):
     EVENT = auto()  # the id of an event, compared with case
     PATH = auto()  # a resource id, part by part
     ADDRESS = auto()
-    ENTRY = auto()  # an entry of the allowlist, by entries()
+    ENTRY = auto()  # an entry of the allowlist, by replace_allowlist()
     SERVICE = auto()
     OPERATION = auto()
     CODE = auto()
@@ -123,7 +123,7 @@ class Pseudonyms:
             for treatment, value in zip(treatments, row, strict=True)
         ]
 
-    def entries(self, allowlist: Sequence[str]) -> list[str]:
+    def replace_allowlist(self, allowlist: Sequence[str]) -> list[str]:
         """Return the entries of `allowlist` replaced, so that they cover the same rows."""
         return [
             self._entry(number, entry, blank=is_blank(entry))

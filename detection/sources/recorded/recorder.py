@@ -1,4 +1,4 @@
-"""Writes a workspace's rows as a recorded folder, which `recorded.py` reads again."""
+"""Writes a workspace's rows as a recorded folder, which RecordedSource reads back."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -16,22 +16,22 @@ from detection.rule.ticks import format_time
 from detection.sources.decode.table import INGESTION_TIME
 from detection.sources.recorded.pseudonyms import Pseudonyms
 
-# Some rows of a table, and when each came; none where that is not known.
+# Rows of a table, and the ingestion time (ticks) of each; no times at all if they are unknown.
 Piece = tuple[Sequence[Any], Sequence[int]]
 _UNFINISHED: Final = ".unfinished-"
 TABLES: Final = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE, EXCLUSIONS_TABLE)
 
 
 class Recorder:
-    """A folder that takes tables, each of which appears whole or not at all."""
+    """Writes tables into a folder; each file appears complete or not at all."""
 
     def __init__(self, folder: Path, pseudonyms: Pseudonyms | None = None) -> None:
-        """Raise UsageError if the folder cannot take a recording, or holds one already."""
+        """Raise UsageError if the folder cannot be written, or holds a recording already."""
         self._pseudonyms = pseudonyms
         self._folder = folder
-        taken = [path.name for path in map(self._path, TABLES) if path.exists()]
-        if taken:
-            raise UsageError(f"{folder} holds {', '.join(taken)} already: name another folder")
+        existing = [path.name for path in map(self._path, TABLES) if path.exists()]
+        if existing:
+            raise UsageError(f"{folder} holds {', '.join(existing)} already: name another folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(folder, _UNFINISHED)
@@ -41,22 +41,25 @@ class Recorder:
             raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
 
     def write_rows(self, shape: TableShape, pieces: Iterable[Piece]) -> int:
-        """Write the rows of a table that came in pieces; return how many there are."""
+        """Write the rows of all pieces as one table; return their number.
+
+        Raises DeliveryError if the file cannot be written, as the other methods do.
+        """
         return self._write(shape, [*shape.columns, INGESTION_TIME], self._rows(shape, pieces))
 
     def write_exclusions(self, rows: Sequence[Sequence[str]]) -> int:
-        """Write the watchlist of exclusions; return how many rows it has."""
+        """Write the watchlist of exclusions; return the number of rows."""
         shape = EXCLUSIONS_TABLE
-        written = (
+        replaced = (
             self._pseudonyms.replace(shape, row) if self._pseudonyms else row for row in rows
         )
-        return self._write(shape, list(shape.columns), written)
+        return self._write(shape, list(shape.columns), replaced)
 
     def write_allowlist(self, entries: Sequence[str]) -> int:
-        """Write the watchlist; return how many rows it has."""
-        written = self._pseudonyms.entries(entries) if self._pseudonyms else entries
+        """Write the allowlist's watchlist; return the number of entries."""
+        replaced = self._pseudonyms.replace_allowlist(entries) if self._pseudonyms else entries
         shape = ALLOWLIST_TABLE
-        return self._write(shape, list(shape.columns), ([entry] for entry in written))
+        return self._write(shape, list(shape.columns), ([entry] for entry in replaced))
 
     def _rows(self, shape: TableShape, pieces: Iterable[Piece]) -> Iterable[list[Any]]:
         for rows, arrivals in pieces:
@@ -69,17 +72,20 @@ class Recorder:
                 ]
 
     def _write(self, shape: TableShape, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
-        """Write an API response row by row, so that a long table is never held twice."""
+        """Write an API response row by row, so that a long table is never in memory twice."""
         columns = [
-            {"name": n, "type": "datetime" if n in {"TimeGenerated", INGESTION_TIME} else "string"}
-            for n in names
+            {
+                "name": name,
+                "type": "datetime" if name in {"TimeGenerated", INGESTION_TIME} else "string",
+            }
+            for name in names
         ]
         head = orjson.dumps({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": []}]})
-        start, end = head[:-4], head[-4:]  # before the rows' closing bracket, and from it on
+        start, end = head[:-4], head[-4:]  # the response up to the rows, and after them
         count = 0
         path = self._path(shape)
         try:
-            with unfinished(self._folder, _UNFINISHED) as (file, name):
+            with unfinished(self._folder, _UNFINISHED) as (file, unfinished_path):
                 file.write(start)
                 for row in rows:
                     file.write((b",\n" if count else b"\n") + orjson.dumps(row))
@@ -87,12 +93,12 @@ class Recorder:
                 file.write(end + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-                name.replace(path)
+                unfinished_path.replace(path)
             sync_folder(self._folder)
         except OSError as error:
             raise DeliveryError(
-                f"{path} could not be written: {error.strerror}: free space, remove the folder "
-                "and record again"
+                f"{path} could not be written: {error.strerror}: free some space, remove the "
+                "folder and record again"
             ) from error
         return count
 

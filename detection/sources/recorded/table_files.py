@@ -1,29 +1,35 @@
-"""The files of a recorded folder: reading one, and what is odd about it or about its absence."""
+"""The files of a recorded folder: reads them, and warns of those that hide or lose rows.
+
+Files are exported by hand, so a wrong name or format must be reported rather than read as no rows.
+"""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from detection.errors import SourceError
 from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
-from detection.sources.decode.export_hints import BYTES_LOOKED_AT, hint_from_bytes
+from detection.sources.decode.export_hints import HEAD_BYTES, hint_from_bytes
 from detection.sources.decode.response import NotJson, decode_table
 from detection.sources.decode.table import INGESTION_TIME, ROW_LIMIT, Table
 from detection.sources.prefilter import Candidates
 
 RESULT_TYPE = "ResultType"
-SIGNED_IN = "0"
+SUCCESS_CODE = "0"
 NAMES_SHOWN = 3
 
 
 def table_path(folder: Path, shape: TableShape) -> Path:
-    """Return where a table is recorded."""
+    """Return the path of the file that records a table."""
     return folder / f"{shape.name}.json"
 
 
 def read_table_file(folder: Path, shape: TableShape, candidates: Candidates) -> Table | None:
-    """Read a table; None if it is not there. Raises SourceError if it cannot be read."""
+    """Return the table, with only its candidate rows; None if there is no such file.
+
+    Raises SourceError if the file cannot be read or decoded.
+    """
     path = table_path(folder, shape)
-    if path.exists() and not path.is_file():  # a pipe would be waited for
+    if path.exists() and not path.is_file():  # reading a pipe would never end
         raise SourceError(f"{path}: cannot be read: it is not a file")
     try:
         with path.open("rb") as body:
@@ -31,72 +37,71 @@ def read_table_file(folder: Path, shape: TableShape, candidates: Candidates) -> 
                 return decode_table(body, shape, str(path), INGESTION_TIME, candidates)
             except NotJson as error:
                 body.seek(0)
-                raise SourceError(
-                    f"{error}; {hint_from_bytes(body.read(BYTES_LOOKED_AT))}"
-                ) from error
+                raise SourceError(f"{error}; {hint_from_bytes(body.read(HEAD_BYTES))}") from error
     except FileNotFoundError:
         return None
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def remedy(folder: Path, shape: TableShape) -> str:
-    """Return what to do about a table that is not there."""
+def missing_table_advice(folder: Path, shape: TableShape) -> str:
+    """Return advice on a table whose file is missing: a wrong name, or the table's own remedy."""
     return misnamed_files(folder, shape) or (
-        f"{table_path(folder, shape).name} is not in {folder}; if the workspace has no such table "
-        f"either, {shape.remedy}"
+        f"{table_path(folder, shape).name} is not in {folder}; if the workspace does not have "
+        f"the table, {shape.remedy}"
     )
 
 
 def table_warnings(folder: Path, shape: TableShape, table: Table | None) -> Iterator[str]:
-    """Yield what may have hidden or made a finding, as sentences."""
+    """Yield a sentence for each oddity of a file that may hide a finding or cause a false one."""
     name = table_path(folder, shape).name
     if table is None:
         if not shape.timed and (sentence := misnamed_files(folder, shape)):
-            yield sentence  # of the tables of the rule it is told anyway that they are missing
+            yield sentence  # a missing log table is in the run record anyway
         return
     if table.length >= ROW_LIMIT:
         yield (
-            f"{name} has {table.length:,} rows, the most that one answer holds: rows may be "
-            "missing; export shorter times"
+            f"{name} has {table.length:,} rows, the maximum of one query: rows may be missing; "
+            "export a shorter time range"
         )
-    if table.nones:
+    if table.none_text_columns:
         yield (
-            f'{name} has the text "None" in {", ".join(table.nones)}, as `az` writes null: it is '
-            "taken for text, since the rows have no column TableName as those of `az` have"
+            f'{name} has the text "None" in {", ".join(table.none_text_columns)}, which `az` '
+            "writes for null: it is read as text, because the rows lack the column TableName that "
+            "`az` adds; keep that column, or write null"
         )
-    if shape is SIGN_IN_TABLE and (spelt := _zeros(table.texts(RESULT_TYPE))):
+    if shape is SIGN_IN_TABLE and (zero := _misspelt_zero(table.texts(RESULT_TYPE))):
         yield (
-            f"{name} has no row with the {RESULT_TYPE} {SIGNED_IN} of a sign-in that was let in, "
-            f'but has "{spelt}": no sign-in matches; write it as {SIGNED_IN}'
+            f"{name} has no row with {RESULT_TYPE} {SUCCESS_CODE}, a successful sign-in, but has "
+            f'"{zero}": no sign-in matches; write it as {SUCCESS_CODE}'
         )
 
 
 def misnamed_files(folder: Path, shape: TableShape) -> str:
-    """Return a sentence about files that seem to be the table under another name."""
+    """Return a sentence about files that seem to be the table under another name; "" if none."""
     name = table_path(folder, shape).name
-    begin = shape.name.lower()
-    others = sorted(
+    prefix = shape.name.lower()
+    misnamed = sorted(
         path.name
         for path in folder.iterdir()
-        if path.name.lower().startswith(begin) and path.name != name
+        if path.name.lower().startswith(prefix) and path.name != name
     )
-    if not others:
+    if not misnamed:
         return ""
-    read = f"{name}, spelt so," if others[0].lower().endswith(".json") else ".json"
-    verb = "is" if len(others) == 1 else "are"
+    expected = f"the exact name {name}" if misnamed[0].lower().endswith(".json") else ".json"
+    verb = "is" if len(misnamed) == 1 else "are"
     return (
-        f"{name} is not in {folder} ({', '.join(others[:NAMES_SHOWN])} {verb} there: only {read} "
-        "is read)"
+        f"{name} is not in {folder} ({', '.join(misnamed[:NAMES_SHOWN])} {verb} there, but only "
+        f"{expected} is read)"
     )
 
 
-def _zeros(texts: Iterable[str]) -> str:
-    """Return a spelling of zero that is not the rule's, if the rule's does not occur."""
-    found = set(texts)
-    if SIGNED_IN in found:
+def _misspelt_zero(texts: Iterable[str]) -> str:
+    """Return a result code that means 0 but is not written so; "" if some code is 0, or none is."""
+    distinct = set(texts)
+    if SUCCESS_CODE in distinct:
         return ""
-    return next((text for text in sorted(found) if _is_zero(text)), "")
+    return next((text for text in sorted(distinct) if _is_zero(text)), "")
 
 
 def _is_zero(text: str) -> bool:

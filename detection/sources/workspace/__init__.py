@@ -1,1 +1,1 @@
-"""A Log Analytics workspace as a source of log rows."""
+"""Reads the log rows of a window, or their correlation, from a Log Analytics workspace."""

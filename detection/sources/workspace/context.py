@@ -1,4 +1,4 @@
-"""What a Log Analytics workspace knows about findings besides the logs of a window."""
+"""Reads the context of findings from a workspace: exclusions, corroborating actions, baseline."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
@@ -17,72 +17,72 @@ from detection.window import Window
 if TYPE_CHECKING:
     from detection.sources.log_analytics.client import LogAnalytics
 
-IDENTITIES_PER_QUERY: Final = 1000  # identities in one query
+IDENTITIES_PER_QUERY: Final = 1000  # so that the text of a query stays short
 BASELINE_TABLE: Final = OPERATION_TABLE._replace(
     columns=("TimeGenerated", "Caller", "OperationNameValue", "ResourceGroup"), shared=4
 )
 
 
 class WorkspaceContext:
-    """A Background over one Log Analytics workspace."""
+    """A ContextSource over one Log Analytics workspace."""
 
     def __init__(self, workspace: "LogAnalytics", *, alias: str) -> None:
-        """`alias` names the watchlist; raises ValueError for one that no query can hold."""
+        """`alias` names the exclusions' watchlist; raises ValueError if no query can hold it."""
         self._workspace = workspace
         self._exclusions = query("exclusions", alias=alias)
 
     def exclusions(self) -> list[ExclusionRow]:
-        """Read the watchlist."""
+        """Return the rows of the exclusions' watchlist; empty if the watchlist is missing."""
         try:
-            return self._workspace.ask_once_more_if_partial(
+            return self._workspace.run_query_retrying_partial(
                 self._exclusions, EXCLUSIONS_TABLE
             ).table.rows
         except TableMissing:
             return []
         except PartialResult as error:
-            raise self._failed(EXCLUSIONS_TABLE.name, error) from None
+            raise _incomplete(EXCLUSIONS_TABLE.name, error) from None
 
     def actions(
         self, identities: Collection[str], window: Window, now: int, settings: RuleSettings
     ) -> list[Operation]:
-        """Ask for the actions of some identities at a time."""
-        found: list[Operation] = []
-        asked = sorted(filter(str.isprintable, identities))  # no other name fits into a query
-        for start in range(0, len(asked), IDENTITIES_PER_QUERY):
-            some = tuple(asked[start : start + IDENTITIES_PER_QUERY])
-            text = actions_query(window, settings.success_statuses, some)
+        """Query the corroborating actions of the identities, some identities at a time."""
+        actions: list[Operation] = []
+        printable = sorted(filter(str.isprintable, identities))  # no query can hold others
+        for start in range(0, len(printable), IDENTITIES_PER_QUERY):
+            batch = tuple(printable[start : start + IDENTITIES_PER_QUERY])
+            text = actions_query(window, settings.success_statuses, batch)
             try:
-                table = self._workspace.ask_once_more_if_partial(
+                table = self._workspace.run_query_retrying_partial(
                     text, OPERATION_TABLE, INGESTION_TIME
                 ).table
             except TableMissing:
                 return []
             except PartialResult as error:
-                raise self._failed(OPERATION_TABLE.name, error) from None
+                raise _incomplete(OPERATION_TABLE.name, error) from None
             arrivals = table.row_arrivals or [now] * len(table.rows)
             rows = zip(table.rows, arrivals, strict=True)
-            found += corroborating_actions(
-                [row for row, moment in rows if moment <= now], identities
+            actions += corroborating_actions(
+                [row for row, arrival in rows if arrival <= now], identities
             )
-        return found
+        return actions
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
-        """Ask for the days of each identity, operation name and resource group."""
+        """Query each day on which an identity made a change, by name and resource group."""
         text = baseline_query(start, end, settings.success_statuses)
         try:
-            return self._workspace.ask_once_more_if_partial(text, BASELINE_TABLE).table.rows
+            return self._workspace.run_query_retrying_partial(text, BASELINE_TABLE).table.rows
         except TableMissing:
             return []
         except PartialResult as error:
-            raise self._failed(OPERATION_TABLE.name, error) from None
+            raise _incomplete(OPERATION_TABLE.name, error) from None
 
-    @staticmethod
-    def _failed(what: str, error: PartialResult) -> SourceError:
-        return SourceError(f"{what} cannot be read whole ({error})")
+
+def _incomplete(table: str, error: PartialResult) -> SourceError:
+    return SourceError(f"{table} could not be read completely ({error})")
 
 
 def actions_query(window: Window, statuses: tuple[str, ...], identities: tuple[str, ...]) -> Query:
-    """Ask what these identities did in a window besides writing and deleting."""
+    """Return the query for the corroborating actions of these identities in a window."""
     return query(
         "actions",
         start=window.start,
@@ -93,6 +93,6 @@ def actions_query(window: Window, statuses: tuple[str, ...], identities: tuple[s
 
 
 def baseline_query(start: int, end: int, statuses: tuple[str, ...]) -> Query:
-    """Ask on which days of (start, end] which changes were made."""
+    """Return the query for the changes of each day in (start, end] (ticks)."""
     length = Duration(BASELINE_BIN)
     return query("baseline", start=start, end=end, statuses=statuses, bin=length)

@@ -1,4 +1,7 @@
-"""How many rows each bucket of the two tables holds, and how a table is summed up."""
+"""Counts the rows of each bucket of both log tables, and runs queries that summarise a table.
+
+The counts divide a window into partitions, and show later whether a partition was read completely.
+"""
 
 from concurrent.futures import Executor, Future
 from typing import Any, Final, NamedTuple
@@ -22,13 +25,40 @@ COUNT_COLUMNS: Final = (
     "SucceededWithoutSignIn",
     "WithoutCaller",
 )
-BucketCounts = tuple[dict[int, tuple[int, ...]] | None, int]
+
+
+class BucketCounts(NamedTuple):
+    """The counts of one table by bucket, in the order of its columns; None for a missing table.
+
+    `size` is the size of the answer in bytes.
+    """
+
+    by_bucket: dict[int, tuple[int, ...]] | None
+    size: int
+
+
+class TableCounts(NamedTuple):
+    """The counts of both log tables."""
+
+    sign_ins: BucketCounts
+    operations: BucketCounts
+
+
+class Summary(NamedTuple):
+    """The rows of a query that summarises a table; None for a missing table.
+
+    `size` is the size of the answer in bytes.
+    """
+
+    rows: list[Any] | None
+    size: int
 
 
 class OperationCounts(NamedTuple):
-    """Operations by whether their identity signed in, and by their status (D8).
+    """Numbers of operations, by whether their identity signed in and by their status (D8).
 
-    Of the strangers' accepted ones some have no caller.
+    `matched` ones have an accepted status, `succeeded` ones have "Succeeded" where that is not
+    accepted. `without_caller` counts those of `without_sign_in_matched` that name no caller.
     """
 
     matched: int = 0
@@ -38,104 +68,108 @@ class OperationCounts(NamedTuple):
     without_caller: int = 0
 
 
-class TableCounts:
-    """Counts the rows of both tables while something else is asked."""
+class TableCounter:
+    """Counts the rows of both log tables in the background."""
 
     def __init__(self, workspace: LogAnalytics, queries: WindowQueries, threads: Executor) -> None:
-        """Begin to count, in these threads."""
+        """Start to count, in `threads`."""
         self._workspace = workspace
-        self._asking = queries
+        self._queries = queries
         self._threads = threads
-        self._begun = self._begin()
+        self._futures = self._submit()
 
-    def result(self) -> tuple[BucketCounts, BucketCounts]:
-        """Return the counts of sign-ins and of operations, once they agree.
+    def result(self) -> TableCounts:
+        """Return the counts of both tables, once they are consistent.
 
-        An operation of an identity that signed in lies in a bucket that has a sign-in. Where none
-        was counted one of the two answers is wrong, as a replica's that lags is, so both are asked
-        for once more. Raises SourceError if they contradict each other again.
+        A bucket with operations of identities that signed in has a sign-in too. If none was
+        counted, one of the two answers is wrong, for example that of a replica that lags, so both
+        tables are counted once more. Raises SourceError if the counts are inconsistent again.
         """
-        sign_ins, operations = (one.result() for one in self._begun)
-        if not _agree(sign_ins, operations):
-            self._workspace.rest(SIGN_IN_TABLE)
-            sign_ins, operations = (one.result() for one in self._begin())
-        if not _agree(sign_ins, operations):
+        counts = TableCounts(*(future.result() for future in self._futures))
+        if not _are_consistent(counts):
+            self._workspace.pause_before_retry(SIGN_IN_TABLE)
+            counts = TableCounts(*(future.result() for future in self._submit()))
+        if not _are_consistent(counts):
             raise table_error(
                 self._workspace,
                 SIGN_IN_TABLE,
-                f"counted no sign-in twice of identities that {OPERATION_TABLE.name} says signed "
-                "in: check that the identity may still read the table; the window stays due",
+                f"two counts found no sign-ins of identities that, by the count of "
+                f"{OPERATION_TABLE.name}, signed in: check that the identity may still read the "
+                "table; the next run reads the window again",
             )
-        return sign_ins, operations
+        return counts
 
-    def _begin(self) -> "tuple[Future[BucketCounts], Future[BucketCounts]]":
-        text = self._asking.count(SIGN_IN_TABLE)
+    def _submit(self) -> "tuple[Future[BucketCounts], Future[BucketCounts]]":
+        text = self._queries.count(SIGN_IN_TABLE)
         sign_ins = self._threads.submit(count_buckets, self._workspace, text, SIGN_IN_TABLE)
-        arguments = self._workspace, self._asking, sign_ins
+        arguments = self._workspace, self._queries, sign_ins
         return sign_ins, self._threads.submit(_operation_counts, *arguments)
 
 
-def _agree(sign_ins: BucketCounts, operations: BucketCounts) -> bool:
-    """Tell if there is a sign-in wherever operations are of identities that signed in."""
-    there = {bucket for bucket, (matched,) in (sign_ins[0] or {}).items() if matched}
-    counted = {bucket: OperationCounts(*row) for bucket, row in (operations[0] or {}).items()}
-    paired = {bucket for bucket, row in counted.items() if row.matched or row.succeeded}
-    return paired <= there
+def _are_consistent(counts: TableCounts) -> bool:
+    """Return True if each bucket with operations of identities that signed in has a sign-in."""
+    sign_ins, operations = (table.by_bucket or {} for table in counts)
+    with_sign_in = {bucket for bucket, (matched,) in sign_ins.items() if matched}
+    by_bucket = {bucket: OperationCounts(*row) for bucket, row in operations.items()}
+    need_sign_in = {bucket for bucket, row in by_bucket.items() if row.matched or row.succeeded}
+    return need_sign_in <= with_sign_in
 
 
 def count_buckets(workspace: LogAnalytics, text: Query, shape: TableShape) -> BucketCounts:
-    """Return how many rows each bucket has, and the size of the answer; None: a missing table."""
+    """Run a query that counts the rows of each bucket of one table."""
     columns = ("Matched",) if shape is SIGN_IN_TABLE else COUNT_COLUMNS
     rows, size = summary_rows(workspace, text, shape, "Bucket", *columns)
     if rows is None:
-        return None, size
+        return BucketCounts(None, size)
     try:
-        return {int(bucket): tuple(map(int, counts)) for bucket, *counts in rows}, size
+        by_bucket = {int(bucket): tuple(map(int, counts)) for bucket, *counts in rows}
     except ValueError:
-        raise table_error(workspace, shape, "how many rows it has cannot be read") from None
+        raise table_error(workspace, shape, "the row counts in the answer are unreadable") from None
+    return BucketCounts(by_bucket, size)
 
 
 def _operation_counts(
     workspace: LogAnalytics, queries: WindowQueries, sign_ins: "Future[BucketCounts]"
 ) -> BucketCounts:
-    """Return the same for operations; where there is no table of sign-ins, nobody signed in."""
-    alone = queries.count(OPERATION_TABLE, signed_in=False)
+    """Count the operations; if the table of sign-ins does not exist, nobody signed in."""
+    without_sign_ins = queries.count(OPERATION_TABLE, signed_in=False)
     try:
         return count_buckets(workspace, queries.count(OPERATION_TABLE), OPERATION_TABLE)
     except TableMissing as missing:
-        if sign_ins.result()[0] is not None:
+        if sign_ins.result().by_bucket is not None:
             raise table_vanished(workspace, missing) from None
-        return count_buckets(workspace, alone, OPERATION_TABLE)
+        return count_buckets(workspace, without_sign_ins, OPERATION_TABLE)
     except UnsupportedTablePlan:
-        count_buckets(workspace, alone, OPERATION_TABLE)  # which fails if it is this table
+        count_buckets(
+            workspace, without_sign_ins, OPERATION_TABLE
+        )  # raises if the plan is that of this table
         raise
 
 
-def summary_rows(
-    workspace: LogAnalytics, text: Query, shape: TableShape, *columns: str
-) -> tuple[list[Any] | None, int]:
-    """Return the rows that a query sums a table up in, None for a missing one, and their size.
+def summary_rows(workspace: LogAnalytics, text: Query, shape: TableShape, *columns: str) -> Summary:
+    """Run a query that summarises a table in these columns, all text.
 
-    Raises NotThere where another table is missing that the query asks too.
+    Raises TableMissing if another table of the query does not exist, and SourceError if the
+    summary is incomplete.
     """
     try:
-        answer = workspace.ask_once_more_if_partial(text, summary_shape(shape, *columns))
+        answer = workspace.run_query_retrying_partial(text, summary_shape(shape, *columns))
     except TableMissing as missing:
         if missing.table != shape.name:
             raise
-        return None, 0
+        return Summary(None, 0)
     except PartialResult as error:
-        raise table_error(workspace, shape, f"cannot be summed up whole ({error})") from None
-    return answer.table.rows, answer.size
+        raise table_error(workspace, shape, f"the summary is incomplete ({error})") from None
+    return Summary(answer.table.rows, answer.size)
 
 
 def single_row(workspace: LogAnalytics, shape: TableShape, rows: list[Any]) -> tuple[str, ...]:
-    """Return the one row of a summary."""
+    """Return the only row of a summary; raises SourceError if there is another number of rows."""
     if len(rows) != 1:
-        raise table_error(workspace, shape, f"is summed up in {len(rows)} rows, not in one")
+        raise table_error(workspace, shape, f"the summary has {len(rows)} rows, expected 1")
     return tuple(rows[0])
 
 
 def table_error(workspace: LogAnalytics, shape: TableShape, problem: str) -> SourceError:
-    """Return what to raise about a table of the workspace."""
-    return SourceError(f"{workspace.where(shape)}: {problem}")
+    """Return the error for a problem with a table of the workspace."""
+    return SourceError(f"{workspace.describe(shape)}: {problem}")

@@ -1,7 +1,7 @@
-"""Correlation in the workspace's own cluster, with kql/correlate.kql, and how it is read.
+"""Correlates a partition in the workspace's own cluster, with kql/correlate.kql.
 
-The allowlist is looked up here, address by address, so that its every form means the same in both
-engines: the cluster tells which addresses there are, and leaves out those that it is told to.
+The allowlist is applied here and not in KQL, so that its entries mean the same in both engines: a
+first query returns the addresses of the sign-ins, and the second excludes those that are covered.
 """
 
 from collections.abc import Callable
@@ -33,8 +33,8 @@ from detection.sources.workspace.queries import WindowQueries
 from detection.sources.workspace.read_rows import read_all_counted
 from detection.sources.workspace.window_counts import WindowCounts
 
-# In one query. How long a query's text may be is not documented; 1.69 million characters were too
-# many (github.com/Azure/Azure-Sentinel/issues/8376). 2,000 addresses make it 95,000 at the most.
+# In one query. The maximum length of a query is not documented; 1.69 million characters were too
+# many (github.com/Azure/Azure-Sentinel/issues/8376), and 2,000 addresses need 95,000 at most.
 MAX_EXCLUDED_ADDRESSES: Final = 2_000
 ADDRESS_COLUMNS: Final = ("Address", "Matched")
 GROUP_COLUMNS: Final = (
@@ -57,76 +57,86 @@ GROUP_COLUMNS: Final = (
     "SignInsSeen",
     "OperationsSeen",
 )
-GROUP_KEY_COLUMNS: Final = 3  # of them are the same in all rows of a group, and in no other's
-ROW_COUNTS_PART: Final = -1  # the part of the rows that say how many rows of a table the query saw
+GROUP_KEY_COLUMNS: Final = 3  # the first three identify the group of a row
+ROW_COUNTS_PART: Final = -1  # the Part of rows that say how many log rows the query read
 
 PairsOf = Callable[[GroupKey], GroupPairs]
 
 
 class AddressCounts(NamedTuple):
-    """From which addresses how many sign-ins came, and the size of the answer that says so."""
+    """The addresses of sign-ins with the number of each, and the answer's size in bytes."""
 
     counts: list[tuple[str, int]]
     size: int
 
     def sign_ins(self) -> int:
-        """Return how many there are from all."""
+        """Return the number of sign-ins from all addresses."""
         return sum(count for _, count in self.counts)
 
 
 class GroupRows(NamedTuple):
-    """The groups' rows, how many rows of each table they were made of, and the answer's size."""
+    """The groups' rows, the number of rows read by table name, and the answer's size in bytes."""
 
     rows: list[Any]
-    seen: dict[str, int]
+    rows_read: dict[str, int]
+    size: int
+
+
+class ClusterResult(NamedTuple):
+    """The groups of a partition, the counts of its sign-ins, and the answers' size in bytes."""
+
+    groups: list[Group]
+    sign_ins: Matched[SignIn]
     size: int
 
 
 def correlate_in_cluster(
-    workspace: LogAnalytics, queries: WindowQueries, partition: range, known: WindowCounts
-) -> tuple[list[Group], Matched[SignIn], int]:
-    """Return the groups of a partition, how many sign-ins took part, and the answers' size.
+    workspace: LogAnalytics, queries: WindowQueries, partition: range, counts: WindowCounts
+) -> ClusterResult:
+    """Correlate a partition of the window in the workspace's cluster.
 
-    The groups' traces are asked for when needed. Where none of the operations counted can pair,
-    there is no group, and the cluster is not asked for any.
+    The groups' pairs are read when they are needed. If no operation of the partition can pair,
+    there are no groups, and the correlation is not run.
 
-    Raises CutShort where the groups are more than an answer holds, the query is more than the
-    cluster can do, or the addresses to leave out are more than it can name; SourceError where it
-    saw fewer rows than were counted.
+    Raises PartialResult if the groups exceed one answer, the query exceeds the limits of the
+    cluster, or too many addresses are to be excluded; SourceError if the cluster read fewer rows
+    than were counted.
     """
-    # One bucket, which may be one identity, is not cut in halves.
-    put = workspace.ask_once_more_if_partial if len(partition) == 1 else workspace.ask
+    # A single bucket, which may be a single identity, cannot be split after a PartialResult.
+    run_query = workspace.run_query_retrying_partial if len(partition) == 1 else workspace.run_query
 
-    def ask() -> AddressCounts:
-        asked = put(queries.addresses(partition), summary_shape(SIGN_IN_TABLE, *ADDRESS_COLUMNS))
+    def read_addresses() -> AddressCounts:
+        shape = summary_shape(SIGN_IN_TABLE, *ADDRESS_COLUMNS)
+        answer = run_query(queries.addresses(partition), shape)
         try:
             return AddressCounts(
-                [(name, int(count)) for name, count in asked.table.rows], asked.size
+                [(name, int(count)) for name, count in answer.table.rows], answer.size
             )
         except ValueError:
             raise _unreadable(workspace) from None
 
-    counted = {SIGN_IN_TABLE: known.sign_ins_in(partition)}
-    asked = read_all_counted(workspace, counted, ask, lambda found, _: found.sign_ins())
-    addresses = asked.counts
-    covered = {address for address, _ in addresses if known.allowlist.covers(address)}
+    expected = {SIGN_IN_TABLE: counts.sign_ins_in(partition)}
+    addresses = read_all_counted(
+        workspace, expected, read_addresses, lambda counted, _: counted.sign_ins()
+    )
+    covered = {address for address, _ in addresses.counts if counts.allowlist.covers(address)}
     sign_ins: Matched[SignIn] = Matched(
         {},
-        matched=asked.sign_ins(),
-        excluded=sum(count for address, count in addresses if address in covered),
-        without_address=sum(count for address, count in addresses if not address),
+        matched=addresses.sign_ins(),
+        excluded=sum(count for address, count in addresses.counts if address in covered),
+        without_address=sum(count for address, count in addresses.counts if not address),
     )
-    if not any(known.operations_in(partition)):
-        return [], sign_ins, asked.size
+    if not any(counts.operations_in(partition)):
+        return ClusterResult([], sign_ins, addresses.size)
     if len(covered) > MAX_EXCLUDED_ADDRESSES:
         raise PartialResult(
-            f"sign-ins came from {len(covered)} addresses in the allowlist, and a query names "
-            f"{MAX_EXCLUDED_ADDRESSES}"
+            f"sign-ins came from {len(covered)} addresses in the allowlist, and one query can "
+            f"exclude {MAX_EXCLUDED_ADDRESSES}"
         )
     excluded = tuple(sorted(covered))
 
-    def find() -> GroupRows:
-        answer = put(
+    def read_groups() -> GroupRows:
+        answer = run_query(
             queries.correlate(partition, excluded), summary_shape(SIGN_IN_TABLE, *GROUP_COLUMNS)
         )
         try:
@@ -134,40 +144,51 @@ def correlate_in_cluster(
         except ValueError:
             raise _unreadable(workspace) from None
 
-    def traced(some: range) -> PairRows:
-        return workspace.table(
-            queries.pairs(some, excluded), SIGN_IN_TABLE, *PAIR_COLUMNS
+    def read_pairs(buckets: range) -> PairRows:
+        return workspace.query_summary(
+            queries.pairs(buckets, excluded), SIGN_IN_TABLE, *PAIR_COLUMNS
         ).table.rows
 
-    counted[OPERATION_TABLE] = known.all_operations_in(partition)
-    found = read_all_counted(workspace, counted, find, lambda found, shape: found.seen[shape.name])
+    expected[OPERATION_TABLE] = counts.all_operations_in(partition)
+    result = read_all_counted(
+        workspace, expected, read_groups, lambda groups, shape: groups.rows_read[shape.name]
+    )
     try:
-        groups = groups_of(found.rows, ClusterPairs(traced, partition, known.rows()).of)
+        groups = groups_of(
+            result.rows, ClusterPairs(read_pairs, partition, counts.rows()).read_group
+        )
     except (ValueError, TypeError, KeyError):
         raise _unreadable(workspace) from None
-    return groups, sign_ins, asked.size + found.size
+    return ClusterResult(groups, sign_ins, addresses.size + result.size)
 
 
 def split_counts(answer: Answer) -> GroupRows:
-    """Tell the groups' rows from those that say how many rows the query saw."""
-    part, of_sign_ins, of_operations = map(
+    """Separate the groups' rows from those that say how many log rows the query read."""
+    part, sign_ins_read, operations_read = map(
         GROUP_COLUMNS.index, ("Part", "SignInsSeen", "OperationsSeen")
     )
     rows = answer.table.rows
-    told = [row for row in rows if int(row[part]) == ROW_COUNTS_PART]
-    seen = {
-        SIGN_IN_TABLE.name: sum(int(row[of_sign_ins] or 0) for row in told),
-        OPERATION_TABLE.name: sum(int(row[of_operations] or 0) for row in told),
+    count_rows = [row for row in rows if int(row[part]) == ROW_COUNTS_PART]
+    rows_read = {
+        SIGN_IN_TABLE.name: sum(int(row[sign_ins_read] or 0) for row in count_rows),
+        OPERATION_TABLE.name: sum(int(row[operations_read] or 0) for row in count_rows),
     }
-    return GroupRows([row for row in rows if int(row[part]) != ROW_COUNTS_PART], seen, answer.size)
+    group_rows = [row for row in rows if int(row[part]) != ROW_COUNTS_PART]
+    return GroupRows(group_rows, rows_read, answer.size)
 
 
 def _unreadable(workspace: LogAnalytics) -> SourceError:
-    return SourceError(f"{workspace.where(SIGN_IN_TABLE)}: what its cluster found cannot be read")
+    return SourceError(
+        f"{workspace.describe(SIGN_IN_TABLE)}: the answer of its cluster is unreadable"
+    )
 
 
 def groups_of(rows: list[Any], pairs_of: PairsOf) -> list[Group]:
-    """Put groups together, each of which has a row for every thousand of its operations' keys."""
+    """Return the groups, the earliest first, given their rows in the order of GROUP_COLUMNS.
+
+    A group has one row for each thousand keys of its operations. Raises ValueError, TypeError or
+    KeyError for malformed rows.
+    """
     part = GROUP_COLUMNS.index("Part")
     operations: dict[tuple[str, ...], dict[Key, int]] = {}
     described: dict[tuple[str, ...], dict[str, str]] = {}

@@ -1,7 +1,7 @@
-"""What an analyst is shown of the groups that a workspace's cluster found: kql/pairs.kql.
+"""Reads the pairs of groups that the workspace's cluster correlated, with kql/pairs.kql.
 
-Only groups with something new are shown, and often none is. So the first that is asks about all
-groups of its part, and nothing is asked for a part without any.
+Pairs are needed only for groups with news, and often there are none. So the first such group of a
+part runs one query for all groups of the part, and a part without news runs none.
 """
 
 from collections import defaultdict, deque
@@ -33,56 +33,55 @@ PAIR_COLUMNS: Final = (
     "CallerIpAddress",
     "CorrelationId",
 )
-GROUP_KEY_COLUMNS: Final = 3  # of them are the group's key
-MAX_SPLITS: Final = (
-    32  # of one part, before no half is asked for: a hot identity is alone after ten
-)
+GROUP_KEY_COLUMNS: Final = 3  # the first three are the group's key
+MAX_SPLITS: Final = 32  # per part; ten are enough to isolate a single bucket
 
 PairRows = Sequence[Sequence[str]]
 
 
 class ClusterPairs:
-    """The traces of one part's groups, asked for with the first of them."""
+    """The pairs of all groups of one part, read when the first of them is needed."""
 
     def __init__(
-        self, ask: Callable[[range], PairRows], partition: range, counts: Mapping[int, int]
+        self, read_rows: Callable[[range], PairRows], partition: range, counts: Mapping[int, int]
     ) -> None:
-        """`ask` gives the rows of some buckets and may raise CutShort, NotThere and SourceError.
+        """`read_rows` returns a partition's rows, in the order of PAIR_COLUMNS.
 
-        `counts` are the rows that each bucket holds in the log.
+        It may raise PartialResult, TableMissing and SourceError. `counts` maps a bucket to its
+        number of log rows, by which a partition is split.
         """
-        self._ask = ask
+        self._read_rows = read_rows
         self._counts = counts
-        self._waiting = deque([partition])
+        self._unread = deque([partition])
         self._rows: defaultdict[tuple[str, ...], list[Sequence[str]]] = defaultdict(list)
-        self._cuts = 0
-        self._problem = "the cluster did not find the group again"
+        self._splits = 0
+        self._problem = "the cluster returned no pairs of the group"
 
-    def of(self, key: GroupKey) -> GroupPairs:
-        """Return the traces of one group; raises SourceError if they could not be had."""
-        while self._waiting:
-            self._read(self._waiting.popleft())
+    def read_group(self, key: GroupKey) -> GroupPairs:
+        """Return the pairs of one group; raises SourceError if they could not be read."""
+        while self._unread:
+            self._read_partition(self._unread.popleft())
         if key not in self._rows:
             raise SourceError(self._problem)
         try:
             return pairs_of(self._rows[key])
         except (ValueError, TypeError):
-            raise SourceError("what the cluster shows of a group cannot be read") from None
+            raise SourceError("the pairs in the cluster's answer are unreadable") from None
 
-    def _read(self, partition: range) -> None:
-        """Ask about a partition, or about each half of them where they are too many."""
+    def _read_partition(self, partition: range) -> None:
+        """Read the pairs of a partition; put back its halves if it exceeds one answer."""
         try:
-            rows = self._ask(partition)
+            rows = self._read_rows(partition)
         except PartialResult as error:
-            self._cuts += 1
-            if self._cuts < MAX_SPLITS and len(partition) > 1:
-                self._waiting.extendleft(reversed(split(partition, self._counts)))
+            self._splits += 1
+            if self._splits < MAX_SPLITS and len(partition) > 1:
+                self._unread.extendleft(reversed(split(partition, self._counts)))
                 return
-            self._problem = f"it is more than an answer holds, or the cluster can do ({error})"
-            if self._cuts == MAX_SPLITS:
-                self._waiting.clear()
+            self._problem = f"the pairs exceed one answer, or the limits of the cluster ({error})"
+            if self._splits == MAX_SPLITS:
+                self._unread.clear()
         except (SourceError, TableMissing) as error:
-            self._waiting.clear()  # what fails for some buckets fails for the others
+            self._unread.clear()  # other partitions would fail in the same way
             self._problem = str(error)
         else:
             for row in rows:
@@ -90,9 +89,9 @@ class ClusterPairs:
 
 
 def pairs_of(rows: PairRows) -> GroupPairs:
-    """Put the traces of one group together, of which each row is a pair.
+    """Return the pairs of one group, given its rows, each of which is a pair.
 
-    Raises ValueError or TypeError for rows that no cluster gives.
+    Raises ValueError or TypeError for malformed rows.
     """
     described = [dict(zip(PAIR_COLUMNS, row, strict=True)) for row in rows]
     by_operation: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
@@ -102,8 +101,8 @@ def pairs_of(rows: PairRows) -> GroupPairs:
     resources = [str(resource) for resource in orjson.loads(group["Services"])]
     return GroupPairs(
         by_operation=[
-            OperationPairs(act[0]["Operation"], int(act[0]["Number"]), list(map(_pair, act)))
-            for act in by_operation.values()
+            OperationPairs(same[0]["Operation"], int(same[0]["Number"]), list(map(_pair, same)))
+            for same in by_operation.values()
         ],
         soonest=int(group["Soonest"]),
         services=target_services_of(resources),

@@ -7,25 +7,25 @@ from itertools import accumulate
 from detection.kql.constants import BUCKETS
 
 
-def group_buckets(counts: Mapping[int, int], most: int) -> Iterator[range]:
-    """Group all buckets, empty ones too, into neighbours that hold at most `most` rows together.
+def group_buckets(counts: Mapping[int, int], max_rows: int) -> Iterator[range]:
+    """Yield partitions of neighbouring buckets that hold at most `max_rows` rows each.
 
-    `counts` are the rows of each bucket. A bucket that holds more stands alone: it may be a single
-    identity.
+    Together they are all buckets, empty ones included. `counts` maps a bucket to its number of
+    rows. A bucket with more than `max_rows` is a partition alone: it may be a single identity.
     """
-    start = held = 0
+    start = grouped = 0
     for bucket in range(BUCKETS):
         rows = counts.get(bucket, 0)
-        if held and held + rows > most:
+        if grouped and grouped + rows > max_rows:
             yield range(start, bucket)
-            start, held = bucket, 0
-        held += rows
+            start, grouped = bucket, 0
+        grouped += rows
     yield range(start, BUCKETS)
 
 
 def split(partition: range, counts: Mapping[int, int]) -> tuple[range, range]:
-    """Split a partition of two or more buckets, where half of the rows counted lie before."""
-    before = list(accumulate(counts.get(bucket, 0) for bucket in partition))
-    middle = partition.start + bisect_left(before, before[-1] / 2) + 1
+    """Split a partition of two or more buckets so that both halves hold about as many rows."""
+    cumulative = list(accumulate(counts.get(bucket, 0) for bucket in partition))
+    middle = partition.start + bisect_left(cumulative, cumulative[-1] / 2) + 1
     middle = min(middle, partition.stop - 1)
     return range(partition.start, middle), range(middle, partition.stop)

@@ -1,4 +1,4 @@
-"""What is asked of a workspace about one window: the texts, put together from kql/*.kql."""
+"""The KQL of all queries about one window, rendered from kql/*.kql."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
 from detection.window import Window
 
-NO_ADDRESS = " "  # equals no address without blanks around it, where a list may not be empty
+NO_ADDRESS = " "  # in place of an empty list, which KQL does not allow; equals no address
 
 
 @dataclass(frozen=True, slots=True)
 class WindowQueries:
-    """The queries about the rows of a window that had arrived at `now` (ticks)."""
+    """Renders the queries about the rows of a window that had arrived at `now` (ticks)."""
 
     window: Window
     now: int
     rule: RuleSettings
 
     def count(self, shape: TableShape, *, signed_in: bool = True) -> Query:
-        """Ask how many rows each bucket has; operations as if nobody had signed in, if need be."""
+        """Count the rows of each bucket; if not `signed_in`, as if no identity had signed in."""
         if shape is SIGN_IN_TABLE:
             return query("count_sign_ins", sign_ins=self._sign_ins())
         return query(
@@ -32,11 +32,11 @@ class WindowQueries:
         )
 
     def latest(self, shape: TableShape) -> Query:
-        """Ask for the time of a table's newest row."""
+        """Find the time of a table's newest row."""
         return query("latest", table=shape, now=self.now)
 
     def rows(self, shape: TableShape, partition: range, start: int, end: int) -> Query:
-        """Ask for the rows of some buckets with start < TimeGenerated <= end."""
+        """Read the rows of a partition with start < TimeGenerated <= end (ticks)."""
         if shape is SIGN_IN_TABLE:
             return query("read_sign_ins", sign_ins=self._sign_ins(start, end), buckets=partition)
         return query(
@@ -48,13 +48,13 @@ class WindowQueries:
         )
 
     def recording(self, shape: TableShape, start: int, end: int) -> Query:
-        """Ask for all rows with start < TimeGenerated <= end that the rule could take."""
+        """Read all rows with start < TimeGenerated <= end (ticks) that the rule may match."""
         if shape is SIGN_IN_TABLE:
             return query("recording", rows=self._sign_ins(start, end))
         return query("recording", rows=self._operations(start, end))
 
     def addresses(self, partition: range) -> Query:
-        """Ask from where the sign-ins of some buckets came."""
+        """Count the sign-ins of a partition by their address."""
         return query(
             "addresses",
             functions=query("functions"),
@@ -63,7 +63,7 @@ class WindowQueries:
         )
 
     def correlate(self, partition: range, excluded: tuple[str, ...]) -> Query:
-        """Ask for the groups of a partition, without sign-ins from the excluded addresses."""
+        """Find the groups of a partition, without sign-ins from the excluded addresses."""
         return query(
             "correlate",
             sweep=self._sweep(partition, excluded),
@@ -73,7 +73,7 @@ class WindowQueries:
         )
 
     def pairs(self, partition: range, excluded: tuple[str, ...]) -> Query:
-        """Ask for the pairs of the same groups."""
+        """Read the pairs of the groups that `correlate` finds for the same arguments."""
         return query("pairs", sweep=self._sweep(partition, excluded))
 
     def _sweep(self, partition: range, excluded: tuple[str, ...]) -> Query:

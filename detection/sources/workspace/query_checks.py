@@ -1,7 +1,7 @@
-"""Every query that the product asks, tried over a time without rows.
+"""Tries every query of the product over an empty time range, for the command `check`.
 
-A cluster that refuses one of them, or a column that none of the rows has, is seen by `check`
-then, and not when a window needs that query for the first time.
+A query that the workspace refuses, or a column that it lacks, is then found at deployment and not
+when a window needs the query for the first time.
 """
 
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.sources.log_analytics.api_errors import PartialResult, TableMissing
 from detection.sources.log_analytics.client import LogAnalytics, summary_shape
-from detection.sources.workspace import counts as counting
-from detection.sources.workspace import kusto_correlation as cluster
-from detection.sources.workspace import kusto_pairs as tracing
-from detection.sources.workspace import window_counts as survey
 from detection.sources.workspace.context import BASELINE_TABLE, actions_query, baseline_query
+from detection.sources.workspace.counts import COUNT_COLUMNS
+from detection.sources.workspace.kusto_correlation import ADDRESS_COLUMNS, GROUP_COLUMNS
+from detection.sources.workspace.kusto_pairs import PAIR_COLUMNS
 from detection.sources.workspace.queries import WindowQueries
+from detection.sources.workspace.window_counts import ARRIVAL_COLUMNS, CLOCK, arrivals_query
 
 ALL_BUCKETS = range(BUCKETS)
 NO_IDENTITY = ("nobody",)
 
 
 class QueryCheck(NamedTuple):
-    """A query, and the shape of its answer."""
+    """A query to try, and the shape of its answer."""
 
     name: str
     text: Query
@@ -35,7 +35,7 @@ class QueryCheck(NamedTuple):
 
 
 class CheckedQuery(NamedTuple):
-    """How a query went: what is wrong with it, and which table it would need that is missing."""
+    """The result of a query that was tried: its problem, or the missing table it needs, if any."""
 
     name: str
     problem: str = ""
@@ -43,37 +43,37 @@ class CheckedQuery(NamedTuple):
 
 
 def all_queries(queries: WindowQueries, alias: str, exclusions_alias: str) -> Iterator[QueryCheck]:
-    """Yield every query; the watchlists' aliases are given, all else is of the window asked about.
+    """Yield every query over the window of `queries`, whose start should be its end: no rows.
 
-    Its start is its end, so that no row is in it.
+    `alias` names the allowlist's watchlist, `exclusions_alias` that of the exclusions.
     """
     now, statuses = queries.now, queries.rule.success_statuses
-    yield QueryCheck("clock", query("clock"), survey.CLOCK)
+    yield QueryCheck("clock", query("clock"), CLOCK)
     yield QueryCheck("allowlist", query("allowlist", alias=alias), ALLOWLIST_TABLE)
     yield QueryCheck("exclusions", query("exclusions", alias=exclusions_alias), EXCLUSIONS_TABLE)
-    moments = {"since": now, "now": now, "examined": now, "too_late": now}
+    times = {"since": now, "now": now, "examined": now, "too_late": now}
     alone = queries.count(OPERATION_TABLE, signed_in=False)
-    wanted: tuple[str, ...] = ("Bucket", *counting.COUNT_COLUMNS)
+    columns: tuple[str, ...] = ("Bucket", *COUNT_COLUMNS)
     yield QueryCheck(
-        f"count of {OPERATION_TABLE.name} alone", alone, summary_shape(OPERATION_TABLE, *wanted)
+        f"count of {OPERATION_TABLE.name} alone", alone, summary_shape(OPERATION_TABLE, *columns)
     )
-    counts = {SIGN_IN_TABLE: counting.COUNT_COLUMNS[:1], OPERATION_TABLE: counting.COUNT_COLUMNS}
-    for shape, columns in counts.items():
-        for name, text, wanted in (
-            ("count", queries.count(shape), ("Bucket", *columns)),
+    count_columns = {SIGN_IN_TABLE: COUNT_COLUMNS[:1], OPERATION_TABLE: COUNT_COLUMNS}
+    for shape, counted in count_columns.items():
+        for name, text, columns in (
+            ("count", queries.count(shape), ("Bucket", *counted)),
             ("latest", queries.latest(shape), ("Latest",)),
-            ("arrivals", survey.arrivals_query(shape, moments), survey.ARRIVAL_COLUMNS),
+            ("arrivals", arrivals_query(shape, times), ARRIVAL_COLUMNS),
         ):
-            yield QueryCheck(f"{name} of {shape.name}", text, summary_shape(shape, *wanted))
+            yield QueryCheck(f"{name} of {shape.name}", text, summary_shape(shape, *columns))
         rows = queries.rows(shape, ALL_BUCKETS, now, now)
         yield QueryCheck(f"read of {shape.name}", rows, shape)
         yield QueryCheck(f"recording of {shape.name}", queries.recording(shape, now, now), shape)
-    for name, text, wanted in (
-        ("addresses", queries.addresses(ALL_BUCKETS), cluster.ADDRESS_COLUMNS),
-        ("correlate", queries.correlate(ALL_BUCKETS, ()), cluster.GROUP_COLUMNS),
-        ("pairs", queries.pairs(ALL_BUCKETS, ()), tracing.PAIR_COLUMNS),
+    for name, text, columns in (
+        ("addresses", queries.addresses(ALL_BUCKETS), ADDRESS_COLUMNS),
+        ("correlate", queries.correlate(ALL_BUCKETS, ()), GROUP_COLUMNS),
+        ("pairs", queries.pairs(ALL_BUCKETS, ()), PAIR_COLUMNS),
     ):
-        yield QueryCheck(name, text, summary_shape(SIGN_IN_TABLE, *wanted))
+        yield QueryCheck(name, text, summary_shape(SIGN_IN_TABLE, *columns))
     yield QueryCheck(
         "actions", actions_query(queries.window, statuses, NO_IDENTITY), OPERATION_TABLE
     )
@@ -81,17 +81,17 @@ def all_queries(queries: WindowQueries, alias: str, exclusions_alias: str) -> It
 
 
 def check_queries(
-    workspace: LogAnalytics, all_of_them: Iterator[QueryCheck], threads: Executor
+    workspace: LogAnalytics, checks: Iterator[QueryCheck], threads: Executor
 ) -> list[CheckedQuery]:
-    """Ask every query, as many at once as there are threads, and return how each went."""
+    """Run every query, as many at once as there are threads, and return their results in order."""
 
-    def ask(trial: QueryCheck) -> CheckedQuery:
+    def try_query(check: QueryCheck) -> CheckedQuery:
         try:
-            workspace.ask_once_more_if_partial(trial.text, trial.shape)
+            workspace.run_query_retrying_partial(check.text, check.shape)
         except TableMissing as error:
-            return CheckedQuery(trial.name, missing=error.table)
+            return CheckedQuery(check.name, missing=error.table)
         except (PartialResult, SourceError) as error:
-            return CheckedQuery(trial.name, problem=str(error))
-        return CheckedQuery(trial.name)
+            return CheckedQuery(check.name, problem=str(error))
+        return CheckedQuery(check.name)
 
-    return list(threads.map(ask, all_of_them))
+    return list(threads.map(try_query, checks))

@@ -1,4 +1,7 @@
-"""The rows of some buckets of one table, whole or not at all."""
+"""Reads the rows of a table, all of them or none.
+
+A truncated answer, or one of a replica that lags, would otherwise hide findings without an error.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
@@ -11,13 +14,13 @@ from detection.sources.log_analytics.api_errors import PartialResult, TableMissi
 from detection.sources.log_analytics.client import Answer, LogAnalytics
 from detection.sources.workspace.queries import WindowQueries
 
-NARROWEST: Final = SECOND  # a time as short as this is not halved any more
+MIN_SPAN: Final = SECOND  # a time range of this length is not split any more
 
 T = TypeVar("T")
 
 
 class RowsRead(NamedTuple):
-    """The rows of a table, and the size of the answers they came in."""
+    """The rows of a table, and the size of the answers that held them, in bytes."""
 
     rows: list[Any]
     size: int = 0
@@ -28,80 +31,88 @@ def read_partition(
     queries: WindowQueries,
     shape: TableShape,
     partition: range,
-    counted: int,
+    expected: int,
 ) -> RowsRead:
-    """Read what the rule takes of some buckets of a table that was there when it was counted.
+    """Read the rows of a partition that the rule may match, from a table that was counted before.
 
-    Raises CutShort where several buckets are more than an answer holds, and SourceError where
-    fewer rows come than were `counted`. A single bucket, which may be a single identity, is read
-    in halves by time where it is more than an answer holds.
+    A single bucket, which may be a single identity, is split by time if it exceeds one answer.
+
+    Raises PartialResult if several buckets exceed one answer, and SourceError if the answers have
+    fewer rows than `expected`.
     """
 
-    def ask(start: int, end: int) -> Answer:
-        return workspace.ask(queries.rows(shape, partition, start, end), shape)
+    def read_span(start: int, end: int) -> Answer:
+        return workspace.run_query(queries.rows(shape, partition, start, end), shape)
 
     def read() -> RowsRead:
         rows: list[Any] = []
         size = 0
-        for answer in _answers_by_time(workspace, queries, shape, ask, halving=len(partition) == 1):
+        for answer in _answers_by_time(
+            workspace, queries, shape, read_span, may_split=len(partition) == 1
+        ):
             rows += answer.table.rows
             size += answer.size
         return RowsRead(rows, size)
 
     try:
-        return read_all_counted(workspace, {shape: counted}, read, lambda found, _: len(found.rows))
+        return read_all_counted(
+            workspace, {shape: expected}, read, lambda result, _: len(result.rows)
+        )
     except TableMissing as error:
         raise table_vanished(workspace, error) from None
 
 
 def read_all_counted(
     workspace: LogAnalytics,
-    counted: Mapping[TableShape, int],
+    expected: Mapping[TableShape, int],
     read: Callable[[], T],
-    number: Callable[[T, TableShape], int],
+    count_rows: Callable[[T, TableShape], int],
 ) -> T:
-    """Read as many rows as were counted, or more, that came since; once again if they are fewer.
+    """Return the result of `read`, if it holds at least the `expected` rows of each table.
 
-    A replica that lags gives fewer, and a table that may not be read any more gives none, without
-    an error. Raises SourceError where they are fewer again.
+    A replica that lags returns fewer rows, and a table that may no longer be read returns none,
+    both without an error. So `read` is called once more if rows are lacking; there may be more
+    rows than expected, since new ones arrive. `count_rows` counts a table's rows in the result.
+
+    Raises SourceError if rows are lacking again.
     """
 
-    def lacking(found: T) -> list[TableShape]:
-        return [shape for shape in counted if number(found, shape) < counted[shape]]
+    def short_tables(result: T) -> list[TableShape]:
+        return [shape for shape in expected if count_rows(result, shape) < expected[shape]]
 
-    found = read()
-    if fewer := lacking(found):
-        workspace.rest(fewer[0])
-        found = read()
-    for shape in lacking(found):
+    result = read()
+    if short := short_tables(result):
+        workspace.pause_before_retry(short[0])
+        result = read()
+    for shape in short_tables(result):
         raise SourceError(
-            f"{workspace.where(shape)}: gave {number(found, shape)} rows twice, of "
-            f"{counted[shape]} that it had counted just before: check that the identity may still "
-            "read the table; the window stays due"
+            f"{workspace.describe(shape)}: two queries returned {count_rows(result, shape)} rows, "
+            f"but {expected[shape]} were counted just before: check that the identity may still "
+            "read the table; the next run reads the window again"
         )
-    return found
+    return result
 
 
 def table_vanished(workspace: LogAnalytics, error: TableMissing) -> SourceError:
-    """Return what to raise for a table that was there when it was counted."""
+    """Return the error for a table that existed when its rows were counted."""
     return SourceError(
-        f"{workspace.called(error.table)}: went missing while it was read ({error}): check the "
-        "workspace"
+        f"{workspace.describe_table(error.table)}: the table disappeared while it was read "
+        f"({error}): check the workspace"
     )
 
 
 def read_table(
     workspace: LogAnalytics, queries: WindowQueries, shape: TableShape
 ) -> Iterator[Table]:
-    """Yield all that the rule could take of a table, with the times when the rows came.
+    """Yield all rows of the window that the rule may match, with their ingestion times.
 
-    Raises NotThere if the table is missing.
+    Raises TableMissing if the table does not exist.
     """
 
-    def ask(start: int, end: int) -> Answer:
-        return workspace.ask(queries.recording(shape, start, end), shape, INGESTION_TIME)
+    def read_span(start: int, end: int) -> Answer:
+        return workspace.run_query(queries.recording(shape, start, end), shape, INGESTION_TIME)
 
-    for answer in _answers_by_time(workspace, queries, shape, ask, halving=True):
+    for answer in _answers_by_time(workspace, queries, shape, read_span, may_split=True):
         yield answer.table
 
 
@@ -109,24 +120,25 @@ def _answers_by_time(
     workspace: LogAnalytics,
     queries: WindowQueries,
     shape: TableShape,
-    ask: Callable[[int, int], Answer],
+    read_span: Callable[[int, int], Answer],
     *,
-    halving: bool,
+    may_split: bool,
 ) -> Iterator[Answer]:
-    """Yield the answers about the window: one, or where that is too much those of its halves."""
-    # Each without its start, so that no row is in two or in none.
+    """Yield one answer about the window, or those about its halves if it exceeds one answer."""
+    # A span includes its end but not its start, so that each row is in exactly one.
     spans = [(queries.window.start, queries.window.end)]
     while spans:
         start, end = spans.pop()
         try:
-            yield ask(start, end)
+            yield read_span(start, end)
         except PartialResult as error:
-            if not halving:
+            if not may_split:
                 raise
-            if end - start <= NARROWEST:
+            if end - start <= MIN_SPAN:
                 raise SourceError(
-                    f"{workspace.where(shape)}: {format_time(start)} to {format_time(end)} cannot "
-                    f"be read whole ({error}): one query gives no more, and the window stays due"
+                    f"{workspace.describe(shape)}: the rows from {format_time(start)} to "
+                    f"{format_time(end)} exceed one answer ({error}): the window cannot be read, "
+                    "and the next run tries again"
                 ) from None
             middle = (start + end) // 2
             spans += [(middle, end), (start, middle)]

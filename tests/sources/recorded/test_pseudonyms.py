@@ -59,7 +59,7 @@ def pseudonymized(logs: Logs) -> Logs:
         logs,
         sign_ins=[tuple(pseudonyms.replace(SIGN_IN_TABLE, row)) for row in logs.sign_ins],
         operations=[tuple(pseudonyms.replace(OPERATION_TABLE, row)) for row in logs.operations],
-        allowlist=pseudonyms.entries(logs.allowlist),
+        allowlist=pseudonyms.replace_allowlist(logs.allowlist),
     )
 
 
@@ -100,7 +100,7 @@ def test_the_allowlist_covers_the_same_addresses(allowlist: list[str], address: 
     """A pseudonymized address is covered exactly if the original was covered."""
     pseudonyms = Pseudonyms(allowlist, KEY)
     row = pseudonyms.replace(SIGN_IN_TABLE, (0, "", "0", "", "", address, "", "", ""))
-    covers = Allowlist.of(pseudonyms.entries(allowlist)).covers(row[5])
+    covers = Allowlist.of(pseudonyms.replace_allowlist(allowlist)).covers(row[5])
     assert covers == Allowlist.of(allowlist).covers(address)
 
 
@@ -131,7 +131,7 @@ def test_every_name_is_replaced(table: TableShape, value: str) -> None:
     plain = {"TimeGenerated": 0, "ResultType": "0", "ActivityStatusValue": "Success"}
     row = [plain.get(column, value) for column in table.columns]
     pseudonyms = Pseudonyms([value])
-    text = repr([*pseudonyms.replace(table, row), *pseudonyms.entries([value])]).lower()
+    text = repr([*pseudonyms.replace(table, row), *pseudonyms.replace_allowlist([value])]).lower()
     assert not [part for part in PARTS if part in text]
 
 

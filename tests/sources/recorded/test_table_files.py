@@ -66,10 +66,10 @@ def refused(folder: Path, table: str, body: bytes) -> str:
     [
         (OPERATIONS, LIST_OF_ACTIVITY, "az monitor activity-log list"),
         (SIGN_INS, GRAPH, "Microsoft Graph"),
-        (OPERATIONS, PORTAL, "the portal's export, which has 'TimeGenerated [UTC]'"),
+        (OPERATIONS, PORTAL, "an export from the portal, with 'TimeGenerated [UTC]'"),
         (SIGN_INS, EXPORTED, "a diagnostic setting"),
-        (OPERATIONS, LOWER, "it has 'timegenerated', and case counts"),
-        (OPERATIONS, {"x": 1}, "record the table with all of its columns"),
+        (OPERATIONS, LOWER, "it has 'timegenerated', but column names are case-sensitive"),
+        (OPERATIONS, {"x": 1}, "export the table with all of its columns"),
     ],
     ids=["activity-log-list", "graph", "portal", "diagnostic-setting", "case", "anything"],
 )
@@ -82,7 +82,7 @@ def test_a_table_without_its_time_misses_a_column(
     document: object = response_of(rows) if form == "response" else rows
     message = refused(tmp_path, table, json.dumps(document).encode())
     assert "has no column TimeGenerated, " in message
-    assert "without which the rule cannot be applied" in message
+    assert "which the rule requires: " in message
     assert message_part in message
     assert "unreadable" not in message
 
@@ -120,11 +120,14 @@ def test_a_row_without_its_time_is_named(tmp_path: Path) -> None:
         (b"<!doctype html><html></html>", "HTML"),
         ("[]".encode("utf-16-le") * 9, "UTF-16"),
         (CSV.decode().encode("utf-16"), "is UTF-16"),
-        (b"Caller    OperationName\n--------  -----------\nx         a/write\n", "for people"),
+        (
+            b"Caller    OperationName\n--------  -----------\nx         a/write\n",
+            "laid out as text",
+        ),
         (b"- Caller: x\n  TimeGenerated: y\n", "YAML"),
-        (b"ERROR: please run az login", "a message"),
+        (b"ERROR: please run az login", "an error message"),
         (b'[{"TimeGenerated": "2026', "cut short"),
-        (b"hello", "no table at all"),
+        (b"hello", "other than a table"),
     ],
 )
 def test_a_file_that_is_not_json_is_recognised(
@@ -139,7 +142,7 @@ def test_a_file_that_is_not_json_is_recognised(
 @pytest.mark.parametrize(
     ("document", "message_part"),
     [
-        ({"value": [LIST_OF_ACTIVITY]}, "Microsoft Graph or of Azure's management API"),
+        ({"value": [LIST_OF_ACTIVITY]}, "Microsoft Graph or from Azure's management API"),
         ({"Results": [operation()], "Error": None}, "PowerShell"),
         (operation(), "a single row"),
     ],
@@ -180,7 +183,7 @@ def test_a_nested_cell_is_named_by_row_and_column(tmp_path: Path) -> None:
     last = {**operation(), "ResourceGroup": nested}
     rows = [operation(OperationNameValue="a/read"), operation(), last]
     message = refused(tmp_path, OPERATIONS, json.dumps(rows).encode())
-    assert "row 3: ResourceGroup is nested too deeply to be read: leave that value out" in message
+    assert "row 3: ResourceGroup is nested too deeply to be read: remove that value" in message
 
 
 # Warnings.
@@ -215,8 +218,8 @@ def test_a_table_at_the_row_limit_is_a_warning(tmp_path: Path, rows: int, *, war
     write_table(tmp_path, ALLOWLIST, [])
     record = run_record(tmp_path)
     message_part = (
-        "AzureActivity.json has 500,000 rows, the most that one answer holds: rows may be missing; "
-        "export shorter times"
+        "AzureActivity.json has 500,000 rows, the maximum of one query: rows may be missing; "
+        "export a shorter time range"
     )
     assert (message_part in record["Reason"], record["Status"] == "Warning") == (warned, warned)
 
@@ -228,9 +231,7 @@ def test_an_unusual_zero_is_a_warning(tmp_path: Path, zero: object) -> None:
     write_table(tmp_path, OPERATIONS, [])
     reason = warnings_of(tmp_path)
     text = json.dumps(zero).strip('"')
-    assert (
-        f'has no row with the ResultType 0 of a sign-in that was let in, but has "{text}"' in reason
-    )
+    assert f'has no row with ResultType 0, a successful sign-in, but has "{text}": no' in reason
 
 
 @pytest.mark.parametrize("others", [["0", "0.0"], ["50034"], [], [0, 0.0]])
@@ -246,7 +247,7 @@ def test_the_text_none_is_a_warning_where_it_may_mean_null(tmp_path: Path) -> No
     write_table(tmp_path, SIGN_INS, [sign_in()])
     write_table(tmp_path, OPERATIONS, [operation(Caller="None", ResourceGroup="None")])
     message_part = (
-        'AzureActivity.json has the text "None" in Caller, ResourceGroup, as `az` writes null'
+        'AzureActivity.json has the text "None" in Caller, ResourceGroup, which `az` writes for'
     )
     assert message_part in warnings_of(tmp_path)
     named = [operation(Caller="None") | {"TableName": "PrimaryResult"}]
@@ -261,10 +262,16 @@ def test_the_text_none_is_a_warning_where_it_may_mean_null(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("other", "message_part"),
     [
-        ("AzureActivity.csv", "(AzureActivity.csv is there: only .json is read)"),
-        ("AzureActivity.json.gz", "(AzureActivity.json.gz is there: only .json is read)"),
-        ("azureactivity.json", "(azureactivity.json is there: only AzureActivity.json, spelt so"),
-        ("AzureActivity (1).json", "(AzureActivity (1).json is there: only AzureActivity.json,"),
+        ("AzureActivity.csv", "(AzureActivity.csv is there, but only .json is read)"),
+        ("AzureActivity.json.gz", "(AzureActivity.json.gz is there, but only .json is read)"),
+        (
+            "azureactivity.json",
+            "(azureactivity.json is there, but only the exact name AzureActivity.json is",
+        ),
+        (
+            "AzureActivity (1).json",
+            "(AzureActivity (1).json is there, but only the exact name AzureActivity.json",
+        ),
     ],
 )
 def test_a_file_with_a_similar_name_is_named(tmp_path: Path, other: str, message_part: str) -> None:
@@ -283,7 +290,10 @@ def test_a_missing_file_has_both_remedies(tmp_path: Path) -> None:
     """The warning covers both a missing file and a workspace without the table."""
     write_table(tmp_path, SIGN_INS, [])
     reason = warnings_of(tmp_path)
-    assert f"AzureActivity.json is not in {tmp_path}; if the workspace has no such table" in reason
+    assert (
+        f"AzureActivity.json is not in {tmp_path}; if the workspace does not have the table, "
+        in reason
+    )
     assert "send each subscription's activity log to the workspace" in reason
 
 

@@ -149,5 +149,5 @@ def test_a_partial_answer_is_an_error(
         "actions": lambda: context.actions({"id-1"}, WINDOW, TEN, RuleSettings()),
         "baseline": lambda: context.past_changes(TEN - 14 * DAY, TEN, RuleSettings()),
     }
-    with pytest.raises(SourceError, match="cannot be read whole"):
+    with pytest.raises(SourceError, match="could not be read completely"):
         reads[kind]()

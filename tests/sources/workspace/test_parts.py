@@ -300,19 +300,19 @@ def test_cut_pairs_are_queried_in_halves(says_so: bool, service: LogAnalyticsSer
 # The first answer is cut as it would be, the others are faster to make.
 CUT = [Reply(error=TOO_MANY), *[Reply(200, pairs_answer([], error=TOO_MANY))] * 40]
 UNREADABLE = {
-    "cut": (CUT, "it is more than an answer holds"),
-    "refused": ([Reply(403, b"{}")], "may not be read"),
+    "cut": (CUT, "the pairs exceed one answer"),
+    "refused": ([Reply(403, b"{}")], "access is denied"),
     "broken": ([Reply(500, b"{}")] * 2, "Log Analytics failed"),
     "missing": ([Reply(400, json.dumps(TABLE_MISSING).encode())], "Failed to resolve table"),
     "nonsense": (
         [Reply(200, pairs_answer([["x"] * len(PAIR_COLUMNS)]))],
-        "did not find the group again",
+        "the cluster returned no pairs of the group",
     ),
     "unreadable": (
         [Reply(200, pairs_answer([["identity-\u212a-0", "app", "rg-0", *["x"] * 11]]))],
-        "what the cluster shows of a group cannot be read",
+        "the pairs in the cluster's answer are unreadable",
     ),
-    "empty": ([Reply(200, pairs_answer([]))], "did not find the group again"),
+    "empty": ([Reply(200, pairs_answer([]))], "the cluster returned no pairs of the group"),
 }
 
 
@@ -354,7 +354,7 @@ def test_one_identity_with_too_many_pairs_spares_the_others() -> None:
             service, Limits(rows_in_process=ALL_IN_CLUSTER, rows_per_answer=15)
         )
         queries = [call.query for call in service.called("pairs")]
-    assert "it is more than an answer holds" in record["Reason"]
+    assert "the pairs exceed one answer" in record["Reason"]
     assert len(queries) == len(set(queries))
     for finding, known in zip(outcome.findings, whole.findings, strict=True):
         if finding["ServicePrincipalId"] == "many":
@@ -467,7 +467,7 @@ def test_an_impossible_answer_of_the_cluster_is_an_error(
     service.script(kind, *[Reply(200, json.dumps({"tables": [table]}).encode())] * 3)
     with (
         connected_source(service, Limits(rows_in_process=ALL_IN_CLUSTER)) as source,
-        pytest.raises(SourceError, match="what its cluster found cannot be read"),
+        pytest.raises(SourceError, match="the answer of its cluster is unreadable"),
     ):
         list(source.parts(WINDOW, TEN, RuleSettings()))
 
