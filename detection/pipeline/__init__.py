@@ -1,1 +1,1 @@
-"""What happens in a run: one invocation for all workspaces, down to one window."""
+"""One run: an invocation for all workspaces, down to one window of one workspace."""

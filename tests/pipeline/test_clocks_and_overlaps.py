@@ -193,7 +193,7 @@ def test_a_clock_that_is_behind_is_a_warning() -> None:
         simulation = Simulation(hourly(4), true_time=BEGIN + 4 * HOUR)
         invocation = Invocation("workspace", BEGIN + 2 * HOUR, by_clock=by_clock)
         (record,) = run(simulation, simulation, simulation, invocation).records
-        assert ("set this machine's clock right" in record["Reason"]) == by_clock
+        assert ("Set this machine's clock right" in record["Reason"]) == by_clock
         assert record["Status"] == ("Warning" if by_clock else "Success")
 
 

@@ -33,15 +33,15 @@ ROWS = re.findall(
 ELSEWHERE = {
     "no row in `ManagedIdentityImpactRuns_CL`": (
         "tests/infra/test_alerts.py",
-        "test_silence_is_noticed",
+        "test_silence_raises_an_alert",
     ),
     "fewer rows than were counted": (
         "tests/sources/workspace/test_answers.py",
-        "test_rows_that_were_counted_and_do_not_come_are_read_again",
+        "test_counted_rows_that_are_missing_are_read_again",
     ),
     "no token": (
         "tests/cli/test_live_commands.py",
-        "test_check_says_that_no_token_is_given",
+        "test_check_reports_a_missing_token",
     ),
     "the machine's clock differs from the workspace's": (
         "tests/pipeline/test_clocks_and_overlaps.py",
@@ -49,11 +49,11 @@ ELSEWHERE = {
     ),
     "`--set-watermark` in an error": (
         "tests/pipeline/test_clocks_and_overlaps.py",
-        "test_a_watermark_of_the_future_is_loud_until_it_is_set_back",
+        "test_a_future_watermark_fails_until_it_is_set_back",
     ),
     "the same operations every day": (
         "tests/end_to_end/test_scenarios.py",
-        "test_a_scenario_gives_what_it_expects",
+        "test_a_scenario_gives_its_expected_findings",
     ),
 }
 

@@ -94,7 +94,7 @@ class FaultySimulation(Simulation):
             self.occurred[f"clock {side}{' reported' * reported}"] += 1
         assert outcome.failures or not self._erred, f"silent about {fault}, outages: {self.outages}"
         self.occurred["out of time"] += self.short_of_time and len(outcome.records) < outcome.due
-        full = any("nothing more is examined" in failure for failure in outcome.failures)
+        full = any("no window is examined until" in failure for failure in outcome.failures)
         self.occurred["outbox full"] += full
         return outcome
 
