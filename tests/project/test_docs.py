@@ -11,7 +11,7 @@ from detection.printable import (
     MAX_ENTRY_LENGTH,
     MAX_TEXT_LENGTH,
 )
-from detection.ranking.classify import CHANGES
+from detection.ranking.classify import CHANGES, CLASSES
 from detection.ranking.score import (
     ACTION_COUNTS,
     BOTH_SERVICES,
@@ -107,13 +107,15 @@ def test_points() -> None:
 
 
 def test_classes() -> None:
-    """Each class is documented with the fewest and the most points that its operations have."""
-    rows = re.findall(r"\n\| ([a-z ]+) \| (\d+)(?: to (\d+))? \|", RISK)
-    listed = {name: (int(least), int(most or least)) for name, least, most in rows}
+    """Each class has its description, and the fewest and the most points of its operations."""
+    rows = re.findall(r"\n\| ([a-z ]+) \| (\d+)(?: to (\d+))? \| ([^|]+) \|", RISK)
+    listed = {name: (int(least), int(most or least)) for name, least, most, _ in rows}
+    described = {name: description for name, *_, description in rows}
     points: dict[str, list[int]] = {}
     for entry in CHANGES:
         points.setdefault(entry.name, []).append(entry.points)
     assert listed == {name: (min(each), max(each)) for name, each in points.items()}
+    assert described == {name: CLASSES[name].description for name in points}
 
 
 def test_the_runbook_has_the_queries_of_a_finding() -> None:
