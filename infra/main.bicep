@@ -1,8 +1,8 @@
-// Managed identity impact: everything it needs around one Log Analytics workspace.
+// Managed identity impact: the whole deployment around one Log Analytics workspace.
 //
-// What lies in or on the workspace is deployed to the workspace's resource group, wherever that is;
-// all else to this one. The order follows from what each part is handed: tables before the data
-// collection rule, roles before the app that needs them.
+// Resources in or on the workspace are deployed to the workspace's resource group, all others to
+// this one. The order follows from the outputs that each part needs: tables before the data
+// collection rule, roles before the app.
 
 import { defaults, findings, productSettings, runs, sources } from 'product.bicep'
 import { accessKind, assignCommand, readerCondition, readerRole } from 'modules/roles.bicep'
@@ -17,29 +17,29 @@ param name string = 'impact'
 @description('Optional. The region of the app and its storage; it must offer Flex Consumption.')
 param location string = resourceGroup().location
 
-@description('Required. The resource id of the Log Analytics workspace that is watched and that keeps the findings; it may be in another resource group or subscription.')
+@description('Required. The resource id of the Log Analytics workspace to watch, which also keeps the findings; it may be in another resource group or subscription.')
 @minLength(1)
 param workspaceResourceId string
 
-@description('Optional. Resource ids of further workspaces to watch; their findings are kept in the first.')
+@description('Optional. Resource ids of further workspaces to watch; the first workspace keeps their findings.')
 param furtherWorkspaceResourceIds string[] = []
 
 @description('Optional. The resource id of the workspace for the app\'s own traces.')
 param telemetryWorkspaceResourceId string = workspaceResourceId
 
-@description('Optional. How the workspaces are read: only the tables that are needed (conditioned), or, where that is not to be had, all of them (workspace).')
+@description('Optional. The access to the workspaces: the needed tables alone (conditioned), or every table (workspace), for clouds without conditions on this role.')
 param tableAccess accessKind = 'conditioned'
 
-@description('Optional. Whether to assign the roles. If not, the output roleCommands has the commands for somebody who may.')
+@description('Optional. true assigns the roles. With false, the output roleCommands has the commands for somebody with that right.')
 param assignRoles bool = true
 
-@description('Optional. When to run, in NCRONTAB of six fields, UTC. The alert on silence expects it hourly.')
+@description('Optional. The schedule, as NCRONTAB with six fields in UTC. The alert on silence expects it hourly.')
 param schedule string = '0 0 * * * *'
 
-@description('Optional. Settings of the product that are to differ from their defaults.')
+@description('Optional. Settings of the product with other values than their defaults.')
 param settings productSettings = {}
 
-@description('Optional. How long findings and run records are kept, in days.')
+@description('Optional. The retention of findings and run records, in days.')
 @minValue(4)
 @maxValue(730)
 param retentionInDays int = 90
@@ -48,13 +48,13 @@ param retentionInDays int = 90
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('Optional. Who is told of findings and of silence by e-mail; nobody if this is empty.')
+@description('Optional. The e-mail address for alerts on findings and on silence; empty for none.')
 param alertEmail string = ''
 
-@description('Optional. Whether to make a sample allowlist, over one that is there. Needs Microsoft Sentinel on the workspace.')
+@description('Optional. true creates a sample allowlist and overwrites an existing one. Needs Microsoft Sentinel on the workspace.')
 param sampleWatchlist bool = false
 
-@description('Optional. Tags for everything that takes any.')
+@description('Optional. Tags for every resource that takes tags.')
 param tags { *: string } = {}
 
 var token = uniqueString(resourceGroup().id, name)
@@ -63,7 +63,7 @@ var packageContainer = 'package'
 var productValues = union(defaults, settings)
 var tables = [findings, runs]
 
-// Ids are the same in any case, names made from them are not; and one given twice is one workspace.
+// Resource ids ignore case, names made from them do not; an id that is given twice is one workspace.
 var workspaceId = toLower(workspaceResourceId)
 var watchedIds = union([workspaceId], map(furtherWorkspaceResourceIds, id => toLower(id)))
 var readings = concat(
@@ -212,13 +212,13 @@ module workbook 'modules/workbook.bicep' = {
   }
 }
 
-@description('The function app, to publish the code to.')
+@description('The function app that the code is published to.')
 output functionAppName string = functionApp.outputs.name
 
-@description('The identity that the app runs as: its object id.')
+@description('The object id of the app\'s identity.')
 output identityPrincipalId string = identity.outputs.principalId
 
-@description('The identity that the alert rules query as: its object id.')
+@description('The object id of the alert rules\' identity.')
 output alertsIdentityPrincipalId string = alertsIdentity.outputs.principalId
 
 @description('The storage account of the app.')
@@ -227,13 +227,13 @@ output storageAccountName string = storage.outputs.name
 @description('The Application Insights component of the app.')
 output applicationInsightsName string = monitoring.outputs.name
 
-@description('Where findings and run records are sent.')
+@description('The endpoint that findings and run records are sent to.')
 output logsIngestionEndpoint string = ingestion.outputs.endpoint
 
-@description('The data collection rule that takes them: its immutable id.')
+@description('The immutable id of the data collection rule.')
 output logsIngestionRuleId string = ingestion.outputs.immutableId
 
-@description('The workspaces that are watched; the first keeps the findings.')
+@description('The watched workspaces; the first keeps the findings.')
 output workspaceIds string[] = [for index in range(0, length(watchedIds)): watched[index].properties.customerId]
 
 @description('The workbook.')
@@ -242,7 +242,7 @@ output workbookId string = workbook.outputs.id
 @description('The command that publishes the code, packed as out/package.zip.')
 output publishCommand string = 'az functionapp deployment source config-zip --subscription ${subscription().subscriptionId} --resource-group ${resourceGroup().name} --name ${functionApp.outputs.name} --src out/package.zip --build-remote true'
 
-@description('Where the roles were not assigned: the commands that assign them.')
+@description('The commands that assign the roles, if they were not assigned.')
 output roleCommands string[] = assignRoles
   ? []
   : concat(

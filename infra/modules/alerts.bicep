@@ -1,7 +1,7 @@
-// Two alert rules: one tells of findings, the other that nothing watches any more. They query as an
-// identity of their own, not with the rights that whoever deployed them had at the time.
+// Two alert rules: one for findings, one for silence. They query with an identity of their own, not
+// with the rights of the person who deployed them.
 
-@description('Required. What the names of the rules end in.')
+@description('Required. The suffix of the rules\' names.')
 param token string
 
 @description('Required. The region of the workspace.')
@@ -13,13 +13,13 @@ param tags { *: string }
 @description('Required. The workspace that holds the tables.')
 param workspaceResourceId string
 
-@description('Required. The resource id of the identity that the rules query as.')
+@description('Required. The resource id of the identity that the rules query with.')
 param identityId string
 
-@description('Required. The ids of the workspaces that are watched.')
+@description('Required. The ids of the watched workspaces.')
 param workspaceIds string[]
 
-@description('Required. Who is told by e-mail; nobody if this is empty.')
+@description('Required. The e-mail address for alerts; empty for none.')
 param email string
 
 resource recipients 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
@@ -73,7 +73,7 @@ resource findings 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
           operator: 'GreaterThan'
           threshold: 0
           dimensions: [
-            // An alert of its own for each revision of each finding, with what names it.
+            // One alert for each revision of each finding, with the columns that name it.
             for column in ['FindingId', 'Revision', 'Identity', 'ResourceGroupName']: {
               name: column
               operator: 'Include'
@@ -104,7 +104,7 @@ resource silence 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   }
   properties: {
     displayName: 'Managed identity impact: nothing watches'
-    description: 'For three hours a workspace has not been examined. ManagedIdentityImpactRuns_CL and the function app\'s log say why.'
+    description: 'A workspace was not examined for three hours. ManagedIdentityImpactRuns_CL and the function app\'s log say why.'
     enabled: true
     severity: 1
     scopes: [workspaceResourceId]
@@ -115,7 +115,7 @@ resource silence 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     criteria: {
       allOf: [
         {
-          // No dimensions: where there are no rows there would be nothing to count.
+          // Without dimensions: a workspace without rows would have no series to count.
           query: replace(loadTextContent('../queries/silence_alert.kql'), '{workspaceIds}', join(workspaceIds, '", "'))
           timeAggregation: 'Count'
           operator: 'LessThan'

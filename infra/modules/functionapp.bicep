@@ -1,4 +1,4 @@
-// The app on a Flex Consumption plan. It reaches everything as its identity.
+// The app on a Flex Consumption plan. It reaches every service with its managed identity.
 
 @description('Required. The app\'s name, unique in Azure.')
 param name string
@@ -6,7 +6,7 @@ param name string
 @description('Required. The plan\'s name.')
 param planName string
 
-@description('Required. Where it runs.')
+@description('Required. The region of both.')
 param location string
 
 @description('Required. Tags of both.')
@@ -15,7 +15,7 @@ param tags { *: string }
 @description('Required. Further tags of the app.')
 param appTags { *: string }
 
-@description('Required. The resource id of the identity it runs as.')
+@description('Required. The resource id of the app\'s identity.')
 param identityId string
 
 @description('Required. The client id of that identity.')
@@ -33,7 +33,7 @@ param componentName string
 @description('Required. The memory of an instance, in MB.')
 param instanceMemoryMB int
 
-@description('Required. The product\'s settings by name, WORKSPACE_IDS apart.')
+@description('Required. The product\'s settings by name, without WORKSPACE_IDS.')
 param settings { *: string }
 
 @description('Required. The ids of the workspaces to watch.')
@@ -43,7 +43,7 @@ resource component 'Microsoft.Insights/components@2020-02-02' existing = {
   name: componentName
 }
 
-// Flex Consumption knows runtime and version from functionAppConfig, and refuses them as settings.
+// Flex Consumption takes runtime and version from functionAppConfig, and refuses them as settings.
 var hostSettings = {
   AzureWebJobsStorage__accountName: storageAccountName
   AzureWebJobsStorage__credential: 'managedidentity'
@@ -92,7 +92,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
             value: join(workspaceIds, ',')
           }
           {
-            // An address with a key that opens nothing, as the component takes identities only.
+            // The connection string has a key that gives no access: the component accepts identities only.
             name: 'APPLICATIONINSIGHTS_CONNECTION_STRING'
             value: component.properties.ConnectionString
           }

@@ -1,9 +1,9 @@
-// A user-assigned identity, there before what runs as it, so that every role is in place by then.
+// A user-assigned identity. It exists before the resource that uses it, so its roles do too.
 
 @description('Required. Its name.')
 param name string
 
-@description('Required. Where it is kept.')
+@description('Required. Its region.')
 param location string
 
 @description('Required. Tags.')
@@ -15,11 +15,11 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' 
   tags: tags
 }
 
-@description('The resource id, by which a resource is given the identity.')
+@description('The resource id, with which a resource gets the identity.')
 output id string = identity.id
 
-@description('The object id, to which roles are assigned.')
+@description('The object id, which roles are assigned to.')
 output principalId string = identity.properties.principalId
 
-@description('The client id, by which code asks for a token of this identity.')
+@description('The client id, with which code requests a token of this identity.')
 output clientId string = identity.properties.clientId

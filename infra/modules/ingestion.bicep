@@ -1,10 +1,10 @@
-// The data collection rule through which findings and run records reach their tables. It has an
-// endpoint of its own, and takes each row as it is.
+// The data collection rule that writes findings and run records to their tables. It has its own
+// endpoint and takes each row unchanged.
 
 import { tableDefinition } from '../product.bicep'
 import { assignCommand, roles } from 'roles.bicep'
 
-@description('Required. The rule\'s name; at most 30 characters, as its address is made of it.')
+@description('Required. The rule\'s name; at most 30 characters, because its endpoint contains it.')
 @maxLength(30)
 param name string
 
@@ -23,7 +23,7 @@ param tables tableDefinition[]
 @description('Required. The identity that sends.')
 param principalId string
 
-@description('Required. Whether to assign the role here.')
+@description('Required. true assigns the role here.')
 param assignRoles bool
 
 resource rule 'Microsoft.Insights/dataCollectionRules@2024-03-11' = {
@@ -68,7 +68,7 @@ resource publisher 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (as
 @description('The rule\'s immutable id.')
 output immutableId string = rule.properties.immutableId
 
-@description('The address that rows are sent to.')
+@description('The endpoint that rows are sent to.')
 output endpoint string = rule.properties.endpoints.logsIngestion
 
 @description('The command that assigns the role.')

@@ -1,11 +1,11 @@
-// Where the app's own traces go. What writes to it must be an identity: its key opens nothing.
+// Application Insights for the app's own traces. It accepts identities only: its key gives no access.
 
 import { assignCommand, roles } from 'roles.bicep'
 
 @description('Required. The component\'s name.')
 param name string
 
-@description('Required. Where it is kept.')
+@description('Required. Its region.')
 param location string
 
 @description('Required. Tags.')
@@ -17,7 +17,7 @@ param workspaceResourceId string
 @description('Required. The identity that writes.')
 param principalId string
 
-@description('Required. Whether to assign the role here.')
+@description('Required. true assigns the role here.')
 param assignRoles bool
 
 resource component 'Microsoft.Insights/components@2020-02-02' = {

@@ -1,4 +1,4 @@
-// Lets an identity read a workspace, and of it no more than the tables it needs.
+// The role with which an identity reads a workspace: only the tables it needs.
 
 import { accessKind, readerCondition, readerRole } from 'roles.bicep'
 
@@ -8,10 +8,10 @@ param workspaceName string
 @description('Required. The identity that reads.')
 param principalId string
 
-@description('Required. Only the tables, or the whole workspace.')
+@description('Required. The access: the tables alone (conditioned), or the whole workspace.')
 param access accessKind
 
-@description('Required. The tables to read, spelt as the workspace spells them.')
+@description('Required. The tables to read, in the spelling of the workspace.')
 param tables string[]
 
 var role = readerRole(access)

@@ -1,7 +1,7 @@
-// What roles there are to give, and how. Nothing else is assigned anywhere.
+// The roles that the deployment assigns; no other role is assigned anywhere.
 
 @export()
-@description('The built-in roles that are used, by name, each with its id.')
+@description('The ids of the built-in roles, by name.')
 var roles = {
   logAnalyticsDataReader: '3b03c2da-16b3-4a49-8834-0f8130efdd3b'
   logAnalyticsReader: '73c42c96-874c-492b-b04d-ab87d138a893'
@@ -10,7 +10,7 @@ var roles = {
 }
 
 @export()
-@description('How a workspace is read: only the tables that are needed, or the whole workspace.')
+@description('The access to a workspace: the needed tables alone, or the whole workspace.')
 type accessKind = 'conditioned' | 'workspace'
 
 @export()
@@ -19,14 +19,14 @@ func readerRole(access accessKind) string =>
   access == 'conditioned' ? roles.logAnalyticsDataReader : roles.logAnalyticsReader
 
 @export()
-@description('The condition under which that role reads these tables only; none for a whole workspace. Names compare with case.')
+@description('The condition that limits the role to these tables; none for a whole workspace. Names are case-sensitive.')
 func readerCondition(access accessKind, tables string[]) string? =>
   access == 'conditioned'
     ? '((!(ActionMatches{\'Microsoft.OperationalInsights/workspaces/tables/data/read\'})) OR (${join(map(tables, table => '@Resource[Microsoft.OperationalInsights/workspaces/tables:name] StringEquals \'${table}\''), ' OR ')}))'
     : null
 
 @export()
-@description('The command that assigns a role, for somebody who may; its texts are quoted for a POSIX shell.')
+@description('The command that assigns a role, quoted for a POSIX shell.')
 func assignCommand(scope string, principalId string, roleId string, condition string?) string =>
   join(
     concat(

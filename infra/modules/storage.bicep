@@ -1,12 +1,12 @@
 // The app's own storage account: its package, its state, and the locks of the Functions host.
-// There is no way in with a key.
+// It accepts no account key.
 
 import { roles, assignCommand } from 'roles.bicep'
 
 @description('Required. The account\'s name: 3 to 24 lower-case letters and digits, unique in Azure.')
 param name string
 
-@description('Required. Where the data lies.')
+@description('Required. The region of the data.')
 param location string
 
 @description('Required. Tags.')
@@ -15,16 +15,16 @@ param tags { *: string }
 @description('Required. The container that the app is deployed from.')
 param packageContainer string
 
-@description('Required. The container in which the app remembers what it examined and reported.')
+@description('Required. The container of the app\'s state.')
 param stateContainer string
 
 @description('Required. The identity that may read and write blobs.')
 param principalId string
 
-@description('Required. Whether to assign the role here.')
+@description('Required. true assigns the role here.')
 param assignRoles bool
 
-// How long what was deleted or overwritten can be had back, in days.
+// How long deleted and overwritten data can be restored, in days.
 var recoverable = 30
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
@@ -62,7 +62,7 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-06-01' = {
   }
 }
 
-// The state is overwritten every hour, so that its versions would pile up for ever.
+// The state is overwritten every hour: without this, its versions would accumulate forever.
 resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06-01' = {
   parent: account
   name: 'default'
@@ -103,7 +103,7 @@ resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2
   }
 ]
 
-// The host makes containers of its own, so that no narrower scope than the account will do.
+// The host creates its own containers, so no scope narrower than the account is enough.
 resource owner 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (assignRoles) {
   name: guid(account.id, principalId, roles.storageBlobDataOwner)
   scope: account
@@ -117,7 +117,7 @@ resource owner 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (assign
 @description('The account\'s name.')
 output name string = account.name
 
-@description('The address of its blobs.')
+@description('Its blob endpoint.')
 output blobEndpoint string = account.properties.primaryEndpoints.blob
 
 @description('The command that assigns the role.')

@@ -1,9 +1,9 @@
-// The workbook over findings and runs; who looks at it needs to be able to read both tables.
+// The workbook of findings and runs. Its readers need read access to both tables.
 
-@description('Required. What tells this deployment from others in the resource group.')
+@description('Required. The name that distinguishes this deployment from others in the resource group.')
 param token string
 
-@description('Required. Where it is kept.')
+@description('Required. Its region.')
 param location string
 
 @description('Required. Tags.')

@@ -1,4 +1,4 @@
-// What the product keeps in the workspace: both tables, the function that reads the findings, and
+// The product's resources in the workspace: both tables, the function that reads the findings, and
 // on request a sample allowlist.
 
 import { tableDefinition } from '../product.bicep'
@@ -9,17 +9,17 @@ param workspaceName string
 @description('Required. The tables with their columns.')
 param tables tableDefinition[]
 
-@description('Required. How long rows are kept, in days.')
+@description('Required. The retention of rows, in days.')
 param retentionInDays int
 
-@description('Required. The alias of the sample allowlist; none is made if this is empty. Needs Microsoft Sentinel.')
+@description('Required. The alias of the sample allowlist; empty for none. Needs Microsoft Sentinel.')
 param sampleWatchlistAlias string
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' existing = {
   name: workspaceName
 }
 
-// One after another: the workspace refuses changes to its tables at the same time.
+// One after another: the workspace refuses concurrent changes to its tables.
 @batchSize(1)
 resource table 'Microsoft.OperationalInsights/workspaces/tables@2025-07-01' = [
   for definition in tables: {
@@ -32,7 +32,7 @@ resource table 'Microsoft.OperationalInsights/workspaces/tables@2025-07-01' = [
         name: definition.name
         columns: map(definition.columns, column => {
           name: column.name
-          // A table spells this type in its own way.
+          // A table has another spelling of this type.
           type: column.type == 'datetime' ? 'dateTime' : column.type
         })
       }
@@ -44,7 +44,7 @@ resource readFindings 'Microsoft.OperationalInsights/workspaces/savedSearches@20
   parent: workspace
   name: 'ManagedIdentityImpact'
   properties: {
-    // The published type has it beside the properties, where it does nothing. Without it a second
+    // The published type puts it beside the properties, where it has no effect. Without it a second
     // deployment conflicts with the first.
     #disable-next-line BCP037
     etag: '*'
@@ -61,7 +61,7 @@ resource sampleWatchlist 'Microsoft.SecurityInsights/watchlists@2025-09-01' = if
   name: sampleWatchlistAlias
   properties: {
     displayName: sampleWatchlistAlias
-    description: 'Addresses from which sign-ins of managed identities are expected. These are examples.'
+    description: 'Addresses of expected sign-ins of managed identities. These are examples.'
     provider: 'Custom'
     source: 'Local file'
     itemsSearchKey: 'IPOrRange'
@@ -71,5 +71,5 @@ resource sampleWatchlist 'Microsoft.SecurityInsights/watchlists@2025-09-01' = if
   }
 }
 
-@description('The workspace\'s region, in which the data collection rule must be; spelt as resources spell it.')
+@description('The workspace\'s region, in the spelling of resources; the data collection rule must be in it.')
 output location string = toLower(replace(workspace.location, ' ', ''))
