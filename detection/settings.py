@@ -35,6 +35,8 @@ _DURATION = (
     "a duration such as PT1H, PT90M or P1D",
 )
 _BOOLEAN = r"(?i:true|false)", "true or false"
+# `u`, since str.strip() removes blanks beyond ASCII from the items of a list.
+_WORDS = r"(?u:[A-Za-z,\s]+)", "words of letters, comma separated"
 _ADDRESS = rf"https://{_HOST}{_PORT}/?", "an https address"
 _STREAM = r"Custom-\w+", "Custom- and a name"
 _ALIAS = r"[A-Za-z_][\w-]*", "a watchlist's alias"
@@ -47,11 +49,11 @@ SETTINGS: Final = {
     "CORRELATION_SPAN": Setting(*_DURATION, "PT1H"),
     "MAX_CATCH_UP": Setting(*_DURATION, "P7D"),
     "MAX_LATENESS": Setting(*_DURATION, "P1D"),
-    "SUCCESS_STATUSES": Setting(r"[A-Za-z, ]+", "words of letters, comma separated", "Success"),
+    "SUCCESS_STATUSES": Setting(*_WORDS, "Success"),
     "NOVELTY": Setting(*_BOOLEAN, "false"),
     # The deployment: the workspaces, where findings go, and where the state is.
     "AZURE_CLOUD": Setting("|".join(CLOUDS), " or ".join(CLOUDS), "AzureCloud"),
-    "WORKSPACE_IDS": Setting(r"(?s).*[^,\s].*", "workspace ids, comma separated"),
+    "WORKSPACE_IDS": Setting(r"(?su:.*[^,\s].*)", "workspace ids, comma separated"),
     "LOGS_QUERY_ENDPOINT": Setting(*_ADDRESS),
     "LOGS_INGESTION_ENDPOINT": Setting(*_ADDRESS),
     "LOGS_INGESTION_RULE_ID": Setting(r"dcr-[0-9a-f]{32}", "dcr- and 32 hexadecimal digits"),

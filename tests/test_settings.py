@@ -48,6 +48,25 @@ def test_unknown_names_are_ignored() -> None:
     assert rule_settings({"PATH": "x", "lookback": "y"}) == rule_settings({})
 
 
+@pytest.mark.parametrize("blank", ["\n", "\t", "\r\n", "\u00a0"])
+def test_lists_may_stand_on_several_lines(blank: str) -> None:
+    """Any blanks may stand around the items of a list, such as line breaks of a YAML file."""
+    environment = DEPLOYMENT | {
+        "SUCCESS_STATUSES": f"Success,{blank}Succeeded",
+        "WORKSPACE_IDS": f"{GUID},{blank}{OTHER_GUID}",
+    }
+    settings = read_settings(environment)
+    assert settings.rule.success_statuses == ("Success", "Succeeded")
+    assert settings.deployment.workspace_ids == (GUID, OTHER_GUID)
+
+
+@pytest.mark.parametrize("listed", [",", " , ", ",\n,", ",\u00a0,"])
+def test_a_list_without_a_workspace_is_an_error(listed: str) -> None:
+    """Commas and blanks alone are an error: a run would examine no workspace and succeed."""
+    with pytest.raises(SettingsError, match="WORKSPACE_IDS"):
+        read_settings(DEPLOYMENT | {"WORKSPACE_IDS": listed})
+
+
 def test_every_setting_is_read() -> None:
     """Each setting reaches its field, without blanks around the value."""
     settings = rule_settings(

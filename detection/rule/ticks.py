@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from detection.rule.memo import Memo
-
 SECOND = 10_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
@@ -47,7 +45,7 @@ class TimeParser:
     """Reads columns of times, and remembers the seconds it has read: rows share them."""
 
     def __init__(self) -> None:
-        self._seconds = Memo[str, int](lambda second: parse_time(second + ".0000000Z"))
+        self._seconds: dict[str, int] = {}
 
     def parse_column(self, values: Sequence[Any]) -> list[int]:
         """Read a column as ticks; raises ValueError(position, reason) at the first unreadable."""
@@ -60,10 +58,13 @@ class TimeParser:
                 fraction = text[20:27]
                 # As Log Analytics writes times: 2026-03-14T10:00:00.0000000Z.
                 usual = text[19:20] == "." and text[27:] == "Z" and fraction.isdecimal()
-                if usual and fraction.isascii():
-                    ticks.append(seconds[text[:19]] + int(fraction))
-                else:
+                if not (usual and fraction.isascii()):
                     ticks.append(parse_time(text))
+                elif (second := seconds.get(text[:19])) is not None:
+                    ticks.append(second + int(fraction))
+                else:  # all of it is parsed, so that an error quotes it as it is
+                    ticks.append(parse_time(text))
+                    seconds[text[:19]] = ticks[-1] - int(fraction)
         except (TypeError, KeyError, AttributeError):  # not a text: null, a number, an array, ...
             raise ValueError(
                 len(ticks), f"{values[len(ticks)]!r:.60} is not an ISO 8601 time"

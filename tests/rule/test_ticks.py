@@ -114,6 +114,14 @@ def test_a_column_names_its_first_unreadable_time(
     assert isinstance(reason, str)
 
 
+@pytest.mark.parametrize("text", ["2026-13-02T10:00:00.1234567Z", "2026-03-02T10:00:60.1234567Z"])
+def test_the_error_quotes_the_time_of_the_column(text: str) -> None:
+    """The error quotes an impossible time with its own fraction, so that it is found in the log."""
+    with pytest.raises(ValueError, match=REFUSED) as caught:
+        TimeParser().parse_column([text])
+    assert repr(text) in caught.value.args[1]
+
+
 @pytest.mark.parametrize("text", NO_MOMENT)
 def test_text_that_is_not_a_time_is_refused(text: str) -> None:
     """Text that is not a time, too fine or impossible, is an error."""
