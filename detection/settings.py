@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from detection.clouds import CLOUDS, Cloud, cloud_of
 from detection.errors import SettingsError
+from detection.printable import counted
 from detection.rule.filters import OTHER_SUCCESS, RuleSettings
 from detection.rule.kql_text import equals_ignoring_case
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
@@ -146,7 +147,7 @@ class _Reader:
         elif not re.fullmatch(setting.pattern, value, re.ASCII):
             # The value itself may be a key that was pasted into the wrong place.
             self.problems.append(
-                f"{name} is not {setting.meaning} ({len(value)} characters are given)"
+                f"{name} is not {setting.meaning} (given: {counted(len(value), 'character')})"
             )
             return setting.default
         return value

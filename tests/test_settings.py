@@ -241,7 +241,9 @@ def test_a_hidden_value_is_described() -> None:
     with pytest.raises(SettingsError) as caught:
         read_settings({"WORKSPACE_IDS": f"{GUID},x", "STATE_ACCOUNT_URL": SIGNED})
     message = str(caught.value)
-    assert f"is not the blob address of a storage account ({len(SIGNED)} characters" in message
+    assert (
+        f"is not the blob address of a storage account (given: {len(SIGNED)} characters)" in message
+    )
     assert "WORKSPACE_IDS: number 2 of 2 is not a workspace id" in message
 
 
