@@ -3,9 +3,9 @@
 This order makes delivery exact. The rows of a window go into the outbox in the same conditional
 write as the watermark and the ledger that count them; then they are delivered; then the outbox is
 emptied. A run that dies before that write evaluates the window again. One that dies after it
-delivers the same rows again. If another run has written the state in the meantime, the decision is
-written over that run's state where it is still right. Otherwise the window is evaluated again, or
-skipped because the other run has evaluated it.
+delivers the same rows again. If another run has written the state in the meantime, this run adds
+its result to the new state, if the result is still right. If it is not, this run evaluates the
+window again, or skips it because the other run has evaluated it.
 """
 
 import time
@@ -33,7 +33,7 @@ from detection.sources import Arrivals, LogSource
 from detection.state import State, StateStore
 from detection.window import Mode, Window, backfill_windows
 
-MAX_EVALUATIONS = 5  # of one window, each but the first because another run was faster
+MAX_EVALUATIONS = 5  # of one window: a faster run of the same workspace makes another one necessary
 
 Progress = Callable[[Sequence[Window]], Iterable[Window]]
 
@@ -64,7 +64,7 @@ def run(
     windows = job.due_windows()
     job.outcome.due = len(windows)
     for evaluated, window in enumerate(progress(windows)):
-        # The first is evaluated however little time there is.
+        # The first window is always evaluated, even if little time is left.
         if evaluated and not has_time():
             job.outcome.left = len(windows) - evaluated
             break

@@ -1,4 +1,4 @@
-"""One window: read its parts, detect, ask the ledger for news, and make the finding rows.
+"""One window: read its parts, detect, compare with the ledger, and make the finding rows.
 
 Nothing is written here. Each finding is scored once and is a row from then on.
 """
@@ -23,8 +23,8 @@ def evaluate_window(
 ) -> tuple[WindowCounters, PendingRows[Finding]]:
     """Read and evaluate a window; return its counters and the rows of its findings.
 
-    The findings are in the order of their first event. `review` and `enrichment` collect the news
-    and the warnings of the window. Raises SourceError.
+    The findings are in the order of their first event. `review` collects the new
+    operations of the window, `enrichment` its warnings. Raises SourceError.
     """
     counters = WindowCounters()
     found: list[tuple[int, GroupKey, bytes]] = []
@@ -43,7 +43,7 @@ def evaluate_window(
     has_read = False
     for part in source.parts(window, enrichment.now, enrichment.settings):
         evaluate(part)
-        del part  # or its rows would stay while the next are read; enumerate() keeps one too
+        del part  # frees its rows before the next part is read; enumerate() would keep a reference
         if has_read:  # hashing the operations only pays if there are several parts
             review.encode()
         has_read = True

@@ -19,10 +19,10 @@ from detection.ranking.score import (
     DELETE_COUNTS,
     FIRST_CLASS,
     FIRST_GROUP,
+    HASTE_DELAYS,
     LONG_SEEN,
     MAX_POINTS,
     OWN_ADDRESS,
-    PROXIMITY,
     RESOURCE_GROUP_COUNTS,
     ROUTINE_DAYS,
     SEVERITY_BANDS,
@@ -94,7 +94,7 @@ def test_points() -> None:
         "Spread": [
             points for _, points in (*reversed(RESOURCE_GROUP_COUNTS), *SUBSCRIPTION_COUNTS)
         ],
-        "Haste": [points for _, points in PROXIMITY],
+        "Haste": [points for _, points in HASTE_DELAYS],
         "Both services": [BOTH_SERVICES],
         "Address": [OWN_ADDRESS],
         "Corroboration": [points for _, points in reversed(ACTION_COUNTS)],
@@ -102,7 +102,7 @@ def test_points() -> None:
     assert {name: listed[name] for name in expected} == expected
     assert f"| {FIRST_CLASS} and {FIRST_GROUP}, or {LONG_SEEN} |" in RISK
     assert f"{ROUTINE_DAYS} or more days" in RISK
-    minutes = [most // MINUTE for most, _ in PROXIMITY]
+    minutes = [most // MINUTE for most, _ in HASTE_DELAYS]
     assert f"at most {minutes[0]}, {minutes[1]} minutes after a sign-in" in RISK
 
 
