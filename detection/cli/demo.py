@@ -34,7 +34,7 @@ NOW = "2026-03-14T10:00:00Z"
 def demo_command(*, as_json: bool, report: Path | None, verbose: bool) -> int:
     """Run the detection on a recorded attack.
 
-    Needs no settings and no Azure.
+    The command needs neither settings nor Azure.
     """
     del verbose
     if not SCENARIO.is_dir():

@@ -170,7 +170,7 @@ def warnings_and_notes(
     if enrichment.excluded:
         number, used = sum(enrichment.excluded.values()), enrichment.excluded.most_common()
         names = _named(label for label, _ in used)
-        notes.append(f"{counted(number, 'finding')} excluded by exclusions: {names}")
+        notes.append(f"{counted(number, 'finding')} not reported because of exclusions: {names}")
     warnings = [
         f"Table {shape.name} is missing: {counters.remedies.get(shape.name, shape.remedy)}"
         for shape in (SIGN_IN_TABLE, OPERATION_TABLE)

@@ -179,8 +179,8 @@ def check_watermark(watermark: int, now: int) -> None:
     """Raise ClockError if the watermark of a state is later than the present (both in ticks)."""
     if watermark > now + CLOCK_TOLERANCE:
         raise ClockError(
-            f"the state says that everything up to {_text(watermark)} was examined, and the present "
-            f"time of this run is {_text(now)}: a clock is or was wrong. Set this machine's clock "
+            f"the state says that everything up to {_text(watermark)} was examined, and the "
+            f"present time of this run is {_text(now)}: a clock is or was wrong. Set this machine's clock "
             "right; if it is right, run once with `--set-watermark TIME`, where TIME is the last "
             "WindowEnd in the run records that was written while the clock was still right"
         )
