@@ -24,7 +24,7 @@ from detection.window import Mode, Window
 
 @dataclass(slots=True)
 class Enrichment:
-    """The enrichment of one window, evaluated at `now` (ticks); its groups may come in parts.
+    """The enrichment of one window, examined at `now` (ticks); its groups may come in parts.
 
     `baseline` is the baseline of the state, until it is read again. `excluded` counts the groups
     that each exclusion covers. `warnings` are sentences for the run record.

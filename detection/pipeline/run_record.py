@@ -44,9 +44,9 @@ class RunHeader:
 
     @classmethod
     def of(cls, workspace_id: str, window: Window, now: int, again: str = "") -> "RunHeader":
-        """Return the header of a window that is evaluated at `now` (ticks).
+        """Return the header of a window that is examined at `now` (ticks).
 
-        The run id is a hash, so that equal runs on equal logs can be compared. A second evaluation
+        The run id is a hash, so that equal runs on equal logs can be compared. A second examination
         at the same time may have another result: `again` gives it another id.
         """
         name = f"{workspace_id}|{window.mode}|{window.start}|{window.end}|{now}{again}"
@@ -67,7 +67,7 @@ def run_record(
     arrivals: Arrivals,
     duration_ms: int,
 ) -> RunRecord:
-    """Return the record of a window that was evaluated."""
+    """Return the record of a window that was examined."""
     warnings, notes = warnings_and_notes(counters, enrichment, arrivals)
     excluded = sum(enrichment.excluded.values())
     record = _record(header, WARNING if warnings else SUCCESS)

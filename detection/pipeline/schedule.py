@@ -86,7 +86,7 @@ class Schedule:
         return reach_back(window, arrivals.earliest, settings, state.earliest_start), arrivals
 
     def advance(self, state: State, window: Window, states: Mapping[str, SourceState]) -> None:
-        """Advance the state past an evaluated window, given the states of its tables.
+        """Advance the state past an examined window, given the states of its tables.
 
         If a table was missing, the window has paired nothing. Then `arrivals_until` stays, or goes
         back to the end of the window before, so that rows of both tables are looked for once both
@@ -180,9 +180,10 @@ def check_watermark(watermark: int, now: int) -> None:
     if watermark > now + CLOCK_TOLERANCE:
         raise ClockError(
             f"the state says that everything up to {_text(watermark)} was examined, and the "
-            f"present time of this run is {_text(now)}: a clock is or was wrong. Set this machine's clock "
-            "right; if it is right, run once with `--set-watermark TIME`, where TIME is the last "
-            "WindowEnd in the run records that was written while the clock was still right"
+            f"present time of this run is {_text(now)}: a clock is or was wrong. Set this "
+            "machine's clock right; if it is right, run once with `--set-watermark TIME`, where "
+            "TIME is the last WindowEnd in the run records that was written while the clock was "
+            "still right"
         )
 
 

@@ -18,10 +18,10 @@ from detection.sources import Correlated, LogSource
 from detection.window import Window
 
 
-def evaluate_window(
+def examine_window(
     source: LogSource, window: Window, header: RunHeader, review: Review, enrichment: Enrichment
 ) -> tuple[WindowCounters, PendingRows[Finding]]:
-    """Read and evaluate a window; return its counters and the rows of its findings.
+    """Read and examine a window; return its counters and the rows of its findings.
 
     The findings are in the order of their first event. `review` collects the new
     operations of the window, `enrichment` its warnings. Raises SourceError.
@@ -30,7 +30,7 @@ def evaluate_window(
     found: list[tuple[int, GroupKey, bytes]] = []
     compressor = RowCompressor()
 
-    def evaluate(part: Logs | Correlated) -> None:
+    def examine(part: Logs | Correlated) -> None:
         logs, detection = _detected(part, window, enrichment)
         emissions = review.register(enrichment.without_excluded(detection.groups))
         counters.add(logs, detection, emissions)
@@ -42,7 +42,7 @@ def evaluate_window(
 
     has_read = False
     for part in source.parts(window, enrichment.now, enrichment.settings):
-        evaluate(part)
+        examine(part)
         del part  # frees its rows before the next part is read; enumerate() would keep a reference
         if has_read:  # hashing the operations only pays if there are several parts
             review.encode()

@@ -124,7 +124,7 @@ def test_the_runbook_has_the_queries_of_a_finding() -> None:
 
 def test_exclusion_columns() -> None:
     """The columns of the exclusions are those that are read, in the table and in the example."""
-    text = section("docs/tuning.md", "Exclude what somebody answers for")
+    text = section("docs/tuning.md", "Exclude known automation")
     assert tuple(re.findall(r"\n\| `(\w+)` \|", text)) == EXCLUSIONS_TABLE.columns
     assert ",".join(EXCLUSIONS_TABLE.columns) + "\n" in text
 
