@@ -1,4 +1,4 @@
-"""The documents say nothing that is not so."""
+"""The documents agree with the program."""
 
 import json
 import re
@@ -28,7 +28,15 @@ from detection.ranking.score import (
     SEVERITY_BANDS,
     SUBSCRIPTION_COUNTS,
 )
+from detection.rule.correlate import (
+    ADDRESSES_SHOWN,
+    AFFECTED_SHOWN,
+    OPERATIONS_SHOWN,
+    RESOURCES_SHOWN,
+    SUBSCRIPTIONS_SHOWN,
+)
 from detection.rule.exclusions import EXCLUSIONS_TABLE
+from detection.rule.filters import CHANGE_TERMS, READ_TERMS, TARGET_TERMS
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import MINUTE
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
@@ -53,8 +61,27 @@ def test_schemas(table: type, title: str) -> None:
     assert rows == columns(table)
 
 
+@pytest.mark.parametrize("terms", [TARGET_TERMS, CHANGE_TERMS, READ_TERMS])
+def test_terms(terms: tuple[str, ...]) -> None:
+    """The clauses of the rule are documented with the terms that the program looks for."""
+    listed = ", ".join(f'"{term}"' for term in terms)
+    assert f"has_any ({listed})" in PAGES["docs/rule.md"]
+
+
+def test_caps() -> None:
+    """The columns that hold a capped set are documented with its cap."""
+    capped = re.findall(r"\n\| `(\w+)` \| dynamic \|.* at most (\d+) \|", PAGES["docs/schemas.md"])
+    assert {column: int(most) for column, most in capped} == {
+        "Resources": RESOURCES_SHOWN,
+        "Operations": OPERATIONS_SHOWN,
+        "AffectedResources": AFFECTED_SHOWN,
+        "SubscriptionIds": SUBSCRIPTIONS_SHOWN,
+        "CallerIpAddresses": ADDRESSES_SHOWN,
+    }
+
+
 def test_bounds_of_a_record() -> None:
-    """How long lists and texts of a run record get is told as it is."""
+    """The documented bounds of lists and texts of a run record are the program's."""
     text = " ".join(section("docs/schemas.md", "ManagedIdentityImpactRuns_CL").split())
     assert f"at most {MAX_ENTRIES}, each of at most {MAX_ENTRY_LENGTH} characters, texts" in text
     assert f"have at most {MAX_TEXT_LENGTH:,}" in text
