@@ -1,4 +1,4 @@
-"""The Azure clients: built from the settings, and from them source, sink and state store."""
+"""Builds the Azure clients from the settings, and from them the source, sink and state store."""
 
 import logging
 from collections.abc import Callable
@@ -36,7 +36,7 @@ _ROWS_IN_PROCESS = {"auto": MAX_ROWS_IN_PROCESS, "python": inf, "workspace": -1}
 
 
 class Credential(DefaultAzureCredential):
-    """Explains a failure in one line, without a status: it is no refusal of a service."""
+    """A DefaultAzureCredential whose error is one line, without the HTTP status of a service."""
 
     def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
@@ -51,17 +51,18 @@ class Credential(DefaultAzureCredential):
 class AzureClients:
     """The clients for one deployment; constructing them sends no request.
 
-    All workspaces and threads share them and their credential: a managed identity in Azure,
-    elsewhere the environment's or that of a signed-in tool. The end of the block closes them.
+    All workspaces and threads share the clients and one credential: a managed identity in Azure,
+    elsewhere the credential of the environment or of a signed-in tool. The end of the `with` block
+    closes the clients.
     """
 
     def __init__(self, settings: DeploymentSettings, *, deadline: float = inf) -> None:
-        """After `deadline` (of time.monotonic) no workspace is queried.
+        """`deadline`: the time (time.monotonic, seconds) after which no workspace is queried.
 
         Workspaces that are read at the same time share the limits of queries and memory.
         """
         at_once = min(CONCURRENT_WORKSPACES, len(settings.workspace_ids))
-        # The error that is raised says in fewer words which credentials were tried.
+        # Keeps the warnings of the SDK off stderr: the error that is raised is shorter.
         logging.getLogger("azure").addHandler(logging.NullHandler())
         for name in ("azure.core", "azure.identity"):  # they log each request, headers and all
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -119,7 +120,7 @@ class AzureClients:
 
     @cached_property
     def container(self) -> ContainerClient:
-        """The container of the states; its settings must be set."""
+        """The client of the container with the states; its settings must be set."""
         settings = self._settings
         emulated = settings.state_account_url.endswith(EMULATOR)
         client: ContainerClient = ContainerClient(
@@ -141,8 +142,8 @@ class AzureClients:
     def connector(self) -> Callable[[str], Connections]:
         """Return a function that connects the workspace with an id.
 
-        Without the settings for ingestion, rows go nowhere; without those for the state, nothing
-        is remembered.
+        Without the settings for ingestion no row is sent; without those for the state no state is
+        saved.
         """
         settings = self._settings
         writes = bool(settings.ingestion_endpoint) and not settings.dry_run

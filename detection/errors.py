@@ -5,7 +5,7 @@
     ├── UsageError         an argument cannot be used                exit status 2
     ├── SourceError        log rows could not be read                exit status 1
     ├── ClockError         a clock is wrong                          exit status 1
-    ├── DeliveryError      findings could not be handed over         exit status 1
+    ├── DeliveryError      findings could not be delivered           exit status 1
     └── StateError         the remembered state cannot be used       exit status 1
         └── StateConflict  another run wrote the state first         exit status 1
 

@@ -1,7 +1,7 @@
 """The outbox: rows that were written down with the state and wait for delivery.
 
-A row is decided once and never made again: the state and every sink get the same row. Findings are
-kept compressed, since one is 8 kB of JSON, five times that as a dict, and tens of thousands may
+Each row is made once: the state and every sink get the same row. Findings are kept compressed,
+because a finding takes 8 kB as JSON and five times as much as a dict, and tens of thousands may
 wait.
 """
 
@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Row)
 
 
 class RowCompressor:
-    """Compresses rows by the first of them: most of each is the same (zlib's preset dictionary)."""
+    """Compresses rows with the first row as zlib's preset dictionary: rows are mostly equal."""
 
     def __init__(self, dictionary: bytes = b"") -> None:
         self.dictionary = dictionary
@@ -40,8 +40,8 @@ class PendingRows(Sequence[T], Generic[T]):
     """
 
     def __init__(self, dictionary: bytes = b"", bodies: Sequence[bytes] = ()) -> None:
-        """`bodies` are what a RowCompressor made of the rows with this dictionary."""
-        self.dictionary = dictionary if bodies else b""  # which the state need not hold then
+        """`bodies` are the rows, compressed by a RowCompressor with this dictionary."""
+        self.dictionary = dictionary if bodies else b""  # an empty outbox needs none in the state
         self.bodies = bodies
 
     @classmethod
@@ -59,7 +59,7 @@ class PendingRows(Sequence[T], Generic[T]):
             return NotImplemented
         return len(self) == len(other) and all(map(eq, self, other))
 
-    __hash__ = None  # type: ignore[assignment]  # as a list has none
+    __hash__ = None  # type: ignore[assignment]  # like a list
 
     def __iter__(self) -> Iterator[T]:
         return map(self._row, self.bodies)
@@ -75,7 +75,7 @@ class PendingRows(Sequence[T], Generic[T]):
         return self._row(self.bodies[place])
 
     def followed_by(self, rows: "PendingRows[T]") -> "PendingRows[T]":
-        """Return these rows and then others, all with one dictionary."""
+        """Return these rows and then the given ones, all with one dictionary."""
         if not self:
             return rows
         if rows.dictionary != self.dictionary:

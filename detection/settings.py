@@ -1,4 +1,4 @@
-"""The settings: one table of them, read from the environment; one message names every problem."""
+"""The settings: one table, read from the environment. One error names every problem."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -114,7 +114,7 @@ class Settings:
 def read_settings(environment: Mapping[str, str], *, complete: bool = True) -> Settings:
     """Read all settings; raises SettingsError that names every one that is absent or unusable.
 
-    Unless they must be `complete`, the settings for ingestion and for the state may be absent.
+    Unless `complete`, the settings for ingestion and for the state may be absent.
     """
     reader = _Reader(environment)
     return reader.checked(Settings(_rule(reader), _deployment(reader, complete=complete)))

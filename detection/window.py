@@ -1,4 +1,4 @@
-"""Which windows are due, and how far each reaches back."""
+"""The windows that are due, and the time that each of them covers."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -66,11 +66,11 @@ def backfill_windows(start: int, end: int, settings: RuleSettings) -> list[Windo
 def reach_back(
     window: Window, earliest: int | None, settings: RuleSettings, known_from: int
 ) -> Window:
-    """Return `window` begun early enough to hold every pair of a row as old as `earliest`.
+    """Return the window, begun earlier if a late row needs it: `earliest` is its time (ticks).
 
     A row at or before start + span may lack part of its hour of sign-ins. The start is exclusive,
     so one tick more is needed for a sign-in exactly `span` before that row. The window never starts
-    before `known_from`: the ledger does not know what was reported of earlier times.
+    before `known_from`: the ledger has forgotten the reported operations of earlier times.
     """
     if earliest is None or earliest > window.start + settings.span:
         return window
@@ -83,8 +83,8 @@ def _hourly(
 ) -> list[Window]:
     """Return the windows that end an interval apart after `previous`, the last one at `now`.
 
-    Where the step since the previous window is longer than lookback - span, the window starts
-    at the previous end - span, so that every operation has its whole hour of sign-ins.
+    If the previous window ended more than lookback - span before, the window starts at that end
+    minus the span, so that every operation has its whole hour of sign-ins.
     """
     ends = list(range(previous + INTERVAL, now - INTERVAL + 1, INTERVAL))
     windows = []
@@ -98,8 +98,8 @@ def _hourly(
 def earliest_late(settings: RuleSettings, arrivals_until: int, now: int) -> int:
     """Return the time up to which a row that arrives after `arrivals_until` is too late (ticks).
 
-    Its delay is then `max_lateness` or more. After a table was missing, rows are accepted as far
-    back as missed runs are caught up.
+    Its delay is then `max_lateness` or more. After a table was missing, `max_catch_up` limits the
+    time since `arrivals_until`, as it limits the catching up of missed runs.
     """
     return max(arrivals_until, now - settings.max_catch_up) - settings.max_lateness
 

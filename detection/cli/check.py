@@ -36,7 +36,7 @@ STYLES: Final = {OK: "green", WARNING: "yellow", FAILED: "red"}
 
 
 class CheckResult(NamedTuple):
-    """The status of one part of the set-up, and the observation or remedy."""
+    """The status of one part of the set-up, and a message with the observation or the remedy."""
 
     part: str
     status: str
@@ -48,12 +48,13 @@ class CheckResult(NamedTuple):
 def check_command(*, verbose: bool) -> int:
     """Test every part of the set-up and print what to fix.
 
-    Gets a token, compares each workspace's clock with this machine's, reads the last minute of
-    both tables and the watchlists of each workspace, tries every query over an empty time range,
-    sends empty calls to the ingestion endpoint, reads each state, and writes and removes a blob
-    next to it. Reports nothing and changes no state.
+    The command gets a token, compares each workspace's clock with this machine's, reads the last
+    minute of both tables and the watchlists of each workspace, tries every query over an empty time
+    range, sends empty calls to the ingestion endpoint, reads each state, and writes and removes a
+    blob next to it. It reports no finding and changes no state.
 
-    Exit status: 0 everything works, with or without warnings; 1 something does not; 2 bad settings.
+    Exit status: 0 if everything works, with or without warnings; 1 if something does not work; 2 if
+    the settings are wrong.
     """
     del verbose
     settings = read_settings(os.environ, complete=False)
@@ -168,8 +169,8 @@ def _check_table(
         return WARNING, f"is missing: {shape.remedy}"
     if latest is None:
         return WARNING, (
-            "no row of the last day: nothing happened, the identity may not read this table, or "
-            f"the workspace receives no rows: {shape.remedy}"
+            "no row of the last day: there was no activity, or the identity has no right to read "
+            f"this table, or the workspace receives no rows: {shape.remedy}"
         )
     return OK, f"newest row {format_time(latest)}"
 
@@ -205,7 +206,7 @@ def _check_exclusions(source: "WorkspaceSource", now: int) -> tuple[str, str]:
 
 
 def _check_queries(source: "WorkspaceSource", now: int, settings: RuleSettings) -> tuple[str, str]:
-    """Return the failed queries, or else those that wait for a missing table."""
+    """Return the status of the queries, and the names of those that fail or lack a table."""
     queries = source.try_queries(now, settings)
     failed = [query for query in queries if query.problem]
     if failed:

@@ -34,7 +34,7 @@ NOW = "2026-03-14T10:00:00Z"
 def demo_command(*, as_json: bool, report: Path | None, verbose: bool) -> int:
     """Run the detection on a recorded attack.
 
-    Needs no settings and no Azure.
+    The command needs neither settings nor Azure.
     """
     del verbose
     if not SCENARIO.is_dir():
@@ -47,10 +47,11 @@ def demo_command(*, as_json: bool, report: Path | None, verbose: bool) -> int:
         f"An attacker uses an application's managed identity. Its sign-ins and changes until {NOW} "
         f"are recorded in {os.path.relpath(SCENARIO)}. The hourly run reports:",
     )
-    asked = Invocation(RECORDED_WORKSPACE, ticks.parse_time(NOW))
+    invocation = Invocation(RECORDED_WORKSPACE, ticks.parse_time(NOW))
     page = report or _temporary() / "report.html"
     sink = FanOutSink(stdout(as_json=as_json), report_sink(page))
-    status = run_and_report(Connections(RecordedSource(SCENARIO), sink, ReadOnlyStore()), asked)
+    connections = Connections(RecordedSource(SCENARIO), sink, ReadOnlyStore())
+    status = run_and_report(connections, invocation)
     if page.exists():
         terminal.print_line(stderr, f"The report is in {page}: open it in a browser.")
     stderr.print("README.md explains this output, and how to run the detection on your own logs.")

@@ -11,19 +11,19 @@ from detection.rule.ticks import format_time
 from detection.settings import DeploymentSettings
 
 
-def check_times(asked: Invocation, *, remembers: bool) -> None:
+def check_times(invocation: Invocation, *, remembers: bool) -> None:
     """Raise UsageError for future times if the run remembers, and for a useless --set-watermark.
 
     A future window would be remembered as examined before its rows exist.
     """
-    latest = asked.now if asked.backfill is None else asked.backfill[1]
+    latest = invocation.now if invocation.backfill is None else invocation.backfill[1]
     if remembers and latest > current_time():
-        option = "--now" if asked.backfill is None else "--to"
+        option = "--now" if invocation.backfill is None else "--to"
         raise UsageError(
             f"{option} {format_time(latest)} is later than the present: this run would remember "
             "all hours until then as examined; give an earlier time, or --dry-run"
         )
-    if asked.watermark is not None and (not remembers or asked.backfill is not None):
+    if invocation.watermark is not None and (not remembers or invocation.backfill is not None):
         raise UsageError(
             "--set-watermark needs a scheduled run with a state: give --state-dir or set "
             "STATE_ACCOUNT_URL, and omit --from, --to and --dry-run"

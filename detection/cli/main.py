@@ -24,10 +24,10 @@ from detection.sinks.failures import CLOSED_PIPE_STATUS
 ROOT: Final = Path(__file__).parents[2]
 
 
-def _print_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
-    """Print the version of pyproject.toml, which a checkout has, and end."""
+def _print_version(context: click.Context, option: click.Parameter, requested: bool) -> None:
+    """Print the version in pyproject.toml, which every checkout has, and exit."""
     del option
-    if asked:
+    if requested:
         pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
         click.echo(f"{pyproject['project']['name']} {pyproject['project']['version']}")
         context.exit()

@@ -1,4 +1,4 @@
-"""Where a run at a terminal shows its findings: files, report and standard output."""
+"""The outputs of a run at a terminal: files, report and standard output."""
 
 import sys
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ def sinks_of(
 ) -> list[FindingSink]:
     """Return the sinks for files and terminal."""
     sinks: list[FindingSink] = []
-    for path, pick in ((files.output, _findings), (files.runs, _runs)):
+    for path, select in ((files.output, _findings), (files.runs, _runs)):
         if path is not None and not dry_run:
-            sinks.append(JsonLinesFile(path, pick, append=append))
+            sinks.append(JsonLinesFile(path, select, append=append))
     if files.report is not None and not dry_run:
         sinks.append(report_sink(files.report))
     if as_json or files.output is None or dry_run:

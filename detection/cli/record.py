@@ -76,8 +76,8 @@ def record_command(
 ) -> int:
     """Save a workspace's rows as a recorded folder.
 
-    `run --recorded` examines the folder. Saves the rows that the rule can use, of one window that
-    ends at --now, or of the time between --from and --to: successful sign-ins to Key Vault and
+    `run --recorded` examines the folder. It holds the rows that the rule can use, of one window
+    that ends at --now, or of the time between --from and --to: successful sign-ins to Key Vault and
     Storage, successful writes and deletes, corroborating actions, the allowlist and the exclusions.
 
     With --pseudonymize the folder can be shared: names and ids of persons, resources, addresses
@@ -89,7 +89,7 @@ def record_command(
     latest = current_time() if now is None else now
     bounds = backfill_bounds(now, start, end) or (latest - settings.rule.lookback, latest)
     workspace_id = _choose_workspace(workspace, settings.deployment.workspace_ids)
-    Recorder(out)  # so that a folder that cannot be written fails before the reading
+    Recorder(out)  # refuses a folder that cannot be written, before any row is read
     from detection.azure_clients import AzureClients  # noqa: PLC0415 - half a second that --help need not wait
 
     source = AzureClients(settings.deployment).source(workspace_id)
@@ -113,7 +113,7 @@ def _record(
     found = False
     identities: set[str] = set()
     for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
-        # Checked first: a table that is removed during the reading must not look like a short one.
+        # Checked first: a table that is removed while it is read must not look like a small one.
         if source.probe(shape, bounds[1], settings)[0] is SourceState.MISSING:
             terminal.print_line(stderr, f"{shape.name}: missing, not recorded; {shape.remedy}")
             continue

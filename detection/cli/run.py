@@ -105,8 +105,8 @@ def run_command(
     MAX_LATENESS, SUCCESS_STATUSES, NOVELTY. Without it, also WORKSPACE_IDS; STATE_ACCOUNT_URL
     keeps the state in Azure, and LOGS_INGESTION_ENDPOINT sends the findings to a table.
 
-    Exit status: 0 the run succeeded, 1 a run failed (no finding is lost), 2 bad usage or settings,
-    141 the output pipe is closed.
+    Exit status: 0 if the run succeeded; 1 if a run failed (no finding is lost); 2 if the command or
+    the settings are wrong; 141 if the output pipe is closed.
     """
     invocation = Invocation(
         workspace_id=RECORDED_WORKSPACE,
@@ -137,11 +137,11 @@ def run_command(
     return _run_each(deployment.workspace_ids, connect, invocation, verbose=verbose)
 
 
-def run_and_report(parts: Connections, invocation: Invocation) -> int:
+def run_and_report(connections: Connections, invocation: Invocation) -> int:
     """Run the job, print its result on stderr, and return the exit status."""
     stderr = Console(stderr=True, highlight=False, emoji=False)
     outcome = run(
-        *parts, invocation, progress=lambda windows: terminal.with_progress(windows, stderr)
+        *connections, invocation, progress=lambda windows: terminal.with_progress(windows, stderr)
     )
     terminal.report_outcome(outcome, stderr)
     shown = {record["Error"] for record in outcome.records}
@@ -163,13 +163,13 @@ def _workspaces(
 
     connect = AzureClients(settings).connector()
 
-    def parts(workspace_id: str) -> Connections:
+    def connect_with_outputs(workspace_id: str) -> Connections:
         source, sink, store = connect(workspace_id)
         if state_dir is not None:
             store = _store(state_dir / workspace_id, dry_run=settings.dry_run)
         return Connections(source, FanOutSink(*sinks, sink), store)
 
-    return parts
+    return connect_with_outputs
 
 
 def _run_each(
@@ -185,8 +185,8 @@ def _run_each(
         if len(workspace_ids) > 1:
             terminal.print_line(Console(stderr=True, highlight=False), f"Workspace {workspace_id}:")
         try:
-            parts = connect(workspace_id)
-            status |= run_and_report(parts, replace(invocation, workspace_id=workspace_id))
+            connections = connect(workspace_id)
+            status |= run_and_report(connections, replace(invocation, workspace_id=workspace_id))
         except (UsageError, SettingsError):
             raise
         except DetectionError as error:

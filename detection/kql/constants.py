@@ -1,7 +1,7 @@
-"""The constants that the queries need, by the placeholder that stands for each in a .kql file.
+"""The constants of the queries, each by its placeholder in the .kql files.
 
-The rule's own constants are declared in detection/rule. Only what concerns the queries alone is
-declared here. render.py writes all of them into the queries, so no .kql file holds a copy.
+The rule's own constants are declared in detection/rule. Only constants that the queries alone need
+are declared here. render.py writes all of them into the queries, so no .kql file holds a copy.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The only way to fill in the queries, each of which is one .kql file.
+"""Renders the queries: fills in the placeholders of the .kql files, one file for each query.
 
 A file holds placeholders such as `{start}`. This module writes every value as a KQL literal, so no
 value can become query text. Placeholders of constants.py are filled in here and nowhere else.

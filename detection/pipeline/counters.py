@@ -10,9 +10,10 @@ from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, Source
 
 @dataclass(slots=True)
 class WindowCounters:
-    """Sums over the parts of a window; fields that are equal in all parts keep the last value.
+    """Sums over the parts of a window; a field that is equal in all parts keeps the last value.
 
-    `emitted` counts the groups with news, `opened` those among them that open a finding.
+    `emitted` counts the groups with new operations, `opened` those of them that open a finding.
+    `unsplit_identities` holds the identities whose findings are not split by name.
     """
 
     states: Mapping[str, SourceState] = field(default_factory=dict)
@@ -34,11 +35,11 @@ class WindowCounters:
     emitted: int = 0
     opened: int = 0
     bytes_read: int = 0
-    nameless: dict[str, None] = field(default_factory=dict)
+    unsplit_identities: dict[str, None] = field(default_factory=dict)
     warnings: dict[str, None] = field(default_factory=dict)  # each once, in order
 
     def add(self, logs: Logs, detection: Detection, emissions: list[Emission]) -> None:
-        """Add a part, the result of the rule for it, and the groups with news."""
+        """Add a part, the result of the rule for it, and its groups with new operations."""
         self.states, self.remedies, self.latest = logs.states, logs.remedies, logs.latest
         self.allowlist_entries = detection.allowlist.entries
         self.allowlist_invalid = detection.allowlist.invalid
@@ -56,5 +57,5 @@ class WindowCounters:
         self.emitted += len(emissions)
         self.opened += sum(emission.revision == 1 for emission in emissions)
         self.bytes_read += logs.bytes_read
-        self.nameless.update(dict.fromkeys(detection.nameless))
+        self.unsplit_identities.update(dict.fromkeys(detection.unsplit_identities))
         self.warnings.update(dict.fromkeys(logs.warnings))

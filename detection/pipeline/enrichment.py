@@ -1,7 +1,7 @@
 """The enrichment of a window's findings: exclusions, corroborating actions, baseline.
 
-All that has to be read for it is read here. A failure to read any of it is a warning in the run
-record and never keeps a finding from being reported.
+This module reads everything that the enrichment needs. A failure to read any of it is a warning in
+the run record, and the finding is reported all the same.
 """
 
 from collections import Counter
@@ -24,10 +24,10 @@ from detection.window import Mode, Window
 
 @dataclass(slots=True)
 class Enrichment:
-    """The enrichment of one window, evaluated at `now` (ticks); its groups may come in parts.
+    """The enrichment of one window, examined at `now` (ticks); its groups may come in parts.
 
-    `baseline` is the remembered baseline, replaced where it is read again. `excluded` counts the
-    groups that each exclusion left out. `warnings` are sentences for the run record.
+    `baseline` is the baseline of the state, until it is read again. `excluded` counts the groups
+    that each exclusion covers. `warnings` are sentences for the run record.
     """
 
     source: ContextSource
@@ -45,7 +45,7 @@ class Enrichment:
             try:
                 self.exclusions = Exclusions.of(self.source.exclusions(), self.now)
             except SourceError as error:
-                self._warn("Exclusions could not be read, so no finding is left out", error)
+                self._warn("Exclusions could not be read, so no finding is excluded", error)
         kept, used = self.exclusions.split(groups)
         self.excluded.update(used)
         return kept
@@ -55,7 +55,7 @@ class Enrichment:
     ) -> Iterator[FindingContext]:
         """Yield the context of each emission; `groups` are all groups of its identities.
 
-        One at a time, since a context is large and a window may have tens of thousands.
+        They are made one at a time: a context is large, and a window may have tens of thousands.
         """
         baseline = self._read_baseline(window) if self.settings.novelty and emissions else None
         builder = ContextBuilder(groups, self._read_actions(emissions, window), baseline)
@@ -85,7 +85,7 @@ class Enrichment:
     def _read_baseline(self, window: Window) -> Baseline | None:
         """Return the baseline, read again once a day; None if there is none for this window."""
         if window.mode is Mode.BACKFILL:
-            return None  # the remembered baseline is of the present
+            return None  # the baseline of the state is of the present
         fresh = self.baseline is not None and self.baseline.is_fresh(self.now)
         if not fresh and self._is_first_attempt("baseline"):
             self.baseline = None

@@ -37,7 +37,7 @@ class FindingContext(NamedTuple):
 
 
 class ContextBuilder:
-    """Builds the contexts of one window's findings in the light of all of its groups."""
+    """Builds the contexts of one window's findings; the score compares all groups of the window."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class ContextBuilder:
         actions: Iterable[Operation] = (),
         baseline: Baseline | None = None,
     ) -> None:
-        """`actions` are corroborating actions of the identities, outside the rule."""
+        """`actions` are corroborating actions of the identities, which the rule does not match."""
         self._baseline = baseline
         self._activity: defaultdict[str, _IdentityActivity] = defaultdict(_IdentityActivity)
         for group in groups:

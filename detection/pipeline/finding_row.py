@@ -1,4 +1,4 @@
-"""A row of ManagedIdentityImpact_CL."""
+"""Makes the rows of ManagedIdentityImpact_CL."""
 
 from functools import lru_cache
 
@@ -61,5 +61,5 @@ def finding_row(emission: Emission, context: FindingContext, header: RunHeader) 
 
 @lru_cache(CACHE_SIZE)
 def _risk_reason(reason: Reason) -> dict[str, object]:
-    """Return a reason as it is written; equal reasons share one object, as no row is changed."""
+    """Return a reason as in the row; equal reasons share one object, because no row changes."""
     return {"Points": reason.points, "Reason": reason.sentence}

@@ -13,7 +13,7 @@ OUTBOX_LIMIT = 100_000
 class Invocation:
     """The parameters of an invocation; times in ticks.
 
-    It evaluates the windows due at `now`, or those of `backfill` (from, to). `outbox_limit`: the
+    It examines the windows due at `now`, or those of `backfill` (from, to). `outbox_limit`: the
     number of waiting rows at which detection stops until they are delivered. `watermark`: an
     earlier time to which the watermark is set back first, after a wrong clock. `by_clock`: `now`
     was read from this machine's clock.

@@ -1,11 +1,11 @@
-"""One invocation for one workspace: evaluate each due window, write the state, deliver.
+"""One invocation for one workspace: examine each due window, write the state, deliver.
 
 This order makes delivery exact. The rows of a window go into the outbox in the same conditional
 write as the watermark and the ledger that count them; then they are delivered; then the outbox is
-emptied. A run that dies before that write evaluates the window again. One that dies after it
-delivers the same rows again. If another run has written the state in the meantime, the decision is
-written over that run's state where it is still right. Otherwise the window is evaluated again, or
-skipped because the other run has evaluated it.
+emptied. A run that dies before that write examines the window again. One that dies after it
+delivers the same rows again. If another run has written the state in the meantime, this run adds
+its result to the new state, if the result is still right. If it is not, this run examines the
+window again, or skips it because the other run has examined it.
 """
 
 import time
@@ -24,7 +24,7 @@ from detection.pipeline.run_record import (
     run_record,
 )
 from detection.pipeline.schedule import Schedule, set_back
-from detection.pipeline.window_run import evaluate_window
+from detection.pipeline.window_run import examine_window
 from detection.pipeline.workspace_state import Change, OvertakenByAnotherRun, WorkspaceState
 from detection.rule.ledger import Review
 from detection.schema import RULE_NAME, Finding, RunRecord
@@ -33,7 +33,7 @@ from detection.sources import Arrivals, LogSource
 from detection.state import State, StateStore
 from detection.window import Mode, Window, backfill_windows
 
-MAX_EVALUATIONS = 5  # of one window, each but the first because another run was faster
+MAX_EXAMINATIONS = 5  # of one window: a faster run of the same workspace makes another necessary
 
 Progress = Callable[[Sequence[Window]], Iterable[Window]]
 
@@ -47,7 +47,7 @@ def run(
     progress: Progress = iter,
     has_time: Callable[[], bool] = lambda: True,
 ) -> Outcome:
-    """Evaluate every due window in order; a window that cannot be read ends the invocation.
+    """Examine every due window in order; a window that cannot be read ends the invocation.
 
     Once `has_time` returns False no further window is begun, and the rest stays due.
 
@@ -63,10 +63,10 @@ def run(
     job.deliver()
     windows = job.due_windows()
     job.outcome.due = len(windows)
-    for evaluated, window in enumerate(progress(windows)):
-        # The first is evaluated however little time there is.
-        if evaluated and not has_time():
-            job.outcome.left = len(windows) - evaluated
+    for examined, window in enumerate(progress(windows)):
+        # The first window is always examined, even if little time is left.
+        if examined and not has_time():
+            job.outcome.left = len(windows) - examined
             break
         if not job.has_room() or not job.process_window(window):
             break
@@ -90,7 +90,7 @@ class _Job:
         self.outcome = Outcome()
 
     def due_windows(self) -> list[Window]:
-        """Return the windows to evaluate; hours that are too long ago are recorded as a gap."""
+        """Return the windows to examine; hours that are too long ago are recorded as a gap."""
         invocation, state = self._invocation, self._workspace.state
         if invocation.backfill is not None:
             return backfill_windows(*invocation.backfill, invocation.settings)
@@ -135,17 +135,17 @@ class _Job:
         return False
 
     def process_window(self, window: Window) -> bool:
-        """Evaluate a window and write the result; False ends the invocation."""
-        for attempt in range(MAX_EVALUATIONS):
+        """Examine a window and write the result; False ends the invocation."""
+        for attempt in range(MAX_EXAMINATIONS):
             watermark = self._workspace.state.watermark
             if self._schedule.is_past(window, self._workspace.state):
-                return True  # another run has evaluated it in the meantime
+                return True  # another run has examined it in the meantime
             if self._expected_watermark and (watermark or 0) < self._expected_watermark:
                 self._fail("another run set the watermark back: the next run goes on from there")
                 return False
             began = time.monotonic()
             try:
-                self._evaluate(window, attempt, began)
+                self._examine(window, attempt, began)
             except SourceError as error:
                 self._record_failure(window, error, _milliseconds_since(began))
                 return False
@@ -157,7 +157,7 @@ class _Job:
             f"more: {retry_advice(window)}"
         )
 
-    def _evaluate(self, window: Window, attempt: int, began: float) -> None:
+    def _examine(self, window: Window, attempt: int, began: float) -> None:
         invocation, state = self._invocation, self._workspace.state
         arrivals = Arrivals()
         if not self._has_reached_back:
@@ -173,7 +173,7 @@ class _Job:
             state.baseline,
             warnings=[*self._schedule.warnings],
         )
-        counters, findings = evaluate_window(self._source, window, header, review, enrichment)
+        counters, findings = examine_window(self._source, window, header, review, enrichment)
         record = run_record(header, counters, enrichment, arrivals, _milliseconds_since(began))
         schedule_position = state.schedule_position
 

@@ -44,10 +44,10 @@ class RunHeader:
 
     @classmethod
     def of(cls, workspace_id: str, window: Window, now: int, again: str = "") -> "RunHeader":
-        """Return the header of a window that is evaluated at `now` (ticks).
+        """Return the header of a window that is examined at `now` (ticks).
 
-        The run id is a hash, so that equal runs on equal logs can be compared. A second evaluation
-        at the same time may have another result, and needs another id: `again` makes it one.
+        The run id is a hash, so that equal runs on equal logs can be compared. A second examination
+        at the same time may have another result: `again` gives it another id.
         """
         name = f"{workspace_id}|{window.mode}|{window.start}|{window.end}|{now}{again}"
         return cls(
@@ -67,7 +67,7 @@ def run_record(
     arrivals: Arrivals,
     duration_ms: int,
 ) -> RunRecord:
-    """Return the record of a window that was evaluated."""
+    """Return the record of a window that was examined."""
     warnings, notes = warnings_and_notes(counters, enrichment, arrivals)
     excluded = sum(enrichment.excluded.values())
     record = _record(header, WARNING if warnings else SUCCESS)
@@ -136,9 +136,9 @@ def gap_record(header: RunHeader) -> RunRecord:
     """Return the record of hours that are too long ago to be caught up, and never examined."""
     record = _record(header, FAILURE)
     reason = (
-        f"{header.window_start} to {header.window_end} was never examined, nor were rows that "
-        "arrived late in that time: it is further back than MAX_CATCH_UP, or than the memory of "
-        "earlier findings. Run a backfill for it (--from, --to)"
+        f"The hours from {header.window_start} to {header.window_end} were never examined, and "
+        "rows that arrived late in them were not examined either: they are further back than "
+        "MAX_CATCH_UP, or than the memory of earlier findings. Run a backfill (--from, --to)"
     )
     record.update({"Reason": reason, "Error": reason})
     return record
@@ -170,7 +170,7 @@ def warnings_and_notes(
     if enrichment.excluded:
         number, used = sum(enrichment.excluded.values()), enrichment.excluded.most_common()
         names = _named(label for label, _ in used)
-        notes.append(f"{counted(number, 'finding')} left out by exclusions: {names}")
+        notes.append(f"{counted(number, 'finding')} not reported because of exclusions: {names}")
     warnings = [
         f"Table {shape.name} is missing: {counters.remedies.get(shape.name, shape.remedy)}"
         for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
@@ -185,11 +185,11 @@ def warnings_and_notes(
     ):
         if listed:
             warnings.append(f"{counted(len(listed), noun)} without effect: {_named(listed)}")
-    if counters.nameless:
-        identities = counted(len(counters.nameless), "identity", "identities")
+    if counters.unsplit_identities:
+        identities = counted(len(counters.unsplit_identities), "identity", "identities")
         warnings.append(
-            f"{identities} with too many names, whose findings are not divided by name: "
-            f"{_named(counters.nameless)}"
+            f"{identities} with too many names, whose findings are not split by name: "
+            f"{_named(counters.unsplit_identities)}"
         )
     if arrivals.too_late:
         rows = counted(arrivals.too_late, "row")
@@ -201,8 +201,8 @@ def warnings_and_notes(
     if counters.operations_succeeded:
         changes = counted(counters.operations_succeeded, "change")
         note = (
-            f"{changes} ignored for the status {OTHER_SUCCESS}: to include it, add it to "
-            "SUCCESS_STATUSES"
+            f"{changes} ignored for the status {OTHER_SUCCESS}: to include such changes, add "
+            f"{OTHER_SUCCESS} to SUCCESS_STATUSES"
         )
         (notes if counters.operations_matched else warnings).append(note)
     if counters.operations_without_caller:

@@ -86,7 +86,7 @@ class Schedule:
         return reach_back(window, arrivals.earliest, settings, state.earliest_start), arrivals
 
     def advance(self, state: State, window: Window, states: Mapping[str, SourceState]) -> None:
-        """Advance the state past an evaluated window, given the states of its tables.
+        """Advance the state past an examined window, given the states of its tables.
 
         If a table was missing, the window has paired nothing. Then `arrivals_until` stays, or goes
         back to the end of the window before, so that rows of both tables are looked for once both
@@ -158,9 +158,9 @@ def check_clock(now: int, clock: int) -> None:
     """Raise ClockError if this machine's time is ahead of the workspace's (both in ticks)."""
     if now > clock + CLOCK_TOLERANCE:
         raise ClockError(
-            f"this run takes {_text(now)} for the present, and the workspace's clock says "
+            f"the present time of this run is {_text(now)}, and the workspace's clock says "
             f"{_text(clock)}: set this machine's clock right. Nothing was examined; the next run "
-            "with a right clock examines it",
+            "with a right clock examines the missed hours",
             clock,
         )
 
@@ -170,8 +170,8 @@ def warn_if_behind(now: int, clock: int) -> str:
     if now + CLOCK_TOLERANCE >= clock:
         return ""
     return (
-        f"This run takes {_text(now)} for the present, and the workspace's clock says "
-        f"{_text(clock)}: findings are that late. Set this machine's clock right"
+        f"The present time of this run is {_text(now)}, and the workspace's clock says "
+        f"{_text(clock)}: findings are late by the difference. Set this machine's clock right"
     )
 
 
@@ -179,10 +179,11 @@ def check_watermark(watermark: int, now: int) -> None:
     """Raise ClockError if the watermark of a state is later than the present (both in ticks)."""
     if watermark > now + CLOCK_TOLERANCE:
         raise ClockError(
-            f"the state says that everything up to {_text(watermark)} was examined, and this run "
-            f"takes {_text(now)} for the present: a clock is or was wrong. Set this machine's "
-            "clock right; if it is, run once with `--set-watermark TIME`, where TIME is the last "
-            "WindowEnd in the run records that was written while the clock was still right"
+            f"the state says that everything up to {_text(watermark)} was examined, and the "
+            f"present time of this run is {_text(now)}: a clock is or was wrong. Set this "
+            "machine's clock right; if it is right, run once with `--set-watermark TIME`, where "
+            "TIME is the last WindowEnd in the run records that was written while the clock was "
+            "still right"
         )
 
 

@@ -1,4 +1,4 @@
-"""One window: read its parts, detect, ask the ledger for news, and make the finding rows.
+"""One window: read its parts, detect, compare with the ledger, and make the finding rows.
 
 Nothing is written here. Each finding is scored once and is a row from then on.
 """
@@ -18,19 +18,19 @@ from detection.sources import Correlated, LogSource
 from detection.window import Window
 
 
-def evaluate_window(
+def examine_window(
     source: LogSource, window: Window, header: RunHeader, review: Review, enrichment: Enrichment
 ) -> tuple[WindowCounters, PendingRows[Finding]]:
-    """Read and evaluate a window; return its counters and the rows of its findings.
+    """Read and examine a window; return its counters and the rows of its findings.
 
-    The findings are in the order of their first event. `review` and `enrichment` collect the news
-    and the warnings of the window. Raises SourceError.
+    The findings are in the order of their first event. `review` collects the new
+    operations of the window, `enrichment` its warnings. Raises SourceError.
     """
     counters = WindowCounters()
     found: list[tuple[int, GroupKey, bytes]] = []
     compressor = RowCompressor()
 
-    def evaluate(part: Logs | Correlated) -> None:
+    def examine(part: Logs | Correlated) -> None:
         logs, detection = _detected(part, window, enrichment)
         emissions = review.register(enrichment.without_excluded(detection.groups))
         counters.add(logs, detection, emissions)
@@ -42,8 +42,8 @@ def evaluate_window(
 
     has_read = False
     for part in source.parts(window, enrichment.now, enrichment.settings):
-        evaluate(part)
-        del part  # or its rows would stay while the next are read; enumerate() keeps one too
+        examine(part)
+        del part  # frees its rows before the next part is read; enumerate() would keep a reference
         if has_read:  # hashing the operations only pays if there are several parts
             review.encode()
         has_read = True

@@ -29,7 +29,7 @@ class WorkspaceState:
         return self._store.remembers
 
     def update(self, change: Change) -> None:
-        """Apply a change and write the state; where another run wrote first, apply it to that.
+        """Apply a change and write the state; if another run wrote first, apply it to that state.
 
         A change that raises OvertakenByAnotherRun must leave the state as it is. Raises
         StateConflict if other runs write faster than this one, StateError if writing fails.
@@ -50,9 +50,9 @@ class WorkspaceState:
         begin = self.state.outbox.begin
 
         def remove(state: State) -> None:
-            # A state that was begun again in the meantime counts from its own beginning.
-            there = state.outbox.begin
-            if there.findings >= begin.findings and there.runs >= begin.runs:
+            # If the state was reset in the meantime, its positions are not comparable.
+            current = state.outbox.begin
+            if current.findings >= begin.findings and current.runs >= begin.runs:
                 state.outbox = state.outbox.after(position)
 
         self.update(remove)
@@ -62,6 +62,6 @@ class WorkspaceState:
         if self.is_remembered:
             return f"{rows} rows wait in the outbox, and the next run delivers them first"
         return (
-            f"nothing remembers the {rows} rows: run again for the same time, or let runs remember "
-            "(--state-dir, STATE_ACCOUNT_URL), so that the next one delivers them"
+            f"the {rows} rows are saved nowhere: run again for the same time, or keep a state "
+            "(--state-dir, STATE_ACCOUNT_URL), so that the next run delivers them"
         )

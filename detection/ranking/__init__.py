@@ -1,1 +1,1 @@
-"""How findings are ordered and explained, pure as the rule is."""
+"""The score, evidence and operation classes of findings. Pure, like the rule."""

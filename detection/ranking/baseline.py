@@ -50,7 +50,7 @@ class Baseline:
         return cls(read_at, length, _counted(classes), _counted(groups))
 
     def is_fresh(self, now: int) -> bool:
-        """Tell if the baseline was read less than a day before `now`."""
+        """Return True if the baseline was read less than a day before `now`."""
         return 0 <= now - self.read_at < REFRESH_AFTER
 
     def about(self, identity: str, resource_group: str) -> Novelty:

@@ -1,10 +1,10 @@
 """The class, the points of risk and the ATT&CK technique of an operation, by its name.
 
-They are data: operation_catalog.csv has a line for each pattern of operation names, with its MITRE
-ATT&CK technique (version 19), and operation_classes.csv a line for each class. Patterns are in
-lower case, and `*` stands for any text or none. Of all patterns that fit a name, the most specific
-counts: the one with the most characters that are not `*`. Of equally specific patterns the one
-with more points counts.
+All of them are data: operation_catalog.csv has a line for each pattern of operation names, with
+its MITRE ATT&CK technique (version 19), and operation_classes.csv a line for each class. Patterns
+are in lower case, and `*` stands for any text or none. Of all patterns that fit a name, the most
+specific counts: the one with the most characters that are not `*`. Of equally specific patterns the
+one with more points counts.
 """
 
 import csv
@@ -64,7 +64,7 @@ class CatalogEntry(NamedTuple):
         return len(self.pattern) - self.pattern.count("*")
 
     def fits(self, folded: str) -> bool:
-        """Tell if the pattern fits an operation name in lower case."""
+        """Return True if the pattern fits an operation name in lower case."""
         parts = map(re.escape, self.pattern.split("*"))
         return re.fullmatch(".*".join(parts), folded, re.DOTALL) is not None
 
@@ -130,7 +130,7 @@ def classify_action(operation: str) -> CatalogEntry | None:
 
 @lru_cache(CACHE_SIZE)
 def is_delete(operation: str) -> bool:
-    """Tell if an operation deletes, by the word that clause 3 looks for."""
+    """Return True if an operation deletes: its name has the term DELETE (clause 3)."""
     return has(operation, "DELETE")
 
 

@@ -1,8 +1,8 @@
 """The evidence and the entities of a finding: its strongest pairs and corroborating actions.
 
-The earliest operation of each name is chosen first, so that ten names give ten pairs. Further
-operations fill up what fewer names leave. Operations with more points come first, then deletes,
-then the earlier ones.
+The earliest operation of each name is chosen first, so that ten names give ten pairs. With fewer
+names, further operations fill the remaining places. Operations with more points come first, then
+deletes, then the earlier ones.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,8 @@
 """The risk score of a finding, from 0 to 100, with its reasons. It orders findings and drops none.
 
 Every signal has a maximum of points, and the maxima add up to 100, so the reasons add up to the
-score without a cap. No signal shrinks when an operation is added to a finding. Only long-seen
-behaviour of the identity lowers a score, and never below 0.
+score without a cap. No signal shrinks when an operation is added to a finding. Only
+behaviour that the identity has shown for a long time lowers a score, and never below 0.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,10 @@ DELETE_COUNTS = ((3, 10), (2, 7), (1, 4))
 CLASS_COUNTS = ((3, 14), (2, 8))
 RESOURCE_GROUP_COUNTS = ((3, 3), (2, 2))
 SUBSCRIPTION_COUNTS = ((2, 3),)
-PROXIMITY = ((5 * MINUTE, 4), (15 * MINUTE, 2))  # the maximum delay after a sign-in, and the points
+HASTE_DELAYS = (
+    (5 * MINUTE, 4),
+    (15 * MINUTE, 2),
+)  # the maximum delay after a sign-in, and the points
 BOTH_SERVICES = 4  # for sign-ins to two target services or more
 OWN_ADDRESS = 4
 ACTION_COUNTS = ((2, 6), (1, 4))
@@ -123,7 +126,7 @@ def score(pairs: GroupPairs, context: ScoreInputs) -> Score:
 
 @lru_cache(10_000)
 def is_public(address: str) -> bool:
-    """Tell if an address is readable and public."""
+    """Return True if an address is readable and public."""
     return _ANY.covers(address) and not _INTERNAL.covers(address)
 
 
@@ -143,7 +146,7 @@ def _signals(pairs: GroupPairs, context: ScoreInputs) -> Iterator[Reason]:
     groups, subscriptions = context.resource_groups, context.subscriptions
     if groups > 1 or subscriptions > 1:
         yield _spread(groups, subscriptions)
-    haste = next((points for most, points in PROXIMITY if pairs.soonest <= most), 0)
+    haste = next((points for most, points in HASTE_DELAYS if pairs.soonest <= most), 0)
     if haste:
         yield Reason(haste, f"An operation came {_time(pairs.soonest)} after a sign-in")
     services = [service for service in TARGET_SERVICES if service in pairs.services]

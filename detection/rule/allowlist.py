@@ -48,7 +48,7 @@ class Allowlist:
         Blank items are no entries. An invalid entry excludes nothing and is listed in `invalid`
         (D5).
         """
-        spans: list[AddressRange] = []
+        ranges: list[AddressRange] = []
         invalid: dict[str, None] = {}
         count = blank = 0
         for entry in map(str.strip, entries):
@@ -56,12 +56,12 @@ class Allowlist:
                 blank += 1
                 continue
             count += 1
-            span = parse_entry(entry)
-            if span is None:
+            found = parse_entry(entry)
+            if found is None:
                 invalid[entry] = None
             else:
-                spans.append(span)
-        merged = {version: _merge(s for s in spans if s.version == version) for version in (4, 6)}
+                ranges.append(found)
+        merged = {version: _merge(s for s in ranges if s.version == version) for version in (4, 6)}
         return cls(
             lows={version: [low for low, _ in pairs] for version, pairs in merged.items()},
             highs={version: [high for _, high in pairs] for version, pairs in merged.items()},
@@ -83,11 +83,11 @@ class Allowlist:
 
     def covers(self, address: str) -> bool:
         """Return True if an entry contains the address; a blank or invalid address is in none."""
-        span = parse_address(address.strip())
-        if span is None:
+        found = parse_address(address.strip())
+        if found is None:
             return False
-        position = bisect_right(self.lows[span.version], span.low) - 1
-        return position >= 0 and span.low <= self.highs[span.version][position]
+        position = bisect_right(self.lows[found.version], found.low) - 1
+        return position >= 0 and found.low <= self.highs[found.version][position]
 
 
 def parse_entry(entry: str) -> AddressRange | None:
@@ -128,10 +128,10 @@ def parse_address(text: str) -> AddressRange | None:
     return AddressRange(6, value, value)
 
 
-def _merge(spans: Iterable[AddressRange]) -> list[tuple[int, int]]:
-    """Join overlapping and adjacent spans; the result is sorted and disjoint."""
+def _merge(ranges: Iterable[AddressRange]) -> list[tuple[int, int]]:
+    """Join overlapping and adjacent ranges; the result is sorted and disjoint."""
     merged: list[tuple[int, int]] = []
-    for _, low, high in sorted(spans):
+    for _, low, high in sorted(ranges):
         if merged and low <= merged[-1][1] + 1:
             merged[-1] = (merged[-1][0], max(merged[-1][1], high))
         else:

@@ -58,7 +58,9 @@ OPERATION_OF = itemgetter(OPERATION_NAME)
 SUBSCRIPTION_OF = itemgetter(SUBSCRIPTION_ID)
 CALLER_ADDRESS_OF = itemgetter(CALLER_ADDRESS)
 
-Reached = tuple[Operation, int, int]  # it pairs with the sign-ins at positions low <= p < high
+PairedOperation = tuple[
+    Operation, int, int
+]  # it pairs with the sign-ins at positions low <= p < high
 Key = str | bytes  # identifies an operation; bytes if the workspace's cluster has hashed it
 
 
@@ -100,14 +102,15 @@ class Group:
 class Detection:
     """The result of the rule on one window's logs: the groups, earliest first, and the counts.
 
-    `nameless` holds the identities with too many names, whose groups are not separated by name.
+    `unsplit_identities` holds the identities with too many names: their groups are not split by
+    name.
     """
 
     groups: list[Group]
     sign_ins: Matched[SignIn]
     operations: Matched[Operation]
     allowlist: Allowlist
-    nameless: tuple[str, ...] = ()
+    unsplit_identities: tuple[str, ...] = ()
 
 
 def detect(logs: Logs, start: int, end: int, settings: RuleSettings) -> Detection:
@@ -122,8 +125,8 @@ def detect(logs: Logs, start: int, end: int, settings: RuleSettings) -> Detectio
             _sort(signed_in)
             _sort(operated)
             identities[identity] = IdentityRows(split_by_name(signed_in, folded), operated)
-    nameless = identities_with_too_many_names(identities.items(), folded)
-    for identity in nameless:
+    unsplit_identities = identities_with_too_many_names(identities.items(), folded)
+    for identity in unsplit_identities:
         everything = {"": sign_ins.by_identity[identity]}
         identities[identity] = identities[identity]._replace(sign_ins=everything)
     groups = [
@@ -132,7 +135,7 @@ def detect(logs: Logs, start: int, end: int, settings: RuleSettings) -> Detectio
         for group in _groups(identity, named, operated, settings.span, folded)
     ]
     groups.sort(key=lambda group: (group.first_event, group.key))
-    return Detection(groups, sign_ins, operations, allowlist, tuple(sorted(nameless)))
+    return Detection(groups, sign_ins, operations, allowlist, tuple(sorted(unsplit_identities)))
 
 
 def _groups(
@@ -150,16 +153,16 @@ def _groups(
             times = [row[TIME] for row in operations]
             near = [operations[place] for place in signed_in.followers(times, span)]
         if near:
-            for resource_group, reached in _reached(signed_in, near, span, folded).items():
-                yield _summarise(GroupKey(identity, name, resource_group), signed_in, reached)
+            for resource_group, paired in _paired_operations(signed_in, near, span, folded).items():
+                yield _summarise(GroupKey(identity, name, resource_group), signed_in, paired)
 
 
-def _reached(
+def _paired_operations(
     signed_in: SignInIndex, operations: list[Operation], span: int, folded: Memo[str, str]
-) -> dict[str, list[Reached]]:
+) -> dict[str, list[PairedOperation]]:
     """Clause 4: return the operations that pair, by resource group, with their sign-ins' range."""
     ahead = [*signed_in.times, operations[-1][TIME] + 1]  # a sentinel that stops both loops
-    found: defaultdict[str, list[Reached]] = defaultdict(list)
+    found: defaultdict[str, list[PairedOperation]] = defaultdict(list)
     low = high = 0
     for row in operations:
         time = row[TIME]
@@ -173,9 +176,9 @@ def _reached(
     return found
 
 
-def _summarise(key: GroupKey, signed_in: SignInIndex, reached: list[Reached]) -> Group:
+def _summarise(key: GroupKey, signed_in: SignInIndex, paired: list[PairedOperation]) -> Group:
     """Clause 5: summarise one group, given its operations and their ranges of sign-ins."""
-    rows, lows, highs = zip(*reached, strict=True)
+    rows, lows, highs = zip(*paired, strict=True)
     ranges = merge_ranges(lows, highs)
     first = signed_in.rows[lows[0]]
     keys = operation_keys(rows)

@@ -28,7 +28,7 @@ ExclusionRow = tuple[str, str, str, str, str]
 
 
 class Exclusion(NamedTuple):
-    """An excluded identity and resource group, case-folded; blank means any.
+    """An excluded identity and resource group, in ASCII lower case; blank means any.
 
     `expires` is in ticks. `label` describes the exclusion in run records.
     """

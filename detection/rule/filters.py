@@ -1,4 +1,4 @@
-"""Clauses 1 to 3 of the rule: which sign-ins and which operations match.
+"""Clauses 1 to 3 of the rule: the sign-ins and the operations that match.
 
 The constants below are the rule's words and codes. The queries in detection/kql get them from here.
 """
@@ -42,17 +42,17 @@ LogRow = TypeVar("LogRow", SignIn, Operation)
 
 
 def is_target_service(name: str) -> bool:
-    """Clause 2: tell if this resource belongs to a target service."""
+    """Clause 2: return True if a resource with this name belongs to a target service."""
     return has_any(name, TARGET_TERMS)
 
 
 def is_signed_in(result: str) -> bool:
-    """Clause 2: tell if a sign-in with this result type succeeded."""
+    """Clause 2: return True if a sign-in with this result type succeeded."""
     return result == SIGN_IN_SUCCESS
 
 
 def is_change(name: str) -> bool:
-    """Clause 3: tell if an operation with this name is a write or a delete."""
+    """Clause 3: return True if an operation with this name is a write or a delete."""
     return has_any(name, CHANGE_TERMS) and not has_any(name, READ_TERMS)
 
 

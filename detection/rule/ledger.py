@@ -1,4 +1,4 @@
-"""The ledger of reported operations (difference D6): overlapping windows report each one once."""
+"""The ledger of reported operations, by which overlapping windows report each one once (D6)."""
 
 import hashlib
 import struct
@@ -58,7 +58,7 @@ class Emission:
 class Ledger:
     """The emitted findings per group, while a window can still reach their operations.
 
-    Every report of the time after `known_from` (ticks) is still in the ledger.
+    Every reported operation later than `known_from` (ticks) is still in the ledger.
     """
 
     groups: dict[GroupKey, list[Reported]] = field(default_factory=dict)
@@ -89,9 +89,9 @@ class Review:
 
     The groups arrive in one or more parts. `scope` names rule and workspace, so that equal groups
     of two workspaces get different ids. The ledger stays unchanged until commit(), because a window
-    that cannot be read completely does not count as examined. Every report after `known_from` is
-    known. `findings_before` are the ledger's findings of each group, `findings_after` the changed
-    ones.
+    that cannot be read completely does not count as examined. Every reported operation later than
+    `known_from` is known. `findings_before` are the ledger's findings of each group,
+    `findings_after` the changed ones.
     """
 
     ledger: Ledger
@@ -183,9 +183,9 @@ class Review:
     def _open_in_forgotten_time(self, group: Group, new: Mapping[Key, int]) -> Reported:
         """Open a finding in a window whose reported operations may have been forgotten.
 
-        Its id is made from all of its operations: a forgotten finding may have the id of the first
-        operation alone, and hold others. The finding takes no further revision, because a revision
-        of equal id and number may have been delivered too.
+        Its id is made from all of its operations: a forgotten finding with other operations may
+        have the id that the first operation alone gives. The finding takes no further revision,
+        because a revision of equal id and number may have been delivered too.
         """
         operations, new_keys = (
             sorted(hash_key(key).hex() for key in keys) for keys in (group.operations_at, new)
@@ -249,7 +249,7 @@ def _is_same_revision(one: Reported, other: Reported) -> bool:
 
 
 def _finding_id(scope: str, group: GroupKey, *operations: str | list[str]) -> str:
-    """Derive a finding's id from hashed operations: usually the first, which no other reports."""
+    """Make a finding's id from hashed operations: usually the first, which no other reports."""
     named = orjson.dumps([scope, *group, *operations])
     digest = hashlib.sha256(named).hexdigest()
     return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"

@@ -1,9 +1,9 @@
 """The pairs of a group that score and evidence need: the earliest of each operation name.
 
-The rule itself never forms pairs. Score and evidence need only these, so an engine that returns no
-rows (a query in the workspace) can supply them too: for each group and operation name (D3), the
-number of distinct operations, and the earliest of them, each with the latest sign-in at or before
-it. The evidence shows PAIRS_KEPT pairs of a group and one pair of every name before a second pair
+The rule itself never forms pairs. Score and evidence need only these, so a query in the workspace,
+which returns no log rows, can supply them too: for each group and operation name (D3), the number
+of distinct operations, and the earliest of them, each with the latest sign-in at or before it. The
+evidence shows PAIRS_KEPT pairs of a group and one pair of every name before a second pair
 of any name. So the earliest PAIRS_KEPT + 1 - n operations of each of n names are enough, but at
 least one of each.
 """
@@ -71,7 +71,7 @@ def group_pairs(
     """Select the pairs of a group from its operations in time order.
 
     `keys` and `sign_ins` hold each operation's key and its latest sign-in at or before it,
-    `resources` all resources that the group's sign-ins were to. Rows with one name and one key are
+    `resources` all resources that the group's sign-ins name. Rows with one name and one key are
     one operation; its first row counts.
     """
     labels = list(map(_label, map(_name, rows)))
@@ -104,7 +104,7 @@ def without_pairs(operations: Iterable[str], resources: Iterable[str]) -> GroupP
 
     It has no pairs and counts each operation once.
     """
-    # An hour is too long to score points for proximity, so the unread pairs add none.
+    # An hour is too long to score points for haste, so the unread pairs add none.
     return GroupPairs(
         [OperationPairs(name, 1, []) for name in operations], HOUR, target_services_of(resources)
     )

@@ -127,7 +127,7 @@ SignInsByName = dict[str, list[SignIn]]
 
 
 class IdentityRows(NamedTuple):
-    """An identity's sign-ins by case-folded name, and its operations."""
+    """An identity's sign-ins by name in ASCII lower case, and its operations."""
 
     sign_ins: SignInsByName
     operations: list[Operation]
@@ -154,8 +154,8 @@ def identities_with_too_many_names(
 ) -> set[str]:
     """Return the identities whose findings are not split by name: the largest, if any.
 
-    They keep the number of groups under MAX_GROUPS_BY_NAME. Identities with one name are never
-    among them: they have at most one group per operation.
+    Without their split, the number of groups stays at or below MAX_GROUPS_BY_NAME. Identities with
+    one name are never among them: they have at most one group for each operation.
     """
     sizes = [(each.size(folded), name) for name, each in identities if len(each.sign_ins) > 1]
     room, found = MAX_GROUPS_BY_NAME, set[str]()

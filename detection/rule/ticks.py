@@ -48,7 +48,7 @@ class TimeParser:
         self._seconds: dict[str, int] = {}
 
     def parse_column(self, values: Sequence[Any]) -> list[int]:
-        """Read a column as ticks; raises ValueError(position, reason) at the first unreadable."""
+        """Read a column as ticks; raises ValueError(position, reason) for the first bad one."""
         if len(self._seconds) > _MAX_SECONDS:
             self._seconds.clear()
         seconds = self._seconds

@@ -7,19 +7,19 @@ from detection.outbox import Outbox
 
 
 class FindingSink(Protocol):
-    """Takes rows that are decided and saved in the state already."""
+    """Delivers rows, which the state holds already."""
 
     def deliver(self, outbox: Outbox) -> None:
-        """Hand over every row, oldest first.
+        """Deliver every row, oldest first.
 
-        Raises DeliveryError if the sink did not take all rows. The rows that are not counted in its
-        `taken` are handed over again later, unchanged.
+        Raises DeliveryError if the sink did not take all rows. Its `taken` counts the rows that the
+        sink took; the others are delivered again later, unchanged.
         """
         ...
 
 
 class FanOutSink:
-    """Hands the same rows to several sinks in turn."""
+    """Delivers the same rows to several sinks in turn."""
 
     def __init__(self, *sinks: FindingSink) -> None:
         self._sinks = sinks
@@ -39,7 +39,7 @@ class FanOutSink:
 
 
 class NullSink:
-    """Takes no rows: for a dry run, whose log shows the findings."""
+    """Drops every row: for a run that sends nothing."""
 
     def deliver(self, outbox: Outbox) -> None:
-        """Leave every row undelivered."""
+        """Drop the rows; they count as delivered."""

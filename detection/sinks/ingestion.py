@@ -86,7 +86,7 @@ class IngestionSink:
             self._send(stream, gzip.compress(b"[]", mtime=0))
 
     def _send(self, stream: str, body: bytes) -> None:
-        """Make one call with its retries. The timeout also ends an answer that comes in drips."""
+        """Make one call with its retries. The timeout also ends an answer that is too slow."""
         deadline = time.monotonic() + self._timeout
         try:
             run_with_timeout(self._timeout, partial(self._call, stream, body, deadline))
@@ -173,7 +173,7 @@ def encode_row(row: Row) -> bytes:
     """Return a row's JSON, shortened if it is too long; equal rows give equal bytes."""
     try:
         line, limit = orjson.dumps(row), FIELD_BYTES
-        if len(line) > limit:  # else no field is
+        if len(line) > limit:  # otherwise no field is too long
             line = orjson.dumps(shorten_row(row, limit))
         while len(line) + 2 > CALL_BYTES and limit > FIELD_PARTS:
             limit //= 2

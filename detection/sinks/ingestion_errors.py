@@ -31,10 +31,10 @@ _REMEDIES: dict[str | int, str] = {
     408: "the service has a problem, which may be temporary: try again later",
     413: _TOO_LARGE,
     429: "the data collection rule is over its limit (2 GB or 12,000 calls a minute), also after "
-    "the waits that it asked for: try again later",
+    "the retries: try again later",
 }
 _SERVICE_TROUBLE = _REMEDIES[408]
-_NOT_204 = f"only 204 means that the rows were taken: {_ENDPOINT}"
+_NOT_204 = f"only 204 means that the rows were accepted: {_ENDPOINT}"
 _NOT_THE_API = (
     "but the sender was not the Logs Ingestion API, whose errors are JSON: look for a proxy, "
     f"gateway or firewall in between, and {_ENDPOINT}"
@@ -44,8 +44,8 @@ _NOT_THE_API = (
 def timeout_reason(timeout: float) -> str:
     """Explain that no complete answer came in time."""
     return (
-        f"no complete answer within {timeout:g} s, so it is unknown whether the rows were taken: "
-        f"look for a proxy or firewall in between, and {_ENDPOINT}"
+        f"no complete answer within {timeout:g} s, so it is unknown whether the rows were "
+        f"accepted: look for a proxy or firewall in between, and {_ENDPOINT}"
     )
 
 
@@ -62,7 +62,7 @@ def refusal_reason(error: Exception, status: int | None) -> tuple[str, int]:
     if status is None or isinstance(error, azure.ServiceResponseError):
         return (
             "the connection to LOGS_INGESTION_ENDPOINT broke before the answer "
-            f"({_innermost_cause(error)}), so it is unknown whether the rows were taken"
+            f"({_innermost_cause(error)}), so it is unknown whether the rows were accepted"
         ), 0
     code = str(getattr(getattr(error, "error", None), "code", ""))
     shown_code = f" ({code})" if re.fullmatch(r"[A-Za-z]{3,60}", code) else ""

@@ -29,21 +29,21 @@ class ContextSource(Protocol):
     ) -> list[Operation]:
         """Return the corroborating actions of these identities in the window.
 
-        `identities` are folded (D3). Actions are operations that the rule does not match but that
-        say more about an identity (`classify_action`). Only rows that had arrived at `now` (ticks)
-        are returned.
+        `identities` are in ASCII lower case (D3). Actions are operations that the rule does not
+        match but that say more about an identity (`classify_action`). Only rows that had arrived at
+        `now` (ticks) are returned.
         """
         ...
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
-        """Return the changes of (start, end] (ticks), each at least once per day it was made on."""
+        """Return the changes in (start, end] (ticks), each at least once for every day with it."""
         ...
 
 
 def corroborating_actions(
     rows: Sequence[Operation], identities: Collection[str]
 ) -> list[Operation]:
-    """Return the rows of these identities (folded) that are corroborating actions."""
+    """Return the corroborating actions of these identities, which are in ASCII lower case."""
     names = set(map(itemgetter(OPERATION_NAME), rows))
     corroborating = {name for name in names if classify_action(name) is not None}
     return [

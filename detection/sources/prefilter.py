@@ -15,7 +15,7 @@ from detection.rule.log_rows import (
     SIGN_IN_TABLE,
 )
 
-Candidates = Mapping[str, Callable[[str], bool]]  # by column name: does a text pass?
+Candidates = Mapping[str, Callable[[str], bool]]  # tests of texts, by column name
 
 
 def is_relevant(name: str) -> bool:

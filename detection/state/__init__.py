@@ -20,8 +20,8 @@ class State:
 
     `watermark`: the end of the last examined window whose result is saved. `arrivals_until`: rows
     ingested up to here were visible to that window. `watched_from`: the start of the first window.
-    `reopened_from`: the earliest start of a window after the watermark was set back, even if
-    reports of that time may have been forgotten; None otherwise. `baseline`: past activity of
+    `reopened_from`: the earliest start of a window after the watermark was set back, even if the
+    ledger has forgotten operations of that time; None otherwise. `baseline`: past activity of
     identities, if novelty scoring has read it.
     """
 
@@ -40,7 +40,7 @@ class State:
 
     @property
     def known_from(self) -> int:
-        """The time from which every report is still known."""
+        """The time after which every reported operation is still known."""
         return max(self.watched_from or 0, self.ledger.known_from)
 
     @property
@@ -51,7 +51,7 @@ class State:
 
 
 class StateStore(Protocol):
-    """Reads one workspace's state, and writes it if no other run did."""
+    """Reads one workspace's state, and writes it if no other run has written it since."""
 
     @property
     def remembers(self) -> bool:

@@ -64,7 +64,7 @@ class BlobStore:
         """
         try:
             stream = self._blob.download_blob()
-            packed = stream.readall()
+            compressed = stream.readall()
         except AzureError as error:
             if _error_code(error) == StorageErrorCode.BLOB_NOT_FOUND:
                 return State(), ""
@@ -74,7 +74,7 @@ class BlobStore:
                     "run again"
                 ) from error
             raise self._failure("read", error) from error
-        return decompress(packed, self._url), str(stream.properties.etag)
+        return decompress(compressed, self._url), str(stream.properties.etag)
 
     def save(self, state: State, tag: Tag) -> Tag:
         """Write `state` over version `tag`, or as the first if `tag` is ""; return the new tag.

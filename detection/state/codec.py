@@ -32,18 +32,18 @@ RECOVERY = (
 
 def compress(state: State) -> bytes:
     """Return the encoded state, compressed piece by piece to save memory; gzip adds a checksum."""
-    packed = BytesIO()
+    compressed = BytesIO()
     # Without a name and a time equal states give equal bytes.
-    with gzip.GzipFile("", "wb", compresslevel=6, fileobj=packed, mtime=0) as file:
+    with gzip.GzipFile("", "wb", compresslevel=6, fileobj=compressed, mtime=0) as file:
         for piece in encoded_pieces(state):
             file.write(piece)
-    return packed.getvalue()
+    return compressed.getvalue()
 
 
-def decompress(packed: bytes, where: str) -> State:
+def decompress(compressed: bytes, where: str) -> State:
     """Decode the output of compress(); raises StateError as decode() does."""
     try:
-        body = gzip.decompress(packed)
+        body = gzip.decompress(compressed)
     except (OSError, EOFError, zlib.error) as error:
         raise StateError(
             f"{where} is damaged ({type(error).__name__}: {error!s:.80}); {RECOVERY}"
@@ -57,7 +57,7 @@ def encode(state: State) -> bytes:
 
 
 def encoded_pieces(state: State) -> Iterator[bytes]:
-    """Write a state down piece by piece, as the whole may be large."""
+    """Yield the encoded state in pieces, because the whole may be large."""
     head = {
         "version": VERSION,
         "watermark": _text_of(state.watermark),
@@ -77,7 +77,7 @@ def encoded_pieces(state: State) -> Iterator[bytes]:
 
 
 def _waiting(findings: Sequence[Row]) -> Iterator[bytes]:
-    """Write the dictionary ("model") and then the findings: compressed, each is a tenth."""
+    """Yield the dictionary ("model") and then the findings, each compressed to about a tenth."""
     rows = pending(findings)
     yield b'"model":' + orjson.dumps(b64encode(rows.dictionary).decode()) + b',"findings":['
     yield from _listed(b64encode(body).decode() for body in rows.bodies)
@@ -184,7 +184,7 @@ def _findings(outbox: dict[str, Any]) -> PendingRows[Row]:
     bodies = [b64decode(body, validate=True) for body in outbox["findings"]]
     rows = PendingRows[Row](b64decode(outbox["model"], validate=True), bodies)
     for row in rows:
-        dict(row)  # notice damage now, not at the delivery
+        dict(row)  # raises for a damaged row now, and not at the delivery
     return rows
 
 

@@ -306,7 +306,7 @@ def test_check_names_the_queries_that_fail(world: World) -> None:
     ("off", "status", "message"),
     [
         (-HOUR, "failed", "set this machine's clock right"),
-        (HOUR, "warning", "findings are that late"),
+        (HOUR, "warning", "findings are late by the difference"),
         (MINUTE, "ok", "agrees with this machine's"),
     ],
 )

@@ -493,7 +493,7 @@ def test_without_a_state_no_outbox_is_promised() -> None:
     simulation = Simulation(hourly(2), refusing=True)
     invocation = Invocation("workspace", BEGIN + 2 * HOUR)
     (failure,) = run(simulation, simulation, ReadOnlyStore(), invocation).failures
-    assert "nothing remembers the 2 rows" in failure
+    assert "the 2 rows are saved nowhere" in failure
     assert "outbox" not in failure
     (failure,) = run(simulation, simulation, simulation, invocation).failures
     assert "2 rows wait in the outbox" in failure

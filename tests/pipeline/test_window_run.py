@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from detection.pipeline.enrichment import Enrichment
 from detection.pipeline.run_record import RunHeader
-from detection.pipeline.window_run import evaluate_window
+from detection.pipeline.window_run import examine_window
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
 from detection.rule.ledger import Ledger, Review
@@ -51,7 +51,7 @@ class PartsSource:
         return sum(ascii_lower(identity).encode("utf-8", "surrogatepass")) % self._number
 
 
-def evaluated(scenario: Scenario, parts: int) -> tuple[list[Finding], Enrichment]:
+def examined(scenario: Scenario, parts: int) -> tuple[list[Finding], Enrichment]:
     """Evaluate a scenario whose rows come in some parts."""
     window = Window(*scenario.window, Mode.SCHEDULED)
     settings = RuleSettings(scenario.span, scenario.statuses)
@@ -59,7 +59,7 @@ def evaluated(scenario: Scenario, parts: int) -> tuple[list[Finding], Enrichment
     enrichment = Enrichment(source.context, settings, window.end)
     review = Review(Ledger(), "scope", window.start, window.end, window.end)
     header = RunHeader.of("w", window, window.end)
-    _, findings = evaluate_window(source, window, header, review, enrichment)
+    _, findings = examine_window(source, window, header, review, enrichment)
     assert list(findings) == list(findings)
     return list(findings), enrichment
 
@@ -67,7 +67,7 @@ def evaluated(scenario: Scenario, parts: int) -> tuple[list[Finding], Enrichment
 @given(scenarios(), st.integers(2, 4))
 def test_the_parts_of_a_window_change_no_finding(scenario: Scenario, parts: int) -> None:
     """The findings of a window are the same rows in the same order, in one part or in several."""
-    whole, _ = evaluated(scenario, 1)
-    divided, _ = evaluated(scenario, parts)
+    whole, _ = examined(scenario, 1)
+    divided, _ = examined(scenario, parts)
     assert divided == whole
     assert whole == sorted(whole, key=lambda row: row["FirstEvent"])

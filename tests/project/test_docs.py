@@ -1,4 +1,4 @@
-"""The documents say nothing that is not so."""
+"""The documents agree with the program."""
 
 import json
 import re
@@ -19,16 +19,24 @@ from detection.ranking.score import (
     DELETE_COUNTS,
     FIRST_CLASS,
     FIRST_GROUP,
+    HASTE_DELAYS,
     LONG_SEEN,
     MAX_POINTS,
     OWN_ADDRESS,
-    PROXIMITY,
     RESOURCE_GROUP_COUNTS,
     ROUTINE_DAYS,
     SEVERITY_BANDS,
     SUBSCRIPTION_COUNTS,
 )
+from detection.rule.correlate import (
+    ADDRESSES_SHOWN,
+    AFFECTED_SHOWN,
+    OPERATIONS_SHOWN,
+    RESOURCES_SHOWN,
+    SUBSCRIPTIONS_SHOWN,
+)
 from detection.rule.exclusions import EXCLUSIONS_TABLE
+from detection.rule.filters import CHANGE_TERMS, READ_TERMS, TARGET_TERMS
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import MINUTE
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
@@ -53,8 +61,27 @@ def test_schemas(table: type, title: str) -> None:
     assert rows == columns(table)
 
 
+@pytest.mark.parametrize("terms", [TARGET_TERMS, CHANGE_TERMS, READ_TERMS])
+def test_terms(terms: tuple[str, ...]) -> None:
+    """The clauses of the rule are documented with the terms that the program looks for."""
+    listed = ", ".join(f'"{term}"' for term in terms)
+    assert f"has_any ({listed})" in PAGES["docs/rule.md"]
+
+
+def test_caps() -> None:
+    """The columns that hold a capped set are documented with its cap."""
+    capped = re.findall(r"\n\| `(\w+)` \| dynamic \|.* at most (\d+) \|", PAGES["docs/schemas.md"])
+    assert {column: int(most) for column, most in capped} == {
+        "Resources": RESOURCES_SHOWN,
+        "Operations": OPERATIONS_SHOWN,
+        "AffectedResources": AFFECTED_SHOWN,
+        "SubscriptionIds": SUBSCRIPTIONS_SHOWN,
+        "CallerIpAddresses": ADDRESSES_SHOWN,
+    }
+
+
 def test_bounds_of_a_record() -> None:
-    """How long lists and texts of a run record get is told as it is."""
+    """The documented bounds of lists and texts of a run record are the program's."""
     text = " ".join(section("docs/schemas.md", "ManagedIdentityImpactRuns_CL").split())
     assert f"at most {MAX_ENTRIES}, each of at most {MAX_ENTRY_LENGTH} characters, texts" in text
     assert f"have at most {MAX_TEXT_LENGTH:,}" in text
@@ -94,7 +121,7 @@ def test_points() -> None:
         "Spread": [
             points for _, points in (*reversed(RESOURCE_GROUP_COUNTS), *SUBSCRIPTION_COUNTS)
         ],
-        "Haste": [points for _, points in PROXIMITY],
+        "Haste": [points for _, points in HASTE_DELAYS],
         "Both services": [BOTH_SERVICES],
         "Address": [OWN_ADDRESS],
         "Corroboration": [points for _, points in reversed(ACTION_COUNTS)],
@@ -102,7 +129,7 @@ def test_points() -> None:
     assert {name: listed[name] for name in expected} == expected
     assert f"| {FIRST_CLASS} and {FIRST_GROUP}, or {LONG_SEEN} |" in RISK
     assert f"{ROUTINE_DAYS} or more days" in RISK
-    minutes = [most // MINUTE for most, _ in PROXIMITY]
+    minutes = [most // MINUTE for most, _ in HASTE_DELAYS]
     assert f"at most {minutes[0]}, {minutes[1]} minutes after a sign-in" in RISK
 
 
@@ -126,7 +153,7 @@ def test_the_runbook_has_the_queries_of_a_finding() -> None:
 
 def test_exclusion_columns() -> None:
     """The columns of the exclusions are those that are read, in the table and in the example."""
-    text = section("docs/tuning.md", "Exclude what somebody answers for")
+    text = section("docs/tuning.md", "Exclude known automation")
     assert tuple(re.findall(r"\n\| `(\w+)` \|", text)) == EXCLUSIONS_TABLE.columns
     assert ",".join(EXCLUSIONS_TABLE.columns) + "\n" in text
 

@@ -77,7 +77,7 @@ def named(names: int, resource_groups: int, each: int = 1) -> IdentityRows:
 def test_nothing_of_an_identity_with_many_names_is_missed() -> None:
     """Each resource group has one finding with every pair, under the name seen first."""
     detection = found(*rows(MANY, MANY))
-    assert detection.nameless == (GUID,)
+    assert detection.unsplit_identities == (GUID,)
     assert {group.resource_group for group in detection.groups} == {f"rg-{n}" for n in range(MANY)}
     assert {group.pairs for group in detection.groups} == {MANY}
     assert {group.distinct_sign_ins for group in detection.groups} == {MANY}
@@ -90,7 +90,7 @@ def test_other_identities_keep_their_names() -> None:
     sign_ins, operations = rows(MANY, MANY)
     others = rows(FEW, FEW, "another")
     detection = found([*others[0], *sign_ins], [*others[1], *operations])
-    assert detection.nameless == (GUID,)
+    assert detection.unsplit_identities == (GUID,)
     assert sum(group.key.identity == "another" for group in detection.groups) == FEW * FEW
 
 

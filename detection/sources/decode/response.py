@@ -47,11 +47,11 @@ def decode_table(
 
 
 def _decode(stream: BinaryIO, where: str, new_reader: Callable[[], "_Reader"]) -> Table:
-    frame = find_rows(stream)
-    if frame is not None:
+    envelope = find_rows(stream)
+    if envelope is not None:
         reader = new_reader()
         try:
-            reader.read(frame.document, row_batches(stream, frame))
+            reader.read(envelope.document, row_batches(stream, envelope))
             return reader.finish()
         except (ValueError, SourceError):
             pass  # parse the whole body: it is readable after all, or its error is the right one

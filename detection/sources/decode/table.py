@@ -97,7 +97,7 @@ class Table:
         return None if keep is None or all(keep) else keep
 
     def _as_texts(self, name: str, values: Sequence[Any]) -> Sequence[Any]:
-        """Return a column as texts, unless it is the time or was made texts to be filtered."""
+        """Return a column as texts, unless it is the time or the filters made it texts already."""
         if name in self._filters or (self._shape.timed and name == self._shape.columns[0]):
             return values
         if name in self._shared:

@@ -1,4 +1,4 @@
-"""Turns answers without rows into errors that say what to do, or that make the caller retry."""
+"""Turns answers without rows into errors: some name the remedy, others make the caller retry."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ class TableMissing(Exception):
 
 
 class UnsupportedTablePlan(SourceError):
-    """A table of the query is on a plan that this API cannot query; maybe it is unknown which."""
+    """A table of the query, perhaps an unnamed one, is on a plan that this API cannot query."""
 
 
 class PartialResult(Exception):

@@ -99,15 +99,15 @@ class LogAnalytics:
         self._limits = limits
 
     def describe(self, shape: TableShape) -> str:
-        """Return the words for a table of this workspace that begin an error message."""
+        """Return the name of a table and of this workspace, as an error message begins."""
         return self.describe_table(shape.name)
 
     def describe_table(self, table: str) -> str:
-        """Return the same words for a table or watchlist by its name."""
+        """Return the same for a table or watchlist, given its name."""
         return f"{table} in workspace {self._workspace_id}"
 
     def pause_before_retry(self, shape: TableShape) -> None:
-        """Wait before a query is repeated whose answer contradicts another one."""
+        """Wait, before the caller repeats a query whose answer contradicts another one."""
         self._sleep(min(RETRY_WAIT_S, self._seconds_left(self.describe(shape))))
 
     def query_summary(self, query: str, shape: TableShape, *columns: str) -> Answer:
@@ -168,7 +168,7 @@ class LogAnalytics:
         """Return the seconds until the deadline, more than 0; raises SourceError after it."""
         left = self._limits.deadline - time.monotonic()
         if left <= 0:
-            raise SourceError(f"{where}: no time was left to query it; the next run does")
+            raise SourceError(f"{where}: no time was left to query it; the next run queries it")
         return left
 
     def _exchange(self, query: str, where: str) -> HttpResponse:

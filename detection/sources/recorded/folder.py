@@ -140,7 +140,7 @@ class RecordedSource:
     def actions(
         self, identities: Collection[str], window: Window, now: int, settings: RuleSettings
     ) -> list[Operation]:
-        """Return the corroborating actions of these identities (folded) in the window."""
+        """Return the corroborating actions of these identities in the window."""
         del settings
         return corroborating_actions(self._operations.within(window, now), identities)
 

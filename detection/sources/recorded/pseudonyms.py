@@ -97,7 +97,7 @@ class Pseudonyms:
     def __init__(self, allowlist: Sequence[str] = (), key: bytes | None = None) -> None:
         """Replace addresses so that the same ones are in `allowlist`; `key` is random if None."""
         self._key = key or secrets.token_bytes(32)
-        self._spans = [parse_entry(entry.strip()) for entry in allowlist]
+        self._ranges = [parse_entry(entry.strip()) for entry in allowlist]
         self._spelt: dict[str, dict[str, int]] = {}
         self._names = Memo[str, str](self._name)
         self._replacements = {
@@ -186,7 +186,7 @@ class Pseudonyms:
 
     def _block_of(self, span: AddressRange, *, public: bool) -> int:
         """Return the block of the first entry that covers an address, else one outside entries."""
-        for number, entry in enumerate(self._spans):
+        for number, entry in enumerate(self._ranges):
             if entry is None or entry.version != span.version:
                 continue
             if entry.low <= span.low <= entry.high:
@@ -196,7 +196,7 @@ class Pseudonyms:
     def _entry(self, number: int, text: str, *, blank: bool) -> str:
         if blank:
             return text
-        if self._spans[number] is None:
+        if self._ranges[number] is None:
             return self._names[text.strip()]
         low = ipaddress.IPv6Address(_block(number))
         return f"{low} - {low + (2**64 - 1)}" if "-" in text else f"{low}/64"

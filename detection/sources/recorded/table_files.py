@@ -53,7 +53,7 @@ def missing_table_advice(folder: Path, shape: TableShape) -> str:
 
 
 def table_warnings(folder: Path, shape: TableShape, table: Table | None) -> Iterator[str]:
-    """Yield a sentence for each oddity of a file that may hide a finding or cause a false one."""
+    """Yield a sentence for each problem of a file that may hide a finding or cause a false one."""
     name = table_path(folder, shape).name
     if table is None:
         if not shape.timed and (sentence := misnamed_files(folder, shape)):
@@ -97,7 +97,7 @@ def misnamed_files(folder: Path, shape: TableShape) -> str:
 
 
 def _misspelt_zero(texts: Iterable[str]) -> str:
-    """Return a result code that means 0 but is not written so; "" if some code is 0, or none is."""
+    """Return a result code that equals 0 and is written otherwise; "" if a code is "0", or none."""
     distinct = set(texts)
     if SUCCESS_CODE in distinct:
         return ""

@@ -1,1 +1,1 @@
-"""Reads the log rows of a window, or their correlation, from a Log Analytics workspace."""
+"""Reads a window from a Log Analytics workspace: its log rows, or the groups of its cluster."""

@@ -1,7 +1,7 @@
 """Reads the pairs of groups that the workspace's cluster correlated, with kql/pairs.kql.
 
-Pairs are needed only for groups with news, and often there are none. So the first such group of a
-part runs one query for all groups of the part, and a part without news runs none.
+Pairs are needed only for groups with new operations, and often there are none. So the first such
+group of a part runs one query for all groups of the part, and a part without one runs no query.
 """
 
 from collections import defaultdict, deque

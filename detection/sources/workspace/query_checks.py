@@ -43,7 +43,7 @@ class CheckedQuery(NamedTuple):
 
 
 def all_queries(queries: WindowQueries, alias: str, exclusions_alias: str) -> Iterator[QueryCheck]:
-    """Yield every query over the window of `queries`, whose start should be its end: no rows.
+    """Yield every query, over the window of `queries`; an empty window (start = end) has no rows.
 
     `alias` names the allowlist's watchlist, `exclusions_alias` that of the exclusions.
     """

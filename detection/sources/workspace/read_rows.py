@@ -14,7 +14,7 @@ from detection.sources.log_analytics.api_errors import PartialResult, TableMissi
 from detection.sources.log_analytics.client import Answer, LogAnalytics
 from detection.sources.workspace.queries import WindowQueries
 
-MIN_SPAN: Final = SECOND  # a time range of this length is not split any more
+MIN_RANGE: Final = SECOND  # a time range of this length is not split any more
 
 T = TypeVar("T")
 
@@ -41,14 +41,14 @@ def read_partition(
     fewer rows than `expected`.
     """
 
-    def read_span(start: int, end: int) -> Answer:
+    def read_time_range(start: int, end: int) -> Answer:
         return workspace.run_query(queries.rows(shape, partition, start, end), shape)
 
     def read() -> RowsRead:
         rows: list[Any] = []
         size = 0
         for answer in _answers_by_time(
-            workspace, queries, shape, read_span, may_split=len(partition) == 1
+            workspace, queries, shape, read_time_range, may_split=len(partition) == 1
         ):
             rows += answer.table.rows
             size += answer.size
@@ -109,10 +109,10 @@ def read_table(
     Raises TableMissing if the table does not exist.
     """
 
-    def read_span(start: int, end: int) -> Answer:
+    def read_time_range(start: int, end: int) -> Answer:
         return workspace.run_query(queries.recording(shape, start, end), shape, INGESTION_TIME)
 
-    for answer in _answers_by_time(workspace, queries, shape, read_span, may_split=True):
+    for answer in _answers_by_time(workspace, queries, shape, read_time_range, may_split=True):
         yield answer.table
 
 
@@ -120,25 +120,25 @@ def _answers_by_time(
     workspace: LogAnalytics,
     queries: WindowQueries,
     shape: TableShape,
-    read_span: Callable[[int, int], Answer],
+    read_time_range: Callable[[int, int], Answer],
     *,
     may_split: bool,
 ) -> Iterator[Answer]:
     """Yield one answer about the window, or those about its halves if it exceeds one answer."""
-    # A span includes its end but not its start, so that each row is in exactly one.
-    spans = [(queries.window.start, queries.window.end)]
-    while spans:
-        start, end = spans.pop()
+    # A range includes its end but not its start, so that each row is in exactly one.
+    ranges = [(queries.window.start, queries.window.end)]
+    while ranges:
+        start, end = ranges.pop()
         try:
-            yield read_span(start, end)
+            yield read_time_range(start, end)
         except PartialResult as error:
             if not may_split:
                 raise
-            if end - start <= MIN_SPAN:
+            if end - start <= MIN_RANGE:
                 raise SourceError(
                     f"{workspace.describe(shape)}: the rows from {format_time(start)} to "
                     f"{format_time(end)} exceed one answer ({error}): the window cannot be read, "
                     "and the next run tries again"
                 ) from None
             middle = (start + end) // 2
-            spans += [(middle, end), (start, middle)]
+            ranges += [(middle, end), (start, middle)]

@@ -1,9 +1,9 @@
 """Reads the parts of a window from a Log Analytics workspace.
 
 The filters of clauses 2 and 3 run in the workspace, so only rows that can match are transferred,
-and of operations only those of identities that signed in. The rows are counted first. By their
-number the window is divided into partitions of some identities each; one at a time is read into
-memory, or is correlated in the workspace's own cluster.
+and of operations only those of identities that signed in. The rows are counted first. Their
+number divides the window into partitions of some identities each. One partition at a time is read
+into memory, or is correlated in the workspace's own cluster.
 """
 
 import time
@@ -167,7 +167,7 @@ class WorkspaceSource:
     def _read_partition(
         self, queries: WindowQueries, partition: range, counts: WindowCounts, *, hot: bool
     ) -> Logs:
-        """Read both tables' rows of a partition, one after the other if it is a hot one."""
+        """Read both tables' rows of a partition, one table after the other if `hot` (large)."""
         expected = {SIGN_IN_TABLE: counts.sign_ins_in(partition)}
         if operations_expected := sum(counts.operations_in(partition)):
             expected[OPERATION_TABLE] = operations_expected

@@ -66,7 +66,7 @@ class StatusCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WindowCounts:
-    """The number of rows of each bucket, and what all parts of the window have in common.
+    """The number of rows of each bucket, and the values that all parts of the window share.
 
     `logs_without_rows` holds the allowlist, the tables' states and their newest times.
     """
@@ -109,7 +109,7 @@ class WindowCounts:
         )
 
     def all_operations_in(self, partition: range) -> int:
-        """Return the number of operations of a partition, of identities without sign-in too."""
+        """Return the number of operations of a partition, also of identities without a sign-in."""
         without_sign_in = sum(
             bucket.without_sign_in_matched + bucket.without_sign_in_succeeded
             for bucket in self._operation_counts(partition)
