@@ -10,7 +10,7 @@ from detection.errors import SettingsError
 from detection.printable import counted
 from detection.rule.filters import OTHER_SUCCESS, RuleSettings
 from detection.rule.kql_text import equals_ignoring_case
-from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
+from detection.rule.ticks import DURATION_PATTERN, format_duration, parse_duration
 from detection.window import INTERVAL
 
 T = TypeVar("T")
@@ -31,10 +31,8 @@ class Setting(NamedTuple):
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*"
 _PORT = r"(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
-_DURATION = (
-    r"P(?=[\dT])(?:(\d{1,4})D)?(?:T(?=\d)(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,7})S)?)?",
-    "a duration such as PT1H, PT90M or P1D",
-)
+_DURATION = DURATION_PATTERN, "a duration such as PT1H, PT90M or P1D"
+_DEFAULTS = RuleSettings()
 _BOOLEAN = r"(?i:true|false)", "true or false"
 # `u`, since str.strip() removes blanks beyond ASCII from the items of a list.
 _WORDS = r"(?u:[A-Za-z,\s]+)", "words of letters, comma separated"
@@ -46,12 +44,12 @@ _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 # The schedule is not among them: the Functions host reads it (`function_app.py`).
 SETTINGS: Final = {
     # The rule and its windows, wherever logs come from.
-    "LOOKBACK": Setting(*_DURATION, "PT2H"),
-    "CORRELATION_SPAN": Setting(*_DURATION, "PT1H"),
-    "MAX_CATCH_UP": Setting(*_DURATION, "P7D"),
-    "MAX_LATENESS": Setting(*_DURATION, "P1D"),
-    "SUCCESS_STATUSES": Setting(*_WORDS, "Success"),
-    "NOVELTY": Setting(*_BOOLEAN, "false"),
+    "LOOKBACK": Setting(*_DURATION, format_duration(_DEFAULTS.lookback)),
+    "CORRELATION_SPAN": Setting(*_DURATION, format_duration(_DEFAULTS.span)),
+    "MAX_CATCH_UP": Setting(*_DURATION, format_duration(_DEFAULTS.max_catch_up)),
+    "MAX_LATENESS": Setting(*_DURATION, format_duration(_DEFAULTS.max_lateness)),
+    "SUCCESS_STATUSES": Setting(*_WORDS, ", ".join(_DEFAULTS.success_statuses)),
+    "NOVELTY": Setting(*_BOOLEAN, str(_DEFAULTS.novelty).lower()),
     # The deployment: the workspaces, where findings go, and where the state is.
     "AZURE_CLOUD": Setting("|".join(CLOUDS), " or ".join(CLOUDS), "AzureCloud"),
     "WORKSPACE_IDS": Setting(r"(?su:.*[^,\s].*)", "workspace ids, comma separated"),
@@ -245,16 +243,3 @@ def _statuses(text: str) -> tuple[str, ...]:
     if not all(status.isalpha() for status in statuses):
         raise ValueError(f"is not {SETTINGS['SUCCESS_STATUSES'].meaning}")
     return statuses
-
-
-def parse_duration(text: str) -> int:
-    """Read an ISO 8601 duration of days, hours, minutes and seconds as ticks, more than none.
-
-    Raises ValueError for anything else; months and years have no fixed length.
-    """
-    match = re.fullmatch(_DURATION[0], text, re.ASCII)
-    parts = [int(part or 0) for part in match.groups()] if match else []
-    ticks = sum(n * unit for n, unit in zip(parts, (DAY, HOUR, MINUTE, SECOND), strict=False))
-    if not ticks:
-        raise ValueError(f"is not {_DURATION[1]}")
-    return ticks

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from detection.errors import SettingsError
 from detection.rule.filters import RuleSettings
-from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND
-from detection.settings import SETTINGS, parse_duration, read_settings, rule_settings
+from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, parse_duration
+from detection.settings import SETTINGS, read_settings, rule_settings
 
 GUID = "00000000-0000-0000-0000-000000000001"
 OTHER_GUID = "00000000-0000-0000-0000-00000000000a"

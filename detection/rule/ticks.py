@@ -20,6 +20,10 @@ _SHAPE = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d(?:\.(\d{1,7}))?)?)?(Z|[+-]\d\d:\d\d)?",
     re.ASCII,
 )
+# Days, hours, minutes and seconds of an ISO 8601 duration.
+DURATION_PATTERN = (
+    r"P(?=[\dT])(?:(\d{1,4})D)?(?:T(?=\d)(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,7})S)?)?"
+)
 _MAX_SECONDS = 100_000  # remembered: a window has 7,200, a recording may have many more
 
 
@@ -90,3 +94,21 @@ def from_datetime(moment: datetime) -> int:
     """Return the ticks of an aware datetime."""
     since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds * 10
+
+
+def parse_duration(text: str) -> int:
+    """Parse an ISO 8601 duration of days, hours, minutes and seconds as ticks, more than none.
+
+    Raises ValueError for anything else; months and years have no fixed length.
+    """
+    match = re.fullmatch(DURATION_PATTERN, text, re.ASCII)
+    parts = [int(part or 0) for part in match.groups()] if match else []
+    ticks = sum(n * unit for n, unit in zip(parts, (DAY, HOUR, MINUTE, SECOND), strict=False))
+    if not ticks:
+        raise ValueError("is not a duration such as PT1H, PT90M or P1D")
+    return ticks
+
+
+def format_duration(ticks: int) -> str:
+    """Write a duration of whole days or whole hours as ISO 8601."""
+    return f"P{ticks // DAY}D" if ticks % DAY == 0 else f"PT{ticks // HOUR}H"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from detection.errors import SourceError
+from detection.rule.filters import SIGN_IN_SUCCESS
 from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
 from detection.sources.decode.export_hints import HEAD_BYTES, hint_from_bytes
 from detection.sources.decode.response import NotJson, decode_table
@@ -14,7 +15,6 @@ from detection.sources.decode.table import INGESTION_TIME, ROW_LIMIT, Table
 from detection.sources.prefilter import Candidates
 
 RESULT_TYPE = "ResultType"
-SUCCESS_CODE = "0"
 NAMES_SHOWN = 3
 
 
@@ -72,8 +72,8 @@ def table_warnings(folder: Path, shape: TableShape, table: Table | None) -> Iter
         )
     if shape is SIGN_IN_TABLE and (zero := _misspelt_zero(table.texts(RESULT_TYPE))):
         yield (
-            f"{name} has no row with {RESULT_TYPE} {SUCCESS_CODE}, a successful sign-in, but has "
-            f'"{zero}": no sign-in matches; write it as {SUCCESS_CODE}'
+            f"{name} has no row with {RESULT_TYPE} {SIGN_IN_SUCCESS}, a successful sign-in, but "
+            f'has "{zero}": no sign-in matches; write it as {SIGN_IN_SUCCESS}'
         )
 
 
@@ -99,7 +99,7 @@ def misnamed_files(folder: Path, shape: TableShape) -> str:
 def _misspelt_zero(texts: Iterable[str]) -> str:
     """Return a result code that equals 0 and is written otherwise; "" if a code is "0", or none."""
     distinct = set(texts)
-    if SUCCESS_CODE in distinct:
+    if SIGN_IN_SUCCESS in distinct:
         return ""
     return next((text for text in sorted(distinct) if _is_zero(text)), "")
 
