@@ -16,7 +16,7 @@ from detection.schema import Finding
 from detection.sources import Arrivals
 from detection.window import Mode, Window
 from tests.support import NoContext
-from tests.support.strategies import Scenario, scenarios
+from tests.support.strategies import NASTY_IN_DATABASES, Scenario, scenarios
 
 
 class PartsSource:
@@ -64,7 +64,7 @@ def examined(scenario: Scenario, parts: int) -> tuple[list[Finding], Enrichment]
     return list(findings), enrichment
 
 
-@given(scenarios(), st.integers(2, 4))
+@given(scenarios(NASTY_IN_DATABASES), st.integers(2, 4))
 def test_the_parts_of_a_window_change_no_finding(scenario: Scenario, parts: int) -> None:
     """The findings of a window are the same rows in the same order, in one part or in several."""
     whole, _ = examined(scenario, 1)
