@@ -1,16 +1,18 @@
 """The class, the points of risk and the ATT&CK technique of an operation, by its name.
 
 All of them are data: operation_catalog.csv has a line for each pattern of operation names, with
-its MITRE ATT&CK technique (version 19), and operation_classes.csv a line for each class. Patterns
-are in lower case, and `*` stands for any text or none. Of all patterns that fit a name, the most
-specific counts: the one with the most characters that are not `*`. Of equally specific patterns the
-one with more points counts.
+its MITRE ATT&CK technique (version 19; none where none fits), and operation_classes.csv a line for
+each class. Patterns are in lower case, and `*` stands for any text or none. Of all patterns that
+fit a name, the most specific counts: the one with the most characters that are not `*`. Of equally
+specific patterns the one with more points counts.
 """
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,6 +22,7 @@ FOLDER: Final = Path(__file__).parent
 ROUTINE, OTHER = "routine", "other"
 # Writes and deletes are changes, which the rule matches. Actions only corroborate a finding.
 CHANGE, ACTION = "change", "action"
+ANY_PROVIDER: Final = "*"
 CACHE_SIZE: Final = 10_000  # operation names remembered; a tenant uses some hundred
 
 # The columns of both files, and the form of their values.
@@ -33,7 +36,7 @@ CLASS_COLUMNS: Final = {
 CATALOG_COLUMNS: Final = {
     "class": r"\S.*",
     "points": r"[0-9]{1,3}",
-    "technique": r"T[0-9]{4}(\.[0-9]{3})?",
+    "technique": r"(T[0-9]{4}(\.[0-9]{3})?)?",
     "pattern": r"\S+",
     "words": r"\S.*",
 }
@@ -65,8 +68,46 @@ class CatalogEntry(NamedTuple):
 
     def fits(self, folded: str) -> bool:
         """Return True if the pattern fits an operation name in lower case."""
-        parts = map(re.escape, self.pattern.split("*"))
-        return re.fullmatch(".*".join(parts), folded, re.DOTALL) is not None
+        first, *middle = self.pattern.split("*")
+        if not middle:
+            return folded == first
+        *middle, last = middle
+        end = len(folded) - len(last)
+        if not (folded.startswith(first) and folded.endswith(last)):
+            return False
+        at = len(first)
+        for part in middle:
+            if (found := folded.find(part, at, end)) < 0:
+                return False
+            at = found + len(part)
+        return at <= end
+
+
+class Catalog:
+    """The entries of one kind, arranged so that few of them are compared with a name."""
+
+    def __init__(self, entries: Iterable[CatalogEntry]) -> None:
+        """Arrange the entries by full name, or by resource provider if a pattern names one."""
+        self.entries: Final = tuple(entries)
+        self._full_names: dict[str, CatalogEntry] = {}
+        self._patterns: defaultdict[str, list[CatalogEntry]] = defaultdict(list)
+        for entry in self.entries:
+            provider = _provider(entry.pattern)
+            if "*" not in entry.pattern:
+                self._full_names[entry.pattern] = entry
+            else:
+                self._patterns[ANY_PROVIDER if "*" in provider else provider].append(entry)
+
+    def most_specific(self, operation: str) -> CatalogEntry | None:
+        """Return the most specific entry that fits an operation's name, None if none fits."""
+        folded = ascii_lower(operation)
+        patterns = chain(
+            self._patterns.get(_provider(folded), ()), self._patterns.get(ANY_PROVIDER, ())
+        )
+        fitting = [entry for entry in patterns if entry.fits(folded)]
+        if folded in self._full_names:
+            fitting.append(self._full_names[folded])
+        return max(fitting, key=lambda entry: (entry.literal, entry.points), default=None)
 
 
 def read_classes(path: Path) -> dict[str, OperationClass]:
@@ -111,21 +152,30 @@ def _read(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, list[st
 
 
 CLASSES: Final = read_classes(FOLDER / "operation_classes.csv")
-_CATALOG: Final = read_catalog(FOLDER / "operation_catalog.csv", CLASSES)
-CHANGES: Final = tuple(entry for entry in _CATALOG if CLASSES[entry.name].kind == CHANGE)
-ACTIONS: Final = tuple(entry for entry in _CATALOG if CLASSES[entry.name].kind == ACTION)
+
+
+@cache
+def _entries() -> list[CatalogEntry]:
+    return read_catalog(FOLDER / "operation_catalog.csv", CLASSES)
+
+
+@cache
+def catalog(kind: str) -> Catalog:
+    """Return the entries of CHANGE or ACTION; the first call reads the file."""
+    return Catalog(entry for entry in _entries() if CLASSES[entry.name].kind == kind)
 
 
 @lru_cache(CACHE_SIZE)
 def classify(operation: str) -> CatalogEntry:
     """Return the entry of a write or delete; the last entry, of class `other`, fits any name."""
-    return _most_specific(CHANGES, operation) or CHANGES[-1]
+    changes = catalog(CHANGE)
+    return changes.most_specific(operation) or changes.entries[-1]
 
 
 @lru_cache(CACHE_SIZE)
 def classify_action(operation: str) -> CatalogEntry | None:
     """Return the entry of an operation that the rule does not match, None if it has none."""
-    return _most_specific(ACTIONS, operation)
+    return catalog(ACTION).most_specific(operation)
 
 
 @lru_cache(CACHE_SIZE)
@@ -134,7 +184,6 @@ def is_delete(operation: str) -> bool:
     return has(operation, "DELETE")
 
 
-def _most_specific(entries: tuple[CatalogEntry, ...], operation: str) -> CatalogEntry | None:
-    folded = ascii_lower(operation)
-    fitting = (entry for entry in entries if entry.fits(folded))
-    return max(fitting, key=lambda entry: (entry.literal, entry.points), default=None)
+def _provider(name: str) -> str:
+    """Return the resource provider that a name or a pattern begins with."""
+    return name.partition("/")[0]

@@ -2,7 +2,7 @@
 
 The earliest operation of each name is chosen first, so that ten names give ten pairs. With fewer
 names, further operations fill the remaining places. Operations with more points come first, then
-deletes, then the earlier ones.
+deletes, then the earlier ones. Actions are chosen and ordered in the same way.
 """
 
 from collections.abc import Iterable
@@ -53,8 +53,17 @@ def evidence_items(
 
 
 def corroboration_items(actions: Iterable[Operation]) -> list[EvidenceItem]:
-    """Return the earliest actions of an identity, for the evidence of each of its findings."""
-    return list(map(_corroboration, islice(sorted(actions), ACTIONS_SHOWN)))
+    """Return the gravest actions of an identity, for the evidence of each of its findings.
+
+    As with pairs, the earliest action of each name is chosen first.
+    """
+    ranked = sorted(actions, key=_rank_of_action)
+    firsts: dict[str, Operation] = {}
+    for action in ranked:
+        firsts.setdefault(ascii_lower(action[OPERATION_NAME]), action)
+    others = (action for action in ranked if action not in firsts.values())
+    chosen = islice(chain(firsts.values(), others), ACTIONS_SHOWN)
+    return list(map(_corroboration, sorted(chosen, key=_rank_of_action)))
 
 
 def succeeded_actions(rows: Iterable[Operation], statuses: Iterable[str]) -> list[Operation]:
@@ -89,6 +98,11 @@ def _rank(pair: Pair) -> tuple[tuple[int, bool], int, str, Pair]:
 def _rank_of_name(operation: str) -> tuple[tuple[int, bool], str]:
     """Return the parts of a pair's rank that depend on the operation's name alone."""
     return (-classify(operation).points, not is_delete(operation)), ascii_lower(operation)
+
+
+def _rank_of_action(action: Operation) -> tuple[int, Operation]:
+    entry = classify_action(action[OPERATION_NAME])
+    return (-entry.points if entry else 0), action
 
 
 def _pair(pair: Pair) -> EvidenceItem:

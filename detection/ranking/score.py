@@ -47,7 +47,6 @@ HASTE_DELAYS = (
 )  # the maximum delay after a sign-in, and the points
 BOTH_SERVICES = 4  # for sign-ins to two target services or more
 OWN_ADDRESS = 4
-ACTION_COUNTS = ((2, 6), (1, 4))
 FIRST_CLASS, FIRST_GROUP, LONG_SEEN = 5, 3, -10
 
 SEVERITY_BANDS = ((74, "Critical"), (48, "High"), (22, "Medium"), (0, "Low"))
@@ -166,9 +165,10 @@ def _signals(pairs: GroupPairs, context: ScoreInputs) -> Iterator[Reason]:
 def _gravest_operation(operation: str) -> Reason:
     """Return the reason that an operation gives if it is the gravest of a finding."""
     entry = classify(operation)
+    kind = f"{entry.name}, {entry.technique}" if entry.technique else entry.name
     return Reason(
         entry.points,
-        f"The gravest operation {entry.words}: {operation} ({entry.name}, {entry.technique})",
+        f"The gravest operation {entry.words}: {operation} ({kind})",
     )
 
 
@@ -195,12 +195,16 @@ def _spread(groups: int, subscriptions: int) -> Reason:
 
 @lru_cache(CACHE_SIZE)
 def _actions(names: tuple[str, ...]) -> tuple[Reason, ...]:
-    """Return the reason that corroborating operations give, if any of them is in the catalogue."""
+    """Return the reason that corroborating operations give, if any of them is in the catalogue.
+
+    It has the points of the gravest, and names them all, the gravest first.
+    """
     entries = [entry for entry in map(classify_action, names) if entry is not None]
     if not entries:
         return ()
+    entries.sort(key=lambda entry: entry.points, reverse=True)
     words = ", ".join(dict.fromkeys(entry.words for entry in entries))
-    return (Reason(_at_least(ACTION_COUNTS, len(entries)), f"The identity also {words}"),)
+    return (Reason(entries[0].points, f"The identity also {words}"),)
 
 
 def _novelty(grave: set[str], novelty: Novelty, total: int) -> Iterator[Reason]:

@@ -11,9 +11,8 @@ from detection.printable import (
     MAX_ENTRY_LENGTH,
     MAX_TEXT_LENGTH,
 )
-from detection.ranking.classify import CHANGES, CLASSES
+from detection.ranking.classify import CHANGE, CLASSES, catalog
 from detection.ranking.score import (
-    ACTION_COUNTS,
     BOTH_SERVICES,
     CLASS_COUNTS,
     DELETE_COUNTS,
@@ -124,7 +123,7 @@ def test_points() -> None:
         "Haste": [points for _, points in HASTE_DELAYS],
         "Both services": [BOTH_SERVICES],
         "Address": [OWN_ADDRESS],
-        "Corroboration": [points for _, points in reversed(ACTION_COUNTS)],
+        "Corroboration": [MAX_POINTS["actions"]],
     }
     assert {name: listed[name] for name in expected} == expected
     assert f"| {FIRST_CLASS} and {FIRST_GROUP}, or {LONG_SEEN} |" in RISK
@@ -139,7 +138,7 @@ def test_classes() -> None:
     listed = {name: (int(least), int(most or least)) for name, least, most, _ in rows}
     described = {name: description for name, *_, description in rows}
     points: dict[str, list[int]] = {}
-    for entry in CHANGES:
+    for entry in catalog(CHANGE).entries:
         points.setdefault(entry.name, []).append(entry.points)
     assert listed == {name: (min(each), max(each)) for name, each in points.items()}
     assert described == {name: CLASSES[name].description for name in points}

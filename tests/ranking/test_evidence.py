@@ -71,7 +71,7 @@ def test_a_pair_names_times_resources_and_addresses() -> None:
 
 
 def test_corroboration_follows_the_pairs() -> None:
-    """The earliest five actions follow the pairs, with the same fields and no sign-in."""
+    """At most five actions follow the pairs, with the same fields and no sign-in."""
     actions = as_logs(
         [],
         [
@@ -89,6 +89,27 @@ def test_corroboration_follows_the_pairs() -> None:
     assert items[1]["OperationTime"] < items[2]["OperationTime"]
     assert items[1]["SignInTime"] is None
     assert items[1]["OperationClass"] == "credential access"
+
+
+def test_the_gravest_actions_reach_the_evidence_first() -> None:
+    """Six listings of keys leave room for a later takeover of subscriptions, which comes first."""
+    listed, elevated = ACTIONS[:2]
+    names = [listed] * 6 + [elevated, elevated]
+    actions = as_logs(
+        [],
+        [
+            operation(
+                OperationNameValue=name,
+                TimeGenerated=written(START + minute * MINUTE),
+                EventDataId=str(minute),
+            )
+            for minute, name in enumerate(names)
+        ],
+    ).operations
+    items = corroboration_items(actions)
+    assert [item["Operation"] for item in items] == [elevated, elevated, listed, listed, listed]
+    times = [item["OperationTime"] for item in items]
+    assert times == sorted(times[:2]) + sorted(times[2:])
 
 
 def test_entities_are_as_sentinel_maps_them() -> None:

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from detection.ranking.classify import classify, is_delete
+from detection.ranking.classify import ACTION, catalog, classify, classify_action, is_delete
 from detection.ranking.score import (
-    ACTION_COUNTS,
     BOTH_SERVICES,
     CLASS_COUNTS,
     DELETE_COUNTS,
@@ -33,16 +32,16 @@ from tests.support.group_pairs import (
     ACTIONS,
     CONTEXTS,
     DEPLOYMENT,
-    DEPLOYMENT_GONE,
     GROUP_PAIRS,
     LOG,
     NAMES,
     ROLE,
-    SITE,
-    SITE_GONE,
     SNAPSHOT,
     STORAGE,
     TAGS,
+    TAGS_GONE,
+    UNLISTED,
+    UNLISTED_GONE,
     VAULT,
     group_pairs,
     pairs_of,
@@ -62,7 +61,7 @@ def test_the_most_points_of_all_signals_make_a_hundred() -> None:
         "haste": HASTE_DELAYS[0][1],
         "both": BOTH_SERVICES,
         "address": OWN_ADDRESS,
-        "actions": ACTION_COUNTS[0][1],
+        "actions": max(entry.points for entry in catalog(ACTION).entries),
         "novelty": FIRST_CLASS + FIRST_GROUP,
     } == MAX_POINTS
     assert max(classify(name).points for name in NAMES) == MAX_POINTS["class"]
@@ -81,12 +80,12 @@ def test_all_signals_at_their_maximum_score_a_hundred() -> None:
     assert len(judged.reasons) == len(MAX_POINTS) + 1  # novelty gives two reasons
 
 
-def test_routine_changes_score_zero() -> None:
-    """A finding of deployments and tags alone, with deletes, scores 0 and is still a finding."""
-    routine = group_pairs(*map(pairs_of, (DEPLOYMENT, DEPLOYMENT_GONE, TAGS)))
+def test_routine_changes_score_next_to_nothing() -> None:
+    """A finding of deployments and tags, with deletes, has the points of its gravest alone."""
+    routine = group_pairs(*map(pairs_of, (DEPLOYMENT, TAGS, TAGS_GONE)))
     judged = score(routine, QUIET)
-    assert (judged.points, judged.severity) == (0, "Low")
-    assert [reason.points for reason in judged.reasons] == [0]
+    assert (judged.points, judged.severity) == (2, "Low")
+    assert [reason.points for reason in judged.reasons] == [2]
     assert "routine" in judged.reasons[0].sentence
 
 
@@ -94,30 +93,30 @@ def test_routine_changes_score_zero() -> None:
     ("pairs", "context", "points"),
     [
         (group_pairs(pairs_of(ROLE)), QUIET, 42),
-        (group_pairs(pairs_of(SITE, 90)), QUIET, 8),
-        (group_pairs(pairs_of(SITE_GONE)), QUIET, 8 + 4),
-        (group_pairs(pairs_of(SITE_GONE, 2)), QUIET, 8 + 7),
-        (group_pairs(pairs_of(SITE_GONE, 3)), QUIET, 8 + 10),
+        (group_pairs(pairs_of(UNLISTED, 90)), QUIET, 8),
+        (group_pairs(pairs_of(UNLISTED_GONE)), QUIET, 20 + 4),
+        (group_pairs(pairs_of(UNLISTED_GONE, 2)), QUIET, 20 + 7),
+        (group_pairs(pairs_of(UNLISTED_GONE, 3)), QUIET, 20 + 10),
         (group_pairs(pairs_of(VAULT), pairs_of(LOG)), QUIET, 44 + 7 + 8),
-        (group_pairs(pairs_of(ROLE), pairs_of(SITE)), QUIET, 42),
+        (group_pairs(pairs_of(ROLE), pairs_of(UNLISTED)), QUIET, 42),
         (
             group_pairs(*map(pairs_of, (ROLE, STORAGE, SNAPSHOT))),
             QUIET,
             42 + 14,
         ),
-        (group_pairs(pairs_of(SITE), soonest=5 * MINUTE), QUIET, 8 + 4),
-        (group_pairs(pairs_of(SITE), soonest=5 * MINUTE + 1), QUIET, 8 + 2),
-        (group_pairs(pairs_of(SITE), soonest=15 * MINUTE), QUIET, 8 + 2),
-        (group_pairs(pairs_of(SITE), soonest=15 * MINUTE + 1), QUIET, 8),
-        (group_pairs(pairs_of(SITE), services=("Key Vault", "Storage")), QUIET, 8 + 4),
-        (group_pairs(pairs_of(SITE), services=("Storage",)), QUIET, 8),
-        (group_pairs(pairs_of(SITE)), ScoreInputs(resource_groups=2), 8 + 2),
-        (group_pairs(pairs_of(SITE)), ScoreInputs(resource_groups=3), 8 + 3),
-        (group_pairs(pairs_of(SITE)), ScoreInputs(subscriptions=2), 8 + 3),
-        (group_pairs(pairs_of(SITE)), ScoreInputs(addresses=("203.0.113.7",)), 8 + 4),
-        (group_pairs(pairs_of(SITE)), ScoreInputs(actions=ACTIONS[:1]), 8 + 4),
-        (group_pairs(pairs_of(SITE)), ScoreInputs(actions=ACTIONS[:2]), 8 + 6),
-        (group_pairs(pairs_of(SITE)), ScoreInputs(actions=ACTIONS[2:]), 8),
+        (group_pairs(pairs_of(UNLISTED), soonest=5 * MINUTE), QUIET, 8 + 4),
+        (group_pairs(pairs_of(UNLISTED), soonest=5 * MINUTE + 1), QUIET, 8 + 2),
+        (group_pairs(pairs_of(UNLISTED), soonest=15 * MINUTE), QUIET, 8 + 2),
+        (group_pairs(pairs_of(UNLISTED), soonest=15 * MINUTE + 1), QUIET, 8),
+        (group_pairs(pairs_of(UNLISTED), services=("Key Vault", "Storage")), QUIET, 8 + 4),
+        (group_pairs(pairs_of(UNLISTED), services=("Storage",)), QUIET, 8),
+        (group_pairs(pairs_of(UNLISTED)), ScoreInputs(resource_groups=2), 8 + 2),
+        (group_pairs(pairs_of(UNLISTED)), ScoreInputs(resource_groups=3), 8 + 3),
+        (group_pairs(pairs_of(UNLISTED)), ScoreInputs(subscriptions=2), 8 + 3),
+        (group_pairs(pairs_of(UNLISTED)), ScoreInputs(addresses=("203.0.113.7",)), 8 + 4),
+        (group_pairs(pairs_of(UNLISTED)), ScoreInputs(actions=ACTIONS[:1]), 8 + 5),
+        (group_pairs(pairs_of(UNLISTED)), ScoreInputs(actions=ACTIONS[:2]), 8 + 6),
+        (group_pairs(pairs_of(UNLISTED)), ScoreInputs(actions=ACTIONS[2:]), 8),
     ],
 )
 def test_scores_worked_out_by_hand(pairs: GroupPairs, context: ScoreInputs, points: int) -> None:
@@ -153,7 +152,7 @@ def test_a_short_history_gives_a_reason_without_points() -> None:
 def test_known_behaviour_never_lowers_a_score_below_zero() -> None:
     """A finding of 8 points that happens every day scores 0, and its reasons add up to 0."""
     context = ScoreInputs(novelty=Novelty(14 * DAY, {}, 14))
-    judged = score(group_pairs(pairs_of(SITE)), context)
+    judged = score(group_pairs(pairs_of(UNLISTED)), context)
     assert sorted(reason.points for reason in judged.reasons) == [-8, 8]
     assert judged.points == 0
 
@@ -183,6 +182,36 @@ def test_a_further_operation_never_lowers_the_score(
         services=tuple(pairs.services),
     )
     assert score(grown, context).points >= score(pairs, context).points
+
+
+@given(
+    GROUP_PAIRS,
+    CONTEXTS,
+    st.sampled_from([entry.pattern.replace("*", "x") for entry in catalog(ACTION).entries]),
+)
+def test_a_further_action_never_lowers_the_score(
+    pairs: GroupPairs, context: ScoreInputs, name: str
+) -> None:
+    """A finding with a further corroborating action, of any class, scores at least as much."""
+    more = context._replace(actions=(*context.actions, name))
+    assert score(pairs, more).points >= score(pairs, context).points
+
+
+def test_the_gravest_action_gives_its_points_and_is_named_first() -> None:
+    """Of an action that lists keys and one that takes over subscriptions, the latter counts."""
+    listed, elevated = ACTIONS[:2]
+    judged = score(group_pairs(pairs_of(TAGS)), ScoreInputs(actions=(listed, elevated)))
+    words = [one.words for one in map(classify_action, (elevated, listed)) if one]
+    assert judged.reasons[0] == Reason(6, f"The identity also {words[0]}, {words[1]}")
+
+
+def test_a_reason_names_a_technique_only_where_there_is_one() -> None:
+    """The gravest operation is shown with its class, and with its technique if it has one."""
+    shown = {
+        name: score(group_pairs(pairs_of(name)), QUIET).reasons[0].sentence.rpartition(" (")[2]
+        for name in (ROLE, UNLISTED)
+    }
+    assert shown == {ROLE: "authorization, T1098.003)", UNLISTED: "other)"}
 
 
 @given(GROUP_PAIRS, CONTEXTS)
