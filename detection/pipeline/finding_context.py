@@ -13,7 +13,8 @@ from detection.ranking.evidence import (
     evidence_items,
     sentinel_entities,
 )
-from detection.ranking.score import Novelty, Score, ScoreInputs, is_public, score
+from detection.ranking.novelty import Novelty
+from detection.ranking.score import Score, ScoreInputs, is_public, score
 from detection.rule.correlate import Group
 from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import IDENTITY, OPERATION_NAME, Operation

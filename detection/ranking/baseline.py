@@ -1,4 +1,4 @@
-"""The baseline of each identity: its classes and resource groups in the two weeks before, in days.
+"""The baseline of each identity: the days of its operations in the two weeks before.
 
 The score's novelty compares findings with it. The baseline is read once a day, if the setting
 NOVELTY is on, and kept with the state.
@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from detection.ranking.classify import classify
-from detection.ranking.score import Novelty
+from detection.ranking.novelty import Novelty
 from detection.rule.kql_text import ascii_lower
 from detection.rule.ticks import DAY
 
@@ -24,30 +23,33 @@ Days = dict[str, dict[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The number of days with each class and each resource group, by identity.
+    """The number of days with each operation and each resource group, by identity.
 
-    Identities and resource groups are in lower case. The baseline was read at `read_at` (ticks).
-    `length` (ticks) is the time since the oldest change.
+    All names are in lower case. The baseline was read at `read_at` (ticks). `length` (ticks) is the
+    time since the first whole day.
     """
 
     read_at: int
     length: int
-    class_days: Days = field(default_factory=dict)
+    operation_days: Days = field(default_factory=dict)
     group_days: Days = field(default_factory=dict)
 
     @classmethod
     def of(cls, changes: Iterable[PastChange], end: int, read_at: int) -> "Baseline":
-        """Count the days of changes up to `end`; a partial first day does not add to the length."""
-        classes: set[tuple[str, str, int]] = set()
+        """Count the days of changes up to `end`, without the first, which may be a partial one."""
+        changes = list(changes)
+        if not changes:
+            return cls(read_at, 0)
+        first_whole_day = min(time for time, *_ in changes) // BASELINE_BIN + 1
+        operations: set[tuple[str, str, int]] = set()
         groups: set[tuple[str, str, int]] = set()
-        days = set()
         for time, identity, operation, resource_group in changes:
             folded, day = ascii_lower(identity), time // BASELINE_BIN
-            classes.add((folded, classify(operation).name, day))
-            groups.add((folded, ascii_lower(resource_group), day))
-            days.add(day)
-        length = max(end - (min(days) + 1) * BASELINE_BIN, 0) if days else 0
-        return cls(read_at, length, _counted(classes), _counted(groups))
+            if day >= first_whole_day:
+                operations.add((folded, ascii_lower(operation), day))
+                groups.add((folded, ascii_lower(resource_group), day))
+        length = max(end - first_whole_day * BASELINE_BIN, 0)
+        return cls(read_at, length, _counted(operations), _counted(groups))
 
     def is_fresh(self, now: int) -> bool:
         """Return True if the baseline was read less than a day before `now`."""
@@ -57,7 +59,7 @@ class Baseline:
         """Return the past of an identity in a resource group, both in lower case."""
         return Novelty(
             self.length,
-            self.class_days.get(identity, {}),
+            self.operation_days.get(identity, {}),
             self.group_days.get(identity, {}).get(resource_group, 0),
         )
 

@@ -2,7 +2,7 @@
 
 Every signal has a maximum of points, and the maxima add up to 100, so the reasons add up to the
 score without a cap. No signal shrinks when an operation is added to a finding. Only
-behaviour that the identity has shown for a long time lowers a score, and never below 0.
+behaviour that the identity has shown for a long time lowers a score, by two thirds at most.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,10 +19,12 @@ from detection.ranking.classify import (
     classify_action,
     is_delete,
 )
+from detection.ranking.novelty import Novelty, novelty_reasons
+from detection.ranking.reason import Reason
 from detection.rule.allowlist import Allowlist
 from detection.rule.filters import TARGET_SERVICES
 from detection.rule.pairs import GroupPairs, OperationPairs
-from detection.rule.ticks import DAY, MINUTE, SECOND
+from detection.rule.ticks import MINUTE, SECOND
 
 # The maximum of points for each signal.
 MAX_POINTS = {
@@ -47,12 +49,8 @@ HASTE_DELAYS = (
 )  # the maximum delay after a sign-in, and the points
 BOTH_SERVICES = 4  # for sign-ins to two target services or more
 OWN_ADDRESS = 4
-FIRST_CLASS, FIRST_GROUP, LONG_SEEN = 5, 3, -10
 
 SEVERITY_BANDS = ((74, "Critical"), (48, "High"), (22, "Medium"), (0, "Low"))
-
-HISTORY_NEEDED = 7 * DAY
-ROUTINE_DAYS = 10  # of the last 14; behaviour seen on this many is routine
 
 # Networks that are not public; Azure's own virtual address is one of them.
 _INTERNAL = Allowlist.of(
@@ -65,25 +63,7 @@ _INTERNAL = Allowlist.of(
 _ANY = Allowlist.of(("0.0.0.0/0", "::/0"))
 
 
-class Reason(NamedTuple):
-    """A sentence that explains part of the score, and the points of that part."""
-
-    points: int
-    sentence: str
-
-
 _points = itemgetter(0)
-
-
-class Novelty(NamedTuple):
-    """An identity's past: the number of days with each class, and with this resource group.
-
-    `length` is the length of the history in ticks.
-    """
-
-    length: int
-    class_days: dict[str, int]
-    group_days: int
 
 
 class ScoreInputs(NamedTuple):
@@ -118,7 +98,7 @@ def score(pairs: GroupPairs, context: ScoreInputs) -> Score:
     reasons = [*_signals(pairs, context)]
     total = sum(reason.points for reason in reasons)
     if context.novelty is not None:
-        reasons += _novelty(_grave(pairs.by_operation), context.novelty, total)
+        reasons += novelty_reasons(pairs.by_operation, context.novelty, total)
         total = sum(reason.points for reason in reasons)
     return Score(total, sorted(reasons, key=_points, reverse=True))
 
@@ -205,25 +185,6 @@ def _actions(names: tuple[str, ...]) -> tuple[Reason, ...]:
     entries.sort(key=lambda entry: entry.points, reverse=True)
     words = ", ".join(dict.fromkeys(entry.words for entry in entries))
     return (Reason(entries[0].points, f"The identity also {words}"),)
-
-
-def _novelty(grave: set[str], novelty: Novelty, total: int) -> Iterator[Reason]:
-    """Yield the reasons that the identity's past gives; they subtract `total` at most."""
-    days = novelty.length // DAY
-    if novelty.length < HISTORY_NEEDED:
-        yield Reason(0, f"Novelty is unknown: the history has {days} of 7 days")
-        return
-    first = sorted(name for name in grave if not novelty.class_days.get(name))
-    if first:
-        yield Reason(FIRST_CLASS, f"New for the identity in {days} days: {', '.join(first)}")
-    if not novelty.group_days:
-        yield Reason(FIRST_GROUP, f"The resource group is new for the identity in {days} days")
-    often = all(novelty.class_days.get(name, 0) >= ROUTINE_DAYS for name in grave)
-    if often and novelty.group_days >= ROUTINE_DAYS:
-        yield Reason(
-            max(LONG_SEEN, -total),
-            f"The identity did this here on {novelty.group_days} of the last {days} days",
-        )
 
 
 def _grave(by_operation: Sequence[OperationPairs]) -> set[str]:

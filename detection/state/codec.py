@@ -209,19 +209,19 @@ def _baseline(baseline: Baseline | None) -> dict[str, Any] | None:
     return {
         "read_at": baseline.read_at,
         "length": baseline.length,
-        "class_days": baseline.class_days,
+        "operation_days": baseline.operation_days,
         "group_days": baseline.group_days,
     }
 
 
 def _baseline_of(document: dict[str, Any] | None) -> Baseline | None:
-    """Return the stored baseline, if there is one."""
-    if document is None:
+    """Return the stored baseline, if there is one; one by class is not used but read again."""
+    if document is None or "class_days" in document:
         return None
     return Baseline(
         int(document["read_at"]),
         int(document["length"]),
-        _days_of(document["class_days"]),
+        _days_of(document["operation_days"]),
         _days_of(document["group_days"]),
     )
 

@@ -256,8 +256,8 @@ def test_past_changes_are_read_once_a_day(tmp_path: Path) -> None:
     start = parse_time("2026-03-14T08:00:00Z")
     assert source.periods_read == [(start - 14 * DAY, start)]
     reasons = reasons_text(sink)
-    assert "New for the identity in 13 days: defence evasion, destruction" in reasons
-    assert "The resource group is new for the identity in 13 days" in reasons
+    assert "New for the identity in 14 days: it deleted a" in reasons
+    assert "The resource group is new for the identity in 14 days" in reasons
     baseline = FolderStore(tmp_path).load()[0].baseline
     assert baseline is not None
     assert baseline.read_at == parse_time(NOW)

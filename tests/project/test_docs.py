@@ -12,18 +12,15 @@ from detection.printable import (
     MAX_TEXT_LENGTH,
 )
 from detection.ranking.classify import CHANGE, CLASSES, catalog
+from detection.ranking.novelty import FIRST_GROUP, FIRST_OPERATION, ROUTINE_DAYS
 from detection.ranking.score import (
     BOTH_SERVICES,
     CLASS_COUNTS,
     DELETE_COUNTS,
-    FIRST_CLASS,
-    FIRST_GROUP,
     HASTE_DELAYS,
-    LONG_SEEN,
     MAX_POINTS,
     OWN_ADDRESS,
     RESOURCE_GROUP_COUNTS,
-    ROUTINE_DAYS,
     SEVERITY_BANDS,
     SUBSCRIPTION_COUNTS,
 )
@@ -126,7 +123,7 @@ def test_points() -> None:
         "Corroboration": [MAX_POINTS["actions"]],
     }
     assert {name: listed[name] for name in expected} == expected
-    assert f"| {FIRST_CLASS} and {FIRST_GROUP}, or {LONG_SEEN} |" in RISK
+    assert f"| {FIRST_OPERATION} and {FIRST_GROUP}, or less |" in RISK
     assert f"{ROUTINE_DAYS} or more days" in RISK
     minutes = [most // MINUTE for most, _ in HASTE_DELAYS]
     assert f"at most {minutes[0]}, {minutes[1]} minutes after a sign-in" in RISK

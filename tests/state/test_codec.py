@@ -17,6 +17,7 @@ from detection.outbox import (
     PendingRows,
     Row,
 )
+from detection.ranking.baseline import Baseline
 from detection.rule.ledger import Ledger, Reported, encode_operations
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse_time
 from detection.state import State
@@ -71,6 +72,16 @@ def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) ->
     other = replace(state, ledger=Ledger(groups, state.ledger.known_from))
     assert content(other) == content(state)
     assert encode(other) == encode(state)
+
+
+def test_a_baseline_by_class_is_read_again() -> None:
+    """A baseline that counts classes of operations is left out, so the next run reads a new one."""
+    state = replace(
+        numbered(7), baseline=Baseline(1, 14 * DAY, {"id": {"a/write": 3}}, {"id": {"rg": 3}})
+    )
+    body = encode(state)
+    assert decode(body, "state").baseline == state.baseline
+    assert decode(body.replace(b"operation_days", b"class_days"), "state").baseline is None
 
 
 def test_a_state_of_the_previous_version_is_read() -> None:

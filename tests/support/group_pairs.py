@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from detection.ranking.score import Novelty, ScoreInputs
+from detection.ranking.novelty import Novelty
+from detection.ranking.score import ScoreInputs
 from detection.rule.pairs import GroupPairs, OperationPairs, Pair
 from detection.rule.ticks import DAY, MINUTE
 
@@ -58,11 +59,10 @@ GROUP_PAIRS = st.builds(
     st.integers(0, 60),
     st.sets(st.sampled_from(("Key Vault", "Storage"))),
 )
-CLASS_NAMES = ("authorization", "destruction", "execution", "defence evasion")
 NOVELTIES = st.builds(
-    lambda days, classes, group: Novelty(days * DAY, classes, group),
+    lambda days, operations, group: Novelty(days * DAY, operations, group),
     st.integers(0, 14),
-    st.dictionaries(st.sampled_from(CLASS_NAMES), st.integers(1, 14)),
+    st.dictionaries(st.sampled_from([name.lower() for name in NAMES]), st.integers(1, 14)),
     st.integers(0, 14),
 )
 CONTEXTS = st.builds(
