@@ -68,14 +68,12 @@ class CatalogEntry(NamedTuple):
 
     def fits(self, folded: str) -> bool:
         """Return True if the pattern fits an operation name in lower case."""
-        first, *middle = self.pattern.split("*")
-        if not middle:
-            return folded == first
-        *middle, last = middle
-        end = len(folded) - len(last)
+        if "*" not in self.pattern:
+            return folded == self.pattern
+        first, *middle, last = self.pattern.split("*")
         if not (folded.startswith(first) and folded.endswith(last)):
             return False
-        at = len(first)
+        at, end = len(first), len(folded) - len(last)
         for part in middle:
             if (found := folded.find(part, at, end)) < 0:
                 return False
