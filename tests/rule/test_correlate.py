@@ -76,14 +76,7 @@ def as_finding(group: Group) -> naive.Finding:
 
 def assert_agreement(scenario: Scenario) -> None:
     """Compare every column of every finding, their order, and the operations' keys and times."""
-    expected = naive.findings(
-        scenario.sign_ins,
-        scenario.operations,
-        scenario.allowlist,
-        scenario.window,
-        scenario.span,
-        scenario.statuses,
-    )
+    expected = naive.findings(*scenario.naive_arguments)
     assert list(map(as_finding, found(scenario))) == expected
 
 
@@ -97,14 +90,7 @@ def test_detection_agrees_with_the_naive_reading_of_any_rows(scenario: Scenario)
 @given(scenarios())
 def test_the_pairs_of_all_findings_are_those_of_the_nested_loop(scenario: Scenario) -> None:
     """Pair counts, added up, are the number of pairs that a loop over both tables forms."""
-    pairs = naive.pairs(
-        scenario.sign_ins,
-        scenario.operations,
-        scenario.allowlist,
-        scenario.window,
-        scenario.span,
-        scenario.statuses,
-    )
+    pairs = naive.pairs(*scenario.naive_arguments)
     assert sum(group.pairs for group in found(scenario)) == len(pairs)
 
 
@@ -132,14 +118,7 @@ def test_an_unreadable_allowlist_entry_changes_nothing(scenario: Scenario, entry
 @given(scenarios())
 def test_rows_without_a_pair_change_nothing(scenario: Scenario) -> None:
     """Findings are the same without the rows that are in no pair."""
-    pairs = naive.pairs(
-        scenario.sign_ins,
-        scenario.operations,
-        scenario.allowlist,
-        scenario.window,
-        scenario.span,
-        scenario.statuses,
-    )
+    pairs = naive.pairs(*scenario.naive_arguments)
     kept = {id(row) for pair in pairs for row in pair}
     paired = replace(
         scenario,

@@ -33,14 +33,7 @@ NOON = START + HOUR
 def naive_pairs(scenario: Scenario) -> dict[tuple[str, str, str], list[naive.Pair]]:
     """Return the pairs of each group."""
     found: dict[tuple[str, str, str], list[naive.Pair]] = {}
-    for signed_in, operated in naive.pairs(
-        scenario.sign_ins,
-        scenario.operations,
-        scenario.allowlist,
-        scenario.window,
-        scenario.span,
-        scenario.statuses,
-    ):
+    for signed_in, operated in naive.pairs(*scenario.naive_arguments):
         key = (
             naive.lowered(signed_in, "ServicePrincipalId"),
             naive.lowered(signed_in, "ServicePrincipalName"),

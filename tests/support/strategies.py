@@ -133,6 +133,20 @@ class Scenario:
         """Return start and end of the window in ticks."""
         return self.start, self.end
 
+    @property
+    def naive_arguments(
+        self,
+    ) -> tuple[list[Row], list[Row], list[str], tuple[int, int], int, tuple[str, ...]]:
+        """Return the arguments of the naive reading of the rule, in its order."""
+        return (
+            self.sign_ins,
+            self.operations,
+            self.allowlist,
+            self.window,
+            self.span,
+            self.statuses,
+        )
+
     def logs(self) -> Logs:
         """Return the rows as tuples that the rule reads."""
         return as_logs(self.sign_ins, self.operations, self.allowlist)
