@@ -55,9 +55,12 @@ class Finding(TypedDict):
     AffectedResources: Texts
     SubscriptionIds: Texts
     CallerIpAddresses: Texts
+    ObservedTactics: Texts  # of the operations in the finding so far, MITRE ATT&CK
+    ObservedTechniques: Texts
     RiskScore: Small  # 0 to 100
+    IdentityRiskScore: Small  # 0 to 100, of all open findings of the identity together
     RiskReasons: Objects  # Points, Reason
-    SuggestedSeverity: Text  # Low, Medium, High, Critical
+    SuggestedSeverity: Text  # Informational, Low, Medium, High
     Evidence: Objects  # the strongest pairs, and corroborating actions
     Entities: Objects  # as Microsoft Sentinel maps them
     Investigate: Objects  # Title, Query

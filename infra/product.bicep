@@ -35,7 +35,7 @@ var defaults = {
   MAX_CATCH_UP: 'P7D'
   MAX_LATENESS: 'P1D'
   SUCCESS_STATUSES: 'Success'
-  NOVELTY: 'false'
+  NOVELTY: 'true'
   AZURE_CLOUD: 'AzureCloud'
   FINDINGS_STREAM: 'Custom-ManagedIdentityImpact_CL'
   RUNS_STREAM: 'Custom-ManagedIdentityImpactRuns_CL'
@@ -81,7 +81,10 @@ var findings = {
     { name: 'AffectedResources', type: 'dynamic' }
     { name: 'SubscriptionIds', type: 'dynamic' }
     { name: 'CallerIpAddresses', type: 'dynamic' }
+    { name: 'ObservedTactics', type: 'dynamic' }
+    { name: 'ObservedTechniques', type: 'dynamic' }
     { name: 'RiskScore', type: 'int' }
+    { name: 'IdentityRiskScore', type: 'int' }
     { name: 'RiskReasons', type: 'dynamic' }
     { name: 'SuggestedSeverity', type: 'string' }
     { name: 'Evidence', type: 'dynamic' }

@@ -30,7 +30,7 @@ def test_everything_has_its_default() -> None:
     assert rule_settings({}) == RuleSettings(
         span=HOUR,
         success_statuses=("Success",),
-        novelty=False,
+        novelty=True,
         lookback=2 * HOUR,
         max_catch_up=7 * DAY,
         max_lateness=DAY,
@@ -76,13 +76,13 @@ def test_every_setting_is_read() -> None:
             "MAX_CATCH_UP": "P2D",
             "MAX_LATENESS": "PT12H",
             "SUCCESS_STATUSES": " Success , Succeeded,",
-            "NOVELTY": "true",
+            "NOVELTY": "false",
         }
     )
     expected = RuleSettings(
         span=30 * MINUTE,
         success_statuses=("Success", "Succeeded"),
-        novelty=True,
+        novelty=False,
         lookback=3 * HOUR,
         max_catch_up=2 * DAY,
         max_lateness=12 * HOUR,

@@ -19,21 +19,18 @@ from detection.rule.filters import (
     OTHER_SUCCESS,
     READ_TERMS,
     SIGN_IN_SUCCESS,
-    TARGET_SERVICES,
     TARGET_TERMS,
 )
-from detection.rule.ledger import HASH_BYTES
 from detection.rule.pairs import PAIRS_KEPT
+from detection.rule.reported import HASH_BYTES
 
 BUCKETS: Final = 1024  # hash buckets of identities, by which a window is split into partitions
 KEYS_PER_ROW: Final = 1000  # operation keys in one row: a cell of an answer has a size limit
 
-# A number, a text, a list of texts, or the terms of each service.
-Constant = int | str | tuple[str, ...] | Mapping[str, tuple[str, ...]]
+Constant = int | str | tuple[str, ...]
 
 CONSTANTS: Final[Mapping[str, Constant]] = {
     "target_terms": TARGET_TERMS,
-    "is_of_each_service": TARGET_SERVICES,
     "sign_in_success": SIGN_IN_SUCCESS,
     "change_terms": CHANGE_TERMS,
     "read_terms": READ_TERMS,

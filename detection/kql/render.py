@@ -5,7 +5,7 @@ value can become query text. Placeholders of constants.py are filled in here and
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -83,16 +83,11 @@ def _template(name: str) -> _Template:
 
 
 def _constant(value: Constant) -> str:
-    """Write a constant in KQL; the terms of each service become a column that tests for them."""
+    """Write a constant in KQL."""
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
         return _text(value)
-    if isinstance(value, Mapping):
-        return ", ".join(
-            f"IsOfService{number} = Resource has_any ({_texts(terms)})"
-            for number, terms in enumerate(value.values(), 1)
-        )
     return _texts(value)
 
 

@@ -55,7 +55,7 @@ class WindowCounters:
         self.pairs += sum(group.pairs for group in detection.groups)
         self.groups += len(detection.groups)
         self.emitted += len(emissions)
-        self.opened += sum(emission.revision == 1 for emission in emissions)
+        self.opened += sum(emission.finding.revision == 1 for emission in emissions)
         self.bytes_read += logs.bytes_read
         self.unsplit_identities.update(dict.fromkeys(detection.unsplit_identities))
         self.warnings.update(dict.fromkeys(logs.warnings))

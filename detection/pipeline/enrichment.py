@@ -4,22 +4,31 @@ This module reads everything that the enrichment needs. A failure to read any of
 the run record, and the finding is reported all the same.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from detection.errors import SourceError
-from detection.pipeline.finding_context import ContextBuilder, FindingContext
-from detection.ranking.baseline import BASELINE_LENGTH, Baseline
+from detection.pipeline.finding_context import (
+    FindingContext,
+    finding_context,
+    revision_summary,
+)
+from detection.ranking.baseline import DAYS_READ, Baseline
 from detection.ranking.evidence import succeeded_actions
-from detection.rule.correlate import Group
+from detection.ranking.familiarity import HISTORY_NEEDED
+from detection.ranking.score import identity_score
+from detection.ranking.summary import Action, Summary, total
+from detection.rule.correlate import Group, GroupKey, Key, ReportedKeys
 from detection.rule.exclusions import Exclusions
 from detection.rule.filters import RuleSettings
-from detection.rule.ledger import Emission
-from detection.rule.log_rows import Operation
-from detection.rule.pairs import GroupPairs, without_pairs
+from detection.rule.kql_text import ascii_lower
+from detection.rule.ledger import Emission, Review
+from detection.rule.log_rows import IDENTITY, OPERATION_TABLE
+from detection.rule.pairs import OperationPairs, without_pairs
+from detection.rule.ticks import DAY
 from detection.sources.context import ContextSource
-from detection.window import Mode, Window
+from detection.window import Window
 
 
 @dataclass(slots=True)
@@ -27,7 +36,7 @@ class Enrichment:
     """The enrichment of one window, examined at `now` (ticks); its groups may come in parts.
 
     `baseline` is the baseline of the state, until it is read again. `excluded` counts the groups
-    that each exclusion covers. `warnings` are sentences for the run record.
+    that each exclusion covers. `warnings` and `notes` are sentences for the run record.
     """
 
     source: ContextSource
@@ -37,6 +46,7 @@ class Enrichment:
     exclusions: Exclusions = field(default_factory=Exclusions)
     excluded: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _attempted: set[str] = field(default_factory=set)
 
     def without_excluded(self, groups: Sequence[Group]) -> list[Group]:
@@ -51,51 +61,99 @@ class Enrichment:
         return kept
 
     def contexts(
-        self, emissions: list[Emission], groups: Sequence[Group], window: Window
-    ) -> Iterator[FindingContext]:
-        """Yield the context of each emission; `groups` are all groups of its identities.
+        self, emissions: Sequence[Emission], review: Review, window: Window
+    ) -> Iterator[tuple[Emission, FindingContext]]:
+        """Yield each emission with its context, and add the new operations to its finding's sum.
 
-        They are made one at a time: a context is large, and a window may have tens of thousands.
+        All emissions of an identity are among them. The contexts are made one identity at a time:
+        a context is large, and a window may have tens of thousands.
         """
-        baseline = self._read_baseline(window) if self.settings.novelty and emissions else None
-        builder = ContextBuilder(groups, self._read_actions(emissions, window), baseline)
+        if not emissions:
+            return
+        baseline = self._read_baseline(window) if self.settings.novelty else None
+        actions = self._read_actions(emissions, window)
+        by_identity: defaultdict[str, list[Emission]] = defaultdict(list)
+        reported: dict[GroupKey, set[Key]] = {}
         for emission in emissions:
-            yield builder.build(emission.group, self._read_pairs(emission.group))
+            by_identity[emission.group.key.identity].append(emission)
+            operations = emission.group.operations_at
+            if len(emission.new) < len(operations):
+                reported[emission.group.key] = operations.keys() - emission.new.keys()
+        for identity, mine in by_identity.items():
+            for emission in mine:
+                summary = Summary.decode(emission.finding.summary)
+                pairs = self._read_pairs(emission, reported)
+                summary.add(
+                    revision_summary(
+                        emission.group,
+                        emission.new,
+                        pairs,
+                        actions.get(identity, ()),
+                        baseline,
+                        self.settings.span,
+                    )
+                )
+                emission.finding.summary = summary.encode()
+            points = self._identity_points(identity, mine, review)
+            for emission in mine:
+                summary = Summary.decode(emission.finding.summary)
+                yield emission, finding_context(emission.group, summary, points)
 
-    def _read_pairs(self, group: Group) -> GroupPairs:
-        """Return the pairs of a group; if they cannot be read, its operation names alone."""
+    def _identity_points(self, identity: str, mine: Sequence[Emission], review: Review) -> int:
+        """Return the score of all open findings of an identity together, `mine` among them."""
+        findings = [emission.finding for emission in mine]
+        names = {finding.finding_id for finding in findings}
+        findings += [
+            finding
+            for finding in review.open_findings(identity)
+            if finding.finding_id not in names and finding.summary
+        ]
+        return identity_score(total(Summary.decode(each.summary) for each in findings)).points
+
+    def _read_pairs(self, emission: Emission, reported: ReportedKeys) -> list[OperationPairs]:
+        """Return the pairs of new operations; if they cannot be read, the group's names alone."""
+        group = emission.group
         try:
-            return group.read_pairs()
+            return group.read_pairs(reported)
         except SourceError as error:
             self._warn("Evidence could not be read, and scores may be too low", error)
-            return without_pairs(group.operations, group.resources)
+            return without_pairs(group.operations, group.last_event)
 
-    def _read_actions(self, emissions: list[Emission], window: Window) -> list[Operation]:
-        """Return the corroborating actions of the identities; none if they cannot be read."""
+    def _read_actions(
+        self, emissions: Sequence[Emission], window: Window
+    ) -> Mapping[str, list[Action]]:
+        """Return the corroborating actions by identity; none if they cannot be read."""
         identities = {emission.group.key.identity for emission in emissions}
-        if not identities:
-            return []
         try:
             rows = self.source.actions(identities, window, self.now, self.settings)
         except SourceError as error:
             self._warn("Corroborating actions could not be read, and scores may be too low", error)
-            return []
-        return succeeded_actions(rows, self.settings.success_statuses)
+            return {}
+        actions: defaultdict[str, list[Action]] = defaultdict(list)
+        for row in succeeded_actions(rows, self.settings.success_statuses):
+            actions[ascii_lower(row[IDENTITY])].append(Action.of(row))
+        return actions
 
     def _read_baseline(self, window: Window) -> Baseline | None:
-        """Return the baseline, read again once a day; None if there is none for this window."""
-        if window.mode is Mode.BACKFILL:
-            return None  # the baseline of the state is of the present
-        fresh = self.baseline is not None and self.baseline.is_fresh(self.now)
+        """Return the baseline of the window's day, read once a day; None if it cannot be read."""
+        day = window.end // DAY
+        fresh = self.baseline is not None and self.baseline.end_day == day
         if not fresh and self._is_first_attempt("baseline"):
             self.baseline = None
-            end = window.start
             try:
-                changes = self.source.past_changes(end - BASELINE_LENGTH, end, self.settings)
+                changes = self.source.past_changes(
+                    (day - DAYS_READ) * DAY - 1, day * DAY - 1, self.settings
+                )
             except SourceError as error:
                 self._warn("Novelty is not scored, because the baseline could not be read", error)
             else:
-                self.baseline = Baseline.of(changes, end, self.now)
+                self.baseline = Baseline.of(changes, day)
+        if self.baseline is not None and self.baseline.length < HISTORY_NEEDED:
+            note = (
+                f"Novelty is not scored: {OPERATION_TABLE.name} has {self.baseline.length} of "
+                f"{HISTORY_NEEDED} days of the past"
+            )
+            self.notes = [note]
         return self.baseline
 
     def _is_first_attempt(self, subject: str) -> bool:

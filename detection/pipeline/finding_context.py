@@ -1,24 +1,20 @@
 """The context of a finding: its score, evidence, entities and runbook queries."""
 
-from collections import defaultdict
-from collections.abc import Iterable
-from functools import cached_property
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from detection.kql.render import queries
+from detection.ranking.attack import observed_tactics, observed_techniques
 from detection.ranking.baseline import Baseline
-from detection.ranking.evidence import (
-    EvidenceItem,
-    corroboration_items,
-    evidence_items,
-    sentinel_entities,
-)
-from detection.ranking.novelty import Novelty
-from detection.ranking.score import Score, ScoreInputs, is_public, score
-from detection.rule.correlate import Group
+from detection.ranking.evidence import EvidenceItem, evidence_items, sentinel_entities
+from detection.ranking.familiarity import UNKNOWN, Familiarity, least_familiar
+from detection.ranking.score import Score, score
+from detection.ranking.summary import Action, OperationSum, Summary, add_actions
+from detection.rule.correlate import Group, Key
 from detection.rule.kql_text import ascii_lower
-from detection.rule.log_rows import IDENTITY, OPERATION_NAME, Operation
-from detection.rule.pairs import GroupPairs
+from detection.rule.pairs import OperationPairs
+from detection.rule.ticks import DAY
 
 # The three queries of the runbook: the question that each answers, and its file.
 QUESTIONS = {
@@ -29,92 +25,98 @@ QUESTIONS = {
 
 
 class FindingContext(NamedTuple):
-    """The score of a finding, its evidence, its entities, and queries for the investigation."""
+    """The score of a finding and of its identity, the evidence, and what happened.
+
+    All are of the whole finding, all its revisions together.
+    """
 
     score: Score
+    identity_points: int
+    techniques: list[str]
+    tactics: list[str]
     evidence: list[EvidenceItem]
     entities: list[dict[str, str]]
     investigate: list[dict[str, str]]
 
 
-class ContextBuilder:
-    """Builds the contexts of one window's findings; the score compares all groups of the window."""
+def finding_context(group: Group, summary: Summary, identity_points: int) -> FindingContext:
+    """Return the context of a group's finding, given its sum so far."""
+    techniques = observed_techniques(summary)
+    return FindingContext(
+        score(summary),
+        identity_points,
+        techniques,
+        observed_tactics(techniques),
+        evidence_items(summary),
+        sentinel_entities(
+            group.service_principal_id, group.affected_resources, group.caller_addresses
+        ),
+        _investigate(group),
+    )
 
-    def __init__(
-        self,
-        groups: Iterable[Group],
-        actions: Iterable[Operation] = (),
-        baseline: Baseline | None = None,
-    ) -> None:
-        """`actions` are corroborating actions of the identities, which the rule does not match."""
-        self._baseline = baseline
-        self._activity: defaultdict[str, _IdentityActivity] = defaultdict(_IdentityActivity)
-        for group in groups:
-            self._activity[group.key.identity].add(group)
-        for row in actions:
-            self._activity[ascii_lower(row[IDENTITY])].actions.append(row)
 
-    def build(self, group: Group, pairs: GroupPairs) -> FindingContext:
-        """Return the context of one of the groups, given its pairs."""
-        activity = self._activity[group.key.identity]
-        inputs = ScoreInputs(
-            resource_groups=len(activity.resource_groups),
-            subscriptions=max(len(activity.subscriptions), 1),
-            addresses=activity.own_addresses(group),
-            actions=activity.action_names,
-            novelty=self._novelty(group),
-        )
-        return FindingContext(
-            score(pairs, inputs),
-            evidence_items(pairs.by_operation, activity.corroborations),
-            sentinel_entities(
-                group.service_principal_id, group.affected_resources, group.caller_addresses
+def revision_summary(
+    group: Group,
+    new: Mapping[Key, int],
+    pairs: Iterable[OperationPairs],
+    actions: Iterable[Action],
+    baseline: Baseline | None,
+    span: int,
+) -> Summary:
+    """Sum up one revision of a finding.
+
+    `new` holds the times of its operations, `pairs` their pairs. Those of the identity's `actions`
+    that an operation follows within the span (ticks) are in every window that has the operation;
+    the others depend on where the window ends. Without a baseline nothing is known to be new or
+    routine.
+    """
+    times = sorted(new.values())
+    days = range(times[0] // DAY, times[-1] // DAY + 1)
+    summary = Summary(
+        resource_groups={group.key.resource_group} - {""},
+        subscriptions=set(filter(None, map(ascii_lower, group.subscription_ids))),
+    )
+    for each in pairs:
+        first = each.pairs[0].operated if each.pairs else each.latest
+        name = ascii_lower(each.operation)
+        past = _familiarity(baseline, group, name, range(first // DAY, each.latest // DAY + 1))
+        summary.operations[name] = OperationSum(each.operation, each.number, past, list(each.pairs))
+    for action in actions:
+        is_followed = _is_followed(action.time, times, span)
+        add_actions(summary.actions if is_followed else summary.later_actions, [action])
+    if baseline is not None:
+        past = _familiarity(baseline, group, "", days)
+        if group.key.resource_group and past.is_known and not past.group_days:
+            summary.new_group = past.length
+        summary.new_network = min(
+            (
+                address
+                for address in group.caller_addresses
+                if any(baseline.has_new_network(group.key.identity, address, day) for day in days)
             ),
-            _investigate(group),
+            default="",
         )
-
-    def _novelty(self, group: Group) -> Novelty | None:
-        if self._baseline is None:
-            return None
-        return self._baseline.about(group.key.identity, group.key.resource_group)
+    return summary
 
 
-class _IdentityActivity:
-    """The activity of an identity in the window; ids and names in ASCII lower case."""
+def _familiarity(
+    baseline: Baseline | None, group: Group, operation: str, days: Sequence[int]
+) -> Familiarity:
+    """Return the least familiarity of an operation of a group on some days."""
+    found = UNKNOWN
+    if baseline is not None:
+        for day in days:
+            on_day = baseline.familiarity(
+                group.key.identity, operation, group.key.resource_group, day
+            )
+            found = on_day if day == days[0] else least_familiar(found, on_day)
+    return found
 
-    def __init__(self) -> None:
-        self.resource_groups: set[str] = set()
-        self.subscriptions: set[str] = set()
-        self.actions: list[Operation] = []
-        # The only resource group that an address called for; None if there are more.
-        self._group_of_address: dict[str, str | None] = {}
 
-    def add(self, group: Group) -> None:
-        """Add one of the identity's groups."""
-        resource_group = group.key.resource_group
-        self.resource_groups.add(resource_group)
-        self.subscriptions.update(filter(None, map(ascii_lower, group.subscription_ids)))
-        for address in map(ascii_lower, group.caller_addresses):
-            if self._group_of_address.setdefault(address, resource_group) != resource_group:
-                self._group_of_address[address] = None
-
-    @cached_property
-    def action_names(self) -> tuple[str, ...]:
-        """The names of its actions, each once, in alphabetical order."""
-        return tuple(sorted({ascii_lower(row[OPERATION_NAME]) for row in self.actions}))
-
-    @cached_property
-    def corroborations(self) -> list[EvidenceItem]:
-        """The evidence that its actions add to each of its findings."""
-        return corroboration_items(self.actions)
-
-    def own_addresses(self, group: Group) -> list[str]:
-        """Return the public addresses that made calls for this resource group alone."""
-        return [
-            address
-            for address in group.caller_addresses
-            if self._group_of_address[ascii_lower(address)] is not None and is_public(address)
-        ]
+def _is_followed(time: int, operations: Sequence[int], span: int) -> bool:
+    """Return True if one of the operations' sorted times is at most `span` after a time."""
+    place = bisect_left(operations, time)
+    return place < len(operations) and operations[place] <= time + span
 
 
 def _investigate(group: Group) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ window again, or skips it because the other run has examined it.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from detection.errors import ClockError, DeliveryError, DetectionError, SourceError, StateConflict
 from detection.outbox import PendingRows
@@ -32,6 +33,9 @@ from detection.sinks import FindingSink
 from detection.sources import Arrivals, LogSource
 from detection.state import State, StateStore
 from detection.window import Mode, Window, backfill_windows
+
+if TYPE_CHECKING:
+    from detection.ranking.baseline import Baseline
 
 MAX_EXAMINATIONS = 5  # of one window: a faster run of the same workspace makes another necessary
 
@@ -87,6 +91,7 @@ class _Job:
         self._schedule = Schedule(invocation.settings, invocation.now, by_clock=invocation.by_clock)
         self._expected_watermark: int | None = None  # the end of the window before the next one
         self._has_reached_back = False
+        self._baseline: Baseline | None = None  # of the day of the window before
         self.outcome = Outcome()
 
     def due_windows(self) -> list[Window]:
@@ -170,10 +175,11 @@ class _Job:
             self._source.context,
             invocation.settings,
             invocation.now,
-            state.baseline,
+            self._baseline or state.baseline,
             warnings=[*self._schedule.warnings],
         )
         counters, findings = examine_window(self._source, window, header, review, enrichment)
+        self._baseline = enrichment.baseline
         record = run_record(header, counters, enrichment, arrivals, _milliseconds_since(began))
         schedule_position = state.schedule_position
 

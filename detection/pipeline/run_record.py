@@ -166,7 +166,7 @@ def warnings_and_notes(
     counters: WindowCounters, enrichment: Enrichment, arrivals: Arrivals
 ) -> tuple[list[str], list[str]]:
     """Return the warnings (a finding may have been missed) and the notes, as sentences."""
-    notes: list[str] = []
+    notes: list[str] = [*enrichment.notes]
     if enrichment.excluded:
         number, used = sum(enrichment.excluded.values()), enrichment.excluded.most_common()
         names = _named(label for label, _ in used)

@@ -34,8 +34,7 @@ def examine_window(
         logs, detection = _detected(part, window, enrichment)
         emissions = review.register(enrichment.without_excluded(detection.groups))
         counters.add(logs, detection, emissions)
-        contexts = enrichment.contexts(emissions, detection.groups, window)
-        for emission, context in zip(emissions, contexts, strict=True):
+        for emission, context in enrichment.contexts(emissions, review, window):
             row = finding_row(emission, context, header)
             group = emission.group
             found.append((group.first_event, group.key, compressor.compress(row)))

@@ -1,72 +1,118 @@
 """The baseline of each identity: the days of its operations in the two weeks before.
 
-The score's novelty compares findings with it. The baseline is read once a day, if the setting
-NOVELTY is on, and kept with the state.
+The score compares findings with it (familiarity.py). The baseline is read once a day, unless the
+setting NOVELTY is off, and kept with the state.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
-from detection.ranking.novelty import Novelty
+from detection.ranking.familiarity import BASELINE_DAYS, Familiarity
+from detection.ranking.networks import public_network
 from detection.rule.kql_text import ascii_lower
 from detection.rule.ticks import DAY
 
-BASELINE_LENGTH: Final = 14 * DAY
-BASELINE_BIN: Final = DAY  # changes within one bin count once
-REFRESH_AFTER: Final = DAY
+# A window may hold operations of the day before, which are compared with the days before that. The
+# first day that is read counts for nothing, because the log may begin in the middle of it.
+DAYS_READ: Final = BASELINE_DAYS + 2
 
-# One change or several of one day: time in ticks, identity, operation name, resource group.
-PastChange = tuple[int, str, str, str]
-Days = dict[str, dict[str, int]]
+
+class PastChange(NamedTuple):
+    """One change or several of one day by an identity; the time is in ticks.
+
+    Either the address or operation and resource group may be "", and then count for nothing.
+    """
+
+    time: int
+    identity: str
+    operation: str
+    resource_group: str
+    address: str
+
+
+# The days on which something happened, by identity and by operation, resource group or network: bit
+# n stands for the day `first_day` + n.
+DaySets = dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The number of days with each operation and each resource group, by identity.
+    """The days with each operation, resource group and network, by identity.
 
-    All names are in lower case. The baseline was read at `read_at` (ticks). `length` (ticks) is the
-    time since the first whole day.
+    All names are in lower case. Days are numbered from 1970-01-01; `first_day` is the first whole
+    day of the log, and `end_day` the day after the last.
     """
 
-    read_at: int
-    length: int
-    operation_days: Days = field(default_factory=dict)
-    group_days: Days = field(default_factory=dict)
+    first_day: int
+    end_day: int
+    operations: DaySets = field(default_factory=dict)
+    groups: DaySets = field(default_factory=dict)
+    networks: DaySets = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """The number of whole days that the log has before `end_day`."""
+        return self.end_day - self.first_day
 
     @classmethod
-    def of(cls, changes: Iterable[PastChange], end: int, read_at: int) -> "Baseline":
-        """Count the days of changes up to `end`, without the first, which may be a partial one."""
-        changes = list(changes)
+    def of(cls, changes: Iterable[PastChange], end_day: int) -> "Baseline":
+        """Note the days of the changes before `end_day`."""
+        changes = [change for change in changes if change.time < end_day * DAY]
         if not changes:
-            return cls(read_at, 0)
-        first_whole_day = min(time for time, *_ in changes) // BASELINE_BIN + 1
-        operations: set[tuple[str, str, int]] = set()
-        groups: set[tuple[str, str, int]] = set()
-        for time, identity, operation, resource_group in changes:
-            folded, day = ascii_lower(identity), time // BASELINE_BIN
-            if day >= first_whole_day:
-                operations.add((folded, ascii_lower(operation), day))
-                groups.add((folded, ascii_lower(resource_group), day))
-        length = max(end - first_whole_day * BASELINE_BIN, 0)
-        return cls(read_at, length, _counted(operations), _counted(groups))
+            return cls(end_day, end_day)
+        first_day = min(change.time for change in changes) // DAY + 1
+        baseline = cls(first_day, end_day)
+        for time, identity, operation, resource_group, address in changes:
+            if (day := time // DAY - first_day) < 0:
+                continue
+            who = ascii_lower(identity)
+            if operation:
+                _note(baseline.operations, who, ascii_lower(operation), day)
+                _note(baseline.groups, who, ascii_lower(resource_group), day)
+            if network := public_network(address):
+                _note(baseline.networks, who, network, day)
+        return baseline
 
-    def is_fresh(self, now: int) -> bool:
-        """Return True if the baseline was read less than a day before `now`."""
-        return 0 <= now - self.read_at < REFRESH_AFTER
+    def familiarity(
+        self, identity: str, operation: str, resource_group: str, day: int
+    ) -> Familiarity:
+        """Return how often an identity did an operation in the two weeks before a day.
 
-    def about(self, identity: str, resource_group: str) -> Novelty:
-        """Return the past of an identity in a resource group, both in lower case."""
-        return Novelty(
-            self.length,
-            self.operation_days.get(identity, {}),
-            self.group_days.get(identity, {}).get(resource_group, 0),
+        The names are in lower case. `day` is numbered as `first_day` is.
+        """
+        begin, end = self._days_before(day)
+        return Familiarity(
+            end - begin,
+            self._count(self.operations, identity, operation, begin, end),
+            self._count(self.groups, identity, resource_group, begin, end),
         )
 
+    def has_new_network(self, identity: str, address: str, day: int) -> bool:
+        """Return True if an address is of a network that is new for an identity with a past.
 
-def _counted(seen: set[tuple[str, str, int]]) -> Days:
-    counted: Days = {}
-    for identity, subject, _ in sorted(seen):
-        days = counted.setdefault(identity, {})
-        days[subject] = days.get(subject, 0) + 1
-    return counted
+        The past holds at least one public network in the two weeks before the day.
+        """
+        begin, end = self._days_before(day)
+        known = self.networks.get(identity, {})
+        network = public_network(address)
+        return bool(
+            network
+            and Familiarity(end - begin).is_known
+            and not self._count(self.networks, identity, network, begin, end)
+            and any(self._count(self.networks, identity, each, begin, end) for each in known)
+        )
+
+    def _days_before(self, day: int) -> tuple[int, int]:
+        """Return the days [begin, end) of the two weeks before a day that the log has."""
+        end = max(min(day, self.end_day), self.first_day)
+        return min(max(day - BASELINE_DAYS, self.first_day), end), end
+
+    def _count(self, sets: DaySets, identity: str, subject: str, begin: int, end: int) -> int:
+        days = sets.get(identity, {}).get(subject, 0) >> (begin - self.first_day)
+        return (days & ((1 << (end - begin)) - 1)).bit_count()
+
+
+def _note(sets: DaySets, identity: str, subject: str, day: int) -> None:
+    days = sets.setdefault(identity, {})
+    days[subject] = days.get(subject, 0) | 1 << day

@@ -5,35 +5,31 @@ names, further operations fill the remaining places. Operations with more points
 deletes, then the earlier ones. Actions are chosen and ordered in the same way.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
 from detection.ranking.classify import CACHE_SIZE, classify, classify_action, is_delete
-from detection.rule.kql_text import ascii_lower, is_blank
-from detection.rule.log_rows import (
-    CALLER_ADDRESS,
-    OPERATION_CORRELATION,
-    OPERATION_NAME,
-    STATUS,
-    TIME,
-    Operation,
-    operation_keys,
-    resource_id,
+from detection.ranking.summary import (
+    ACTIONS_KEPT,
+    Action,
+    OperationSum,
+    Summary,
+    add_actions,
 )
-from detection.rule.pairs import PAIRS_KEPT, OperationPairs, Pair
+from detection.rule.kql_text import ascii_lower, is_blank
+from detection.rule.log_rows import STATUS, Operation, operation_keys
+from detection.rule.pairs import PAIRS_KEPT, Pair
 from detection.rule.ticks import MINUTE, format_time
 
-ACTIONS_SHOWN = 5
 PAIR, CORROBORATION = "Pair", "Corroboration"
 
 EvidenceItem = dict[str, Any]
 
 
-def strongest_pairs(by_operation: Iterable[OperationPairs]) -> list[Pair]:
+def strongest_pairs(by_operation: Sequence[OperationSum]) -> list[Pair]:
     """Return at most PAIRS_KEPT pairs, the strongest first."""
-    by_operation = list(by_operation)
     if sum(len(each.pairs) for each in by_operation) <= PAIRS_KEPT:
         return sorted(chain.from_iterable(each.pairs for each in by_operation), key=_rank)
     firsts = sorted(chain.from_iterable(each.pairs[:1] for each in by_operation), key=_rank)[
@@ -45,25 +41,20 @@ def strongest_pairs(by_operation: Iterable[OperationPairs]) -> list[Pair]:
     return firsts
 
 
-def evidence_items(
-    by_operation: Iterable[OperationPairs], corroborations: Iterable[EvidenceItem]
-) -> list[EvidenceItem]:
-    """Return the strongest pairs, then the corroborations."""
-    return [*map(_pair, strongest_pairs(by_operation)), *corroborations]
+def evidence_items(summary: Summary) -> list[EvidenceItem]:
+    """Return the strongest pairs of a finding, then its gravest corroborating actions."""
+    pairs = strongest_pairs(list(summary.operations.values()))
+    actions = {name: [*each] for name, each in summary.later_actions.items()}
+    for each in summary.actions.values():
+        add_actions(actions, each)
+    return [*map(_pair, pairs), *map(_corroboration, gravest_actions(actions))]
 
 
-def corroboration_items(actions: Iterable[Operation]) -> list[EvidenceItem]:
-    """Return the gravest actions of an identity, for the evidence of each of its findings.
-
-    As with pairs, the earliest action of each name is chosen first.
-    """
-    ranked = sorted(actions, key=_rank_of_action)
-    firsts: dict[str, Operation] = {}
-    for action in ranked:
-        firsts.setdefault(ascii_lower(action[OPERATION_NAME]), action)
-    others = (action for action in ranked if action not in firsts.values())
-    chosen = islice(chain(firsts.values(), others), ACTIONS_SHOWN)
-    return list(map(_corroboration, sorted(chosen, key=_rank_of_action)))
+def gravest_actions(by_name: Mapping[str, Sequence[Action]]) -> list[Action]:
+    """Return at most ACTIONS_KEPT actions, the gravest first: the earliest of each name first."""
+    firsts = sorted((actions[0] for actions in by_name.values()), key=_rank_of_action)
+    others = sorted(chain.from_iterable(each[1:] for each in by_name.values()), key=_rank_of_action)
+    return sorted(islice(chain(firsts, others), ACTIONS_KEPT), key=_rank_of_action)
 
 
 def succeeded_actions(rows: Iterable[Operation], statuses: Iterable[str]) -> list[Operation]:
@@ -100,8 +91,8 @@ def _rank_of_name(operation: str) -> tuple[tuple[int, bool], str]:
     return (-classify(operation).points, not is_delete(operation)), ascii_lower(operation)
 
 
-def _rank_of_action(action: Operation) -> tuple[int, Operation]:
-    entry = classify_action(action[OPERATION_NAME])
+def _rank_of_action(action: Action) -> tuple[int, Action]:
+    entry = classify_action(action.operation)
     return (-entry.points if entry else 0), action
 
 
@@ -123,18 +114,18 @@ def _pair(pair: Pair) -> EvidenceItem:
     }
 
 
-def _corroboration(row: Operation) -> EvidenceItem:
-    entry = classify_action(row[OPERATION_NAME])
+def _corroboration(action: Action) -> EvidenceItem:
+    entry = classify_action(action.operation)
     return {
         "Kind": CORROBORATION,
         "SignInTime": None,
         "Resource": "",
-        "OperationTime": format_time(row[TIME]),
+        "OperationTime": format_time(action.time),
         "MinutesBetween": None,
-        "Operation": row[OPERATION_NAME],
+        "Operation": action.operation,
         "OperationClass": entry.name if entry else "",
         "Technique": entry.technique if entry else "",
-        "ResourceId": resource_id(row),
-        "CallerIpAddress": row[CALLER_ADDRESS],
-        "CorrelationId": row[OPERATION_CORRELATION],
+        "ResourceId": action.resource_id,
+        "CallerIpAddress": action.caller_address,
+        "CorrelationId": action.correlation_id,
     }

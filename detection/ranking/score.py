@@ -1,14 +1,15 @@
 """The risk score of a finding, from 0 to 100, with its reasons. It orders findings and drops none.
 
-Every signal has a maximum of points, and the maxima add up to 100, so the reasons add up to the
-score without a cap. No signal shrinks when an operation is added to a finding. Only
-behaviour that the identity has shown for a long time lowers a score, by two thirds at most.
+A score is the sum of its reasons' points. Every signal has a maximum, and the maxima are 100 at
+most, so no sum is cut off. No signal shrinks when an operation is added to a finding, and an
+operation that is routine for its identity counts less from the beginning, so a score never falls.
+docs/risk.md gives the reason for each weight.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from detection.ranking.classify import (
     CACHE_SIZE,
@@ -17,68 +18,34 @@ from detection.ranking.classify import (
     CatalogEntry,
     classify,
     classify_action,
-    is_delete,
 )
-from detection.ranking.novelty import Novelty, novelty_reasons
+from detection.ranking.familiarity import BASELINE_DAYS
 from detection.ranking.reason import Reason
-from detection.rule.allowlist import Allowlist
-from detection.rule.filters import TARGET_SERVICES
-from detection.rule.pairs import GroupPairs, OperationPairs
-from detection.rule.ticks import MINUTE, SECOND
+from detection.ranking.summary import OperationSum, Summary
 
-# The maximum of points for each signal.
-MAX_POINTS = {
-    "class": 44,
-    "deletes": 10,
-    "classes": 14,
-    "spread": 6,
-    "haste": 4,
-    "both": 4,
-    "address": 4,
-    "actions": 6,
-    "novelty": 8,
+# The maximum of points for each signal; the spread counts for an identity only.
+MAX_POINTS: Final = {
+    "gravity": 44,
+    "volume": 14,
+    "classes": 5,
+    "actions": 10,
+    "new operation": 7,
+    "new resource group": 2,
+    "new network": 5,
+    "spread": 5,
 }
 # Steps of the signals that count something: the minimum count, and the points from there on.
-DELETE_COUNTS = ((3, 10), (2, 7), (1, 4))
-CLASS_COUNTS = ((3, 14), (2, 8))
-RESOURCE_GROUP_COUNTS = ((3, 3), (2, 2))
-SUBSCRIPTION_COUNTS = ((2, 3),)
-HASTE_DELAYS = (
-    (5 * MINUTE, 4),
-    (15 * MINUTE, 2),
-)  # the maximum delay after a sign-in, and the points
-BOTH_SERVICES = 4  # for sign-ins to two target services or more
-OWN_ADDRESS = 4
+VOLUME_COUNTS: Final = ((100, 14), (25, 11), (10, 8), (3, 4))
+CLASS_COUNTS: Final = ((3, 5), (2, 2))
+RESOURCE_GROUP_COUNTS: Final = ((3, 3), (2, 2))
+SUBSCRIPTION_COUNTS: Final = ((2, 2),)
 
-SEVERITY_BANDS = ((74, "Critical"), (48, "High"), (22, "Medium"), (0, "Low"))
+GRAVE_POINTS: Final = 20  # an operation with this many points or more is grave
 
-# Networks that are not public; Azure's own virtual address is one of them.
-_INTERNAL = Allowlist.of(
-    (
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16"),
-        *("169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3"),
-        *("::/127", "::ffff:0:0/96", "fc00::/7", "fe80::/10", "ff00::/8"),
-    )
-)
-_ANY = Allowlist.of(("0.0.0.0/0", "::/0"))
-
+# The severities that Microsoft Sentinel knows, by the minimum of points.
+SEVERITY_BANDS: Final = ((44, "High"), (22, "Medium"), (10, "Low"), (0, "Informational"))
 
 _points = itemgetter(0)
-
-
-class ScoreInputs(NamedTuple):
-    """The inputs of the score beside a group's own pairs.
-
-    `resource_groups` and `subscriptions` count those that the identity changed in the window,
-    `addresses` are public and called for this resource group alone, and `actions` are the names of
-    the identity's corroborating operations.
-    """
-
-    resource_groups: int = 1
-    subscriptions: int = 1
-    addresses: Sequence[str] = ()
-    actions: tuple[str, ...] = ()
-    novelty: Novelty | None = None
 
 
 class Score(NamedTuple):
@@ -93,52 +60,88 @@ class Score(NamedTuple):
         return next(name for least, name in SEVERITY_BANDS if self.points >= least)
 
 
-def score(pairs: GroupPairs, context: ScoreInputs) -> Score:
-    """Score one finding."""
-    reasons = [*_signals(pairs, context)]
-    total = sum(reason.points for reason in reasons)
-    if context.novelty is not None:
-        reasons += novelty_reasons(pairs.by_operation, context.novelty, total)
-        total = sum(reason.points for reason in reasons)
-    return Score(total, sorted(reasons, key=_points, reverse=True))
+def score(summary: Summary) -> Score:
+    """Score one finding by the sum of its revisions."""
+    return _score(_signals(summary))
 
 
-@lru_cache(10_000)
-def is_public(address: str) -> bool:
-    """Return True if an address is readable and public."""
-    return _ANY.covers(address) and not _INTERNAL.covers(address)
+def identity_score(summary: Summary) -> Score:
+    """Score an identity by the sum of its findings: at least the score of each of them."""
+    return _score([*_signals(summary), *_spread(summary)])
 
 
-def _signals(pairs: GroupPairs, context: ScoreInputs) -> Iterator[Reason]:
-    """Yield the reasons that the window alone gives."""
-    by_operation = pairs.by_operation
-    yield max([_gravest_operation(each.operation) for each in by_operation], key=_points)
-    deletes = sum([each.number for each in by_operation if _counts_as_delete(each.operation)])
-    if deletes:
-        yield _deletes(deletes)
-    grave = sorted(_grave(by_operation)) if len(by_operation) > 1 else ()
-    if len(grave) > 1:
+def _score(reasons: Iterator[Reason] | list[Reason]) -> Score:
+    found = sorted(reasons, key=_points, reverse=True)
+    return Score(sum(map(_points, found)), found)
+
+
+def _signals(summary: Summary) -> Iterator[Reason]:
+    """Yield the reasons of everything but the spread over resource groups."""
+    operations = [each for _, each in sorted(summary.operations.items())]
+    yield from _gravest(operations)
+    grave = [each for each in operations if _is_grave(each)]
+    number = sum(each.number for each in grave)
+    if points := _at_least(VOLUME_COUNTS, number):
+        yield Reason(points, f"It has {number} grave operations")
+    classes = sorted({classify(each.operation).name for each in grave})
+    if points := _at_least(CLASS_COUNTS, len(classes)):
+        names = ", ".join(classes)
+        yield Reason(points, f"Its grave operations are of {len(classes)} classes: {names}")
+    yield from _new(operations)
+    if summary.new_group:
         yield Reason(
-            _at_least(CLASS_COUNTS, len(grave)),
-            f"Its operations are of {len(grave)} grave classes: {', '.join(grave)}",
+            MAX_POINTS["new resource group"],
+            f"The identity had not changed the resource group in {summary.new_group} days",
         )
-    groups, subscriptions = context.resource_groups, context.subscriptions
-    if groups > 1 or subscriptions > 1:
-        yield _spread(groups, subscriptions)
-    haste = next((points for most, points in HASTE_DELAYS if pairs.soonest <= most), 0)
-    if haste:
-        yield Reason(haste, f"An operation came {_time(pairs.soonest)} after a sign-in")
-    services = [service for service in TARGET_SERVICES if service in pairs.services]
-    if len(services) > 1:
-        yield Reason(BOTH_SERVICES, f"It had signed in to {' and to '.join(services)}")
-    if context.addresses:
+    if summary.new_network:
         yield Reason(
-            OWN_ADDRESS,
-            f"The public address {context.addresses[0]} called for no other resource group of "
-            "the identity",
+            MAX_POINTS["new network"],
+            f"The address {summary.new_network} is of a network that is new for the identity",
         )
-    if context.actions:
-        yield from _actions(context.actions)
+    yield from _actions(tuple(sorted(summary.actions)), "The identity also")
+    # Another cut of the windows might not show these, so they add no points.
+    later = sorted(summary.later_actions.keys() - summary.actions.keys())
+    for reason in _actions(tuple(later), "In the same hours the identity"):
+        yield reason._replace(points=0)
+
+
+def _gravest(operations: Sequence[OperationSum]) -> Iterator[Reason]:
+    """Yield the points of the gravest operation, and the part that its familiarity takes off."""
+    gravest = max(operations, key=_weight)
+    reason = _gravest_operation(gravest.operation)
+    yield reason
+    past = gravest.familiarity
+    if past.is_routine:
+        where = "in this resource group too" if past.is_routine_here else "in other resource groups"
+        yield Reason(
+            past.kept(reason.points) - reason.points,
+            f"The identity did the same on {past.days} of {past.length} days before, {where}",
+        )
+
+
+def _weight(each: OperationSum) -> tuple[int, int]:
+    points = classify(each.operation).points
+    return each.familiarity.kept(points), points
+
+
+def _is_grave(each: OperationSum) -> bool:
+    """Return True for a grave operation that is not routine for its identity."""
+    return classify(each.operation).points >= GRAVE_POINTS and not each.familiarity.is_routine
+
+
+def _new(operations: Sequence[OperationSum]) -> Iterator[Reason]:
+    """Yield the points of operations that the identity had not done before."""
+    entries: dict[str, CatalogEntry] = {}
+    for each in operations:
+        entry = classify(each.operation)
+        if each.familiarity.is_new and entry.name not in (ROUTINE, OTHER):
+            entries[entry.words] = entry
+    if entries:
+        ranked = sorted(entries.values(), key=lambda entry: (-entry.points, entry.words))
+        words = ", ".join(entry.words for entry in ranked)
+        yield Reason(
+            MAX_POINTS["new operation"], f"New for the identity in {BASELINE_DAYS} days: it {words}"
+        )
 
 
 @lru_cache(CACHE_SIZE)
@@ -146,35 +149,24 @@ def _gravest_operation(operation: str) -> Reason:
     """Return the reason that an operation gives if it is the gravest of a finding."""
     entry = classify(operation)
     kind = f"{entry.name}, {entry.technique}" if entry.technique else entry.name
-    return Reason(
-        entry.points,
-        f"The gravest operation {entry.words}: {operation} ({kind})",
+    return Reason(entry.points, f"The gravest operation {entry.words}: {operation} ({kind})")
+
+
+def _spread(summary: Summary) -> Iterator[Reason]:
+    groups, subscriptions = len(summary.resource_groups), len(summary.subscriptions)
+    points = _at_least(RESOURCE_GROUP_COUNTS, groups) + _at_least(
+        SUBSCRIPTION_COUNTS, subscriptions
     )
+    if points:
+        yield Reason(
+            points,
+            f"The identity changed {_count(groups, 'resource group')} in "
+            f"{_count(subscriptions, 'subscription')}",
+        )
 
 
 @lru_cache(CACHE_SIZE)
-def _counts_as_delete(operation: str) -> bool:
-    return is_delete(operation) and classify(operation).name != ROUTINE
-
-
-@lru_cache(CACHE_SIZE)
-def _deletes(count: int) -> Reason:
-    return Reason(
-        _at_least(DELETE_COUNTS, count), f"{_count(count, 'operation')} deleted something"
-    )
-
-
-@lru_cache(CACHE_SIZE)
-def _spread(groups: int, subscriptions: int) -> Reason:
-    return Reason(
-        _at_least(RESOURCE_GROUP_COUNTS, groups) + _at_least(SUBSCRIPTION_COUNTS, subscriptions),
-        f"The identity changed {_count(groups, 'resource group')} in "
-        f"{_count(subscriptions, 'subscription')}",
-    )
-
-
-@lru_cache(CACHE_SIZE)
-def _actions(names: tuple[str, ...]) -> tuple[Reason, ...]:
+def _actions(names: tuple[str, ...], subject: str) -> tuple[Reason, ...]:
     """Return the reason that corroborating operations give, if any of them is in the catalogue.
 
     It has the points of the gravest, and names them all, the gravest first.
@@ -184,13 +176,7 @@ def _actions(names: tuple[str, ...]) -> tuple[Reason, ...]:
         return ()
     entries.sort(key=lambda entry: entry.points, reverse=True)
     words = ", ".join(dict.fromkeys(entry.words for entry in entries))
-    return (Reason(entries[0].points, f"The identity also {words}"),)
-
-
-def _grave(by_operation: Sequence[OperationPairs]) -> set[str]:
-    """Return the classes of the operations, without everyday changes."""
-    entries: set[CatalogEntry] = {classify(each.operation) for each in by_operation}
-    return {entry.name for entry in entries} - {ROUTINE, OTHER}
+    return (Reason(entries[0].points, f"{subject} {words}"),)
 
 
 def _at_least(steps: Sequence[tuple[int, int]], count: int) -> int:
@@ -199,9 +185,3 @@ def _at_least(steps: Sequence[tuple[int, int]], count: int) -> int:
 
 def _count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _time(ticks: int) -> str:
-    if ticks < MINUTE:
-        return _count(ticks // SECOND, "second")
-    return _count(ticks // MINUTE, "minute")

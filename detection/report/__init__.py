@@ -13,7 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from detection.printable import printable
+from detection.ranking import one_finding
 from detection.ranking.classify import CLASSES, OperationClass
+from detection.ranking.score import SEVERITY_BANDS
 from detection.report.timeline import draw, lane_class
 from detection.rule.kql_text import ascii_lower
 from detection.schema import RULE_NAME
@@ -22,7 +24,7 @@ Row = Mapping[str, Any]
 
 FINDINGS_SHOWN = 500  # those with the highest scores; nobody reads a longer page
 TIMELINES_SHOWN = 50  # identities
-SEVERITIES = ("Critical", "High", "Medium", "Low")
+SEVERITIES = tuple(name for _, name in SEVERITY_BANDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +38,12 @@ class Identity:
 
 
 def render(rows: Iterable[Row], unshown: int = 0, warnings: Sequence[str] = ()) -> str:
-    """Return the page for some rows of findings; it shows the latest revision of each finding.
+    """Return the page for some rows of findings; it shows the revisions of a finding as one.
 
     `unshown` is the number of findings that the caller left out, and `warnings` are sentences on
     anything that may have hidden a finding. The page states both.
     """
-    latest: dict[object, Row] = {}
-    for row in rows:
-        known = latest.get(row["FindingId"])
-        if known is None or known["Revision"] <= row["Revision"]:
-            latest[row["FindingId"]] = row
-    findings = sorted(latest.values(), key=_gravest_first)
+    findings = sorted(one_finding.findings(rows), key=_gravest_first)
     counts = dict.fromkeys(SEVERITIES, 0)
     for row in findings:
         counts[row["SuggestedSeverity"]] += 1

@@ -6,7 +6,7 @@ lengths, and all other columns follow from the ranges too.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, filterfalse, islice
 from operator import itemgetter
@@ -35,7 +35,7 @@ from detection.rule.log_rows import (
     resource_ids,
 )
 from detection.rule.memo import Memo
-from detection.rule.pairs import GroupPairs, group_pairs
+from detection.rule.pairs import OperationPairs, group_pairs
 from detection.rule.sign_in_index import (
     IdentityRows,
     SignInIndex,
@@ -72,13 +72,17 @@ class GroupKey(NamedTuple):
     resource_group: str
 
 
+ReportedKeys = Mapping[GroupKey, Collection[Key]]
+
+
 @dataclass(slots=True)
 class Group:
     """One group of clause 5 in one window; times in ticks, texts as first spelt.
 
     `operations_at` maps each distinct operation's key to its latest time, earliest first.
-    `read_pairs` returns the pairs for score and evidence. Call it for reported groups only: in
-    cluster mode it runs a query, and raises SourceError if that fails.
+    `read_pairs` returns the pairs for score and evidence, by operation name, given the operations
+    of each group that are reported already. Call it for reported groups only: in cluster mode it
+    runs a query, and raises SourceError if that fails.
     """
 
     key: GroupKey
@@ -95,7 +99,7 @@ class Group:
     first_event: int
     last_event: int
     operations_at: Mapping[Key, int]
-    read_pairs: Callable[[], GroupPairs] = field(compare=False, repr=False)
+    read_pairs: Callable[[ReportedKeys], list[OperationPairs]] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +186,11 @@ def _summarise(key: GroupKey, signed_in: SignInIndex, paired: list[PairedOperati
     ranges = merge_ranges(lows, highs)
     first = signed_in.rows[lows[0]]
     keys = operation_keys(rows)
-    resources = all_resources = signed_in.resources(ranges, RESOURCES_SHOWN)
-    if len(resources) == RESOURCES_SHOWN:
-        all_resources = signed_in.resources(ranges, len(signed_in.rows))
-    # Selecting the pairs later, for all groups at once, would take twice as long.
-    pairs = group_pairs(rows, keys, [signed_in.rows[high - 1] for high in highs], all_resources)
+    latest_sign_ins = [signed_in.rows[high - 1] for high in highs]
+
+    def read_pairs(reported: ReportedKeys) -> list[OperationPairs]:
+        return group_pairs(rows, keys, latest_sign_ins, reported.get(key, ()))
+
     return Group(
         key=key,
         service_principal_name=first[SERVICE_PRINCIPAL_NAME],
@@ -194,7 +198,7 @@ def _summarise(key: GroupKey, signed_in: SignInIndex, paired: list[PairedOperati
         resource_group=rows[0][RESOURCE_GROUP],
         pairs=sum(highs) - sum(lows),
         distinct_sign_ins=signed_in.distinct(ranges),
-        resources=resources,
+        resources=signed_in.resources(ranges, RESOURCES_SHOWN),
         operations=first_spellings(map(OPERATION_OF, rows), OPERATIONS_SHOWN),
         affected_resources=first_spellings(resource_ids(rows), AFFECTED_SHOWN),
         subscription_ids=first_spellings(map(SUBSCRIPTION_OF, rows), SUBSCRIPTIONS_SHOWN),
@@ -204,7 +208,7 @@ def _summarise(key: GroupKey, signed_in: SignInIndex, paired: list[PairedOperati
         first_event=first[TIME],
         last_event=rows[-1][TIME],
         operations_at=dict(zip(keys, map(TIME_OF, rows), strict=True)),
-        read_pairs=lambda: pairs,
+        read_pairs=read_pairs,
     )
 
 

@@ -4,9 +4,7 @@ The constants below are the rule's words and codes. The queries in detection/kql
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from operator import itemgetter
 from typing import Final, Generic, TypeVar
 
@@ -26,12 +24,7 @@ from detection.rule.log_rows import (
 from detection.rule.memo import Memo
 from detection.rule.ticks import DAY, HOUR
 
-# The services that the rule watches, each with the terms that identify it in a resource's name.
-TARGET_SERVICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "Key Vault": ("Key Vault",),
-    "Storage": ("Storage", "Blob"),
-}
-TARGET_TERMS: Final = tuple(chain.from_iterable(TARGET_SERVICES.values()))
+TARGET_TERMS: Final = ("Key Vault", "Storage", "Blob")
 SIGN_IN_SUCCESS: Final = "0"
 CHANGE_TERMS: Final = ("WRITE", "DELETE")
 READ_TERMS: Final = ("READ", "LIST", "GET")
@@ -68,7 +61,7 @@ class RuleSettings:
 
     span: int = HOUR
     success_statuses: tuple[str, ...] = (SUCCESS,)
-    novelty: bool = False
+    novelty: bool = True
     lookback: int = 2 * HOUR
     max_catch_up: int = 7 * DAY
     max_lateness: int = DAY

@@ -1,57 +1,26 @@
 """The ledger of reported operations, by which overlapping windows report each one once (D6)."""
 
 import hashlib
-import struct
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import orjson
 
 from detection.rule.correlate import Group, GroupKey, Key
+from detection.rule.reported import Reported, encode_operations, hash_key
 from detection.rule.ticks import DAY
 
 REVISION_PERIOD = DAY  # a finding takes further operations for this long after it was opened
 
-HASH_BYTES = 16
-_RECORD = struct.Struct(f">{HASH_BYTES}sq")  # a hashed key and a time in ticks
-
-
-@dataclass(slots=True)
-class Reported:
-    """A finding that was emitted, with the operations reported in it.
-
-    `opened` is the end of the window that opened it. `last_seen` is the latest time at which a run
-    matched one of its operations. `encoded` holds operations as encode_operations() writes them,
-    `pending` those that are not encoded yet.
-    """
-
-    finding_id: str
-    revision: int
-    opened: int
-    last_seen: int
-    pending: Mapping[Key, int] = field(default_factory=dict)
-    encoded: bytes = b""
-
-    def operations(self) -> dict[bytes, int]:
-        """Return the latest time of each operation by its hashed key."""
-        return decode_operations(self.encoded) | {
-            hash_key(key): time for key, time in self.pending.items()
-        }
-
-    def encode(self) -> None:
-        """Encode the pending operations."""
-        if self.pending:
-            self.encoded, self.pending = encode_operations(self.operations()), {}
-
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """A group with new operations: its finding's id and revision, and the number of them."""
+    """A group with new operations, its finding in the ledger, and the new operations' times."""
 
     group: Group
-    finding_id: str
-    revision: int
-    new_operations: int
+    finding: Reported
+    new: Mapping[Key, int]
 
 
 @dataclass(slots=True)
@@ -102,6 +71,12 @@ class Review:
     known_from: int = 0
     findings_after: dict[GroupKey, list[Reported]] = field(default_factory=dict)
     findings_before: dict[GroupKey, list[Reported]] = field(default_factory=dict)
+    _groups_by_identity: defaultdict[str, list[GroupKey]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    _reviewed_by_identity: defaultdict[str, list[GroupKey]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
     @property
     def reaches_forgotten_time(self) -> bool:
@@ -126,6 +101,20 @@ class Review:
             if not any(_is_same_revision(finding, known) for known in seen)
         )
 
+    def open_findings(self, identity: str) -> Iterator[Reported]:
+        """Yield the findings of an identity (ASCII lower case) that take further operations.
+
+        They were opened less than REVISION_PERIOD before the window's end, in any resource group.
+        """
+        if not self._groups_by_identity and self.ledger.groups:
+            for key in self.ledger.groups:
+                self._groups_by_identity[key.identity].append(key)
+        known = self._groups_by_identity.get(identity, [])
+        for key in dict.fromkeys([*known, *self._reviewed_by_identity.get(identity, [])]):
+            for finding in self.findings_after.get(key) or self.ledger.groups.get(key, []):
+                if 0 <= self.end - finding.opened < REVISION_PERIOD:
+                    yield finding
+
     def commit(self, ledger: Ledger) -> None:
         """Write the reviewed findings to a ledger for which this review is valid."""
         for key, findings in self.findings_after.items():
@@ -149,6 +138,7 @@ class Review:
 
     def _review_group(self, group: Group) -> Emission | None:
         self.findings_before[group.key] = self.ledger.groups.get(group.key, [])
+        self._reviewed_by_identity[group.key.identity].append(group.key)
         findings = [replace(finding) for finding in self.findings_before[group.key]]
         known = [finding.operations() for finding in findings]
         new = group.operations_at
@@ -160,7 +150,7 @@ class Review:
         if self.reaches_forgotten_time:
             finding = self._open_in_forgotten_time(group, new)
             self.findings_after[group.key] = [*findings, finding]
-            return Emission(group, finding.finding_id, finding.revision, len(new))
+            return Emission(group, finding, new)
         continued = [
             (finding.opened, finding.finding_id, place)
             for place, finding in enumerate(findings)
@@ -178,7 +168,7 @@ class Review:
             finding_id = _finding_id(self.scope, group.key, hash_key(next(iter(new))).hex())
             finding = Reported(finding_id, 1, self.end, self.now, pending=new)
             self.findings_after[group.key] = [*findings, finding]
-        return Emission(group, finding.finding_id, finding.revision, len(new))
+        return Emission(group, finding, new)
 
     def _open_in_forgotten_time(self, group: Group, new: Mapping[Key, int]) -> Reported:
         """Open a finding in a window whose reported operations may have been forgotten.
@@ -217,28 +207,6 @@ class Review:
         for place in time_changed:
             findings[place].encoded, findings[place].pending = encode_operations(known[place]), {}
         return new
-
-
-def hash_key(key: Key) -> bytes:
-    """Return the key's 16-byte hash, which keeps the ledger small.
-
-    Keys from a workspace's cluster are hashed already.
-    """
-    if isinstance(key, bytes):
-        return key
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:HASH_BYTES]
-
-
-def encode_operations(operations: Mapping[bytes, int]) -> bytes:
-    """Encode hashed keys and times in compact records: there may be millions of them."""
-    return b"".join(sorted(map(_RECORD.pack, operations.keys(), operations.values())))
-
-
-def decode_operations(encoded: bytes) -> dict[bytes, int]:
-    """Decode the output of encode_operations(); raises ValueError for anything else."""
-    if len(encoded) % _RECORD.size:
-        raise ValueError(f"{len(encoded)} bytes are not a whole number of operations")
-    return dict(_RECORD.iter_unpack(encoded))
 
 
 def _is_same_revision(one: Reported, other: Reported) -> bool:

@@ -11,11 +11,13 @@ import orjson
 
 from detection.errors import StateError
 from detection.outbox import Outbox, OutboxPosition, PendingRows, Row, pending
-from detection.ranking.baseline import Baseline, Days
+from detection.ranking.baseline import Baseline, DaySets
+from detection.ranking.summary import Summary
 from detection.rule import ticks
 from detection.rule.correlate import GroupKey
 from detection.rule.filters import RuleSettings
-from detection.rule.ledger import Ledger, Reported, decode_operations, encode_operations
+from detection.rule.ledger import Ledger
+from detection.rule.reported import Reported, decode_operations, encode_operations
 from detection.state import State
 from detection.window import forget_until
 
@@ -101,6 +103,7 @@ def _group(item: tuple[GroupKey, list[Reported]]) -> dict[str, object]:
                 "opened": finding.opened,
                 "last_seen": finding.last_seen,
                 "operations": b64encode(encode_operations(finding.operations())).decode(),
+                "summary": b64encode(finding.summary).decode(),
             }
             for finding in findings
         ],
@@ -160,6 +163,7 @@ def _decode_state(document: dict[str, Any]) -> State:
                 encoded=encode_operations(
                     decode_operations(b64decode(finding["operations"], validate=True))
                 ),
+                summary=_checked_summary(finding.get("summary", "")),
             )
             for finding in group["findings"]
         ]
@@ -188,6 +192,13 @@ def _findings(outbox: dict[str, Any]) -> PendingRows[Row]:
     return rows
 
 
+def _checked_summary(written: str) -> bytes:
+    """Return the sum of a finding; raises an error if it is damaged. Older states have none."""
+    summary = b64decode(written, validate=True)
+    Summary.decode(summary)
+    return summary
+
+
 def _checked_integer(written: object) -> int:
     """Return the number of ticks or rows; raises ValueError if it cannot be either."""
     if type(written) is not int or not -_INTEGER_LIMIT <= written < _INTEGER_LIMIT:
@@ -207,28 +218,30 @@ def _baseline(baseline: Baseline | None) -> dict[str, Any] | None:
     if baseline is None:
         return None
     return {
-        "read_at": baseline.read_at,
-        "length": baseline.length,
-        "operation_days": baseline.operation_days,
-        "group_days": baseline.group_days,
+        "first_day": baseline.first_day,
+        "end_day": baseline.end_day,
+        "operations": baseline.operations,
+        "groups": baseline.groups,
+        "networks": baseline.networks,
     }
 
 
 def _baseline_of(document: dict[str, Any] | None) -> Baseline | None:
-    """Return the stored baseline, if there is one; one by class is not used but read again."""
-    if document is None or "class_days" in document:
+    """Return the stored baseline, if there is one; an earlier release's is not used: read again."""
+    if document is None or "first_day" not in document:
         return None
     return Baseline(
-        int(document["read_at"]),
-        int(document["length"]),
-        _days_of(document["operation_days"]),
-        _days_of(document["group_days"]),
+        _checked_integer(document["first_day"]),
+        _checked_integer(document["end_day"]),
+        _day_sets(document["operations"]),
+        _day_sets(document["groups"]),
+        _day_sets(document["networks"]),
     )
 
 
-def _days_of(document: dict[str, Any]) -> Days:
+def _day_sets(document: dict[str, Any]) -> DaySets:
     return {
-        str(who): {str(what): int(days) for what, days in known.items()}
+        str(who): {str(subject): _checked_integer(days) for subject, days in known.items()}
         for who, known in document.items()
     }
 

@@ -13,8 +13,8 @@ from detection.rule.filters import (
     Matched,
     RuleSettings,
 )
-from detection.rule.ledger import hash_key
 from detection.rule.log_rows import Logs, Operation, SignIn
+from detection.rule.reported import hash_key
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources import Correlated
 from detection.sources.workspace.queries import WindowQueries

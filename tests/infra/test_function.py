@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detection.ranking import one_finding
 from detection.schema import Finding, columns
 from tests.infra.test_kql import FUNCTION
 
@@ -22,6 +23,10 @@ Row = dict[str, Any]
 
 COLUMNS = dict(columns(Finding))
 SETS = ("Resources", "Operations", "AffectedResources", "SubscriptionIds", "CallerIpAddresses")
+GRAVEST = (
+    *("RiskScore", "RiskReasons", "SuggestedSeverity", "Evidence"),
+    *("ObservedTactics", "ObservedTechniques"),
+)
 TYPES = {
     "boolean": "BOOLEAN",
     "datetime": "TIMESTAMP",
@@ -82,7 +87,13 @@ def latest_findings(rows: list[Row]) -> dict[str, Row]:
     findings = {}
     for name, numbered in revisions.items():
         history = [numbered[number] for number in sorted(numbered)]
+        gravest = history[0]
+        for row in history:
+            if row["RiskScore"] >= gravest["RiskScore"]:
+                gravest = row
         findings[name] = history[-1] | {
+            **{name: gravest[name] for name in GRAVEST},
+            "IdentityRiskScore": max(row["IdentityRiskScore"] for row in history),
             "FirstEvent": min(row["FirstEvent"] for row in history),
             "NewOperations": sum(row["NewOperations"] for row in history),
             **{name: united(row[name] for row in history) for name in SETS},
@@ -129,8 +140,13 @@ def run(database: Any, rows: list[Row]) -> dict[str, Row]:
 @settings(max_examples=settings().max_examples // 2)
 @given(tables())
 def test_the_function_gives_one_row_a_finding(database: Any, rows: list[Row]) -> None:
-    """The row has the latest revision, the earliest event, the united sets and the sum."""
-    assert run(database, rows) == latest_findings(rows)
+    """The row has the latest revision, the gravest score, the united sets and the sum.
+
+    The terminal and the report unite the revisions of a finding in the same way.
+    """
+    expected = latest_findings(rows)
+    assert run(database, rows) == expected
+    assert {row["FindingId"]: row for row in one_finding.findings(rows)} == expected
 
 
 def test_repeated_rows_count_once(database: Any) -> None:
@@ -141,12 +157,15 @@ def test_repeated_rows_count_once(database: Any) -> None:
 
 
 def test_revisions_are_united_into_one_finding(database: Any) -> None:
-    """Of two revisions the later one's columns count, united with those of the earlier one."""
+    """Of two revisions the later one's columns count, with the score of the graver one."""
     first, second = _rows()
     found = run(database, [second, first])["f"]
     assert found == second | {
         "FirstEvent": first["FirstEvent"],
         "NewOperations": 5,
+        "RiskScore": 69,
+        "SuggestedSeverity": "High",
+        "IdentityRiskScore": 69,
         "Resources": ["Azure Storage", "Azure Key Vault"],
         "Operations": ["A/WRITE", "b/delete"],
     }
@@ -158,7 +177,9 @@ def _rows() -> list[Row]:
     row = {name: blank[kind] for name, kind in COLUMNS.items()}
     later = BEGIN + timedelta(hours=1)
     first = {"FindingId": "f", "Revision": 1, "NewOperations": 3, "Resources": ["Azure Storage"]}
+    first |= {"RiskScore": 69, "SuggestedSeverity": "High", "IdentityRiskScore": 69}
     second = {"Revision": 2, "NewOperations": 2, "FirstEvent": later, "TimeGenerated": later}
+    second |= {"RiskScore": 6, "SuggestedSeverity": "Low", "IdentityRiskScore": 6}
     return [
         row | first | {"Operations": ["A/WRITE"]},
         row

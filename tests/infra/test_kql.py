@@ -60,11 +60,13 @@ def test_the_function_gives_the_columns_of_the_table(language_service: LanguageS
 
 
 def test_every_set_is_united_or_of_the_latest_revision() -> None:
-    """A new array column needs a decision whether the function unites it."""
+    """A new array column needs a decision on how the function chooses among the revisions."""
     united = re.findall(r"pack_array\((.*?)\)", FUNCTION)[0].split(", ")
-    latest = ["Tactics", "Techniques", "RiskReasons", "Evidence", "Entities", "Investigate"]
+    latest = ["Tactics", "Techniques", "Entities", "Investigate"]
+    gravest = ["RiskReasons", "Evidence", "ObservedTactics", "ObservedTechniques"]
+    assert set(gravest) <= set(re.findall(r"arg_max\(Rank, (.*?)\)", FUNCTION)[0].split(", "))
     arrays = [name for name, kind in columns(Finding) if kind == "dynamic"]
-    assert sorted(arrays) == sorted([*united, *latest])
+    assert sorted(arrays) == sorted([*united, *latest, *gravest])
     assert re.findall(r"(\w+) = coalesce\(Set(\d)", FUNCTION) == [
         (name, str(number)) for number, name in enumerate(united)
     ]

@@ -92,8 +92,7 @@ GROUP_TYPES = {
     **dict.fromkeys(("FirstEvent", "LastEvent"), "datetime"),
 }
 PAIR_TYPES = {
-    **dict.fromkeys(("Soonest", "Number", "Place", "SignedIn", "Operated"), "long"),
-    "Services": "dynamic",
+    **dict.fromkeys(("Number", "LatestTime", "SignedIn", "Operated"), "long"),
 }
 
 # Queries that are composed of several files, with the columns that the reader expects.
@@ -133,7 +132,7 @@ COMPOSED: dict[str, tuple[Query, list[Column]]] = {
         ],
     ),
     "pairs": (
-        QUERIES.pairs(SEVERAL_BUCKETS, ADDRESSES),
+        QUERIES.pairs(SEVERAL_BUCKETS, ADDRESSES, ("0" * 32,)),
         [column(name, PAIR_TYPES.get(name, "string")) for name in kusto_pairs.PAIR_COLUMNS],
     ),
 }

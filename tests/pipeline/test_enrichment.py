@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import orjson
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detection.errors import SourceError
 from detection.pipeline.enrichment import Enrichment
-from detection.pipeline.finding_context import QUESTIONS, ContextBuilder
+from detection.pipeline.finding_context import QUESTIONS, FindingContext, finding_context
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.ranking.baseline import PastChange
@@ -20,7 +20,7 @@ from detection.rule.correlate import Group, detect
 from detection.rule.exclusions import ExclusionRow
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
-from detection.rule.ledger import Emission
+from detection.rule.ledger import Ledger, Review
 from detection.rule.log_rows import Logs, Operation
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse_time
 from detection.sources import Arrivals, Correlated
@@ -28,8 +28,7 @@ from detection.sources.recorded.folder import RecordedSource
 from detection.state import ReadOnlyStore
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window
-from tests.support import DEMO, NOW, Collected
-from tests.support.group_pairs import NAMES
+from tests.support import DEMO, NOW, Collected, NoContext
 from tests.support.strategies import (
     END,
     GUID,
@@ -41,8 +40,10 @@ from tests.support.strategies import (
     sign_in,
     written,
 )
+from tests.support.summaries import NAMES, ROLE, UNLISTED, finding
 
 NOON = START + 60 * MINUTE
+WINDOW = Window(START, END, Mode.SCHEDULED)
 
 
 class UnreadableContext:
@@ -152,44 +153,53 @@ def groups(*operations: dict[str, str]) -> list[Group]:
     return detect(as_logs([sign_in()], rows), START, END, RuleSettings()).groups
 
 
-@pytest.mark.parametrize(
-    ("here", "there", "counts"),
-    [
-        ("203.0.113.7", "203.0.113.8", True),
-        ("203.0.113.7", "203.0.113.7", False),
-        ("2001:DB8::7", "2001:db8::7", False),
-        ("10.0.0.1", "203.0.113.8", False),
-        ("", "203.0.113.8", False),
-    ],
-)
-def test_an_address_in_one_resource_group_only_counts(here: str, there: str, counts: bool) -> None:
-    """A public address counts if no other resource group of the identity has it."""
-    found = groups(
-        {"ResourceGroup": "rg-1", "CallerIpAddress": here},
-        {"ResourceGroup": "rg-2", "CallerIpAddress": there},
-    )
-    reasons = ContextBuilder(found).build(found[0], found[0].read_pairs()).score.reasons
-    assert any("public address" in reason.sentence for reason in reasons) is counts
+def contexts(
+    found: list[Group], rule: RuleSettings | None = None, source: Any = None
+) -> dict[str, FindingContext]:
+    """Return the context of each group's finding, by resource group, in a new ledger."""
+    rule = rule or RuleSettings(novelty=False)
+    enrichment = Enrichment(source or NoContext(), rule, END)
+    review = Review(Ledger(), "here", START, END, END)
+    built = enrichment.contexts(review.register(found), review, WINDOW)
+    return {emission.group.key.resource_group: context for emission, context in built}
 
 
-def test_spread_is_that_of_the_identity() -> None:
-    """Groups and subscriptions of all findings of the identity count, and of no other identity."""
+def test_an_identity_is_scored_as_a_whole() -> None:
+    """All findings of an identity have one score of the identity, and no other identity's."""
     found = groups(
-        {"ResourceGroup": "rg-1", "SubscriptionId": "s-1"},
-        {"ResourceGroup": "RG-1", "SubscriptionId": "S-1"},
-        {"ResourceGroup": "rg-2", "SubscriptionId": "s-2"},
+        {"ResourceGroup": "rg-1", "SubscriptionId": "s-1", "OperationNameValue": ROLE},
+        {"ResourceGroup": "RG-1", "SubscriptionId": "S-1", "OperationNameValue": UNLISTED},
+        {"ResourceGroup": "rg-2", "SubscriptionId": "s-2", "OperationNameValue": UNLISTED},
     )
-    reasons_text = [
-        reason.sentence
-        for reason in ContextBuilder(found).build(found[0], found[0].read_pairs()).score.reasons
-    ]
-    assert "The identity changed 2 resource groups in 2 subscriptions" in reasons_text
+    built = contexts(found)
+    assert built["rg-1"].score.points == 42
+    assert built["rg-2"].score.points < 42
+    # Two resource groups in two subscriptions add points to the gravest of all operations.
+    assert {each.identity_points for each in built.values()} == {42 + 2 + 2}
+
+
+def test_actions_count_if_an_operation_followed() -> None:
+    """An action at most the span before an operation adds points; one after it adds none."""
+    for minutes, points in ((60, 10), (61, 0), (0, 10), (-1, 0)):
+        name = "MICROSOFT.AUTHORIZATION/ELEVATEACCESS/ACTION"
+        time = written(NOON - minutes * MINUTE)
+        (row,) = as_logs([], [operation(OperationNameValue=name, TimeGenerated=time)]).operations
+
+        class Elevated(NoContext):
+            def actions(self, *_: Any) -> list[Operation]:
+                return [row]  # noqa: B023 (called within the loop)
+
+        found = groups({"TimeGenerated": written(NOON), "OperationNameValue": ROLE})
+        (context,) = contexts(found, source=Elevated()).values()
+        assert context.score.points == 42 + points, minutes
+        assert context.evidence[-1]["Operation"] == name
+        assert "T1098.003" in context.techniques
 
 
 def test_runbook_queries_name_the_identity_and_the_time() -> None:
     """Each of the three queries names the identity, and the first two name its time."""
-    (only,) = groups({})
-    queries = ContextBuilder([only]).build(only, only.read_pairs()).investigate
+    (context,) = contexts(groups({})).values()
+    queries = context.investigate
     assert [query["Title"] for query in queries] == list(QUESTIONS)
     assert all(f'"{GUID}"' in query["Query"] for query in queries)
     assert all("datetime(2026-03-02T11:00:00.0000000Z)" in each["Query"] for each in queries[:2])
@@ -200,7 +210,7 @@ def test_an_identity_that_cannot_be_quoted_has_no_queries() -> None:
     odd = "a\n| take 1"
     logs = as_logs([sign_in(ServicePrincipalId=odd)], [operation(Caller=odd)])
     (only,) = detect(logs, START, END, RuleSettings()).groups
-    assert ContextBuilder([only]).build(only, only.read_pairs()).investigate == []
+    assert finding_context(only, finding(ROLE), 42).investigate == []
 
 
 class ChangesEachDay(UnreadableContext):
@@ -219,10 +229,7 @@ class ChangesEachDay(UnreadableContext):
         if self._history_fails:
             _fail("baseline")
         identity = "E1525895-2305-453d-b6ab-6a524251f7d9"
-        return [
-            (end - n * DAY, identity, "MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE", "RG")
-            for n in range(1, self._days + 1)
-        ]
+        return [PastChange(end - n * DAY, identity, ROLE, "RG", "") for n in range(self._days + 1)]
 
 
 def run_two_windows(source: ChangesEachDay, folder: Path, *, novelty: bool = True) -> Collected:
@@ -240,8 +247,8 @@ def reasons_text(sink: Collected) -> str:
     return orjson.dumps([row["RiskReasons"] for row in sink.findings]).decode()
 
 
-def test_novelty_is_off_by_default(tmp_path: Path) -> None:
-    """Without the setting no past changes are read."""
+def test_novelty_can_be_turned_off(tmp_path: Path) -> None:
+    """With the setting off no past changes are read."""
     source = ChangesEachDay(14)
     assert "New for the identity" not in reasons_text(
         run_two_windows(source, tmp_path, novelty=False)
@@ -250,24 +257,28 @@ def test_novelty_is_off_by_default(tmp_path: Path) -> None:
 
 
 def test_past_changes_are_read_once_a_day(tmp_path: Path) -> None:
-    """The two weeks before the first window are read once, and the next run reuses them."""
+    """The days before the window's are read once, and the next run reuses them."""
     source = ChangesEachDay(14)
     sink = run_two_windows(source, tmp_path)
-    start = parse_time("2026-03-14T08:00:00Z")
-    assert source.periods_read == [(start - 14 * DAY, start)]
+    midnight = parse_time("2026-03-14T00:00:00Z")
+    assert source.periods_read == [(midnight - 16 * DAY - 1, midnight - 1)]
     reasons = reasons_text(sink)
     assert "New for the identity in 14 days: it deleted a" in reasons
-    assert "The resource group is new for the identity in 14 days" in reasons
+    assert "The identity had not changed the resource group in 14 days" in reasons
     baseline = FolderStore(tmp_path).load()[0].baseline
     assert baseline is not None
-    assert baseline.read_at == parse_time(NOW)
+    assert baseline.end_day * DAY == midnight
 
 
 def test_a_short_baseline_scores_nothing(tmp_path: Path) -> None:
-    """With five days of history each finding says so, and its score is that without a baseline."""
+    """With five days of history the score is that without a baseline, and the run says so."""
     known = run_two_windows(ChangesEachDay(5), tmp_path / "a")
     without = run_two_windows(ChangesEachDay(5), tmp_path / "b", novelty=False)
-    assert "Novelty is unknown: the history has 4 of 7 days" in reasons_text(known)
+    assert "Novelty is not scored: AzureActivity has 5 of 7 days of the past" in str(
+        known.runs[0]["Reason"]
+    )
+    assert known.runs[0]["Status"] == "Success"
+    assert "Novelty" not in str(without.runs[0]["Reason"])
     assert [row["RiskScore"] for row in known.findings] == [
         row["RiskScore"] for row in without.findings
     ]
@@ -285,22 +296,28 @@ def test_an_unreadable_baseline_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_the_baseline_of_a_recording_is_in_its_rows() -> None:
-    """The changes before the window in a recorded folder are its baseline."""
+    """The changes before the window's day in a recorded folder are its baseline."""
     end = parse_time(NOW)
     changes = RecordedSource(DEMO).past_changes(end - 14 * DAY, end, RuleSettings())
     assert len(changes) == 11
-    assert all(end - 14 * DAY < time <= end for time, *_ in changes)
+    assert all(end - 14 * DAY < change.time <= end for change in changes)
 
 
-def test_a_backfill_has_no_baseline() -> None:
-    """The stored baseline lies around the present, so windows of the past do not use it."""
+def test_a_backfill_is_compared_with_the_days_before_it(tmp_path: Path) -> None:
+    """A backfill reads the past of each of its days once, and leaves the stored baseline."""
     source = ChangesEachDay(14)
-    hours = (parse_time(NOW) - HOUR, parse_time(NOW))
-    invocation = Invocation(
-        "w", parse_time(NOW), settings=RuleSettings(novelty=True), backfill=hours
-    )
-    run(source, Collected(), ReadOnlyStore(), invocation)
-    assert source.periods_read == []
+    now = parse_time(NOW)
+    run_two_windows(source, tmp_path)
+    stored = FolderStore(tmp_path).load()[0].baseline
+    source.periods_read.clear()
+    invocation = Invocation("w", now + HOUR, backfill=(now - 13 * HOUR, now))
+    sink = Collected()
+    run(source, sink, FolderStore(tmp_path), invocation)
+    midnight = parse_time("2026-03-14T00:00:00Z")
+    ends = [end for _, end in source.periods_read]
+    assert set(ends) <= {midnight - 1, midnight - DAY - 1}
+    assert len(ends) == len(set(ends))
+    assert FolderStore(tmp_path).load()[0].baseline == stored
 
 
 def test_a_window_in_parts_is_enriched_as_a_whole() -> None:
@@ -315,8 +332,7 @@ def test_a_window_in_parts_is_enriched_as_a_whole() -> None:
             return [entry]
 
     source = Listed(fails=True)
-    enrichment = Enrichment(source, RuleSettings(novelty=True), END)
-    window = Window(START, END, Mode.SCHEDULED)
+    enrichment = Enrichment(source, RuleSettings(), END)
     other = detect(
         as_logs([sign_in(ServicePrincipalId="b")], [operation(Caller="b")]),
         START,
@@ -325,8 +341,9 @@ def test_a_window_in_parts_is_enriched_as_a_whole() -> None:
     ).groups
     for _ in range(2):
         assert enrichment.without_excluded(groups({})) == []
-        (kept,) = enrichment.without_excluded(other)
-        assert len([*enrichment.contexts([Emission(kept, "f", 1, 1)], other, window)]) == 1
+        review = Review(Ledger(), "here", START, END, END)
+        emissions = review.register(enrichment.without_excluded(other))
+        assert len([*enrichment.contexts(emissions, review, WINDOW)]) == 1
     assert (source.listed, len(source.periods_read), len(enrichment.warnings)) == (1, 1, 1)
     assert list(enrichment.excluded.values()) == [2]
 
@@ -336,12 +353,16 @@ def test_a_further_operation_in_the_logs_never_lowers_a_score(
     scenario: Scenario, name: str
 ) -> None:
     """A further operation beside a paired one leaves its finding's score equal or raises it."""
-    settings = RuleSettings(scenario.span, scenario.statuses)
+    rule = RuleSettings(scenario.span, scenario.statuses, novelty=False)
 
     def judged(logs: Logs) -> dict[tuple[str, ...], int]:
-        found = detect(logs, *scenario.window, settings).groups
-        builder = ContextBuilder(found)
-        return {group.key: builder.build(group, group.read_pairs()).score.points for group in found}
+        enrichment = Enrichment(NoContext(), rule, END)
+        review = Review(Ledger(), "here", *scenario.window, END)
+        emissions = review.register(detect(logs, *scenario.window, rule).groups)
+        return {
+            emission.group.key: context.score.points
+            for emission, context in enrichment.contexts(emissions, review, WINDOW)
+        }
 
     before = judged(scenario.logs())
     for row in scenario.operations:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from detection.rule.correlate import detect
 from detection.rule.filters import RuleSettings
-from detection.rule.ledger import hash_key
+from detection.rule.reported import hash_key
 from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, format_time, parse_time
 from tests.support.simulation import Event, Simulation, Stream, assert_consistent, describe
 

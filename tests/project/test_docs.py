@@ -12,17 +12,15 @@ from detection.printable import (
     MAX_TEXT_LENGTH,
 )
 from detection.ranking.classify import CHANGE, CLASSES, catalog
-from detection.ranking.novelty import FIRST_GROUP, FIRST_OPERATION, ROUTINE_DAYS
+from detection.ranking.familiarity import HISTORY_NEEDED, ROUTINE_DAYS
 from detection.ranking.score import (
-    BOTH_SERVICES,
     CLASS_COUNTS,
-    DELETE_COUNTS,
-    HASTE_DELAYS,
+    GRAVE_POINTS,
     MAX_POINTS,
-    OWN_ADDRESS,
     RESOURCE_GROUP_COUNTS,
     SEVERITY_BANDS,
     SUBSCRIPTION_COUNTS,
+    VOLUME_COUNTS,
 )
 from detection.rule.correlate import (
     ADDRESSES_SHOWN,
@@ -34,7 +32,6 @@ from detection.rule.correlate import (
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.filters import CHANGE_TERMS, READ_TERMS, TARGET_TERMS
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
-from detection.rule.ticks import MINUTE
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
 from detection.settings import SETTINGS
 from tests.kql.test_queries import bind
@@ -105,28 +102,27 @@ def test_bands() -> None:
 
 
 def test_points() -> None:
-    """The table of signals has the points that the score gives, the most of which make 100."""
-    rows = dict(
-        re.findall(r"\n\| ([A-Z][\w ]+) \| ([\w, ]+) \|", section("docs/risk.md", "The risk score"))
+    """The table of signals has the points that the score gives, each with its reason."""
+    rows = re.findall(
+        r"\n\| ([A-Z][\w ]+) \| ([\d, and]+) \| ([^|]+) \| ([^|]+) \|",
+        section("docs/risk.md", "The risk score"),
     )
-    listed = {name: [int(n) for n in re.findall(r"\d+", points)] for name, points in rows.items()}
-    expected = {
-        "Gravest operation": [MAX_POINTS["class"]],
-        "Deletes": [points for _, points in reversed(DELETE_COUNTS)],
-        "Classes": [points for _, points in reversed(CLASS_COUNTS)],
-        "Spread": [
+    listed = {name.lower(): [int(n) for n in re.findall(r"\d+", each)] for name, each, *_ in rows}
+    counted = {
+        "volume": [points for _, points in reversed(VOLUME_COUNTS)],
+        "classes": [points for _, points in reversed(CLASS_COUNTS)],
+        "spread": [
             points for _, points in (*reversed(RESOURCE_GROUP_COUNTS), *SUBSCRIPTION_COUNTS)
         ],
-        "Haste": [points for _, points in HASTE_DELAYS],
-        "Both services": [BOTH_SERVICES],
-        "Address": [OWN_ADDRESS],
-        "Corroboration": [MAX_POINTS["actions"]],
     }
-    assert {name: listed[name] for name in expected} == expected
-    assert f"| {FIRST_OPERATION} and {FIRST_GROUP}, or less |" in RISK
-    assert f"{ROUTINE_DAYS} or more days" in RISK
-    minutes = [most // MINUTE for most, _ in HASTE_DELAYS]
-    assert f"at most {minutes[0]}, {minutes[1]} minutes after a sign-in" in RISK
+    names = {"actions": "corroboration"}
+    assert listed == {
+        names.get(name, name): counted.get(name, [points]) for name, points in MAX_POINTS.items()
+    }
+    least = ", ".join(str(count) for count, _ in reversed(VOLUME_COUNTS))
+    assert f"{least} or more grave operations: with {GRAVE_POINTS} points" in RISK
+    assert f"did on {ROUTINE_DAYS} or more of these days" in RISK
+    assert f"less than {HISTORY_NEEDED} whole days" in RISK
 
 
 def test_classes() -> None:

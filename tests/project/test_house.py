@@ -44,7 +44,7 @@ AZURE_MODULES = {
 PURE = {
     *("bisect", "collections", "csv", "dataclasses", "datetime", "enum", "functools", "hashlib"),
     *("itertools", "struct", "operator", "pathlib", "re", "typing", "unicodedata"),
-    *("orjson", "socket"),  # socket only reads addresses: inet_pton
+    *("orjson", "zlib", "socket"),  # socket only reads addresses: inet_pton
 }
 
 

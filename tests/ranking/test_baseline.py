@@ -3,52 +3,75 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.ranking.baseline import REFRESH_AFTER, Baseline, PastChange
-from detection.ranking.novelty import Novelty
+from detection.ranking.baseline import DAYS_READ, Baseline, PastChange
+from detection.ranking.familiarity import BASELINE_DAYS, Familiarity
+from detection.ranking.networks import public_network
 from detection.rule.kql_text import ascii_lower
-from detection.rule.ticks import DAY, HOUR, parse_time
-from tests.support.group_pairs import NAMES, ROLE
+from detection.rule.ticks import DAY, HOUR
+from tests.support.summaries import NAMES, ROLE
 
-END = parse_time("2026-03-14T08:00:00Z")
+TODAY = 20_000  # days since 1970
+ADDRESSES = ("203.0.113.7", "203.0.1.1", "198.51.100.1", "10.0.0.1", "")
 
 CHANGES = st.lists(
-    st.tuples(
-        st.integers(END - 14 * DAY, END),
-        st.sampled_from(("id-1", "ID-1", "id-2", "")),
-        st.sampled_from(NAMES),
+    st.builds(
+        PastChange,
+        st.integers((TODAY - DAYS_READ) * DAY, TODAY * DAY + HOUR),
+        st.sampled_from(("id-1", "ID-1", "id-2")),
+        st.sampled_from((*NAMES, "")),
         st.sampled_from(("rg", "RG", "other", "")),
+        st.sampled_from(ADDRESSES),
     )
 )
 
 
-@given(CHANGES, st.sampled_from(("id-1", "id-2")), st.sampled_from(("rg", "other", "none")))
-def test_days_are_counted(changes: list[PastChange], identity: str, resource_group: str) -> None:
-    """Each whole day counts once for an operation and for a resource group, however spelt."""
-    known = Baseline.of(changes, END, END).about(identity, resource_group)
-    first = min((time // DAY for time, *_ in changes), default=0)
-    mine = [one for one in changes if ascii_lower(one[1]) == identity and one[0] // DAY > first]
+@given(
+    CHANGES,
+    st.sampled_from(("id-1", "id-2")),
+    st.sampled_from(("rg", "other", "none")),
+    st.integers(TODAY - 2, TODAY + 1),
+)
+def test_days_are_counted(
+    changes: list[PastChange], identity: str, resource_group: str, day: int
+) -> None:
+    """Each whole day of the two weeks before counts once, however names are spelt."""
+    baseline = Baseline.of(changes, TODAY)
+    past = [change for change in changes if change.time < TODAY * DAY]
+    first = min((change.time // DAY for change in past), default=TODAY - 1) + 1
+    begin, end = max(day - BASELINE_DAYS, first), min(day, TODAY)
+    mine = [
+        change
+        for change in past
+        if ascii_lower(change.identity) == identity and begin <= change.time // DAY < end
+    ]
+
+    def days(**wanted: str) -> int:
+        return len(
+            {
+                change.time // DAY
+                for change in mine
+                if change.operation
+                and all(ascii_lower(getattr(change, name)) == text for name, text in wanted.items())
+            }
+        )
+
     for name in map(ascii_lower, NAMES):
-        days = {time // DAY for time, _, operation, _ in mine if ascii_lower(operation) == name}
-        assert known.operation_days.get(name, 0) == len(days)
-    there = {time // DAY for time, _, _, group in mine if ascii_lower(group) == resource_group}
-    assert known.group_days == len(there)
-    assert 0 <= known.length <= 14 * DAY
-    assert all(days * DAY <= known.length + DAY for days in known.operation_days.values())
+        found = baseline.familiarity(identity, name, resource_group, day)
+        assert found == Familiarity(
+            max(end - begin, 0), days(operation=name), days(resource_group=resource_group)
+        )
+        assert max(found.days, found.group_days) <= found.length <= BASELINE_DAYS
+    known = set(filter(None, (public_network(change.address) for change in mine)))
+    for address in ADDRESSES:
+        network = public_network(address)
+        assert baseline.has_new_network(identity, address, day) is (
+            end - begin >= 7 and bool(known) and bool(network) and network not in known
+        )
 
 
 def test_the_first_day_does_not_count() -> None:
-    """A log that begins at noon eight days ago has seven whole days and today's hours."""
-    began = END - 8 * DAY + 4 * HOUR
-    known = Baseline.of([(began, "id-1", ROLE, "rg")], END, END)
-    assert known.length == 7 * DAY + 8 * HOUR
-    assert known.about("id-1", "rg") == Novelty(known.length, {}, 0)
-    assert Baseline.of([], END, END).about("id-1", "rg") == Novelty(0, {}, 0)
-
-
-def test_a_baseline_is_fresh_for_a_day() -> None:
-    """A baseline is fresh for a day after it was read, and never before."""
-    known = Baseline.of([], END, END)
-    assert known.is_fresh(END)
-    assert known.is_fresh(END + REFRESH_AFTER - 1)
-    assert not known.is_fresh(END + REFRESH_AFTER)
-    assert not known.is_fresh(END - 1)
+    """A log that begins at noon eight days ago has seven whole days."""
+    began = (TODAY - 8) * DAY + 12 * HOUR
+    known = Baseline.of([PastChange(began, "id-1", ROLE, "rg", "")], TODAY)
+    assert known.familiarity("id-1", ROLE.lower(), "rg", TODAY) == Familiarity(7)
+    assert Baseline.of([], TODAY).familiarity("id-1", "", "rg", TODAY) == Familiarity(0)

@@ -48,6 +48,7 @@ def evidence_item(**fields: Any) -> dict[str, Any]:
 def finding(**fields: Any) -> dict[str, Any]:
     """Return a finding as it is delivered."""
     return {
+        "TimeGenerated": "2026-03-14T10:00:00.0000000Z",
         "FindingId": "f-1",
         "Revision": 1,
         "ServicePrincipalName": "app",
@@ -55,11 +56,18 @@ def finding(**fields: Any) -> dict[str, Any]:
         "ResourceGroup": "rg",
         "RiskScore": 44,
         "RiskReasons": [{"Points": 44, "Reason": "The gravest operation deleted a key vault"}],
-        "SuggestedSeverity": "Medium",
+        "IdentityRiskScore": 44,
+        "SuggestedSeverity": "High",
+        "ObservedTactics": ["Impact"],
+        "ObservedTechniques": ["T1485"],
         "DistinctSignIns": 1,
         "DistinctOperations": 1,
         "NewOperations": 1,
         "Resources": ["Azure Key Vault"],
+        "Operations": ["MICROSOFT.KEYVAULT/VAULTS/DELETE"],
+        "AffectedResources": ["/r/1"],
+        "SubscriptionIds": ["s-1"],
+        "CallerIpAddresses": ["203.0.113.7"],
         "FirstEvent": TIMES[0],
         "LastEvent": TIMES[1],
         "WindowStart": "2026-03-14T08:00:00.0000000Z",

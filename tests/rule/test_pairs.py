@@ -3,6 +3,7 @@
 from collections import Counter
 
 from hypothesis import given
+from hypothesis import strategies as st
 
 from detection.rule.correlate import detect
 from detection.rule.filters import RuleSettings
@@ -13,7 +14,7 @@ from detection.rule.log_rows import (
     SignIn,
     operation_keys,
 )
-from detection.rule.pairs import PAIRS_KEPT, group_pairs, target_services_of
+from detection.rule.pairs import PAIRS_KEPT, OperationPairs, earliest, group_pairs, pairs_kept
 from detection.rule.ticks import HOUR, MINUTE
 from tests.support import naive_rule as naive
 from tests.support.strategies import (
@@ -50,12 +51,7 @@ def test_kept_pairs_are_real_pairs(scenario: Scenario) -> None:
     settings = RuleSettings(scenario.span, scenario.statuses)
     for group in detect(scenario.logs(), *scenario.window, settings).groups:
         pairs = expected[group.key]
-        found = group.read_pairs()
-        assert found.soonest == min(naive.time(op) - naive.time(one) for one, op in pairs)
-        assert found.services == target_services_of(
-            [naive.text(one, "ResourceDisplayName") for one, _ in pairs]
-        )
-        for act in found.by_operation:
+        for act in group.read_pairs({}):
             assert 0 < len(act.pairs) <= PAIRS_KEPT
             for pair in act.pairs:
                 mine = [
@@ -77,12 +73,46 @@ def test_kept_pairs_count_every_operation(scenario: Scenario) -> None:
     """Each name's distinct operations are counted, and the earliest pairs are kept first."""
     settings = RuleSettings(scenario.span, scenario.statuses)
     for group in detect(scenario.logs(), *scenario.window, settings).groups:
-        by_operation = group.read_pairs().by_operation
+        by_operation = group.read_pairs({})
         assert sum(act.number for act in by_operation) >= len(group.operations_at)
         assert len({ascii_lower(act.operation) for act in by_operation}) == len(by_operation)
         enough = max(PAIRS_KEPT + 1 - len(by_operation), 1)
         assert all(len(act.pairs) == min(act.number, enough) for act in by_operation)
-        assert [act.operation for act in by_operation[:10]] == group.operations
+        assert {ascii_lower(act.operation) for act in by_operation} >= set(
+            map(ascii_lower, group.operations)
+        )
+        assert [act.pairs[0] for act in by_operation] == sorted(
+            (act.pairs[0] for act in by_operation), key=lambda pair: pair.order
+        )
+        assert all(act.latest >= act.pairs[-1].operated for act in by_operation)
+
+
+def number_by_name(by_operation: list[OperationPairs]) -> Counter[str]:
+    """Return the number of operations by name in lower case."""
+    return Counter({ascii_lower(act.operation): act.number for act in by_operation})
+
+
+@given(scenarios(), st.data())
+def test_reported_operations_are_left_out(scenario: Scenario, data: st.DataObject) -> None:
+    """The pairs of a group and those of the rest after some were reported add up to all pairs."""
+    settings = RuleSettings(scenario.span, scenario.statuses)
+    for group in detect(scenario.logs(), *scenario.window, settings).groups:
+        keys = list(group.operations_at)
+        reported = set(data.draw(st.lists(st.sampled_from(keys), unique=True)))
+        rest = group.read_pairs({group.key: reported})
+        first = group.read_pairs({group.key: set(keys) - reported})
+        whole = group.read_pairs({})
+        assert number_by_name(first) + number_by_name(rest) == number_by_name(whole)
+        kept = pairs_kept(len(whole))
+        for act in whole:
+            name = ascii_lower(act.operation)
+            parts = [
+                pair
+                for each in (*first, *rest)
+                if ascii_lower(each.operation) == name
+                for pair in each.pairs
+            ]
+            assert earliest(parts, kept) == list(act.pairs)
 
 
 def rows(sign_ins: list[Row], operations: list[Row]) -> tuple[list[SignIn], list[Operation]]:
@@ -97,10 +127,8 @@ def test_a_repeated_operation_counts_at_its_earlier_time() -> None:
     (signed_in,), operated = rows(
         [sign_in()], [operation(TimeGenerated=time, EventDataId="o1") for time in times]
     )
-    found = group_pairs(operated, operation_keys(operated), [signed_in] * 2, ["Azure Key Vault"])
-    assert [(act.number, [pair.operated for pair in act.pairs]) for act in found.by_operation] == [
-        (1, [NOON])
-    ]
+    found = group_pairs(operated, operation_keys(operated), [signed_in] * 2)
+    assert [(act.number, [pair.operated for pair in act.pairs]) for act in found] == [(1, [NOON])]
 
 
 def test_one_id_under_two_names_is_shown_under_both() -> None:
@@ -108,8 +136,8 @@ def test_one_id_under_two_names_is_shown_under_both() -> None:
     (signed_in,), operated = rows(
         [sign_in()], [operation(OperationNameValue=name) for name in ("a/write", "b/delete")]
     )
-    found = group_pairs(operated, operation_keys(operated), [signed_in] * 2, ["Azure Key Vault"])
-    assert [(act.operation, act.number) for act in found.by_operation] == [
+    found = group_pairs(operated, operation_keys(operated), [signed_in] * 2)
+    assert [(act.operation, act.number) for act in found] == [
         ("a/write", 1),
         ("b/delete", 1),
     ]
@@ -125,18 +153,10 @@ def test_nine_pairs_of_a_name_are_kept() -> None:
             for n, name in enumerate(names)
         ],
     )
-    found = group_pairs(operated, operation_keys(operated), [signed_in] * 101, ["Azure Key Vault"])
-    assert Counter({act.operation: len(act.pairs) for act in found.by_operation}) == {
+    found = group_pairs(operated, operation_keys(operated), [signed_in] * 101)
+    assert Counter({act.operation: len(act.pairs) for act in found}) == {
         "a/write": 9,
         "b/delete": 1,
     }
-    assert [pair.operated for pair in found.by_operation[0].pairs] == [NOON + n for n in range(9)]
-    assert operated[100][OPERATION_NAME] == found.by_operation[1].operation
-
-
-def test_services_are_matched_by_whole_words() -> None:
-    """Key Vault and Storage match as in clause 2; Blob counts as Storage."""
-    assert target_services_of(["Azure Key Vault"]) == {"Key Vault"}
-    assert target_services_of(["x_BLOB", "StorageSync"]) == {"Storage"}
-    assert target_services_of(["Azure Storage", "azure key vault"]) == {"Key Vault", "Storage"}
-    assert target_services_of(["AzureKeyVault"]) == frozenset()
+    assert [pair.operated for pair in found[0].pairs] == [NOON + n for n in range(9)]
+    assert operated[100][OPERATION_NAME] == found[1].operation

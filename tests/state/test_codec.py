@@ -18,7 +18,8 @@ from detection.outbox import (
     Row,
 )
 from detection.ranking.baseline import Baseline
-from detection.rule.ledger import Ledger, Reported, encode_operations
+from detection.rule.ledger import Ledger
+from detection.rule.reported import Reported, encode_operations
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse_time
 from detection.state import State
 from detection.state.codec import decode, encode
@@ -62,6 +63,7 @@ def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) ->
                 each.opened,
                 each.last_seen,
                 encoded=encode_operations(shuffled(each.operations())),
+                summary=each.summary,
             )
             for each in findings
         ]
@@ -74,14 +76,33 @@ def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) ->
     assert encode(other) == encode(state)
 
 
-def test_a_baseline_by_class_is_read_again() -> None:
-    """A baseline that counts classes of operations is left out, so the next run reads a new one."""
+def test_a_baseline_of_an_earlier_release_is_read_again() -> None:
+    """A baseline that counts days without naming them is left out: the next run reads a new one."""
     state = replace(
-        numbered(7), baseline=Baseline(1, 14 * DAY, {"id": {"a/write": 3}}, {"id": {"rg": 3}})
+        numbered(7), baseline=Baseline(20_000, 20_014, {"id": {"a/write": 3}}, {"id": {"rg": 3}})
     )
     body = encode(state)
     assert decode(body, "state").baseline == state.baseline
-    assert decode(body.replace(b"operation_days", b"class_days"), "state").baseline is None
+    assert decode(body.replace(b"first_day", b"read_at"), "state").baseline is None
+
+
+def test_a_finding_without_a_sum_is_read() -> None:
+    """An earlier release wrote no sum of a finding; then the sum begins with the next revision."""
+    document = orjson.loads(encode(numbered(7)))
+    for group in document["groups"]:
+        for finding in group["findings"]:
+            del finding["summary"]
+    read = decode(orjson.dumps(document), "state")
+    assert {each.summary for findings in read.ledger.groups.values() for each in findings} == {b""}
+
+
+@pytest.mark.parametrize("summary", ["AAAA", "?", 5, []])
+def test_an_impossible_sum_is_damage(summary: object) -> None:
+    """Bytes that no encoder writes are not read as a finding's sum."""
+    document = orjson.loads(encode(numbered(7)))
+    document["groups"][0]["findings"][0]["summary"] = summary
+    with pytest.raises(StateError, match="is damaged"):
+        decode(orjson.dumps(document), "state")
 
 
 def test_a_state_of_the_previous_version_is_read() -> None:

@@ -12,14 +12,12 @@ from typing import Any
 
 import detection
 from detection.kql.constants import BUCKETS
-from detection.ranking.baseline import BASELINE_BIN
-from detection.ranking.score import ScoreInputs, score
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Group, detect
 from detection.rule.filters import RuleSettings, is_change, match_operations, match_sign_ins
 from detection.rule.kql_text import ascii_lower
-from detection.rule.ledger import hash_key
-from detection.rule.log_rows import OPERATION_NAME, OPERATION_TABLE, SIGN_IN_TABLE, STATUS, TIME
+from detection.rule.log_rows import OPERATION_NAME, OPERATION_TABLE, SIGN_IN_TABLE, STATUS
+from detection.rule.reported import hash_key
 from detection.sources.workspace.context import baseline_query
 from detection.sources.workspace.queries import WindowQueries
 from detection.window import Mode, Window
@@ -89,9 +87,8 @@ def log() -> tuple[list[Row], list[Row]]:
 def described(groups: Iterable[Group]) -> Answers:
     """Return the features of the groups that depend on the constants."""
     found = {group.key.identity: group for group in groups}
-    pairs = {identity: group.read_pairs() for identity, group in found.items()}
-    caps, many = found.get("caps"), pairs.get("many")
-    scored = pairs.get("two services")
+    caps = found.get("caps")
+    many = found["many"].read_pairs({}) if "many" in found else None
     return {
         "identities": sorted(found),
         "resources": caps and len(caps.resources),
@@ -99,16 +96,9 @@ def described(groups: Iterable[Group]) -> Answers:
         "affected resources": caps and len(caps.affected_resources),
         "subscriptions": caps and len(caps.subscription_ids),
         "addresses": caps and len(caps.caller_addresses),
-        "pairs": many and len(many.by_operation[0].pairs),
+        "pairs": many and len(many[0].pairs),
         "keys": caps and len({hash_key(key) for key in caps.operations_at}),
         "key bytes": caps and len(hash_key(next(iter(caps.operations_at)))),
-        "services": sorted(set().union(*(each.services for each in pairs.values()))),
-        "reasons": scored
-        and [
-            reason.sentence
-            for reason in score(scored, ScoreInputs()).reasons
-            if "signed in to" in reason.sentence
-        ],
     }
 
 
@@ -127,10 +117,8 @@ def answers() -> Answers:
         and ascii_lower(row[STATUS]) in map(ascii_lower, rule.success_statuses)
     ]
     python["baseline"] = named(ascii_lower(row[OPERATION_NAME]) for row in changes)
-    python["baseline bins"] = len({row[TIME] // BASELINE_BIN for row in changes})
     past = kusto.ask(database, baseline_query(START, END, rule.success_statuses))
     kql["baseline"] = named(row["OperationNameValue"] for row in past)
-    kql["baseline bins"] = len({row["TimeGenerated"] for row in past})
 
     python["other success"] = match_operations(logs.operations, START, END, rule).other_success
     counts = kusto.ask(database, asked.count(OPERATION_TABLE))

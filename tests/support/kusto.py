@@ -192,8 +192,9 @@ def groups_in_cluster(
         table = decode_table(body, summary_shape(SIGN_IN_TABLE, *columns), "the cluster")
         return Answer(table, len(body))
 
-    def pair_rows(some: range) -> list[Any]:
-        return answer(queries.pairs(some, excluded), kusto_pairs.PAIR_COLUMNS).table.rows
+    def pair_rows(some: range, reported: tuple[str, ...]) -> list[Any]:
+        text = queries.pairs(some, excluded, reported)
+        return answer(text, kusto_pairs.PAIR_COLUMNS).table.rows
 
     pairs_of = kusto_pairs.ClusterPairs(pair_rows, buckets, {}).read_group
     found = kusto_correlation.split_counts(

@@ -6,9 +6,12 @@ from hypothesis import strategies as st
 
 from detection.outbox import Outbox, OutboxPosition
 from detection.ranking.baseline import Baseline
+from detection.ranking.summary import Summary
 from detection.rule.correlate import GroupKey
-from detection.rule.ledger import Ledger, Reported, encode_operations, hash_key
+from detection.rule.ledger import Ledger
+from detection.rule.reported import Reported, encode_operations, hash_key
 from detection.state import State
+from tests.support import summaries
 
 TEXTS = st.one_of(st.sampled_from(("", "rg", '"\n\\', "\u2028\U0001f600\x00")), st.text(max_size=8))
 TICKS = st.one_of(
@@ -28,6 +31,7 @@ FINDINGS = st.builds(
     last_seen=TICKS,
     pending=st.dictionaries(TEXTS, TICKS, max_size=3),
     encoded=st.dictionaries(TEXTS.map(hash_key), TICKS, max_size=4).map(encode_operations),
+    summary=st.just(b"") | summaries.FINDINGS.map(Summary.encode),
 )
 KEYS = st.builds(GroupKey, TEXTS, TEXTS, TEXTS)
 DAYS = st.dictionaries(TEXTS, st.dictionaries(TEXTS, st.integers(1, 14), max_size=2), max_size=2)
@@ -47,7 +51,7 @@ STATES = st.builds(
         st.lists(ROWS, max_size=3),
         st.builds(OutboxPosition, st.integers(0, 2**40), st.integers(0, 2**40)),
     ),
-    baseline=st.none() | st.builds(Baseline, TICKS, TICKS, DAYS, DAYS),
+    baseline=st.none() | st.builds(Baseline, TICKS, TICKS, DAYS, DAYS, DAYS),
 )
 
 
@@ -58,7 +62,11 @@ def content(state: State) -> dict[str, Any]:
         "known from": state.ledger.known_from,
         "groups": {
             key: [
-                (each.finding_id, each.revision, each.opened, each.last_seen, each.operations())
+                (
+                    *(each.finding_id, each.revision, each.opened, each.last_seen),
+                    each.operations(),
+                    each.summary,
+                )
                 for each in findings
             ]
             for key, findings in state.ledger.groups.items()

@@ -19,6 +19,7 @@ from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
 from detection.rule.filters import RuleSettings, match_operations
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
+    CALLER_ADDRESS,
     IDENTITY,
     OPERATION_NAME,
     OPERATION_TABLE,
@@ -149,7 +150,13 @@ class RecordedSource:
         rows = self._operations.within(Window(start, end, Mode.BACKFILL), end)
         changes = match_operations(rows, start, end, settings).by_identity
         return [
-            (row[TIME], row[IDENTITY], row[OPERATION_NAME], row[RESOURCE_GROUP])
+            PastChange(
+                row[TIME],
+                row[IDENTITY],
+                row[OPERATION_NAME],
+                row[RESOURCE_GROUP],
+                row[CALLER_ADDRESS],
+            )
             for row in chain.from_iterable(changes.values())
         ]
 

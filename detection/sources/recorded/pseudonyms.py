@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, Final
 
-from detection.ranking.score import is_public
+from detection.ranking.networks import public_network
 from detection.rule.allowlist import AddressRange, parse_address, parse_entry
 from detection.rule.filters import (
     CHANGE_TERMS,
@@ -181,7 +181,7 @@ class Pseudonyms:
         if span is None:
             return self._names[text]
         host = int.from_bytes(self._digest(f"address {ascii_lower(text)}")[:8], "big")
-        public = is_public(text.strip())
+        public = bool(public_network(text))
         return str(ipaddress.IPv6Address(self._block_of(span, public=public) + host))
 
     def _block_of(self, span: AddressRange, *, public: bool) -> int:

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Final
 
 from detection.errors import SourceError
 from detection.kql.render import Duration, Query, query
-from detection.ranking.baseline import BASELINE_BIN, PastChange
+from detection.ranking.baseline import PastChange
 from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_TABLE, Operation
+from detection.rule.ticks import DAY
 from detection.sources.context import corroborating_actions
 from detection.sources.decode.table import INGESTION_TIME
 from detection.sources.log_analytics.api_errors import PartialResult, TableMissing
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
 
 IDENTITIES_PER_QUERY: Final = 1000  # so that the text of a query stays short
 BASELINE_TABLE: Final = OPERATION_TABLE._replace(
-    columns=("TimeGenerated", "Caller", "OperationNameValue", "ResourceGroup"), shared=4
+    columns=(
+        "TimeGenerated",
+        "Caller",
+        "OperationNameValue",
+        "ResourceGroup",
+        "CallerIpAddress",
+    ),
+    shared=5,
 )
 
 
@@ -70,11 +78,12 @@ class WorkspaceContext:
         """Query each day on which an identity made a change, by name and resource group."""
         text = baseline_query(start, end, settings.success_statuses)
         try:
-            return self._workspace.run_query_retrying_partial(text, BASELINE_TABLE).table.rows
+            rows = self._workspace.run_query_retrying_partial(text, BASELINE_TABLE).table.rows
         except TableMissing:
             return []
         except PartialResult as error:
             raise _incomplete(OPERATION_TABLE.name, error) from None
+        return [PastChange(*row) for row in rows]
 
 
 def _incomplete(table: str, error: PartialResult) -> SourceError:
@@ -94,5 +103,5 @@ def actions_query(window: Window, statuses: tuple[str, ...], identities: tuple[s
 
 def baseline_query(start: int, end: int, statuses: tuple[str, ...]) -> Query:
     """Return the query for the changes of each day in (start, end] (ticks)."""
-    length = Duration(BASELINE_BIN)
+    length = Duration(DAY)
     return query("baseline", start=start, end=end, statuses=statuses, bin=length)

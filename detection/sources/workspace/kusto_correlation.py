@@ -5,6 +5,7 @@ first query returns the addresses of the sign-ins, and the second excludes those
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -19,12 +20,13 @@ from detection.rule.correlate import (
     Group,
     GroupKey,
     Key,
+    ReportedKeys,
 )
 from detection.rule.filters import Matched
 from detection.rule.kql_text import ascii_lower
-from detection.rule.ledger import HASH_BYTES
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, SignIn
-from detection.rule.pairs import GroupPairs
+from detection.rule.pairs import OperationPairs
+from detection.rule.reported import HASH_BYTES
 from detection.rule.ticks import parse_time
 from detection.sources.log_analytics.api_errors import PartialResult
 from detection.sources.log_analytics.client import Answer, LogAnalytics, summary_shape
@@ -60,7 +62,7 @@ GROUP_COLUMNS: Final = (
 GROUP_KEY_COLUMNS: Final = 3  # the first three identify the group of a row
 ROW_COUNTS_PART: Final = -1  # the Part of rows that say how many log rows the query read
 
-PairsOf = Callable[[GroupKey], GroupPairs]
+PairsOf = Callable[[GroupKey, ReportedKeys], list[OperationPairs]]
 
 
 class AddressCounts(NamedTuple):
@@ -144,9 +146,9 @@ def correlate_in_cluster(
         except ValueError:
             raise _unreadable(workspace) from None
 
-    def read_pairs(buckets: range) -> PairRows:
+    def read_pairs(buckets: range, reported: tuple[str, ...]) -> PairRows:
         return workspace.query_summary(
-            queries.pairs(buckets, excluded), SIGN_IN_TABLE, *PAIR_COLUMNS
+            queries.pairs(buckets, excluded, reported), SIGN_IN_TABLE, *PAIR_COLUMNS
         ).table.rows
 
     expected[OPERATION_TABLE] = counts.all_operations_in(partition)
@@ -227,5 +229,5 @@ def _group(values: dict[str, str], operations: dict[Key, int], pairs_of: PairsOf
         first_event=parse_time(values["FirstEvent"]),
         last_event=parse_time(values["LastEvent"]),
         operations_at=operations,
-        read_pairs=lambda: pairs_of(key),
+        read_pairs=partial(pairs_of, key),
     )

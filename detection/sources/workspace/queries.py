@@ -8,7 +8,7 @@ from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
 from detection.window import Window
 
-NO_ADDRESS = " "  # in place of an empty list, which KQL does not allow; equals no address
+NONE = " "  # in place of an empty list, which KQL does not allow; equals no address and no key
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,14 @@ class WindowQueries:
             buckets=partition,
         )
 
-    def pairs(self, partition: range, excluded: tuple[str, ...]) -> Query:
-        """Read the pairs of the groups that `correlate` finds for the same arguments."""
-        return query("pairs", sweep=self._sweep(partition, excluded))
+    def pairs(
+        self, partition: range, excluded: tuple[str, ...], reported: tuple[str, ...]
+    ) -> Query:
+        """Read the pairs of the groups that `correlate` finds for the same arguments.
+
+        `reported` are the operations to leave out, as kusto_pairs.key_in_group() names them.
+        """
+        return query("pairs", sweep=self._sweep(partition, excluded), reported=reported or (NONE,))
 
     def _sweep(self, partition: range, excluded: tuple[str, ...]) -> Query:
         return query(
@@ -83,7 +88,7 @@ class WindowQueries:
             sign_ins=self._sign_ins(),
             operations=self._operations(self.window.start, self.window.end),
             folded_statuses=self._statuses(),
-            addresses=excluded or (NO_ADDRESS,),
+            addresses=excluded or (NONE,),
             buckets=partition,
             span=Duration(self.rule.span),
         )

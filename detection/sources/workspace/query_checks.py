@@ -71,7 +71,7 @@ def all_queries(queries: WindowQueries, alias: str, exclusions_alias: str) -> It
     for name, text, columns in (
         ("addresses", queries.addresses(ALL_BUCKETS), ADDRESS_COLUMNS),
         ("correlate", queries.correlate(ALL_BUCKETS, ()), GROUP_COLUMNS),
-        ("pairs", queries.pairs(ALL_BUCKETS, ()), PAIR_COLUMNS),
+        ("pairs", queries.pairs(ALL_BUCKETS, (), ()), PAIR_COLUMNS),
     ):
         yield QueryCheck(name, text, summary_shape(SIGN_IN_TABLE, *columns))
     yield QueryCheck(

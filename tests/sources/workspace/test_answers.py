@@ -538,7 +538,7 @@ def test_a_temporary_lack_of_memory_is_retried(
     waits: list[float] = []
     service.script(kind, short)
     outcome, record = run_once(connect(sleep=waits.append))
-    assert (record["Status"], record["Reason"], outcome.failures) == ("Success", "", [])
+    assert (record["Status"], outcome.failures) == ("Success", [])
     assert len(outcome.findings) == 1
     assert waits == [1.0]
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from detection.errors import SourceError
+from detection.ranking.baseline import PastChange
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_NAME, TIME
 from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
@@ -132,8 +133,8 @@ def test_the_days_of_past_changes_are_read(connect: Connect, service: LogAnalyti
     days = connect().past_changes(TEN - 14 * DAY, TEN, RuleSettings())
     midnight = parse_time(NOW[:10])
     assert days == [
-        (midnight - DAY, "id-1", "a/write", "rg"),
-        (midnight, "id-1", "a/write", "rg"),
+        PastChange(midnight - DAY, "id-1", "a/write", "rg", ""),
+        PastChange(midnight, "id-1", "a/write", "rg", ""),
     ]
 
 

@@ -309,7 +309,7 @@ UNREADABLE = {
         "the cluster returned no pairs of the group",
     ),
     "unreadable": (
-        [Reply(200, pairs_answer([["identity-\u212a-0", "app", "rg-0", *["x"] * 11]]))],
+        [Reply(200, pairs_answer([["identity-\u212a-0", "app", "rg-0", *["x"] * 9]]))],
         "the pairs in the cluster's answer are unreadable",
     ),
     "empty": ([Reply(200, pairs_answer([]))], "the cluster returned no pairs of the group"),
@@ -331,7 +331,9 @@ def test_a_finding_is_reported_without_unreadable_pairs(case: str) -> None:
     (finding,), (known,) = outcome.findings, whole.findings
     assert finding["Evidence"] == []
     assert 0 < finding["RiskScore"] <= known["RiskScore"]
-    from_pairs = {"Evidence", "RiskScore", "RiskReasons", "SuggestedSeverity"}
+    from_pairs = {
+        *("Evidence", "RiskScore", "RiskReasons", "SuggestedSeverity", "IdentityRiskScore"),
+    }
     assert {**finding, **dict.fromkeys(from_pairs)} == {
         **known,
         **dict.fromkeys(from_pairs),

@@ -1,0 +1,162 @@
+"""The sum of a finding over all its revisions, from which its score and its evidence are made.
+
+The ledger keeps it. The operations of each revision are added to it, so the sum is the same however
+the windows are cut, and nothing in it ever shrinks.
+"""
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from detection.ranking.familiarity import Familiarity, least_familiar
+from detection.rule.kql_text import ascii_lower
+from detection.rule.log_rows import (
+    CALLER_ADDRESS,
+    OPERATION_CORRELATION,
+    OPERATION_NAME,
+    TIME,
+    Operation,
+    resource_id,
+)
+from detection.rule.pairs import Pair, earliest, pairs_kept
+
+ACTIONS_KEPT: Final = 5  # of each name: as many as the evidence shows
+
+
+class OperationSum(NamedTuple):
+    """The operations of one name in a finding: their number, and the earliest pairs, in order.
+
+    `familiarity` is that of the least familiar of them.
+    """
+
+    operation: str
+    number: int
+    familiarity: Familiarity
+    pairs: list[Pair]
+
+
+class Action(NamedTuple):
+    """A corroborating action: an operation that the rule does not match. The time is in ticks."""
+
+    time: int
+    operation: str
+    resource_id: str
+    caller_address: str
+    correlation_id: str
+
+    @classmethod
+    def of(cls, row: Operation) -> "Action":
+        """Return the action of a row."""
+        return cls(
+            row[TIME],
+            row[OPERATION_NAME],
+            resource_id(row),
+            row[CALLER_ADDRESS],
+            row[OPERATION_CORRELATION],
+        )
+
+
+@dataclass(slots=True)
+class Summary:
+    """The sum of one finding, or of several findings of one identity.
+
+    Operations and actions are by their name in ASCII lower case. `actions` are those that an
+    operation of the finding followed within the span, wherever the windows were cut;
+    `later_actions` are others that a window happened to show. `new_group` is the number of days in
+    which the identity did not change the resource group, 0 if it is not known to be new.
+    `new_network` is an address of a network that is new for the identity, or "".
+    """
+
+    operations: dict[str, OperationSum] = field(default_factory=dict)
+    actions: dict[str, list[Action]] = field(default_factory=dict)
+    later_actions: dict[str, list[Action]] = field(default_factory=dict)
+    resource_groups: set[str] = field(default_factory=set)
+    subscriptions: set[str] = field(default_factory=set)
+    new_group: int = 0
+    new_network: str = ""
+
+    def add(self, other: "Summary") -> None:
+        """Add another sum, of operations that are not in this one."""
+        for name, added in other.operations.items():
+            known = self.operations.get(name, OperationSum(added.operation, 0, added[2], []))
+            pairs = earliest([*known.pairs, *added.pairs], len(known.pairs) + len(added.pairs))
+            self.operations[name] = OperationSum(
+                pairs[0].operation if pairs else known.operation,
+                known.number + added.number,
+                least_familiar(known.familiarity, added.familiarity),
+                pairs,
+            )
+        kept = pairs_kept(len(self.operations))
+        for name, each in self.operations.items():
+            if len(each.pairs) > kept:
+                self.operations[name] = each._replace(pairs=each.pairs[:kept])
+        for actions in other.actions.values():
+            add_actions(self.actions, actions)
+        for actions in other.later_actions.values():
+            add_actions(self.later_actions, actions)
+        self.resource_groups |= other.resource_groups
+        self.subscriptions |= other.subscriptions
+        self.new_group = max(self.new_group, other.new_group)
+        addresses = filter(None, (self.new_network, other.new_network))
+        self.new_network = min(addresses, default="")
+
+    def encode(self) -> bytes:
+        """Return the sum as compressed JSON, as decode() reads it."""
+        document = {
+            "operations": [
+                (operation, number, tuple(familiarity), list(map(tuple, pairs)))
+                for operation, number, familiarity, pairs in self.operations.values()
+            ],
+            "actions": _listed(self.actions),
+            "later_actions": _listed(self.later_actions),
+            "resource_groups": sorted(self.resource_groups),
+            "subscriptions": sorted(self.subscriptions),
+            "new_group": self.new_group,
+            "new_network": self.new_network,
+        }
+        return zlib.compress(orjson.dumps(document), 1)
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> "Summary":
+        """Decode the output of encode(), or b"" as an empty sum.
+
+        Raises ValueError, TypeError, LookupError or zlib.error for anything else.
+        """
+        if not encoded:
+            return cls()
+        document: dict[str, Any] = orjson.loads(zlib.decompress(encoded))
+        summary = cls(
+            resource_groups=set(map(str, document["resource_groups"])),
+            subscriptions=set(map(str, document["subscriptions"])),
+            new_group=int(document["new_group"]),
+            new_network=str(document["new_network"]),
+        )
+        for operation, number, familiarity, pairs in document["operations"]:
+            summary.operations[ascii_lower(operation)] = OperationSum(
+                operation, int(number), Familiarity(*familiarity), [Pair(*pair) for pair in pairs]
+            )
+        add_actions(summary.actions, (Action(*each) for each in document["actions"]))
+        add_actions(summary.later_actions, (Action(*each) for each in document["later_actions"]))
+        return summary
+
+
+def add_actions(by_name: dict[str, list[Action]], actions: Iterable[Action]) -> None:
+    """Add corroborating actions, each once, to the earliest of their name."""
+    for action in actions:
+        known = by_name.get(name := ascii_lower(action.operation), [])
+        by_name[name] = sorted({*known, action})[:ACTIONS_KEPT]
+
+
+def _listed(by_name: dict[str, list[Action]]) -> list[tuple[int | str, ...]]:
+    return [tuple(action) for actions in by_name.values() for action in actions]
+
+
+def total(summaries: Iterable[Summary]) -> Summary:
+    """Return the sum of several findings."""
+    added = Summary()
+    for summary in summaries:
+        added.add(summary)
+    return added
