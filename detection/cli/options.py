@@ -14,12 +14,9 @@ import click
 from detection.errors import UsageError
 from detection.printable import one_line, printable
 from detection.rule import ticks
-from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
+from detection.sources.recorded import RECORDED_TABLES
 
-TABLES = {
-    shape.name for shape in (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE, EXCLUSIONS_TABLE)
-}
+TABLES = {shape.name for shape in RECORDED_TABLES}
 
 
 class TimeParam(click.ParamType[int]):

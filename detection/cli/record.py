@@ -21,6 +21,7 @@ from detection.cli.options import (
 )
 from detection.errors import SourceError, UsageError
 from detection.printable import counted
+from detection.ranking.baseline import PAST_CHANGES_TABLE, first_time_read
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
@@ -32,7 +33,7 @@ from detection.rule.log_rows import (
     SourceState,
     TableShape,
 )
-from detection.rule.ticks import HOUR, format_time
+from detection.rule.ticks import DAY, HOUR, format_time
 from detection.settings import read_settings
 from detection.sources.log_analytics.api_errors import TableMissing
 from detection.sources.recorded.pseudonyms import Pseudonyms
@@ -79,6 +80,7 @@ def record_command(
     `run --recorded` examines the folder. It holds the rows that the rule can use, of one window
     that ends at --now, or of the time between --from and --to: successful sign-ins to Key Vault and
     Storage, successful writes and deletes, corroborating actions, the allowlist and the exclusions.
+    Unless NOVELTY is false, it also holds the changes of the 14 days before, summed up by day.
 
     With --pseudonymize the folder can be shared: names and ids of persons, resources, addresses
     and events are replaced, and the key is not stored. Times, result codes, statuses, the names of
@@ -125,6 +127,12 @@ def _record(
         count = recording.write_rows(shape, pieces)
         terminal.print_line(stderr, f"{shape.name}: {counted(count, 'row')}")
         found = True
+    if found and settings.novelty:
+        first_day, last_day = (bound // DAY for bound in bounds)
+        past = source.context.past_changes(first_time_read(first_day), last_day * DAY - 1, settings)
+        if past:
+            count = recording.write_rows(PAST_CHANGES_TABLE, [(past, ())])
+            terminal.print_line(stderr, f"{PAST_CHANGES_TABLE.name}: {counted(count, 'row')}")
     if not found:
         raise SourceError(
             "nothing was recorded, because the workspace has neither table: check WORKSPACE_IDS"

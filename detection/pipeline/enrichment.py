@@ -14,7 +14,7 @@ from detection.pipeline.finding_context import (
     finding_context,
     revision_summary,
 )
-from detection.ranking.baseline import DAYS_READ, Baseline
+from detection.ranking.baseline import Baseline, first_time_read
 from detection.ranking.evidence import succeeded_actions
 from detection.ranking.familiarity import HISTORY_NEEDED
 from detection.ranking.score import identity_score
@@ -142,7 +142,7 @@ class Enrichment:
             self.baseline = None
             try:
                 changes = self.source.past_changes(
-                    (day - DAYS_READ) * DAY - 1, day * DAY - 1, self.settings
+                    first_time_read(day), day * DAY - 1, self.settings
                 )
             except SourceError as error:
                 self._warn("Novelty is not scored, because the baseline could not be read", error)

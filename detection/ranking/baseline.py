@@ -11,11 +11,17 @@ from typing import Final, NamedTuple
 from detection.ranking.familiarity import BASELINE_DAYS, Familiarity
 from detection.ranking.networks import public_network
 from detection.rule.kql_text import ascii_lower
+from detection.rule.log_rows import TableShape
 from detection.rule.ticks import DAY
 
 # A window may hold operations of the day before, which are compared with the days before that. The
 # first day that is read counts for nothing, because the log may begin in the middle of it.
 DAYS_READ: Final = BASELINE_DAYS + 2
+
+
+def first_time_read(day: int) -> int:
+    """Return the time (ticks) after which changes matter to a baseline that ends with a day."""
+    return (day - DAYS_READ) * DAY - 1
 
 
 class PastChange(NamedTuple):
@@ -30,6 +36,21 @@ class PastChange(NamedTuple):
     resource_group: str
     address: str
 
+
+# A recorded folder holds past changes in a table of their own, with columns of AzureActivity.
+PAST_CHANGES_TABLE: Final = TableShape(
+    name="PastChanges",
+    columns=(
+        "TimeGenerated",
+        "Caller",
+        "OperationNameValue",
+        "ResourceGroup",
+        "CallerIpAddress",
+    ),
+    required=2,
+    shared=5,
+    remedy="record the workspace again, for findings to be compared with the days before",
+)
 
 # The days on which something happened, by identity and by operation, resource group or network: bit
 # n stands for the day `first_day` + n.

@@ -16,7 +16,7 @@ import pytest
 
 from detection.kql.render import FOLDER
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
-from detection.rule.ticks import HOUR, MINUTE, format_time, from_datetime, parse_time
+from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, from_datetime, parse_time
 from tests.support import (
     ALLOWLIST,
     DEMO,
@@ -483,6 +483,46 @@ def test_a_pseudonymized_recording_gives_the_same_findings(world: World, tmp_pat
     assert sorted([row[name] for name in counted] for row in saved) == sorted(
         [row[name] for name in counted] for row in plain
     )
+
+
+@pytest.mark.parametrize("more", [(), ("--pseudonymize",)])
+def test_a_recording_holds_the_past(world: World, tmp_path: Path, more: tuple[str, ...]) -> None:
+    """It holds the changes of the days before, summed up, so that novelty is scored offline."""
+    now, operations = parse_time(NOW), world.logs.tables[OPERATIONS]
+    (vault, *_) = [row for row in operations if row["OperationNameValue"].endswith("VAULTS/DELETE")]
+    daily = [
+        vault
+        | {
+            "TimeGenerated": format_time(now - day * DAY),
+            "EventDataId": f"day {day}",
+            "CallerIpAddress": "198.51.100.1",
+        }
+        for day in range(1, 14)
+        for _ in range(3)
+    ]
+    signed_in = [
+        row | {"TimeGenerated": format_time(now - DAY)}
+        for row in world.logs.tables[SIGN_INS]
+        if row["ServicePrincipalId"] == vault["Caller"]
+    ]
+    world.logs.tables[OPERATIONS] = [*operations, *daily]
+    world.logs.tables[SIGN_INS] = [*world.logs.tables[SIGN_INS], *signed_in]
+    folder = tmp_path / "saved"
+    done = run(world, "record", "--out", folder, "--now", NOW, *more)
+    assert "PastChanges: 26 rows" in done.stderr  # an operation and an address a day
+    saved = run_cli("run", "--recorded", folder, "--now", NOW, "--json").stdout
+    reasons = [
+        (reason["Points"], reason["Reason"])
+        for row in map(json.loads, saved.splitlines())
+        for reason in row["RiskReasons"]
+    ]
+    assert any(text.startswith("New for the identity") for _, text in reasons)
+    groups = [
+        text for _, text in reasons if "had not changed the resource group in 12 days" in text
+    ]
+    assert len(groups) == 1
+    networks = [text for _, text in reasons if "a network that is new" in text]
+    assert len(networks) == 2
 
 
 def test_a_recording_of_several_hours_holds_each_row_once(world: World, tmp_path: Path) -> None:

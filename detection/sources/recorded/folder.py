@@ -1,8 +1,9 @@
 """Reads a folder of recorded tables as if it were a workspace.
 
-The files are `AADManagedIdentitySignInLogs.json`, `AzureActivity.json`, `NetworkAllowlist.json`
-and `ManagedIdentityExclusions.json`; a file that is absent is a missing table. A row has arrived
-once its `IngestionTime` has passed; a row without one is always there, and never late.
+The files are `AADManagedIdentitySignInLogs.json`, `AzureActivity.json`, `NetworkAllowlist.json`,
+`ManagedIdentityExclusions.json` and `PastChanges.json`; a file that is absent is a missing table. A
+row has arrived once its `IngestionTime` has passed; a row without one is always there, and never
+late.
 """
 
 from array import array
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from detection.errors import UsageError
-from detection.ranking.baseline import PastChange
+from detection.ranking.baseline import PAST_CHANGES_TABLE, PastChange
 from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
 from detection.rule.filters import RuleSettings, match_operations
 from detection.rule.log_rows import (
@@ -80,6 +81,8 @@ class RecordedSource:
         self._allowlist = [entry for (entry,) in allowlist.rows] if allowlist else []
         self._allowlist_state = _state_of(missing=allowlist is None, rows=len(self._allowlist))
         self._exclusions = exclusions.rows if exclusions else []
+        past = read_table_file(folder, PAST_CHANGES_TABLE, KEEP_ALL)
+        self._past = [PastChange(*row) for row in past.rows] if past else []
 
     @property
     def context(self) -> "RecordedSource":
@@ -146,19 +149,12 @@ class RecordedSource:
         return corroborating_actions(self._operations.within(window, now), identities)
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
-        """Return the successful changes of (start, end] that are in the recording."""
+        """Return the past changes of (start, end], and the successful ones among the rows."""
         rows = self._operations.within(Window(start, end, Mode.BACKFILL), end)
         changes = match_operations(rows, start, end, settings).by_identity
-        return [
-            PastChange(
-                row[TIME],
-                row[IDENTITY],
-                row[OPERATION_NAME],
-                row[RESOURCE_GROUP],
-                row[CALLER_ADDRESS],
-            )
-            for row in chain.from_iterable(changes.values())
-        ]
+        past = [change for change in self._past if start < change.time <= end]
+        columns = itemgetter(TIME, IDENTITY, OPERATION_NAME, RESOURCE_GROUP, CALLER_ADDRESS)
+        return [*past, *map(PastChange._make, map(columns, chain.from_iterable(changes.values())))]
 
 
 class _TimedTable:

@@ -88,6 +88,7 @@ _CODE = re.compile(r"[0-9]{1,9}", re.ASCII)
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _PATH_WORDS = {"", "subscriptions", "resourcegroups", "providers"}
 _PRIVATE = 0xFD00 << 112  # a block for the private addresses that no entry covers
+_NETWORKS = 0x3FFF << 112  # 4,096 networks for documentation (RFC 9637), for the other addresses
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 
 
@@ -99,6 +100,7 @@ class Pseudonyms:
         self._key = key or secrets.token_bytes(32)
         self._ranges = [parse_entry(entry.strip()) for entry in allowlist]
         self._spelt: dict[str, dict[str, int]] = {}
+        self._networks: dict[str, int] = {}
         self._names = Memo[str, str](self._name)
         self._replacements = {
             Treatment.NAME: self._names,
@@ -181,17 +183,18 @@ class Pseudonyms:
         if span is None:
             return self._names[text]
         host = int.from_bytes(self._digest(f"address {ascii_lower(text)}")[:8], "big")
-        public = bool(public_network(text))
-        return str(ipaddress.IPv6Address(self._block_of(span, public=public) + host))
+        return str(ipaddress.IPv6Address(self._block_of(span, public_network(text)) + host))
 
-    def _block_of(self, span: AddressRange, *, public: bool) -> int:
-        """Return the block of the first entry that covers an address, else one outside entries."""
+    def _block_of(self, span: AddressRange, network: str) -> int:
+        """Return the block of the first entry that covers an address, else one of its network."""
         for number, entry in enumerate(self._ranges):
             if entry is None or entry.version != span.version:
                 continue
             if entry.low <= span.low <= entry.high:
                 return _block(number)
-        return _block(2**32 - 1) if public else _PRIVATE
+        if not network:
+            return _PRIVATE
+        return _NETWORKS + (self._networks.setdefault(network, len(self._networks)) % 4096 << 96)
 
     def _entry(self, number: int, text: str, *, blank: bool) -> str:
         if blank:

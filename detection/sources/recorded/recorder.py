@@ -11,15 +11,15 @@ import orjson
 from detection.atomic_files import remove_leftovers, sync_folder, unfinished
 from detection.errors import DeliveryError, UsageError
 from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
+from detection.rule.log_rows import ALLOWLIST_TABLE, TableShape
 from detection.rule.ticks import format_time
 from detection.sources.decode.table import INGESTION_TIME
+from detection.sources.recorded import RECORDED_TABLES
 from detection.sources.recorded.pseudonyms import Pseudonyms
 
 # Rows of a table, and the ingestion time (ticks) of each; no times at all if they are unknown.
 Piece = tuple[Sequence[Any], Sequence[int]]
 _UNFINISHED: Final = ".unfinished-"
-TABLES: Final = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE, EXCLUSIONS_TABLE)
 
 
 class Recorder:
@@ -29,7 +29,7 @@ class Recorder:
         """Raise UsageError if the folder cannot be written, or holds a recording already."""
         self._pseudonyms = pseudonyms
         self._folder = folder
-        existing = [path.name for path in map(self._path, TABLES) if path.exists()]
+        existing = [path.name for path in map(self._path, RECORDED_TABLES) if path.exists()]
         if existing:
             raise UsageError(f"{folder} holds {', '.join(existing)} already: name another folder")
         try:

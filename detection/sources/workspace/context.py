@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from detection.errors import SourceError
 from detection.kql.render import Duration, Query, query
-from detection.ranking.baseline import PastChange
+from detection.ranking.baseline import PAST_CHANGES_TABLE, PastChange
 from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_TABLE, Operation
@@ -19,15 +19,8 @@ if TYPE_CHECKING:
     from detection.sources.log_analytics.client import LogAnalytics
 
 IDENTITIES_PER_QUERY: Final = 1000  # so that the text of a query stays short
-BASELINE_TABLE: Final = OPERATION_TABLE._replace(
-    columns=(
-        "TimeGenerated",
-        "Caller",
-        "OperationNameValue",
-        "ResourceGroup",
-        "CallerIpAddress",
-    ),
-    shared=5,
+BASELINE_TABLE: Final = PAST_CHANGES_TABLE._replace(
+    name=OPERATION_TABLE.name, required=OPERATION_TABLE.required
 )
 
 

@@ -26,9 +26,9 @@ from detection.rule.log_rows import (
     Logs,
     TableShape,
 )
+from detection.sources.recorded import RECORDED_TABLES
 from detection.sources.recorded.azure_words import AZURE_WORDS
 from detection.sources.recorded.pseudonyms import TREATMENTS, Pseudonyms, Treatment
-from detection.sources.recorded.recorder import TABLES
 from tests.support.strategies import ADDRESSES, Scenario, entries, scenarios
 
 KEY = bytes(range(32))
@@ -36,9 +36,9 @@ KEY = bytes(range(32))
 
 def test_every_recorded_column_has_a_treatment() -> None:
     """Each column of each recorded table is replaced in a way that was chosen, and no other is."""
-    assert TREATMENTS.keys() == {column for table in TABLES for column in table.columns}
+    assert TREATMENTS.keys() == {column for table in RECORDED_TABLES for column in table.columns}
     kept = {column for column, treatment in TREATMENTS.items() if treatment is Treatment.KEEP}
-    assert kept == {table.columns[0] for table in TABLES if table.timed}
+    assert kept == {table.columns[0] for table in RECORDED_TABLES if table.timed}
     entries = {column for column, treatment in TREATMENTS.items() if treatment is Treatment.ENTRY}
     assert entries == set(ALLOWLIST_TABLE.columns)
 

@@ -126,15 +126,21 @@ def test_many_identities_take_several_queries(
 def test_the_days_of_past_changes_are_read(connect: Connect, service: LogAnalyticsService) -> None:
     """Each day, identity, operation and resource group comes once, for successful changes only."""
     service.tables[OPERATIONS] = [
-        action(minutes, "A/WRITE", ResourceGroup="rg") for minutes in (10, 20, 24 * 60 + 10)
+        action(minutes, "A/WRITE", ResourceGroup="rg", CallerIpAddress="198.51.100.9")
+        for minutes in (10, 20, 24 * 60 + 10)
     ] + [action(5)]
     signed_in = {"TimeGenerated": NOW, "ServicePrincipalId": "ID-1"}
     service.tables[SIGN_INS] = [signed_in]
     days = connect().past_changes(TEN - 14 * DAY, TEN, RuleSettings())
     midnight = parse_time(NOW[:10])
-    assert days == [
+    assert [change for change in days if change.operation] == [
         PastChange(midnight - DAY, "id-1", "a/write", "rg", ""),
         PastChange(midnight, "id-1", "a/write", "rg", ""),
+    ]
+    addresses = [change for change in days if not change.operation]
+    assert addresses == [
+        PastChange(midnight - DAY, "id-1", "", "", "198.51.100.9"),
+        PastChange(midnight, "id-1", "", "", "198.51.100.9"),
     ]
 
 

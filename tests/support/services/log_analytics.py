@@ -561,18 +561,16 @@ def _history(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
         for row in there[SIGN_INS]
         if start < parse_time(row["TimeGenerated"]) <= end
     }
-    days = {
-        (
-            row["TimeGenerated"][:10],
-            row["Caller"].lower(),
-            row["OperationNameValue"].lower(),
-            (row.get("ResourceGroup") or "").lower(),
-        )
-        for row in _timed(query, there)
-        if _is_change(row) and identity_of(row).lower() in signed_in
-    }
-    names = ("TimeGenerated", "Caller", "OperationNameValue", "ResourceGroup")
-    return response(names, sorted(days, key=str))
+    days: set[tuple[str, ...]] = set()
+    for row in _timed(query, there):
+        if _is_change(row) and identity_of(row).lower() in signed_in:
+            day, who = row["TimeGenerated"][:10], row["Caller"].lower()
+            group = (row.get("ResourceGroup") or "").lower()
+            days.add((day, who, row["OperationNameValue"].lower(), group, ""))
+            if row.get("CallerIpAddress"):
+                days.add((day, who, "", "", row["CallerIpAddress"]))
+    names = ("TimeGenerated", "Caller", "OperationNameValue", "ResourceGroup", "CallerIpAddress")
+    return response(names, sorted(days))
 
 
 def _latest(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
