@@ -7,6 +7,7 @@ from typing import NamedTuple
 from detection.kql.render import queries
 from detection.ranking.attack import observed_tactics, observed_techniques
 from detection.ranking.baseline import Baseline
+from detection.ranking.classify import classify
 from detection.ranking.evidence import EvidenceItem, evidence_items, sentinel_entities
 from detection.ranking.familiarity import UNKNOWN, Familiarity, least_familiar
 from detection.ranking.score import Score, score
@@ -80,7 +81,9 @@ def revision_summary(
         first = each.pairs[0].operated if each.pairs else each.latest
         name = ascii_lower(each.operation)
         past = _familiarity(baseline, group, name, range(first // DAY, each.latest // DAY + 1))
-        summary.operations[name] = OperationSum(each.operation, each.number, past, list(each.pairs))
+        summary.operations[name] = OperationSum(
+            each.operation, each.number, classify(name).points, past, list(each.pairs)
+        )
     for action in actions:
         is_followed = _is_followed(action.time, times, span)
         add_actions(summary.actions if is_followed else summary.later_actions, [action])

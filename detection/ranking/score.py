@@ -108,7 +108,7 @@ def _signals(summary: Summary) -> Iterator[Reason]:
 def _gravest(operations: Sequence[OperationSum]) -> Iterator[Reason]:
     """Yield the points of the gravest operation, and the part that its familiarity takes off."""
     gravest = max(operations, key=_weight)
-    reason = _gravest_operation(gravest.operation)
+    reason = _gravest_operation(gravest.operation, gravest.points)
     yield reason
     past = gravest.familiarity
     if past.is_routine:
@@ -120,13 +120,12 @@ def _gravest(operations: Sequence[OperationSum]) -> Iterator[Reason]:
 
 
 def _weight(each: OperationSum) -> tuple[int, int]:
-    points = classify(each.operation).points
-    return each.familiarity.kept(points), points
+    return each.kept_points, each.points
 
 
 def _is_grave(each: OperationSum) -> bool:
     """Return True for a grave operation that is not routine for its identity."""
-    return classify(each.operation).points >= GRAVE_POINTS and not each.familiarity.is_routine
+    return each.points >= GRAVE_POINTS and not each.familiarity.is_routine
 
 
 def _new(operations: Sequence[OperationSum]) -> Iterator[Reason]:
@@ -145,11 +144,11 @@ def _new(operations: Sequence[OperationSum]) -> Iterator[Reason]:
 
 
 @lru_cache(CACHE_SIZE)
-def _gravest_operation(operation: str) -> Reason:
+def _gravest_operation(operation: str, points: int) -> Reason:
     """Return the reason that an operation gives if it is the gravest of a finding."""
     entry = classify(operation)
     kind = f"{entry.name}, {entry.technique}" if entry.technique else entry.name
-    return Reason(entry.points, f"The gravest operation {entry.words}: {operation} ({kind})")
+    return Reason(points, f"The gravest operation {entry.words}: {operation} ({kind})")
 
 
 def _spread(summary: Summary) -> Iterator[Reason]:

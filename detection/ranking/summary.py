@@ -29,13 +29,19 @@ ACTIONS_KEPT: Final = 5  # of each name: as many as the evidence shows
 class OperationSum(NamedTuple):
     """The operations of one name in a finding: their number, and the earliest pairs, in order.
 
-    `familiarity` is that of the least familiar of them.
+    `points` are those of the gravest of them, `familiarity` is that of the least familiar.
     """
 
     operation: str
     number: int
+    points: int
     familiarity: Familiarity
     pairs: list[Pair]
+
+    @property
+    def kept_points(self) -> int:
+        """The points that the operations keep of an identity that may do them every day."""
+        return self.familiarity.kept(self.points)
 
 
 class Action(NamedTuple):
@@ -81,11 +87,12 @@ class Summary:
     def add(self, other: "Summary") -> None:
         """Add another sum, of operations that are not in this one."""
         for name, added in other.operations.items():
-            known = self.operations.get(name, OperationSum(added.operation, 0, added[2], []))
+            known = self.operations.get(name, added._replace(number=0, pairs=[]))
             pairs = earliest([*known.pairs, *added.pairs], len(known.pairs) + len(added.pairs))
             self.operations[name] = OperationSum(
                 pairs[0].operation if pairs else known.operation,
                 known.number + added.number,
+                max(known.points, added.points),
                 least_familiar(known.familiarity, added.familiarity),
                 pairs,
             )
@@ -107,8 +114,8 @@ class Summary:
         """Return the sum as compressed JSON, as decode() reads it."""
         document = {
             "operations": [
-                (operation, number, tuple(familiarity), list(map(tuple, pairs)))
-                for operation, number, familiarity, pairs in self.operations.values()
+                (operation, number, points, tuple(familiarity), list(map(tuple, pairs)))
+                for operation, number, points, familiarity, pairs in self.operations.values()
             ],
             "actions": _listed(self.actions),
             "later_actions": _listed(self.later_actions),
@@ -134,9 +141,13 @@ class Summary:
             new_group=int(document["new_group"]),
             new_network=str(document["new_network"]),
         )
-        for operation, number, familiarity, pairs in document["operations"]:
+        for operation, number, points, familiarity, pairs in document["operations"]:
             summary.operations[ascii_lower(operation)] = OperationSum(
-                operation, int(number), Familiarity(*familiarity), [Pair(*pair) for pair in pairs]
+                operation,
+                int(number),
+                int(points),
+                Familiarity(*familiarity),
+                [Pair(*pair) for pair in pairs],
             )
         add_actions(summary.actions, (Action(*each) for each in document["actions"]))
         add_actions(summary.later_actions, (Action(*each) for each in document["later_actions"]))

@@ -56,7 +56,7 @@ def test_a_pair_names_times_resources_and_addresses() -> None:
     """A pair has both times, the minutes between, the resources, the operation and the address."""
     noon = parse_time("2026-03-14T12:00:00Z")
     pair = Pair(noon, "Azure Storage", noon + 90 * MINUTE // 60, ROLE, "/r/9", "::1", "c-1")
-    seen = Summary({ROLE.lower(): OperationSum(ROLE, 1, UNKNOWN, [pair])})
+    seen = Summary({ROLE.lower(): OperationSum(ROLE, 1, 42, UNKNOWN, [pair])})
     assert evidence_items(seen) == [
         {
             "Kind": "Pair",

@@ -181,10 +181,7 @@ def test_the_gravest_operation_gives_its_points(summary: Summary) -> None:
     (reason,) = [one for one in judged.reasons if one.sentence.startswith("The gravest operation")]
     past = [one for one in judged.reasons if one.sentence.startswith("The identity did the same")]
     kept = reason.points + sum(one.points for one in past)
-    assert kept == max(
-        each.familiarity.kept(classify(each.operation).points)
-        for each in summary.operations.values()
-    )
+    assert kept == max(each.kept_points for each in summary.operations.values())
     assert reason.points in {
         classify(each.operation).points
         for each in summary.operations.values()

@@ -24,7 +24,7 @@ def revision(events: list[tuple[str, int, object]]) -> Summary:
     """Return the sum of some operations, each added alone."""
     found = Summary()
     for name, minute, past in events:
-        single = OperationSum(name, 1, past, [pair(name, minute)])  # type: ignore[arg-type]
+        single = OperationSum(name, 1, 8, past, [pair(name, minute)])  # type: ignore[arg-type]
         found.add(Summary({name.lower(): single}))
     return found
 
@@ -81,6 +81,6 @@ def test_the_order_of_revisions_does_not_matter(revisions: list[Summary]) -> Non
 
 def test_an_operation_without_pairs_is_counted() -> None:
     """Operations whose pairs could not be read are in the sum by their number alone."""
-    found = Summary({"a/write": OperationSum("a/write", 3, UNKNOWN, [])})
-    found.add(Summary({"a/write": OperationSum("A/write", 2, UNKNOWN, [pair("A/write")])}))
-    assert found.operations["a/write"] == OperationSum("A/write", 5, UNKNOWN, [pair("A/write")])
+    found = Summary({"a/write": OperationSum("a/write", 3, 8, UNKNOWN, [])})
+    found.add(Summary({"a/write": OperationSum("A/write", 2, 12, UNKNOWN, [pair("A/write")])}))
+    assert found.operations["a/write"] == OperationSum("A/write", 5, 12, UNKNOWN, [pair("A/write")])

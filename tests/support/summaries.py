@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from detection.ranking.classify import classify
 from detection.ranking.familiarity import UNKNOWN, Familiarity
 from detection.ranking.summary import Action, OperationSum, Summary, add_actions, total
 from detection.rule.pairs import OperationPairs, Pair
@@ -53,7 +54,9 @@ def operations(counts: Mapping[str, int], past: Familiarity = UNKNOWN) -> Summar
     found = Summary()
     for name, count in counts.items():
         pairs = list(pairs_of(name, count).pairs)
-        found.add(Summary({name.lower(): OperationSum(name, count, past, pairs)}))
+        found.add(
+            Summary({name.lower(): OperationSum(name, count, classify(name).points, past, pairs)})
+        )
     return found
 
 
