@@ -95,13 +95,15 @@ class AzureClients:
 
     def source(self, workspace_id: str) -> WorkspaceSource:
         """Return the source that reads a workspace."""
-        return WorkspaceSource(
+        source = WorkspaceSource(
             client=self._query,
             workspace_id=workspace_id,
             alias=self._settings.watchlist_alias,
             exclusions_alias=self._settings.exclusions_alias,
             limits=self._limits,
         )
+        source.context.portal = self._settings.cloud.portal
+        return source
 
     def sink(self) -> IngestionSink:
         """Return the sink for ingestion; its settings must be set."""

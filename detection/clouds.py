@@ -3,7 +3,8 @@
 The names are those of `az cloud list` and of Bicep's `environment().name`. The endpoints and token
 audiences are those of Microsoft's SDKs: `azlogs/cloud_config.go` of monitor/query and of
 monitor/ingestion in azure-sdk-for-go, LogsQueryAudience and LogsIngestionAudience in
-azure-sdk-for-net, AzureAuthorityHosts in azure-identity. Storage needs no entry: its audience is
+azure-sdk-for-net, AzureAuthorityHosts in azure-identity; the portals are those of
+`az cloud show`. Storage needs no entry: its audience is
 https://storage.azure.com in every cloud, and its client knows that.
 """
 
@@ -18,6 +19,7 @@ class Cloud(NamedTuple):
     query: str  # address of the Log Analytics API, and token audience even behind a proxy
     ingestion: str  # token audience of the Logs Ingestion API; each rule has its own address
     authority: str  # the address that issues tokens
+    portal: str  # the address of the Azure portal
     domains: tuple[str, ...]  # the ends of this cloud's host names
 
 
@@ -29,6 +31,7 @@ CLOUDS: Final = {
             "https://api.loganalytics.io",
             "https://monitor.azure.com",
             "https://login.microsoftonline.com",
+            "https://portal.azure.com",
             ("azure.com", "windows.net", "loganalytics.io", "microsoftonline.com"),
         ),
         Cloud(
@@ -36,6 +39,7 @@ CLOUDS: Final = {
             "https://api.loganalytics.us",
             "https://monitor.azure.us",
             "https://login.microsoftonline.us",
+            "https://portal.azure.us",
             ("azure.us", "usgovcloudapi.net", "loganalytics.us", "microsoftonline.us"),
         ),
         Cloud(
@@ -43,10 +47,13 @@ CLOUDS: Final = {
             "https://api.loganalytics.azure.cn",
             "https://monitor.azure.cn",
             "https://login.chinacloudapi.cn",
+            "https://portal.azure.cn",
             ("azure.cn", "chinacloudapi.cn", "microsoftonline.cn"),
         ),
     )
 }
+
+PUBLIC: Final = CLOUDS["AzureCloud"]
 
 
 def cloud_of(address: str) -> str:

@@ -61,8 +61,17 @@ class Finding(TypedDict):
     IdentityRiskScore: Small  # 0 to 100, of all open findings of the identity together
     RiskReasons: Objects  # Points, Reason
     SuggestedSeverity: Text  # Informational, Low, Medium, High
+    Title: Text  # one line: the identity, the gravest thing that it did, and where
+    Description: Text  # one paragraph
     Evidence: Objects  # the strongest pairs, and corroborating actions
+    IdentityType: Text  # SystemAssigned, UserAssigned
+    IdentityResourceId: Text
+    HostResourceId: Text  # the resource that used the identity
+    RolesUsed: Objects  # Role, Scope
+    Grants: Objects  # the role assignments in the finding's resource group
+    FailedOperations: Count
     Entities: Objects  # as Microsoft Sentinel maps them
+    Links: Objects  # Title, Url
     Investigate: Objects  # Title, Query
     FirstEvent: Moment
     LastEvent: Moment

@@ -7,6 +7,7 @@ are declared here. render.py writes all of them into the queries, so no .kql fil
 from collections.abc import Mapping
 from typing import Final
 
+from detection.ranking.identity_details import FAILURE_STATUSES, ROLE_ASSIGNMENT_WRITE
 from detection.rule.correlate import (
     ADDRESSES_SHOWN,
     AFFECTED_SHOWN,
@@ -35,6 +36,8 @@ CONSTANTS: Final[Mapping[str, Constant]] = {
     "change_terms": CHANGE_TERMS,
     "read_terms": READ_TERMS,
     "other_success": OTHER_SUCCESS,
+    "failure_statuses": FAILURE_STATUSES,
+    "role_assignment_write": ROLE_ASSIGNMENT_WRITE,
     "max_resources": RESOURCES_SHOWN,
     "max_operations": OPERATIONS_SHOWN,
     "max_affected_resources": AFFECTED_SHOWN,

@@ -1,4 +1,4 @@
-"""The enrichment of a window's findings: exclusions, corroborating actions, baseline.
+"""The enrichment of a window's findings: exclusions, corroborating actions, details, baseline.
 
 This module reads everything that the enrichment needs. A failure to read any of it is a warning in
 the run record, and the finding is reported all the same.
@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from detection.errors import SourceError
-from detection.pipeline.finding_context import (
-    FindingContext,
-    finding_context,
-    revision_summary,
-)
+from detection.pipeline.finding_context import FindingContext, finding_context
+from detection.pipeline.revision_summary import IdentityContext, revision_summary
 from detection.ranking.baseline import Baseline, first_time_read
 from detection.ranking.evidence import succeeded_actions
 from detection.ranking.familiarity import HISTORY_NEEDED
+from detection.ranking.identity_details import (
+    NO_DETAILS,
+    IdentityDetails,
+    details_by_identity,
+)
 from detection.ranking.score import identity_score
 from detection.ranking.summary import Action, Summary, total
 from detection.rule.correlate import Group, GroupKey, Key, ReportedKeys
@@ -72,6 +74,7 @@ class Enrichment:
             return
         baseline = self._read_baseline(window) if self.settings.novelty else None
         actions = self._read_actions(emissions, window)
+        details = self._read_details(emissions, window)
         by_identity: defaultdict[str, list[Emission]] = defaultdict(list)
         reported: dict[GroupKey, set[Key]] = {}
         for emission in emissions:
@@ -80,24 +83,25 @@ class Enrichment:
             if len(emission.new) < len(operations):
                 reported[emission.group.key] = operations.keys() - emission.new.keys()
         for identity, mine in by_identity.items():
+            known = IdentityContext(
+                actions.get(identity, ()), details.get(identity, NO_DETAILS), baseline
+            )
             for emission in mine:
                 summary = Summary.decode(emission.finding.summary)
                 pairs = self._read_pairs(emission, reported)
                 summary.add(
-                    revision_summary(
-                        emission.group,
-                        emission.new,
-                        pairs,
-                        actions.get(identity, ()),
-                        baseline,
-                        self.settings.span,
-                    )
+                    revision_summary(emission.group, emission.new, pairs, known, self.settings.span)
                 )
                 emission.finding.summary = summary.encode()
             points = self._identity_points(identity, mine, review)
             for emission in mine:
                 summary = Summary.decode(emission.finding.summary)
-                yield emission, finding_context(emission.group, summary, points)
+                yield (
+                    emission,
+                    finding_context(
+                        emission.group, summary, points, known.details, self.source.portal
+                    ),
+                )
 
     def _identity_points(self, identity: str, mine: Sequence[Emission], review: Review) -> int:
         """Return the score of all open findings of an identity together, `mine` among them."""
@@ -133,6 +137,18 @@ class Enrichment:
         for row in succeeded_actions(rows, self.settings.success_statuses):
             actions[ascii_lower(row[IDENTITY])].append(Action.of(row))
         return actions
+
+    def _read_details(
+        self, emissions: Sequence[Emission], window: Window
+    ) -> Mapping[str, IdentityDetails]:
+        """Return the details of the identities; none if they cannot be read."""
+        identities = {emission.group.key.identity for emission in emissions}
+        try:
+            rows = self.source.identity_details(identities, window, self.now)
+        except SourceError as error:
+            self._warn("Details of identities could not be read, and findings lack them", error)
+            return {}
+        return details_by_identity(rows, self.settings.success_statuses)
 
     def _read_baseline(self, window: Window) -> Baseline | None:
         """Return the baseline of the window's day, read once a day; None if it cannot be read."""

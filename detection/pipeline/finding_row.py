@@ -20,7 +20,7 @@ from detection.schema import (
 
 def finding_row(emission: Emission, context: FindingContext, header: RunHeader) -> Finding:
     """Return the finding of a group with unreported operations."""
-    group = emission.group
+    group, explanation = emission.group, context.explanation
     return {
         "TimeGenerated": header.generated,
         "FindingId": emission.finding.finding_id,
@@ -50,8 +50,17 @@ def finding_row(emission: Emission, context: FindingContext, header: RunHeader) 
         "IdentityRiskScore": context.identity_points,
         "RiskReasons": list(map(_risk_reason, context.score.reasons)),
         "SuggestedSeverity": context.score.severity,
+        "Title": explanation.title,
+        "Description": explanation.description,
         "Evidence": context.evidence,
-        "Entities": context.entities,
+        "IdentityType": explanation.identity_type,
+        "IdentityResourceId": explanation.identity_resource_id,
+        "HostResourceId": explanation.host_resource_id,
+        "RolesUsed": explanation.roles_used,
+        "Grants": explanation.grants,
+        "FailedOperations": explanation.failed_operations,
+        "Entities": explanation.entities,
+        "Links": explanation.links,
         "Investigate": context.investigate,
         "FirstEvent": format_time(group.first_event),
         "LastEvent": format_time(group.last_event),

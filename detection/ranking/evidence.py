@@ -1,4 +1,4 @@
-"""The evidence and the entities of a finding: its strongest pairs and corroborating actions.
+"""The evidence of a finding: its strongest pairs and corroborating actions.
 
 The earliest operation of each name is chosen first, so that ten names give ten pairs. With fewer
 names, further operations fill the remaining places. Operations with more points come first, then
@@ -18,7 +18,7 @@ from detection.ranking.summary import (
     Summary,
     add_actions,
 )
-from detection.rule.kql_text import ascii_lower, is_blank
+from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import STATUS, Operation, operation_keys
 from detection.rule.pairs import PAIRS_KEPT, Pair
 from detection.rule.ticks import MINUTE, format_time
@@ -63,21 +63,6 @@ def succeeded_actions(rows: Iterable[Operation], statuses: Iterable[str]) -> lis
     succeeded = sorted(row for row in rows if ascii_lower(row[STATUS]) in accepted)
     keys = operation_keys(succeeded)
     return list(dict(zip(reversed(keys), reversed(succeeded), strict=True)).values())[::-1]
-
-
-def sentinel_entities(
-    identity: str, resource_ids: Iterable[str], addresses: Iterable[str]
-) -> list[dict[str, str]]:
-    """Return a finding's account, resources and addresses as entities of Microsoft Sentinel."""
-    found = [{"$id": "1", "Type": "account", "AadUserId": identity}]
-    for type_, key, values in (
-        ("azure-resource", "ResourceId", resource_ids),
-        ("ip", "Address", addresses),
-    ):
-        for value in values:
-            if not is_blank(value):
-                found.append({"$id": str(len(found) + 1), "Type": type_, key: value})
-    return found
 
 
 def _rank(pair: Pair) -> tuple[tuple[int, bool], int, str, Pair]:

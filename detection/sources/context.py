@@ -1,4 +1,4 @@
-"""The context of findings: exclusions, corroborating actions and the baseline of past changes.
+"""The context of findings: exclusions, corroborating actions, details of identities, baseline.
 
 Context never makes a finding, so a failure to read it never prevents one: it is a warning in the
 run record.
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from detection.ranking.baseline import PastChange
 from detection.ranking.classify import classify_action
+from detection.ranking.identity_details import DetailRow
 from detection.rule.exclusions import ExclusionRow
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
@@ -19,6 +20,11 @@ from detection.window import Window
 
 class ContextSource(Protocol):
     """Reads the context from one workspace. A method returns all rows or raises SourceError."""
+
+    @property
+    def portal(self) -> str:
+        """The address of the Azure portal of the workspace's cloud."""
+        ...
 
     def exclusions(self) -> list[ExclusionRow]:
         """Return the rows of the exclusions' watchlist; empty if the watchlist is missing."""
@@ -32,6 +38,15 @@ class ContextSource(Protocol):
         `identities` are in ASCII lower case (D3). Actions are operations that the rule does not
         match but that say more about an identity (`classify_action`). Only rows that had arrived at
         `now` (ticks) are returned.
+        """
+        ...
+
+    def identity_details(
+        self, identities: Collection[str], window: Window, now: int
+    ) -> list[DetailRow]:
+        """Return rows with the details of these identities (in ASCII lower case) in the window.
+
+        Only log rows that had arrived at `now` (ticks) count.
         """
         ...
 

@@ -16,6 +16,8 @@ from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.ranking.baseline import PastChange
 from detection.ranking.evidence import succeeded_actions
+from detection.ranking.identity_details import NO_DETAILS
+from detection.ranking.identity_details import DetailRow
 from detection.rule.correlate import Group, detect
 from detection.rule.exclusions import ExclusionRow
 from detection.rule.filters import RuleSettings
@@ -47,7 +49,9 @@ WINDOW = Window(START, END, Mode.SCHEDULED)
 
 
 class UnreadableContext:
-    """A recorded folder whose exclusions or actions cannot be read."""
+    """A recorded folder whose exclusions, actions or details cannot be read."""
+
+    portal = "https://portal.azure.us"
 
     def __init__(self, *, exclusions: bool, actions: bool) -> None:
         self._source = RecordedSource(DEMO)
@@ -84,6 +88,16 @@ class UnreadableContext:
         if self._fails[1]:
             return _fail("actions")
         return self._source.actions(identities, window, now, settings)
+
+    def identity_details(
+        self, identities: Collection[str], window: Window, now: int
+    ) -> list[DetailRow]:
+        """Return the recorded details, or fail with the actions."""
+        return (
+            _fail("details")
+            if self._fails[1]
+            else self._source.identity_details(identities, window, now)
+        )
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Return the recorded changes, or fail with the actions."""
@@ -210,7 +224,7 @@ def test_an_identity_that_cannot_be_quoted_has_no_queries() -> None:
     odd = "a\n| take 1"
     logs = as_logs([sign_in(ServicePrincipalId=odd)], [operation(Caller=odd)])
     (only,) = detect(logs, START, END, RuleSettings()).groups
-    assert finding_context(only, finding(ROLE), 42).investigate == []
+    assert finding_context(only, finding(ROLE), 42, NO_DETAILS, "").investigate == []
 
 
 class ChangesEachDay(UnreadableContext):

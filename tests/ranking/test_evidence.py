@@ -1,9 +1,9 @@
-"""A finding's evidence holds its strongest pairs, and its entities are those of Sentinel."""
+"""A finding's evidence holds its strongest pairs and its gravest actions."""
 
 from hypothesis import given
 
 from detection.ranking.classify import classify, is_delete
-from detection.ranking.evidence import evidence_items, sentinel_entities, strongest_pairs
+from detection.ranking.evidence import evidence_items, strongest_pairs
 from detection.ranking.familiarity import UNKNOWN
 from detection.ranking.summary import OperationSum, Summary
 from detection.rule.pairs import PAIRS_KEPT, Pair
@@ -95,13 +95,3 @@ def test_the_gravest_actions_reach_the_evidence_first() -> None:
     assert [item["Operation"] for item in items] == [elevated, elevated, listed, listed, listed]
     times = [item["OperationTime"] for item in items]
     assert times == sorted(times[:2]) + sorted(times[2:])
-
-
-def test_entities_are_as_sentinel_maps_them() -> None:
-    """Entities have the fields that Sentinel maps; a blank value makes no entity."""
-    assert sentinel_entities("id-1", ["/r/1", "", "/r/2"], ["203.0.113.7", " "]) == [
-        {"$id": "1", "Type": "account", "AadUserId": "id-1"},
-        {"$id": "2", "Type": "azure-resource", "ResourceId": "/r/1"},
-        {"$id": "3", "Type": "azure-resource", "ResourceId": "/r/2"},
-        {"$id": "4", "Type": "ip", "Address": "203.0.113.7"},
-    ]

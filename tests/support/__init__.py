@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from detection.outbox import Outbox, Row
 from detection.ranking.baseline import PastChange
+from detection.ranking.identity_details import DetailRow
 from detection.rule.correlate import Group
 from detection.rule.exclusions import ExclusionRow
 from detection.rule.filters import RuleSettings
@@ -43,7 +44,9 @@ class Collected:
 
 
 class NoContext:
-    """A ContextSource without exclusions, corroborating actions and past changes."""
+    """A ContextSource without exclusions, corroborating actions, details and past changes."""
+
+    portal = "https://portal.azure.com"
 
     def exclusions(self) -> list[ExclusionRow]:
         """Return no exclusion."""
@@ -54,6 +57,13 @@ class NoContext:
     ) -> list[Operation]:
         """Return no action."""
         del identities, window, now, settings
+        return []
+
+    def identity_details(
+        self, identities: Collection[str], window: Window, now: int
+    ) -> list[DetailRow]:
+        """Return no detail."""
+        del identities, window, now
         return []
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:

@@ -37,6 +37,8 @@ from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TA
 from detection.rule.ticks import DAY, format_time, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.decode.response import decode_table
+from detection.sources.decode.table import kql_tostring
+from detection.sources.identity_columns import OPERATION_COLUMNS, SIGN_IN_COLUMNS
 from detection.sources.log_analytics.client import Answer, summary_shape
 from detection.sources.workspace import kusto_correlation, kusto_pairs
 from detection.sources.workspace.queries import WindowQueries
@@ -60,6 +62,11 @@ TABLES: dict[str, dict[str, str]] = {
         INGESTED: "BIGINT",
     }
     for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
+}
+# The log tables with the optional columns that tell more of an identity.
+DETAILED: dict[str, dict[str, str]] = {
+    shape.name: TABLES[shape.name] | dict.fromkeys(columns.columns[1:], "VARCHAR")
+    for shape, columns in ((SIGN_IN_TABLE, SIGN_IN_COLUMNS), (OPERATION_TABLE, OPERATION_COLUMNS))
 }
 TABLES[ALLOWLIST_TABLE.name] = {
     "_DTItemId": "VARCHAR",
@@ -146,7 +153,9 @@ def to_sql(text: str) -> str:
 
 @cache
 def _translated(text: str) -> str:
-    schema = {table: list(columns) for table, columns in (TABLES | SERVICES | FINDINGS).items()}
+    schema = {
+        table: list(columns) for table, columns in (TABLES | DETAILED | SERVICES | FINDINGS).items()
+    }
     return str(duckdb_kql.to_sql(text, schema=schema))
 
 
@@ -157,6 +166,19 @@ def fill(connection: Any, table: str, rows: Sequence[Sequence[Any]]) -> None:
         columns = list(map(list, zip(*rows, strict=True)))
         places = ", ".join(["unnest(?)"] * len(columns))
         connection.execute(f"INSERT INTO {table} SELECT {places}", columns)
+
+
+def fill_detailed(connection: Any, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace the rows of one of the DETAILED tables, given as objects; a cell may be an object."""
+    time, *names = DETAILED[table]
+    names.remove(INGESTED)
+    filled = []
+    for row in rows:
+        arrival = row.get("IngestionTime")
+        cells = {name: kql_tostring(row.get(name)) for name in names}
+        cells |= {time: parse_time(row[time]), INGESTED: parse_time(arrival) if arrival else None}
+        filled.append([cells[name] for name in DETAILED[table]])
+    fill(connection, table, filled)
 
 
 def ask(connection: Any, text: str) -> list[Mapping[str, Any]]:

@@ -14,8 +14,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from detection.clouds import PUBLIC
 from detection.errors import UsageError
 from detection.ranking.baseline import PAST_CHANGES_TABLE, PastChange
+from detection.ranking.identity_details import DetailRow
 from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
 from detection.rule.filters import RuleSettings, match_operations
 from detection.rule.log_rows import (
@@ -35,6 +37,7 @@ from detection.sources import Arrivals
 from detection.sources.context import corroborating_actions
 from detection.sources.decode.table import ALREADY_ARRIVED, Table
 from detection.sources.prefilter import KEEP_ALL, OPERATION_CANDIDATES, SIGN_IN_CANDIDATES
+from detection.sources.recorded.identity_details import RecordedDetails
 from detection.sources.recorded.table_files import (
     misnamed_files,
     missing_table_advice,
@@ -49,6 +52,8 @@ TABLES = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE)
 
 class RecordedSource:
     """A LogSource and ContextSource over one folder, which is read once and completely."""
+
+    portal = PUBLIC.portal  # a recording does not tell its cloud
 
     def __init__(self, folder: Path) -> None:
         """Raise UsageError if the folder holds no recording, SourceError if one is unreadable."""
@@ -83,6 +88,8 @@ class RecordedSource:
         self._exclusions = exclusions.rows if exclusions else []
         past = read_table_file(folder, PAST_CHANGES_TABLE, KEEP_ALL)
         self._past = [PastChange(*row) for row in past.rows] if past else []
+        signed_in = map(itemgetter(IDENTITY), sign_ins.rows if sign_ins else ())
+        self._details = RecordedDetails(folder, signed_in)
 
     @property
     def context(self) -> "RecordedSource":
@@ -147,6 +154,12 @@ class RecordedSource:
         """Return the corroborating actions of these identities in the window."""
         del settings
         return corroborating_actions(self._operations.within(window, now), identities)
+
+    def identity_details(
+        self, identities: Collection[str], window: Window, now: int
+    ) -> list[DetailRow]:
+        """Return the details of these identities in the window."""
+        return self._details.select(identities, window, now)
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Return the past changes of (start, end], and the successful ones among the rows."""

@@ -1,17 +1,20 @@
-"""Reads the context of findings from a workspace: exclusions, corroborating actions, baseline."""
+"""Reads the context of findings from a workspace: exclusions, actions, details, baseline."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Final
 
+from detection.clouds import PUBLIC
 from detection.errors import SourceError
 from detection.kql.render import Duration, Query, query
 from detection.ranking.baseline import PAST_CHANGES_TABLE, PastChange
+from detection.ranking.identity_details import DetailRow
 from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_TABLE, Operation
 from detection.rule.ticks import DAY
 from detection.sources.context import corroborating_actions
 from detection.sources.decode.table import INGESTION_TIME
+from detection.sources.identity_columns import ANSWER, rows_of_answer
 from detection.sources.log_analytics.api_errors import PartialResult, TableMissing
 from detection.window import Window
 
@@ -25,7 +28,12 @@ BASELINE_TABLE: Final = PAST_CHANGES_TABLE._replace(
 
 
 class WorkspaceContext:
-    """A ContextSource over one Log Analytics workspace."""
+    """A ContextSource over one Log Analytics workspace.
+
+    `portal` is the address of the portal of its cloud: the public cloud, unless it is set.
+    """
+
+    portal: str = PUBLIC.portal
 
     def __init__(self, workspace: "LogAnalytics", *, alias: str) -> None:
         """`alias` names the exclusions' watchlist; raises ValueError if no query can hold it."""
@@ -48,9 +56,7 @@ class WorkspaceContext:
     ) -> list[Operation]:
         """Query the corroborating actions of the identities, some identities at a time."""
         actions: list[Operation] = []
-        printable = sorted(filter(str.isprintable, identities))  # no query can hold others
-        for start in range(0, len(printable), IDENTITIES_PER_QUERY):
-            batch = tuple(printable[start : start + IDENTITIES_PER_QUERY])
+        for batch in _batches(identities):
             text = actions_query(window, settings.success_statuses, batch)
             try:
                 table = self._workspace.run_query_retrying_partial(
@@ -67,6 +73,22 @@ class WorkspaceContext:
             )
         return actions
 
+    def identity_details(
+        self, identities: Collection[str], window: Window, now: int
+    ) -> list[DetailRow]:
+        """Query the details of the identities, some identities at a time."""
+        details: list[DetailRow] = []
+        for batch in _batches(identities):
+            text = details_query(window, now, batch)
+            try:
+                table = self._workspace.run_query_retrying_partial(text, ANSWER).table
+            except TableMissing:
+                return []
+            except PartialResult as error:
+                raise _incomplete(OPERATION_TABLE.name, error) from None
+            details += rows_of_answer(table.rows)
+        return details
+
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Query each day on which an identity made a change, by name and resource group."""
         text = baseline_query(start, end, settings.success_statuses)
@@ -77,6 +99,13 @@ class WorkspaceContext:
         except PartialResult as error:
             raise _incomplete(OPERATION_TABLE.name, error) from None
         return [PastChange(*row) for row in rows]
+
+
+def _batches(identities: Collection[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the identities in groups that a query can name."""
+    printable = sorted(filter(str.isprintable, identities))  # no query can hold others
+    for start in range(0, len(printable), IDENTITIES_PER_QUERY):
+        yield tuple(printable[start : start + IDENTITIES_PER_QUERY])
 
 
 def _incomplete(table: str, error: PartialResult) -> SourceError:
@@ -90,6 +119,18 @@ def actions_query(window: Window, statuses: tuple[str, ...], identities: tuple[s
         start=window.start,
         end=window.end,
         statuses=statuses,
+        identities=identities,
+    )
+
+
+def details_query(window: Window, now: int, identities: tuple[str, ...]) -> Query:
+    """Return the query for the details of these identities in a window, at `now` (ticks)."""
+    return query(
+        "identity_details",
+        functions=query("functions"),
+        start=window.start,
+        end=window.end,
+        now=now,
         identities=identities,
     )
 

@@ -27,6 +27,7 @@ from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.kql_text import equals_ignoring_case, has_any, is_blank
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import DAY, format_time, from_datetime, parse_time
+from detection.sources.identity_columns import ANSWER
 from detection.sources.workspace.counts import COUNT_COLUMNS
 from tests.support import ALLOWLIST, EXCLUSIONS, OPERATIONS, SIGN_INS, kusto, response
 from tests.support.kusto import bucket_of
@@ -270,6 +271,7 @@ class LogAnalyticsService:
             "pairs": _in_duckdb,
             "baseline": _history,
             "actions": _actions,
+            "identity_details": _details,
         }
         document = answers.get(kind, _rows)(query, there)
         return 200, (self._cut(document) if kind in LIMITED else document) | extra
@@ -529,6 +531,16 @@ def _in_duckdb(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
         kusto.fill(connection, shape.name, rows)
     found = kusto.ask(connection, query)
     return kusto.as_response(found)
+
+
+def _details(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
+    """Run the query unchanged on the rows."""
+    connection = kusto.database(kusto.DETAILED)
+    for table, rows in there.items():
+        kusto.fill_detailed(connection, table, rows)
+    found = kusto.ask(connection, query)
+    rows = [[format_time(time), *others] for time, *others in map(dict.values, found)]
+    return response(ANSWER.columns, rows)
 
 
 def _timed(query: str, there: Mapping[str, Rows]) -> Rows:

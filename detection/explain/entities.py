@@ -1,0 +1,40 @@
+"""The entities of a finding, as Microsoft Sentinel maps them."""
+
+from collections.abc import Iterable
+
+from detection.ranking.identity_details import IdentityDetails
+from detection.rule.correlate import Group
+from detection.rule.kql_text import ascii_lower, is_blank
+
+
+def sentinel_entities(group: Group, details: IdentityDetails) -> list[dict[str, str]]:
+    """Return a finding's account, its host, its other resources and its addresses.
+
+    The fields are those of Sentinel's entity types account, azure-resource and ip; a blank value
+    makes none.
+    """
+    account = {
+        "AadUserId": group.service_principal_id,
+        "AadTenantId": details.tenant_id,
+        "Name": group.service_principal_name,
+    }
+    found = [
+        {"$id": "1", "Type": "account"} | {k: v for k, v in account.items() if not is_blank(v)}
+    ]
+    resources = [details.host_resource_id, *group.affected_resources]
+    for type_, key, values in (
+        ("azure-resource", "ResourceId", _distinct(resources)),
+        ("ip", "Address", group.caller_addresses),
+    ):
+        for value in values:
+            if not is_blank(value):
+                found.append({"$id": str(len(found) + 1), "Type": type_, key: value})
+    return found
+
+
+def _distinct(texts: Iterable[str]) -> Iterable[str]:
+    """Return each text once, without regard to case, in its first spelling."""
+    found: dict[str, str] = {}
+    for text in texts:
+        found.setdefault(ascii_lower(text), text)
+    return found.values()
