@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ from detection.rule.log_rows import (
 )
 from detection.rule.ticks import DAY, HOUR, format_time
 from detection.settings import read_settings
+from detection.sources.identity_columns import DETAILS_TABLE
 from detection.sources.log_analytics.api_errors import TableMissing
 from detection.sources.recorded.pseudonyms import Pseudonyms
 from detection.sources.recorded.recorder import Piece, Recorder
@@ -79,8 +80,9 @@ def record_command(
 
     `run --recorded` examines the folder. It holds the rows that the rule can use, of one window
     that ends at --now, or of the time between --from and --to: successful sign-ins to Key Vault and
-    Storage, successful writes and deletes, corroborating actions, the allowlist and the exclusions.
-    Unless NOVELTY is false, it also holds the changes of the 14 days before, summed up by day.
+    Storage, successful writes and deletes, corroborating actions, details of the identities, the
+    allowlist and the exclusions. Unless NOVELTY is false, it also holds the changes of the 14 days
+    before, summed up by day.
 
     With --pseudonymize the folder can be shared: names and ids of persons, resources, addresses
     and events are replaced, and the key is not stored. Times, result codes, statuses, the names of
@@ -137,6 +139,9 @@ def _record(
         raise SourceError(
             "nothing was recorded, because the workspace has neither table: check WORKSPACE_IDS"
         )
+    if identities:
+        count = recording.write_rows(DETAILS_TABLE, _read_details(source, identities, bounds))
+        terminal.print_line(stderr, f"{DETAILS_TABLE.name}: {counted(count, 'row')}")
     if exclusions := source.context.exclusions():
         count = recording.write_exclusions(exclusions)
         terminal.print_line(stderr, f"{EXCLUSIONS_TABLE.name}: {counted(count, 'row')}")
@@ -155,11 +160,7 @@ def _read_by_hour(
     stderr: Console,
 ) -> Iterator[Piece]:
     """Read one hour after another; shows progress for many hours."""
-    start, last = bounds
-    ends = [*range(start + HOUR, last, HOUR), last]
-    hours = [Window(max(start, end - HOUR), end, Mode.BACKFILL) for end in ends]
-    hours[-1] = Window(ends[-2] if len(ends) > 1 else start, last, Mode.BACKFILL)
-    for hour in terminal.with_progress(hours, stderr):
+    for hour in terminal.with_progress(_hours(bounds), stderr):
         try:
             for table in source.tables(shape, hour, current_time(), settings):
                 yield table.rows, table.row_arrivals
@@ -167,6 +168,13 @@ def _read_by_hour(
             raise SourceError(
                 f"{shape.name} was removed while it was recorded ({error}): record again"
             ) from None
+
+
+def _hours(bounds: tuple[int, int]) -> list[Window]:
+    """Return the hours between the bounds (ticks); the last one may be shorter."""
+    start, last = bounds
+    ends = [start, *range(start + HOUR, last, HOUR), last]
+    return [Window(begin, end, Mode.BACKFILL) for begin, end in pairwise(ends)]
 
 
 def _collect_identities(identities: set[str], pieces: Iterator[Piece]) -> Iterator[Piece]:
@@ -185,6 +193,17 @@ def _read_actions(
     """Read the corroborating actions of the identities that signed in."""
     window = Window(*bounds, Mode.BACKFILL)
     yield source.context.actions(identities - {""}, window, current_time(), settings), ()
+
+
+def _read_details(
+    source: "WorkspaceSource", identities: set[str], bounds: tuple[int, int]
+) -> Iterator[Piece]:
+    """Read the details of the identities that signed in, one hour after another.
+
+    Windows of `run` begin and end with these hours, so each has its own details.
+    """
+    for hour in _hours(bounds):
+        yield source.context.identity_details(identities - {""}, hour, current_time()), ()
 
 
 def _choose_workspace(given: str | None, ids: Sequence[str]) -> str:

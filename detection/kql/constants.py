@@ -7,7 +7,6 @@ are declared here. render.py writes all of them into the queries, so no .kql fil
 from collections.abc import Mapping
 from typing import Final
 
-from detection.ranking.identity_details import FAILURE_STATUSES, ROLE_ASSIGNMENT_WRITE
 from detection.rule.correlate import (
     ADDRESSES_SHOWN,
     AFFECTED_SHOWN,
@@ -17,8 +16,10 @@ from detection.rule.correlate import (
 )
 from detection.rule.filters import (
     CHANGE_TERMS,
+    FAILURE_STATUSES,
     OTHER_SUCCESS,
     READ_TERMS,
+    ROLE_ASSIGNMENT_WRITE,
     SIGN_IN_SUCCESS,
     TARGET_TERMS,
 )

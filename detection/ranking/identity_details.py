@@ -12,9 +12,6 @@ from typing import Final, NamedTuple
 from detection.ranking.roles import is_privileged, role_name
 from detection.rule.kql_text import ascii_lower
 
-# The names of an operation and of statuses, which the query compares without case.
-ROLE_ASSIGNMENT_WRITE: Final = "Microsoft.Authorization/roleAssignments/write"
-FAILURE_STATUSES: Final = ("Failure", "Failed")
 ROLE_ASSIGNMENTS: Final = "/providers/microsoft.authorization/roleassignments/"
 SYSTEM_ASSIGNED, USER_ASSIGNED = "SystemAssigned", "UserAssigned"
 

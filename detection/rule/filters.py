@@ -30,6 +30,9 @@ CHANGE_TERMS: Final = ("WRITE", "DELETE")
 READ_TERMS: Final = ("READ", "LIST", "GET")
 SUCCESS: Final = "Success"
 OTHER_SUCCESS: Final = "Succeeded"  # D8: how older rows spell it
+# For the details of an identity; compared without case.
+FAILURE_STATUSES: Final = ("Failure", "Failed")
+ROLE_ASSIGNMENT_WRITE: Final = "Microsoft.Authorization/roleAssignments/write"
 
 LogRow = TypeVar("LogRow", SignIn, Operation)
 

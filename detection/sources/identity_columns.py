@@ -23,14 +23,9 @@ from typing import Any, Final
 
 import orjson
 
-from detection.ranking.identity_details import (
-    FAILURE_STATUSES,
-    ROLE_ASSIGNMENT_WRITE,
-    SYSTEM_ASSIGNED,
-    USER_ASSIGNED,
-    DetailRow,
-)
+from detection.ranking.identity_details import SYSTEM_ASSIGNED, USER_ASSIGNED, DetailRow
 from detection.ranking.roles import role_id
+from detection.rule.filters import FAILURE_STATUSES, ROLE_ASSIGNMENT_WRITE
 from detection.rule.kql_text import ascii_lower, is_blank
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, TableShape, is_nil_id
 

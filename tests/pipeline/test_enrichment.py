@@ -16,8 +16,7 @@ from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.ranking.baseline import PastChange
 from detection.ranking.evidence import succeeded_actions
-from detection.ranking.identity_details import NO_DETAILS
-from detection.ranking.identity_details import DetailRow
+from detection.ranking.identity_details import NO_DETAILS, DetailRow
 from detection.rule.correlate import Group, detect
 from detection.rule.exclusions import ExclusionRow
 from detection.rule.filters import RuleSettings

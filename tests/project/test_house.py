@@ -28,7 +28,7 @@ FLOORS = (
 FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 # The folders inside sources/ have floors of their own.
 SOURCE_FLOORS = (
-    {"__init__", "context", "prefilter"},
+    {"__init__", "context", "prefilter", "identity_columns"},
     {"decode"},
     {"recorded", "log_analytics"},
     {"workspace"},

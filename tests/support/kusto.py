@@ -175,7 +175,7 @@ def fill_detailed(connection: Any, table: str, rows: Sequence[Mapping[str, Any]]
     filled = []
     for row in rows:
         arrival = row.get("IngestionTime")
-        cells = {name: kql_tostring(row.get(name)) for name in names}
+        cells: dict[str, Any] = {name: kql_tostring(row.get(name)) for name in names}
         cells |= {time: parse_time(row[time]), INGESTED: parse_time(arrival) if arrival else None}
         filled.append([cells[name] for name in DETAILED[table]])
     fill(connection, table, filled)

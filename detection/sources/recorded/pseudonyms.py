@@ -13,11 +13,12 @@ import ipaddress
 import re
 import secrets
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum, auto
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from detection.ranking.identity_details import SYSTEM_ASSIGNED, USER_ASSIGNED
 from detection.ranking.networks import public_network
+from detection.ranking.roles import builtin_role_names, builtin_roles
 from detection.rule.allowlist import AddressRange, parse_address, parse_entry
 from detection.rule.filters import (
     CHANGE_TERMS,
@@ -34,49 +35,7 @@ from detection.rule.log_rows import (
 from detection.rule.memo import Memo
 from detection.rule.ticks import parse_time
 from detection.sources.recorded.azure_words import AZURE_WORDS
-
-
-class Treatment(Enum):
-    """The ways to replace the values of a column."""
-
-    KEEP = auto()  # a time in ticks
-    NAME = auto()  # a name or an id, compared without ASCII case
-    EVENT = auto()  # the id of an event, compared with case
-    PATH = auto()  # a resource id, part by part
-    ADDRESS = auto()
-    ENTRY = auto()  # an entry of the allowlist, by replace_allowlist()
-    SERVICE = auto()
-    OPERATION = auto()
-    CODE = auto()
-    STATUS = auto()
-    EXPIRY = auto()
-
-
-# Every column of every table that is recorded.
-TREATMENTS: Final[Mapping[str, Treatment]] = {
-    "TimeGenerated": Treatment.KEEP,
-    "ServicePrincipalId": Treatment.NAME,
-    "ServicePrincipalName": Treatment.NAME,
-    "ResourceIdentity": Treatment.NAME,
-    "Caller": Treatment.NAME,
-    "ResourceGroup": Treatment.NAME,
-    "SubscriptionId": Treatment.NAME,
-    "Owner": Treatment.NAME,
-    "Reason": Treatment.NAME,
-    "Id": Treatment.EVENT,
-    "EventDataId": Treatment.EVENT,
-    "CorrelationId": Treatment.EVENT,
-    "ResourceId": Treatment.PATH,
-    "_ResourceId": Treatment.PATH,
-    "IPAddress": Treatment.ADDRESS,
-    "CallerIpAddress": Treatment.ADDRESS,
-    "IPOrRange": Treatment.ENTRY,
-    "ResourceDisplayName": Treatment.SERVICE,
-    "OperationNameValue": Treatment.OPERATION,
-    "ResultType": Treatment.CODE,
-    "ActivityStatusValue": Treatment.STATUS,
-    "Expires": Treatment.EXPIRY,
-}
+from detection.sources.recorded.treatments import TREATMENTS, Treatment
 
 _SERVICES = {"azure key vault", "azure storage"}
 _STATUSES = {
@@ -84,9 +43,16 @@ _STATUSES = {
     *("inprogress", "resolved", "start", "started", "updated"),
     *map(ascii_lower, (SUCCESS, OTHER_SUCCESS)),
 }
+_KINDS = {
+    *("", "device", "foreigngroup", "group", "serviceprincipal", "user"),
+    *map(ascii_lower, (SYSTEM_ASSIGNED, USER_ASSIGNED)),
+}
 _CODE = re.compile(r"[0-9]{1,9}", re.ASCII)
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
-_PATH_WORDS = {"", "subscriptions", "resourcegroups", "providers"}
+_PATH_WORDS = {
+    *("", "subscriptions", "resourcegroups", "providers", "microsoft.management"),
+    *("managementgroups", "microsoft.authorization", "roleassignments"),
+}
 _PRIVATE = 0xFD00 << 112  # a block for the private addresses that no entry covers
 _NETWORKS = 0x3FFF << 112  # 4,096 networks for documentation (RFC 9637), for the other addresses
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
@@ -112,6 +78,8 @@ class Pseudonyms:
             Treatment.CODE: Memo[str, str](lambda text: self._kept(text, _is_code)),
             Treatment.STATUS: Memo[str, str](lambda text: self._kept(text, _is_status)),
             Treatment.EXPIRY: Memo[str, str](lambda text: self._kept(text, _is_time)),
+            Treatment.KIND: Memo[str, str](lambda text: self._kept(text, _is_kind)),
+            Treatment.ROLE: Memo[str, str](lambda text: self._kept(text, _is_builtin_role)),
         }
 
     def replace(self, shape: TableShape, row: Sequence[Any]) -> list[Any]:
@@ -219,6 +187,14 @@ def _is_code(text: str) -> bool:
 
 def _is_status(text: str) -> bool:
     return ascii_lower(text) in _STATUSES
+
+
+def _is_kind(text: str) -> bool:
+    return ascii_lower(text) in _KINDS
+
+
+def _is_builtin_role(text: str) -> bool:
+    return text in builtin_roles() or ascii_lower(text) in builtin_role_names()
 
 
 def _is_time(text: str) -> bool:

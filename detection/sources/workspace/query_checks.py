@@ -13,9 +13,15 @@ from detection.kql.constants import BUCKETS
 from detection.kql.render import Query, query
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
+from detection.sources.identity_columns import ANSWER
 from detection.sources.log_analytics.api_errors import PartialResult, TableMissing
 from detection.sources.log_analytics.client import LogAnalytics, summary_shape
-from detection.sources.workspace.context import BASELINE_TABLE, actions_query, baseline_query
+from detection.sources.workspace.context import (
+    BASELINE_TABLE,
+    actions_query,
+    baseline_query,
+    details_query,
+)
 from detection.sources.workspace.counts import COUNT_COLUMNS
 from detection.sources.workspace.kusto_correlation import ADDRESS_COLUMNS, GROUP_COLUMNS
 from detection.sources.workspace.kusto_pairs import PAIR_COLUMNS
@@ -77,6 +83,8 @@ def all_queries(queries: WindowQueries, alias: str, exclusions_alias: str) -> It
     yield QueryCheck(
         "actions", actions_query(queries.window, statuses, NO_IDENTITY), OPERATION_TABLE
     )
+    details = details_query(queries.window, now, NO_IDENTITY)
+    yield QueryCheck("identity_details", details, ANSWER)
     yield QueryCheck("baseline", baseline_query(now, now, statuses), BASELINE_TABLE)
 
 

@@ -28,7 +28,8 @@ from detection.rule.log_rows import (
 )
 from detection.sources.recorded import RECORDED_TABLES
 from detection.sources.recorded.azure_words import AZURE_WORDS
-from detection.sources.recorded.pseudonyms import TREATMENTS, Pseudonyms, Treatment
+from detection.sources.recorded.pseudonyms import Pseudonyms
+from detection.sources.recorded.treatments import TREATMENTS, Treatment
 from tests.support.strategies import ADDRESSES, Scenario, entries, scenarios
 
 KEY = bytes(range(32))

@@ -539,8 +539,9 @@ def _details(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     for table, rows in there.items():
         kusto.fill_detailed(connection, table, rows)
     found = kusto.ask(connection, query)
-    rows = [[format_time(time), *others] for time, *others in map(dict.values, found)]
-    return response(ANSWER.columns, rows)
+    time, *names = ANSWER.columns
+    cells = [[format_time(row[time]), *(row[name] for name in names)] for row in found]
+    return response(ANSWER.columns, cells)
 
 
 def _timed(query: str, there: Mapping[str, Rows]) -> Rows:
