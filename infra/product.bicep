@@ -87,8 +87,17 @@ var findings = {
     { name: 'IdentityRiskScore', type: 'int' }
     { name: 'RiskReasons', type: 'dynamic' }
     { name: 'SuggestedSeverity', type: 'string' }
+    { name: 'Title', type: 'string' }
+    { name: 'Description', type: 'string' }
     { name: 'Evidence', type: 'dynamic' }
+    { name: 'IdentityType', type: 'string' }
+    { name: 'IdentityResourceId', type: 'string' }
+    { name: 'HostResourceId', type: 'string' }
+    { name: 'RolesUsed', type: 'dynamic' }
+    { name: 'Grants', type: 'dynamic' }
+    { name: 'FailedOperations', type: 'long' }
     { name: 'Entities', type: 'dynamic' }
+    { name: 'Links', type: 'dynamic' }
     { name: 'Investigate', type: 'dynamic' }
     { name: 'FirstEvent', type: 'datetime' }
     { name: 'LastEvent', type: 'datetime' }

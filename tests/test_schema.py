@@ -52,6 +52,15 @@ FINDING_COLUMNS = {
     "SuggestedSeverity": "string",
     "Evidence": "dynamic",
     "Entities": "dynamic",
+    "Title": "string",
+    "Description": "string",
+    "IdentityType": "string",
+    "IdentityResourceId": "string",
+    "HostResourceId": "string",
+    "RolesUsed": "dynamic",
+    "Grants": "dynamic",
+    "FailedOperations": "long",
+    "Links": "dynamic",
     "Investigate": "dynamic",
     "WindowStart": "datetime",
     "WindowEnd": "datetime",
@@ -108,6 +117,12 @@ OBJECTS: dict[str, set[str]] = {
         *("OperationClass", "Technique", "ResourceId", "CallerIpAddress", "CorrelationId"),
     },
     "Investigate": {"Title", "Query"},
+    "Links": {"Title", "Url"},
+    "RolesUsed": {"Role", "Scope"},
+    "Grants": {
+        *("Time", "Role", "RoleDefinitionId", "Privileged", "PrincipalId", "PrincipalType"),
+        *("Scope", "CorrelationId"),
+    },
 }
 
 

@@ -5,6 +5,7 @@ are of two kinds of sources, a query that sums up in the workspace and a recorde
 the same details.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
@@ -13,6 +14,7 @@ from detection.ranking.roles import is_privileged, role_name
 from detection.rule.kql_text import ascii_lower
 
 ROLE_ASSIGNMENTS: Final = "/providers/microsoft.authorization/roleassignments/"
+_COUNT: Final = re.compile("[0-9]{1,9}", re.ASCII)
 SYSTEM_ASSIGNED, USER_ASSIGNED = "SystemAssigned", "UserAssigned"
 
 
@@ -135,7 +137,7 @@ def _details(rows: Sequence[DetailRow], accepted: frozenset[str]) -> IdentityDet
         roles_used=_distinct(roles),
         grants=_grants(rows, accepted),
         token_uses=_reused(rows),
-        failed_operations=sum(int(row.failed) for row in rows if row.failed),
+        failed_operations=sum(int(row.failed) for row in rows if _COUNT.fullmatch(row.failed)),
     )
 
 

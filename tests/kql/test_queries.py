@@ -19,6 +19,7 @@ from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import DAY, HOUR, SECOND, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
+from detection.sources.identity_columns import ANSWER, OPERATION_COLUMNS, SIGN_IN_COLUMNS
 from detection.sources.workspace import counts, kusto_correlation, kusto_pairs
 from detection.sources.workspace.context import BASELINE_TABLE
 from detection.sources.workspace.queries import WindowQueries
@@ -68,6 +69,7 @@ SAMPLES: list[tuple[str, dict[str, Value]]] = [
     ("actions", {**SPAN, "statuses": ("Success",), "identities": (IDENTITY, 'a"b')}),
     ("baseline", {**SPAN, "statuses": ("Success",), "bin": Duration(DAY)}),
     ("exclusions", {"alias": "ManagedIdentityExclusions"}),
+    ("identity_details", {**MOMENTS, "functions": query("functions"), "identities": (IDENTITY,)}),
     ("investigate_activity", {**SPAN, "identity": (IDENTITY,)}),
     ("investigate_data_plane", {**SPAN, "identity": (IDENTITY,)}),
     ("investigate_findings", {"identity": (IDENTITY,)}),
@@ -165,6 +167,7 @@ RESULT_COLUMNS: dict[str, list[Column]] = {
         for name in BASELINE_TABLE.columns
     ],
     "exclusions": [{"name": name, "type": "string"} for name in EXCLUSIONS_TABLE.columns],
+    "identity_details": reader_columns(ANSWER),
     "investigate_activity": analyst_columns(
         "Activity", "Outcome", "Address", "Target", "CorrelationId"
     ),
@@ -226,6 +229,26 @@ def test_queries_bind_without_optional_columns(language_service: LanguageService
         bind(language_service, filled_queries(), schema=schema, watchlist=WATCHLIST[-1:])
         == expected_bindings()
     )
+
+
+def test_details_bind_to_the_columns_with_json(language_service: LanguageService) -> None:
+    """With the optional columns of both log tables, the details have the same columns."""
+    schema = {}
+    for shape, more in zip(TABLES, (SIGN_IN_COLUMNS, OPERATION_COLUMNS), strict=True):
+        known = {each["name"] for each in SCHEMA[shape.name]}
+        schema[shape.name] = SCHEMA[shape.name] + [
+            column(name, "dynamic" if name.endswith("_d") else "string")
+            for name in more.columns
+            if name not in known
+        ]
+    texts = [query(name, **values) for name, values in SAMPLES if name == "identity_details"]
+    assert bind(language_service, texts, schema=schema) == [
+        {"diagnostics": [], "columns": RESULT_COLUMNS["identity_details"]}
+    ]
+    if SHARED.is_dir():
+        for table, listed in schema.items():
+            published = json.loads((SHARED / f"{table}.json").read_text("utf-8"))["columns"]
+            assert all(each in published for each in listed)
 
 
 @pytest.mark.parametrize("shape", TABLES, ids=lambda shape: str(shape.name))

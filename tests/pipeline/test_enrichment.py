@@ -126,6 +126,21 @@ def test_an_unreadable_context_is_a_warning(failing: str) -> None:
     assert f"no {failing} today" in str(sink.runs[0]["Reason"])
 
 
+def test_unreadable_details_are_a_warning() -> None:
+    """Findings lack their details and are reported, and the run record says so."""
+    _, sink = outcome(UnreadableContext(exclusions=False, actions=True))
+    assert "Details of identities could not be read" in str(sink.runs[0]["Reason"])
+    assert [row["FailedOperations"] for row in sink.findings] == [0, 0]
+    assert all(row["Title"] and row["Description"] for row in sink.findings)
+
+
+def test_links_lead_to_the_portal_of_the_source() -> None:
+    """The source names the portal of its cloud."""
+    _, sink = outcome(UnreadableContext(exclusions=False, actions=False))
+    for row in sink.findings:
+        assert all("https://portal.azure.us/#" in str(link["Url"]) for link in row["Links"])
+
+
 def test_actions_are_read_for_identities_with_findings_only() -> None:
     """A window reads actions once, for the identities that it reports."""
     source = UnreadableContext(exclusions=False, actions=False)

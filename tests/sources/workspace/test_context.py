@@ -1,5 +1,6 @@
 """Exclusions, corroborating actions and past changes of a workspace, read through the real SDK."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from detection.errors import SourceError
 from detection.ranking.baseline import PastChange
+from detection.ranking.identity_details import USER_ASSIGNED, details_by_identity
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_NAME, TIME
 from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
@@ -15,6 +17,7 @@ from detection.sources.log_analytics.client import LogAnalytics
 from detection.sources.workspace.context import IDENTITIES_PER_QUERY, WorkspaceContext
 from detection.window import Mode, Window
 from tests.support import EXCLUSIONS, NOW, OPERATIONS, SIGN_INS
+from tests.support.details import ASSIGNMENT, HOST, OWN, OWNER, SUBSCRIPTION, request_body
 from tests.support.services.log_analytics import (
     TOO_MANY,
     WORKSPACE,
@@ -25,6 +28,7 @@ from tests.support.services.log_analytics import (
 
 TEN = parse_time(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
+ROLE = "MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE"
 LIST, REGENERATE = "A/LISTKEYS/ACTION", "A/REGENERATEKEY/ACTION"
 ENTRY = {
     "ServicePrincipalId": "id-1",
@@ -144,16 +148,67 @@ def test_the_days_of_past_changes_are_read(connect: Connect, service: LogAnalyti
     ]
 
 
-@pytest.mark.parametrize("kind", ["exclusions", "actions", "baseline"])
+def test_details_of_the_window_are_read(connect: Connect, service: LogAnalyticsService) -> None:
+    """Claims, rights, requests and failures of these identities come as rows of details."""
+    claims = {"uti": "t", "xms_mirid": OWN, "xms_az_rid": HOST}
+    right = {"evidence": {"role": "Owner", "roleAssignmentScope": SUBSCRIPTION}}
+    asked = {"requestbody": request_body(principalId="p", roleDefinitionId=OWNER)}
+    assigned = {"ResourceId": ASSIGNMENT, "CorrelationId": "c", "ResourceGroup": "rg"}
+    service.tables[SIGN_INS] = [
+        {"TimeGenerated": format_time(TEN - MINUTE), "ServicePrincipalId": "id-1"}
+        | {"AADTenantId": "tenant"}
+    ]
+    service.tables[OPERATIONS] = [
+        action(9, CallerIpAddress="192.0.2.1", Claims=json.dumps(claims)),
+        action(8, CallerIpAddress="192.0.2.2", Claims_d=claims, Authorization_d=right),
+        action(7, ROLE, ActivityStatusValue="Start", Properties_d=asked, **assigned),
+        action(6, ROLE, **assigned),
+        action(5, ActivityStatusValue="Failed"),
+        action(4, IngestionTime=format_time(TEN + 1), ActivityStatusValue="Failed"),
+        action(3, Caller="id-2", ActivityStatusValue="Failed"),
+        action(200, ActivityStatusValue="Failed"),
+    ]
+    rows = connect().identity_details({"id-1"}, WINDOW, TEN)
+    (found,) = details_by_identity(rows, ("Success",)).values()
+    assert found[:4] == ("tenant", USER_ASSIGNED, OWN, HOST)
+    assert found.roles_used == (("Owner", SUBSCRIPTION),)
+    (grant,) = found.grants
+    assert (grant.time, grant.role, grant.principal_id) == (TEN - 6 * MINUTE, "Owner", "p")
+    assert [(use.token, use.time, use.address) for use in found.token_uses] == [
+        ("t", TEN - 9 * MINUTE, "192.0.2.1"),
+        ("t", TEN - 8 * MINUTE, "192.0.2.2"),
+    ]
+    assert found.failed_operations == 1
+
+
+def test_a_missing_table_has_no_details(connect: Connect, service: LogAnalyticsService) -> None:
+    """Without the sign-ins' table there are no details, and no error."""
+    assert SIGN_INS not in service.tables
+    assert connect().identity_details({"id-1"}, WINDOW, TEN) == []
+
+
+def test_details_of_many_identities_take_several_queries(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """A query names a thousand identities, as for actions."""
+    service.tables[SIGN_INS] = []
+    identities = {f"id-{n}" for n in range(IDENTITIES_PER_QUERY + 1)} | {"a\nb"}
+    connect().identity_details(identities, WINDOW, TEN)
+    assert len(service.called("identity_details")) == 2
+
+
+@pytest.mark.parametrize("kind", ["exclusions", "actions", "identity_details", "baseline"])
 def test_a_partial_answer_is_an_error(
     connect: Connect, service: LogAnalyticsService, kind: str
 ) -> None:
     """Partial rows are never used as the whole."""
     service.script(kind, *[Reply(error=TOO_MANY)] * 2)
+    service.tables[SIGN_INS] = []
     context = connect()
     reads: dict[str, Callable[[], object]] = {
         "exclusions": context.exclusions,
         "actions": lambda: context.actions({"id-1"}, WINDOW, TEN, RuleSettings()),
+        "identity_details": lambda: context.identity_details({"id-1"}, WINDOW, TEN),
         "baseline": lambda: context.past_changes(TEN - 14 * DAY, TEN, RuleSettings()),
     }
     with pytest.raises(SourceError, match="could not be read completely"):
