@@ -63,6 +63,7 @@ def test_every_set_is_united_or_of_the_latest_revision() -> None:
     """A new array column needs a decision on how the function chooses among the revisions."""
     united = re.findall(r"pack_array\((.*?)\)", FUNCTION)[0].split(", ")
     latest = ["Tactics", "Techniques", "Entities", "Investigate"]
+    latest += ["RolesUsed", "Grants", "Links"]  # lists of objects
     gravest = ["RiskReasons", "Evidence", "ObservedTactics", "ObservedTechniques"]
     assert set(gravest) <= set(re.findall(r"arg_max\(Rank, (.*?)\)", FUNCTION)[0].split(", "))
     arrays = [name for name, kind in columns(Finding) if kind == "dynamic"]
