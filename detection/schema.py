@@ -61,7 +61,7 @@ class Finding(TypedDict):
     IdentityRiskScore: Small  # 0 to 100, of all open findings of the identity together
     RiskReasons: Objects  # Points, Reason
     SuggestedSeverity: Text  # Informational, Low, Medium, High
-    Title: Text  # one line: the identity, the gravest thing that it did, and where
+    FindingTitle: Text  # the identity, the gravest thing it did, and where; Title is reserved
     Description: Text  # one paragraph
     Evidence: Objects  # the strongest pairs, and corroborating actions
     IdentityType: Text  # SystemAssigned, UserAssigned

@@ -87,7 +87,7 @@ var findings = {
     { name: 'IdentityRiskScore', type: 'int' }
     { name: 'RiskReasons', type: 'dynamic' }
     { name: 'SuggestedSeverity', type: 'string' }
-    { name: 'Title', type: 'string' }
+    { name: 'FindingTitle', type: 'string' }
     { name: 'Description', type: 'string' }
     { name: 'Evidence', type: 'dynamic' }
     { name: 'IdentityType', type: 'string' }

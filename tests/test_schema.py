@@ -52,7 +52,7 @@ FINDING_COLUMNS = {
     "SuggestedSeverity": "string",
     "Evidence": "dynamic",
     "Entities": "dynamic",
-    "Title": "string",
+    "FindingTitle": "string",
     "Description": "string",
     "IdentityType": "string",
     "IdentityResourceId": "string",

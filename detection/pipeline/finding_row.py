@@ -50,7 +50,7 @@ def finding_row(emission: Emission, context: FindingContext, header: RunHeader) 
         "IdentityRiskScore": context.identity_points,
         "RiskReasons": list(map(_risk_reason, context.score.reasons)),
         "SuggestedSeverity": context.score.severity,
-        "Title": explanation.title,
+        "FindingTitle": explanation.title,
         "Description": explanation.description,
         "Evidence": context.evidence,
         "IdentityType": explanation.identity_type,

@@ -131,7 +131,7 @@ def test_unreadable_details_are_a_warning() -> None:
     _, sink = outcome(UnreadableContext(exclusions=False, actions=True))
     assert "Details of identities could not be read" in str(sink.runs[0]["Reason"])
     assert [row["FailedOperations"] for row in sink.findings] == [0, 0]
-    assert all(row["Title"] and row["Description"] for row in sink.findings)
+    assert all(row["FindingTitle"] and row["Description"] for row in sink.findings)
 
 
 def test_links_lead_to_the_portal_of_the_source() -> None:
