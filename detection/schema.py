@@ -68,7 +68,7 @@ class Finding(TypedDict):
     IdentityResourceId: Text
     HostResourceId: Text  # the resource that used the identity
     RolesUsed: Objects  # Role, Scope
-    Grants: Objects  # the role assignments in the finding's resource group
+    Grants: Objects  # the roles that it gave with the operations of the finding so far
     FailedOperations: Count
     Entities: Objects  # as Microsoft Sentinel maps them
     Links: Objects  # Title, Url

@@ -44,7 +44,7 @@ def explain(group: Group, evidence: Evidence, details: IdentityDetails, portal: 
         identity_resource_id=details.identity_resource_id,
         host_resource_id=details.host_resource_id,
         roles_used=[
-            {"Role": each.role, "Scope": each.scope} for each in details.roles_used[:ROLES_SHOWN]
+            {"Role": role, "Scope": scope} for role, scope in details.roles()[:ROLES_SHOWN]
         ],
         grants=[
             {

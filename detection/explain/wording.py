@@ -67,8 +67,8 @@ def description(group: Group, evidence: Evidence, details: IdentityDetails) -> s
         sentences.append(f"{counted(failed, 'other attempt')} of the identity failed.")
     if details.host_resource_id:
         sentences.append(f"It is used by {_name(details.host_resource_id, 2 * NAME_LENGTH)}.")
-    if roles := details.roles_used[:MOST_NAMED]:
-        acted = _listed([f"{_name(each.role)} at {_scope(each.scope)}" for each in roles])
+    if roles := details.roles()[:MOST_NAMED]:
+        acted = _listed([f"{_name(role)} at {_scope(scope)}" for role, scope in roles])
         sentences.append(f"It acted as {acted}.")
     return one_line(" ".join(sentences))
 

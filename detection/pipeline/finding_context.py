@@ -43,6 +43,7 @@ def finding_context(
     """
     techniques = observed_techniques(summary)
     evidence = evidence_items(summary)
+    details = details._replace(grants=tuple(summary.grants))
     return FindingContext(
         score(summary),
         identity_points,

@@ -5,7 +5,7 @@ from functools import lru_cache
 from detection.pipeline.finding_context import FindingContext
 from detection.pipeline.run_record import RunHeader
 from detection.ranking.classify import CACHE_SIZE
-from detection.ranking.reason import Reason
+from detection.ranking.score import Reason
 from detection.rule.ledger import Emission
 from detection.rule.ticks import format_time
 from detection.schema import (

@@ -22,8 +22,9 @@ class DetailRow(NamedTuple):
     """A part of an identity's details; "" stands for everything that it does not tell.
 
     `time` is in ticks, `identity` in ASCII lower case. A role assignment has the columns from
-    `status` to `correlation_id`; the request that names role and principal is often another row
-    than the success. `failed` is the number of failed attempts.
+    `status` to `correlation_id`, and a use of a role has `resource_group`, in ASCII lower case. The
+    request that names role and principal is often another row than the success. `failed` is the
+    number of failed attempts.
     """
 
     time: int
@@ -71,10 +72,14 @@ class Grant(NamedTuple):
 
 
 class RoleUse(NamedTuple):
-    """A role with which the identity acted, and the scope at which it was assigned."""
+    """A role with which the identity acted in a resource group (in ASCII lower case).
+
+    `scope` is that at which the role was assigned.
+    """
 
     role: str
     scope: str
+    resource_group: str = ""
 
 
 class TokenUse(NamedTuple):
@@ -103,6 +108,10 @@ class IdentityDetails(NamedTuple):
     token_uses: tuple[TokenUse, ...] = ()
     failed_operations: int = 0
 
+    def roles(self) -> list[tuple[str, str]]:
+        """Return each role with which the identity acted and its scope, whatever it changed."""
+        return list(dict.fromkeys((each.role, each.scope) for each in self.roles_used))
+
     def grants_in(self, resource_group: str) -> tuple[Grant, ...]:
         """Return the grants in a resource group (in ASCII lower case), as findings are grouped."""
         return tuple(
@@ -126,7 +135,7 @@ def details_by_identity(
 
 def _details(rows: Sequence[DetailRow], accepted: frozenset[str]) -> IdentityDetails:
     """Return the details of one identity, given its rows in order."""
-    roles = (RoleUse(row.role, row.role_scope) for row in rows if row.role)
+    roles = (RoleUse(row.role, row.role_scope, row.resource_group) for row in rows if row.role)
     return IdentityDetails(
         tenant_id=next((row.tenant_id for row in rows if row.tenant_id), ""),
         identity_type=next((row.identity_type for row in rows if row.identity_type), ""),
@@ -142,7 +151,7 @@ def _details(rows: Sequence[DetailRow], accepted: frozenset[str]) -> IdentityDet
 
 
 def _distinct(roles: Iterable[RoleUse]) -> tuple[RoleUse, ...]:
-    """Return each role and scope once, in the spelling of its first use."""
+    """Return each role, scope and resource group once, in the spelling of the first use."""
     found: dict[tuple[str, ...], RoleUse] = {}
     for each in roles:
         found.setdefault(tuple(map(ascii_lower, each)), each)

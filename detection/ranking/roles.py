@@ -16,6 +16,14 @@ from typing import Final, NamedTuple
 from detection.rule.kql_text import ascii_lower
 
 FILE: Final = Path(__file__).parent / "builtin_roles.csv"
+# The points of risk of giving a role: to whole subscriptions, and to less. The catalogue of
+# operations has those of a role that is not known.
+PRIVILEGED_POINTS: Final = (44, 42)
+OTHER_POINTS: Final = (30, 18)
+# The roles, in lower case, whose holders can assign any role (the same list as above).
+GIVING_ROLES: Final = frozenset(
+    {"owner", "user access administrator", "role based access control administrator"}
+)
 GUID_GROUPS: Final = (8, 12, 16, 20)  # the places of its dashes among the hexadecimal digits
 
 
@@ -40,6 +48,25 @@ def builtin_roles() -> Mapping[str, Role]:
 def builtin_role_names() -> frozenset[str]:
     """Return the names of the roles in ASCII lower case."""
     return frozenset(ascii_lower(role.name) for role in builtin_roles().values())
+
+
+def gives_rights(role: str) -> bool:
+    """Return True if the holder of a built-in role, given by name, can assign roles to anybody."""
+    return ascii_lower(role) in GIVING_ROLES
+
+
+def grant_points(definition_id: str, scope: str) -> int | None:
+    """Return the points of risk of giving a role at a scope; None if the role is not known."""
+    role = builtin_roles().get(definition_id)
+    if role is None:
+        return None
+    wide, narrow = PRIVILEGED_POINTS if role.is_privileged else OTHER_POINTS
+    return wide if is_wide(scope) else narrow
+
+
+def is_wide(scope: str) -> bool:
+    """Return True for a scope that holds whole subscriptions: one, a management group or all."""
+    return scope.startswith("/") and "/resourcegroups/" not in ascii_lower(scope)
 
 
 def role_name(definition_id: str) -> str:

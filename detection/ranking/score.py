@@ -20,7 +20,6 @@ from detection.ranking.classify import (
     classify_action,
 )
 from detection.ranking.familiarity import BASELINE_DAYS
-from detection.ranking.reason import Reason
 from detection.ranking.summary import OperationSum, Summary
 
 # The maximum of points for each signal; the spread counts for an identity only.
@@ -32,6 +31,8 @@ MAX_POINTS: Final = {
     "new operation": 7,
     "new resource group": 2,
     "new network": 5,
+    "token": 6,
+    "right": 2,
     "spread": 5,
 }
 # Steps of the signals that count something: the minimum count, and the points from there on.
@@ -46,6 +47,13 @@ GRAVE_POINTS: Final = 20  # an operation with this many points or more is grave
 SEVERITY_BANDS: Final = ((44, "High"), (22, "Medium"), (10, "Low"), (0, "Informational"))
 
 _points = itemgetter(0)
+
+
+class Reason(NamedTuple):
+    """A sentence that explains part of the score, and the points of that part."""
+
+    points: int
+    sentence: str
 
 
 class Score(NamedTuple):
@@ -78,7 +86,7 @@ def _score(reasons: Iterator[Reason] | list[Reason]) -> Score:
 def _signals(summary: Summary) -> Iterator[Reason]:
     """Yield the reasons of everything but the spread over resource groups."""
     operations = [each for _, each in sorted(summary.operations.items())]
-    yield from _gravest(operations)
+    yield from _gravest(operations, summary)
     grave = [each for each in operations if _is_grave(each)]
     number = sum(each.number for each in grave)
     if points := _at_least(VOLUME_COUNTS, number):
@@ -98,6 +106,13 @@ def _signals(summary: Summary) -> Iterator[Reason]:
             MAX_POINTS["new network"],
             f"The address {summary.new_network} is of a network that is new for the identity",
         )
+    if summary.two_networks:
+        yield Reason(
+            MAX_POINTS["token"],
+            f"One token of the identity was used from two networks: {summary.two_networks}",
+        )
+    if summary.wide_right:
+        yield Reason(MAX_POINTS["right"], f"It acted with a wide right: {summary.wide_right}")
     yield from _actions(tuple(sorted(summary.actions)), "The identity also")
     # Another cut of the windows might not show these, so they add no points.
     later = sorted(summary.later_actions.keys() - summary.actions.keys())
@@ -105,11 +120,15 @@ def _signals(summary: Summary) -> Iterator[Reason]:
         yield reason._replace(points=0)
 
 
-def _gravest(operations: Sequence[OperationSum]) -> Iterator[Reason]:
+def _gravest(operations: Sequence[OperationSum], summary: Summary) -> Iterator[Reason]:
     """Yield the points of the gravest operation, and the part that its familiarity takes off."""
     gravest = max(operations, key=_weight)
     reason = _gravest_operation(gravest.operation, gravest.points)
     yield reason
+    if summary.grants:
+        grant = summary.grants[0]
+        role = grant.role or grant.role_definition_id or "a role"
+        yield Reason(0, f"The gravest of its grants is {role} at {grant.scope}")
     past = gravest.familiarity
     if past.is_routine:
         where = "in this resource group too" if past.is_routine_here else "in other resource groups"

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from detection.ranking.familiarity import Familiarity, least_familiar
+from detection.ranking.identity_details import Grant
+from detection.ranking.roles import grant_points
 from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import (
     CALLER_ADDRESS,
@@ -24,6 +26,7 @@ from detection.rule.log_rows import (
 from detection.rule.pairs import Pair, earliest, pairs_kept
 
 ACTIONS_KEPT: Final = 5  # of each name: as many as the evidence shows
+GRANTS_KEPT: Final = 50
 
 
 class OperationSum(NamedTuple):
@@ -73,7 +76,10 @@ class Summary:
     operation of the finding followed within the span, wherever the windows were cut;
     `later_actions` are others that a window happened to show. `new_group` is the number of days in
     which the identity did not change the resource group, 0 if it is not known to be new.
-    `new_network` is an address of a network that is new for the identity, or "".
+    `new_network` is an address of a network that is new for the identity, or "". `grants` are the
+    roles that it gave, the gravest first. `two_networks` names the addresses of two networks that
+    used one token, and `wide_right` a privileged role for whole subscriptions with which it acted;
+    both are "" if there is none.
     """
 
     operations: dict[str, OperationSum] = field(default_factory=dict)
@@ -83,6 +89,9 @@ class Summary:
     subscriptions: set[str] = field(default_factory=set)
     new_group: int = 0
     new_network: str = ""
+    grants: list[Grant] = field(default_factory=list)
+    two_networks: str = ""
+    wide_right: str = ""
 
     def add(self, other: "Summary") -> None:
         """Add another sum, of operations that are not in this one."""
@@ -107,8 +116,10 @@ class Summary:
         self.resource_groups |= other.resource_groups
         self.subscriptions |= other.subscriptions
         self.new_group = max(self.new_group, other.new_group)
-        addresses = filter(None, (self.new_network, other.new_network))
-        self.new_network = min(addresses, default="")
+        self.new_network = _first(self.new_network, other.new_network)
+        self.two_networks = _first(self.two_networks, other.two_networks)
+        self.wide_right = _first(self.wide_right, other.wide_right)
+        self.grants = sorted({*self.grants, *other.grants}, key=_grant_rank)[:GRANTS_KEPT]
 
     def encode(self) -> bytes:
         """Return the sum as compressed JSON, as decode() reads it."""
@@ -123,6 +134,9 @@ class Summary:
             "subscriptions": sorted(self.subscriptions),
             "new_group": self.new_group,
             "new_network": self.new_network,
+            "grants": list(map(tuple, self.grants)),
+            "two_networks": self.two_networks,
+            "wide_right": self.wide_right,
         }
         return zlib.compress(orjson.dumps(document), 1)
 
@@ -140,6 +154,9 @@ class Summary:
             subscriptions=set(map(str, document["subscriptions"])),
             new_group=int(document["new_group"]),
             new_network=str(document["new_network"]),
+            grants=[Grant(*values) for values in document["grants"]],
+            two_networks=str(document["two_networks"]),
+            wide_right=str(document["wide_right"]),
         )
         for operation, number, points, familiarity, pairs in document["operations"]:
             summary.operations[ascii_lower(operation)] = OperationSum(
@@ -159,6 +176,15 @@ def add_actions(by_name: dict[str, list[Action]], actions: Iterable[Action]) -> 
     for action in actions:
         known = by_name.get(name := ascii_lower(action.operation), [])
         by_name[name] = sorted({*known, action})[:ACTIONS_KEPT]
+
+
+def _first(*texts: str) -> str:
+    """Return the first text in alphabetical order that is not empty, so that any order will do."""
+    return min(filter(None, texts), default="")
+
+
+def _grant_rank(grant: Grant) -> tuple[int, Grant]:
+    return -(grant_points(grant.role_definition_id, grant.scope) or 0), grant
 
 
 def _listed(by_name: dict[str, list[Action]]) -> list[tuple[int | str, ...]]:

@@ -108,6 +108,7 @@ def rows_of_logs(
             *residence("", _text(claims, "xms_mirid"), _text(claims, "xms_az_rid")),
             role=_text(evidence, "role"),
             role_scope=_text(evidence, "roleAssignmentScope"),
+            resource_group=ascii_lower(group),
         )
         if address and (token := _text(claims, "uti")):
             yield DetailRow(time, identity, token=token, address=ascii_lower(address))

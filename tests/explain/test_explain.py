@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from detection.clouds import CLOUDS, PUBLIC
 from detection.explain import GRANTS_SHOWN, Explanation, explain
-from detection.pipeline.finding_context import ContextBuilder
+from detection.pipeline.revision_summary import IdentityContext, revision_summary
+from detection.ranking.evidence import evidence_items
 from detection.ranking.identity_details import (
     NO_DETAILS,
     SYSTEM_ASSIGNED,
@@ -24,6 +25,7 @@ from tests.support.details import ASSIGNMENT, HOST, OWN, OWNER, SUBSCRIPTION, TE
 from tests.support.strategies import (
     END,
     GUID,
+    HOUR,
     START,
     Scenario,
     as_logs,
@@ -59,8 +61,9 @@ def explained(
     group: Group, details: IdentityDetails = NO_DETAILS, portal: str = PUBLIC.portal
 ) -> Explanation:
     """Return the explanation of a group's finding."""
-    evidence = ContextBuilder([group]).build(group, group.read_pairs()).evidence
-    return explain(group, evidence, details, portal)
+    pairs = group.read_pairs({})
+    summary = revision_summary(group, group.operations_at, pairs, IdentityContext(), HOUR)
+    return explain(group, evidence_items(summary), details, portal)
 
 
 def test_a_title_names_the_identity_the_gravest_deed_and_the_place() -> None:

@@ -93,7 +93,7 @@ def test_both_engines_and_a_naive_reading_agree(
             for token, time, address in naive_token_uses(mine)
         }
         assert details.failed_operations == naive_failures(mine)
-        assert {(a.lower(), b.lower()) for a, b in details.roles_used} == naive_roles(mine)
+        assert {(a.lower(), b.lower()) for a, b in details.roles()} == naive_roles(mine)
         grants = [(each.correlation_id, each.resource_id.lower()) for each in details.grants]
         assert set(grants) == naive_grants(mine)
         assert len(set(grants)) == len(grants)

@@ -216,5 +216,5 @@ def test_sample_finding() -> None:
     sample = json.loads(blocks("docs/schemas.md", "json")[0])
     printed = json_lines(run_cli("demo", "--json").stdout)
     for row in printed:
-        del row["Entities"], row["Investigate"], row["Evidence"][1:]
+        del row["Entities"], row["Links"], row["Investigate"], row["Evidence"][1:]
     assert sample in printed

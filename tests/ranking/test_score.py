@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from detection.ranking.classify import ACTION, catalog, classify, classify_action
 from detection.ranking.familiarity import Familiarity
-from detection.ranking.reason import Reason
 from detection.ranking.score import (
     CLASS_COUNTS,
     MAX_POINTS,
@@ -16,6 +15,7 @@ from detection.ranking.score import (
     SEVERITY_BANDS,
     SUBSCRIPTION_COUNTS,
     VOLUME_COUNTS,
+    Reason,
     Score,
     identity_score,
     score,
@@ -64,6 +64,8 @@ def test_all_signals_at_their_maximum_reach_the_most_points() -> None:
         subscriptions={"s", "t"},
         new_group=14,
         new_network="203.0.113.7",
+        two_networks="198.51.100.1 and 203.0.113.7",
+        wide_right="Owner at /subscriptions/s",
     )
     worst.add(operations({VAULT: 100}, NEVER_DONE))
     judged = identity_score(worst)
@@ -96,6 +98,8 @@ def test_routine_changes_score_next_to_nothing() -> None:
         (finding(ROLE, LOG, STORAGE), 42 + 5 + 4),
         (finding(UNLISTED, new_group=14), 8 + 2),
         (finding(UNLISTED, new_network="203.0.113.7"), 8 + 5),
+        (finding(UNLISTED, two_networks="198.51.100.1 and 203.0.113.7"), 8 + 6),
+        (finding(UNLISTED, wide_right="Owner at /subscriptions/s"), 8 + 2),
         (finding(UNLISTED, past=NEVER_DONE), 8),
         (finding(ROLE, past=NEVER_DONE), 42 + 7),
         (finding(UNLISTED, resource_groups={"a", "b", "c"}, subscriptions={"s", "t"}), 8),

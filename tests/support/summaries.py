@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from detection.ranking.classify import classify
 from detection.ranking.familiarity import UNKNOWN, Familiarity
+from detection.ranking.identity_details import Grant
 from detection.ranking.summary import Action, OperationSum, Summary, add_actions, total
 from detection.rule.pairs import OperationPairs, Pair
 from detection.rule.ticks import MINUTE
@@ -76,6 +77,11 @@ def finding(
     return found
 
 
+GRANTS = st.builds(
+    lambda time, role: Grant(time, "/r", "rg", "", role, "p", "User", "/subscriptions/s", "c"),
+    st.integers(0, 9),
+    st.sampled_from(("", "unlisted", "8e3af657-a8ff-443c-a75c-2fe8c4bcb635")),
+)
 FAMILIARITIES = st.builds(Familiarity, st.integers(0, 14), st.integers(0, 14), st.integers(0, 14))
 REVISIONS = st.builds(
     lambda count, name, past, actions, rest: total(
@@ -91,6 +97,9 @@ REVISIONS = st.builds(
             "subscriptions": st.sets(st.sampled_from(("s", "t"))),
             "new_group": st.integers(0, 14),
             "new_network": st.sampled_from(("", "203.0.113.7", "198.51.100.1")),
+            "grants": st.lists(GRANTS, max_size=2),
+            "two_networks": st.sampled_from(("", "198.51.100.1 and 203.0.113.7")),
+            "wide_right": st.sampled_from(("", "Owner at /subscriptions/s")),
         }
     ),
 )

@@ -61,7 +61,7 @@ def test_optional_columns_are_read_as_text_or_objects(tmp_path: Path) -> None:
     """All details are found, whichever of the columns a row has."""
     found = details(folder_with_columns(tmp_path))
     assert found[:4] == (TENANT, USER_ASSIGNED, OWN, HOST)
-    assert found.roles_used == (("Owner", SUBSCRIPTION),)
+    assert found.roles() == [("Owner", SUBSCRIPTION)]
     assert [(each.role, each.principal_id) for each in found.grants] == [("Owner", "p")]
     assert [use.address for use in found.token_uses] == ["192.0.2.1", "192.0.2.2"]
     assert found.failed_operations == 1

@@ -171,7 +171,7 @@ def test_details_of_the_window_are_read(connect: Connect, service: LogAnalyticsS
     rows = connect().identity_details({"id-1"}, WINDOW, TEN)
     (found,) = details_by_identity(rows, ("Success",)).values()
     assert found[:4] == ("tenant", USER_ASSIGNED, OWN, HOST)
-    assert found.roles_used == (("Owner", SUBSCRIPTION),)
+    assert found.roles() == [("Owner", SUBSCRIPTION)]
     (grant,) = found.grants
     assert (grant.time, grant.role, grant.principal_id) == (TEN - 6 * MINUTE, "Owner", "p")
     assert [(use.token, use.time, use.address) for use in found.token_uses] == [
