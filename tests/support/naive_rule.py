@@ -21,6 +21,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
+DAY = 24 * 3600 * 10_000_000
 Row = Mapping[str, str | None]
 Pair = tuple[Row, Row]
 Finding = dict[str, Any]
@@ -96,6 +97,35 @@ def pairs(
         if lowered(sign_in, "ServicePrincipalId") == lowered(operation, "Caller")
         if time(sign_in) <= time(operation) <= time(sign_in) + span
     ]
+
+
+def near_misses(
+    sign_ins: Sequence[Row],
+    operations: Sequence[Row],
+    allowlist: Sequence[str],
+    window: tuple[int, int],
+    span: int,
+    statuses: Sequence[str],
+) -> set[tuple[str, str, str, object]]:
+    """Return identity, operation, group and event of changes in the day after a sign-in.
+
+    None of them is within the span after another one. The window is of the changes alone.
+    """
+    earlier = (window[0] - DAY - 1, window[1])
+
+    def changes_after(longest: int) -> set[tuple[str, str, str, object]]:
+        return {
+            (
+                lowered(row, "Caller"),
+                lowered(row, "OperationNameValue"),
+                lowered(row, "ResourceGroup"),
+                operation_identity(row),
+            )
+            for _, row in pairs(sign_ins, operations, allowlist, earlier, longest, statuses)
+            if is_change(row, window)
+        }
+
+    return changes_after(DAY) - changes_after(span)
 
 
 def is_access(row: Row, window: tuple[int, int]) -> bool:
