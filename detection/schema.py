@@ -118,6 +118,7 @@ class RunRecord(TypedDict):
     ExclusionsUsed: Texts
     ExclusionsExpired: Texts
     ExclusionsInvalid: Texts
+    NearMisses: Count
     DurationMs: Count
     BytesRead: Count
     RuleVersion: Text

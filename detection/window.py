@@ -29,6 +29,16 @@ class Window:
     mode: Mode
 
 
+class Seen(NamedTuple):
+    """The rows that earlier windows have read: those up to `until` that had arrived at `at`.
+
+    Both are in ticks.
+    """
+
+    until: int
+    at: int
+
+
 class Plan(NamedTuple):
     """The due windows in order, and the hours (start, end] that are too long ago for a window."""
 

@@ -21,6 +21,7 @@ from detection.kql.render import FOLDER
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import OPERATION_TABLE
 from detection.rule.ticks import HOUR, format_time, parse_time
+from detection.sources.workspace.context import LATE_CHANGES_SHAPE
 from detection.sources.workspace.counts import COUNT_COLUMNS
 
 KINDS = {path.read_text("utf-8").partition("\n")[0]: path.stem for path in FOLDER.glob("*.kql")}
@@ -31,6 +32,7 @@ ALWAYS: dict[str, tuple[Sequence[str], list[Any]]] = {
     "arrivals": (["Earliest", "Late", "TooLate"], [[None, 0, 0]]),
     "exclusions": (EXCLUSIONS_TABLE.columns, []),
     "actions": ([*OPERATION_TABLE.columns, "IngestionTime"], []),
+    "near_misses": (LATE_CHANGES_SHAPE.columns, []),
 }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection
 from detection.rule.ledger import Emission
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, SourceState
@@ -19,9 +20,7 @@ class WindowCounters:
     states: Mapping[str, SourceState] = field(default_factory=dict)
     remedies: Mapping[str, str] = field(default_factory=dict)
     latest: Mapping[str, int | None] = field(default_factory=dict)
-    allowlist_entries: int = 0
-    allowlist_invalid: tuple[str, ...] = ()
-    allowlist_problem: str = ""
+    allowlist: Allowlist = field(default_factory=lambda: Allowlist.of(()))
     sign_ins_read: int = 0
     operations_read: int = 0
     sign_ins_matched: int = 0
@@ -41,9 +40,7 @@ class WindowCounters:
     def add(self, logs: Logs, detection: Detection, emissions: list[Emission]) -> None:
         """Add a part, the result of the rule for it, and its groups with new operations."""
         self.states, self.remedies, self.latest = logs.states, logs.remedies, logs.latest
-        self.allowlist_entries = detection.allowlist.entries
-        self.allowlist_invalid = detection.allowlist.invalid
-        self.allowlist_problem = detection.allowlist.problem
+        self.allowlist = detection.allowlist
         self.sign_ins_read += logs.read.get(SIGN_IN_TABLE.name, len(logs.sign_ins))
         self.operations_read += logs.read.get(OPERATION_TABLE.name, len(logs.operations))
         self.sign_ins_matched += detection.sign_ins.matched

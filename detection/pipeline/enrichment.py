@@ -1,4 +1,4 @@
-"""The enrichment of a window's findings: exclusions, corroborating actions, details, baseline.
+"""The enrichment of a window's findings: exclusions, actions, details, baseline; its near misses.
 
 This module reads everything that the enrichment needs. A failure to read any of it is a warning in
 the run record, and the finding is reported all the same.
@@ -19,8 +19,10 @@ from detection.ranking.identity_details import (
     IdentityDetails,
     details_by_identity,
 )
+from detection.ranking.near_misses import TOKEN_LIFETIME, NearMiss, near_misses
 from detection.ranking.score import identity_score
 from detection.ranking.summary import Action, Summary, total
+from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Group, GroupKey, Key, ReportedKeys
 from detection.rule.exclusions import Exclusions
 from detection.rule.filters import RuleSettings
@@ -30,7 +32,7 @@ from detection.rule.log_rows import IDENTITY, OPERATION_TABLE
 from detection.rule.pairs import OperationPairs, without_pairs
 from detection.rule.ticks import DAY
 from detection.sources.context import ContextSource
-from detection.window import Window
+from detection.window import Seen, Window
 
 
 @dataclass(slots=True)
@@ -38,7 +40,8 @@ class Enrichment:
     """The enrichment of one window, examined at `now` (ticks); its groups may come in parts.
 
     `baseline` is the baseline of the state, until it is read again. `excluded` counts the groups
-    that each exclusion covers. `warnings` and `notes` are sentences for the run record.
+    that each exclusion covers. `near_misses` begin with the gravest. `warnings` and `notes` are
+    sentences for the run record.
     """
 
     source: ContextSource
@@ -47,6 +50,7 @@ class Enrichment:
     baseline: Baseline | None = None
     exclusions: Exclusions = field(default_factory=Exclusions)
     excluded: Counter[str] = field(default_factory=Counter)
+    near_misses: list[NearMiss] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _attempted: set[str] = field(default_factory=set)
@@ -113,6 +117,20 @@ class Enrichment:
             if finding.finding_id not in names and finding.summary
         ]
         return identity_score(total(Summary.decode(each.summary) for each in findings)).points
+
+    def count_near_misses(self, window: Window, seen: Seen, allowlist: Allowlist) -> None:
+        """Count the near misses among the window's changes that no earlier window has read.
+
+        The exclusions must have been read.
+        """
+        if self.settings.span >= TOKEN_LIFETIME:
+            return  # there is no time between both
+        try:
+            changes = self.source.late_changes(window, seen, self.now, self.settings, allowlist)
+        except SourceError as error:
+            self._warn("Near misses could not be counted", error)
+        else:
+            self.near_misses = near_misses(changes, self.exclusions.covers)
 
     def _read_pairs(self, emission: Emission, reported: ReportedKeys) -> list[OperationPairs]:
         """Return the pairs of new operations; if they cannot be read, the group's names alone."""

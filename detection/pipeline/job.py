@@ -90,8 +90,8 @@ class _Job:
         self._invocation = invocation
         self._schedule = Schedule(invocation.settings, invocation.now, by_clock=invocation.by_clock)
         self._expected_watermark: int | None = None  # the end of the window before the next one
-        self._has_reached_back = False
         self._baseline: Baseline | None = None  # of the day of the window before
+        self._previous: Window | None = None  # that this invocation has examined
         self.outcome = Outcome()
 
     def due_windows(self) -> list[Window]:
@@ -165,7 +165,7 @@ class _Job:
     def _examine(self, window: Window, attempt: int, began: float) -> None:
         invocation, state = self._invocation, self._workspace.state
         arrivals = Arrivals()
-        if not self._has_reached_back:
+        if self._previous is None:
             window, arrivals = self._schedule.reach_back(window, state, self._source)
         is_repeated = attempt or invocation.watermark
         again = f"|{attempt}|{invocation.watermark}" if is_repeated else ""
@@ -180,6 +180,9 @@ class _Job:
         )
         counters, findings = examine_window(self._source, window, header, review, enrichment)
         self._baseline = enrichment.baseline
+        if counters.operations_matched:
+            seen = self._schedule.seen(window, state, self._previous)
+            enrichment.count_near_misses(window, seen, counters.allowlist)
         record = run_record(header, counters, enrichment, arrivals, _milliseconds_since(began))
         schedule_position = state.schedule_position
 
@@ -195,7 +198,7 @@ class _Job:
                 self._schedule.advance(state, window, counters.states)
 
         self._save(record, findings, commit)
-        self._has_reached_back = True
+        self._previous = window
         if window.mode is not Mode.BACKFILL:
             self._expected_watermark = window.end
 

@@ -1,7 +1,7 @@
 """A row of ManagedIdentityImpactRuns_CL: the record of one window, with its warnings."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,8 +12,10 @@ from detection.printable import (
     first_entries,
     join_sentences,
     numbered_entries,
+    shorten_middle,
     shortened,
 )
+from detection.ranking.near_misses import TOKEN_LIFETIME, NearMiss
 from detection.rule.filters import OTHER_SUCCESS
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
@@ -21,13 +23,14 @@ from detection.rule.log_rows import (
     SIGN_IN_TABLE,
     SourceState,
 )
-from detection.rule.ticks import format_time
+from detection.rule.ticks import describe_duration, format_time
 from detection.schema import RULE_VERSION, RunRecord, empty_run_record
 from detection.sources import Arrivals
 from detection.window import Mode, Window
 
 SUCCESS, WARNING, FAILURE = "Success", "Warning", "Failure"
 NAMES_LENGTH: Final = 300  # characters of the entries that a sentence names
+NEAR_MISSES_NAMED: Final = 3
 _RUN_IDS: Final = uuid.UUID("6f3c1f0e-6d5b-5c0a-9a39-0d7f9a4b8a51")  # the namespace of run ids
 
 
@@ -87,8 +90,8 @@ def run_record(
             "OperationsMatched": counters.operations_matched,
             "OperationsSucceededSpelling": counters.operations_succeeded,
             "OperationsWithoutCaller": counters.operations_without_caller,
-            "AllowlistEntries": counters.allowlist_entries,
-            "AllowlistInvalid": first_entries(counters.allowlist_invalid),
+            "AllowlistEntries": counters.allowlist.entries,
+            "AllowlistInvalid": first_entries(counters.allowlist.invalid),
             "LatestSignIn": _time_or_null(counters.latest.get(SIGN_IN_TABLE.name)),
             "LatestOperation": _time_or_null(counters.latest.get(OPERATION_TABLE.name)),
             "Pairs": counters.pairs,
@@ -100,6 +103,7 @@ def run_record(
             "ExclusionsUsed": numbered_entries(enrichment.excluded.most_common()),
             "ExclusionsExpired": first_entries(enrichment.exclusions.expired),
             "ExclusionsInvalid": first_entries(enrichment.exclusions.invalid),
+            "NearMisses": sum(miss.number for miss in enrichment.near_misses),
             "DurationMs": duration_ms,
             "BytesRead": counters.bytes_read,
         }
@@ -171,6 +175,7 @@ def warnings_and_notes(
         number, used = sum(enrichment.excluded.values()), enrichment.excluded.most_common()
         names = _named(label for label, _ in used)
         notes.append(f"{counted(number, 'finding')} not reported because of exclusions: {names}")
+    notes += near_miss_note(enrichment.near_misses, enrichment.settings.span)
     warnings = [
         f"Table {shape.name} is missing: {counters.remedies.get(shape.name, shape.remedy)}"
         for shape in (SIGN_IN_TABLE, OPERATION_TABLE)
@@ -178,7 +183,7 @@ def warnings_and_notes(
     ]
     warnings += counters.warnings
     warnings += enrichment.warnings
-    warnings += filter(None, (counters.allowlist_problem, enrichment.exclusions.problem))
+    warnings += filter(None, (counters.allowlist.problem, enrichment.exclusions.problem))
     for listed, noun in (
         (enrichment.exclusions.expired, "expired exclusion"),
         (enrichment.exclusions.invalid, "incomplete exclusion"),
@@ -194,9 +199,9 @@ def warnings_and_notes(
     if arrivals.too_late:
         rows = counted(arrivals.too_late, "row")
         warnings.append(f"{rows} not examined, because of an arrival later than MAX_LATENESS")
-    if counters.allowlist_invalid:
-        entries = counted(len(counters.allowlist_invalid), "allowlist entry", "allowlist entries")
-        names = _named(map(repr, first_entries(counters.allowlist_invalid)))
+    if counters.allowlist.invalid:
+        entries = counted(len(counters.allowlist.invalid), "allowlist entry", "allowlist entries")
+        names = _named(map(repr, first_entries(counters.allowlist.invalid)))
         warnings.append(f"{entries} without effect, because unreadable: {names}")
     if counters.operations_succeeded:
         changes = counted(counters.operations_succeeded, "change")
@@ -212,6 +217,24 @@ def warnings_and_notes(
         remedy = counters.remedies.get(ALLOWLIST_TABLE.name, ALLOWLIST_TABLE.remedy)
         notes.append(f"Watchlist {ALLOWLIST_TABLE.name} is missing: {remedy}")
     return warnings, notes
+
+
+def near_miss_note(misses: Sequence[NearMiss], span: int) -> Iterator[str]:
+    """Yield a sentence that names the gravest near misses, if there are any."""
+    if not misses:
+        return
+    number = sum(miss.number for miss in misses)
+    identities = counted(len({miss.identity for miss in misses}), "identity", "identities")
+    gravest = "; ".join(
+        f"{shorten_middle(miss.identity)} {shorten_middle(miss.operation)} "
+        f"({counted(miss.number, 'time')})"
+        for miss in misses[:NEAR_MISSES_NAMED]
+    )
+    yield (
+        f"{counted(number, 'grave change')} by {identities} not reported, because the latest "
+        f"sign-in to a target service was more than {describe_duration(span)} before, within a "
+        f"token's lifetime of {describe_duration(TOKEN_LIFETIME)}. The gravest: {gravest}"
+    )
 
 
 def _named(texts: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from detection.window import (
     VISIBILITY_MARGIN,
     Mode,
     Plan,
+    Seen,
     Window,
     due_windows,
     earliest_late,
@@ -84,6 +85,17 @@ class Schedule:
             self._table_was_missing = True
             return window, Arrivals()
         return reach_back(window, arrivals.earliest, settings, state.earliest_start), arrivals
+
+    def seen(self, window: Window, state: State, previous: Window | None) -> Seen:
+        """Return the rows of a window that the schedule's earlier windows have read.
+
+        A backfill starts anew: `previous` is the window before, if this invocation examined one.
+        """
+        if window.mode is Mode.BACKFILL:
+            return Seen(previous.end if previous else window.start, self._now)
+        if state.watermark is None or state.arrivals_until is None:
+            return Seen(window.start, self._now)
+        return Seen(state.watermark, state.arrivals_until + VISIBILITY_MARGIN)
 
     def advance(self, state: State, window: Window, states: Mapping[str, SourceState]) -> None:
         """Advance the state past an examined window, given the states of its tables.

@@ -92,12 +92,16 @@ class Exclusions:
         kept: list[Group] = []
         used: dict[str, int] = {}
         for group in groups:
-            covering = self._first_covering(group)
+            covering = self._first_covering(group.key.identity, group.key.resource_group)
             if covering is None:
                 kept.append(group)
             else:
                 used[covering.label] = used.get(covering.label, 0) + 1
         return kept, used
+
+    def covers(self, identity: str, resource_group: str) -> bool:
+        """Return True if an exclusion covers an identity in a resource group, in lower case."""
+        return self._first_covering(identity, resource_group) is not None
 
     @cached_property
     def _first_positions(self) -> dict[tuple[str, str], int]:
@@ -107,9 +111,9 @@ class Exclusions:
             positions.setdefault((one.identity, one.resource_group), position)
         return positions
 
-    def _first_covering(self, group: Group) -> Exclusion | None:
-        """Return the first exclusion that covers a group."""
-        named = product(("", group.key.identity), ("", group.key.resource_group))
+    def _first_covering(self, identity: str, resource_group: str) -> Exclusion | None:
+        """Return the first exclusion that covers an identity in a resource group."""
+        named = product(("", identity), ("", resource_group))
         positions = [self._first_positions[each] for each in named if each in self._first_positions]
         return self.active[min(positions)] if positions else None
 

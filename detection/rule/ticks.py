@@ -109,6 +109,15 @@ def parse_duration(text: str) -> int:
     return ticks
 
 
+def describe_duration(ticks: int) -> str:
+    """Write a duration for a sentence, in its largest whole unit: "1 day", "90 minutes"."""
+    for unit, noun in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (SECOND, "second")):
+        number, rest = divmod(ticks, unit)
+        if not rest:
+            return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{ticks / SECOND} seconds"
+
+
 def format_duration(ticks: int) -> str:
     """Write a duration of whole days or whole hours as ISO 8601."""
     return f"P{ticks // DAY}D" if ticks % DAY == 0 else f"PT{ticks // HOUR}H"

@@ -1,4 +1,4 @@
-"""The context of findings: exclusions, corroborating actions, details of identities, baseline.
+"""The context of findings: exclusions, corroborating actions, past changes and near misses.
 
 Context never makes a finding, so a failure to read it never prevents one: it is a warning in the
 run record.
@@ -11,11 +11,13 @@ from typing import Protocol
 from detection.ranking.baseline import PastChange
 from detection.ranking.classify import classify_action
 from detection.ranking.identity_details import DetailRow
+from detection.ranking.near_misses import LateChanges
+from detection.rule.allowlist import Allowlist
 from detection.rule.exclusions import ExclusionRow
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import IDENTITY, OPERATION_NAME, Operation
-from detection.window import Window
+from detection.window import Seen, Window
 
 
 class ContextSource(Protocol):
@@ -52,6 +54,16 @@ class ContextSource(Protocol):
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Return the changes in (start, end] (ticks), each at least once for every day with it."""
+        ...
+
+    def late_changes(
+        self, window: Window, seen: Seen, now: int, settings: RuleSettings, allowlist: Allowlist
+    ) -> list[LateChanges]:
+        """Count the changes of the window that are too long after a sign-in, for near misses.
+
+        Only rows that had arrived at `now` (ticks) count, and of the changes only those that are
+        not among `seen`. Changes that are not grave may be counted too.
+        """
         ...
 
 

@@ -21,9 +21,9 @@ from detection.rule.ticks import DAY, HOUR, SECOND, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.identity_columns import ANSWER, OPERATION_COLUMNS, SIGN_IN_COLUMNS
 from detection.sources.workspace import counts, kusto_correlation, kusto_pairs
-from detection.sources.workspace.context import BASELINE_TABLE
+from detection.sources.workspace.context import BASELINE_TABLE, LATE_CHANGES_SHAPE
 from detection.sources.workspace.queries import WindowQueries
-from detection.window import Mode, Window
+from detection.window import Mode, Seen, Window
 from tests.support import ROOT
 from tests.support.language_service import KQL, Column, LanguageService, Schema
 
@@ -132,6 +132,10 @@ COMPOSED: dict[str, tuple[Query, list[Column]]] = {
             column(name, GROUP_TYPES.get(name, "dynamic"))
             for name in kusto_correlation.GROUP_COLUMNS
         ],
+    ),
+    "near_misses": (
+        QUERIES.near_misses(SEVERAL_BUCKETS, ADDRESSES, Seen(NOW - 1, NOW)),
+        [*map(column, LATE_CHANGES_SHAPE.columns[:-1]), column("Number", "long")],
     ),
     "pairs": (
         QUERIES.pairs(SEVERAL_BUCKETS, ADDRESSES, ("0" * 32,)),

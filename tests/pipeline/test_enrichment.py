@@ -17,6 +17,8 @@ from detection.pipeline.job import run
 from detection.ranking.baseline import PastChange
 from detection.ranking.evidence import succeeded_actions
 from detection.ranking.identity_details import NO_DETAILS, DetailRow
+from detection.ranking.near_misses import LateChanges
+from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Group, detect
 from detection.rule.exclusions import ExclusionRow
 from detection.rule.filters import RuleSettings
@@ -28,7 +30,7 @@ from detection.sources import Arrivals, Correlated
 from detection.sources.recorded.folder import RecordedSource
 from detection.state import ReadOnlyStore
 from detection.state.folder import FolderStore
-from detection.window import Mode, Window
+from detection.window import Mode, Seen, Window
 from tests.support import DEMO, NOW, Collected, NoContext
 from tests.support.strategies import (
     END,
@@ -104,6 +106,14 @@ class UnreadableContext:
             _fail("baseline") if self._fails[1] else self._source.past_changes(start, end, settings)
         )
 
+    def late_changes(
+        self, window: Window, seen: Seen, now: int, settings: RuleSettings, allowlist: Allowlist
+    ) -> list[LateChanges]:
+        """Return the recorded changes, or fail with the actions."""
+        if self._fails[1]:
+            return _fail("near misses")
+        return self._source.late_changes(window, seen, now, settings, allowlist)
+
 
 def _fail(what: str) -> NoReturn:
     raise SourceError(f"no {what} today")
@@ -123,7 +133,10 @@ def test_an_unreadable_context_is_a_warning(failing: str) -> None:
     assert not ran.failures
     assert len(sink.findings) == 2
     assert sink.runs[0]["Status"] == "Warning"
-    assert f"no {failing} today" in str(sink.runs[0]["Reason"])
+    reason = str(sink.runs[0]["Reason"])
+    assert f"no {failing} today" in reason
+    unknown = "Near misses could not be counted: no near misses today"
+    assert (unknown in reason) == (failing == "actions")
 
 
 def test_unreadable_details_are_a_warning() -> None:

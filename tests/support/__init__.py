@@ -13,11 +13,13 @@ from ruamel.yaml import YAML
 from detection.outbox import Outbox, Row
 from detection.ranking.baseline import PastChange
 from detection.ranking.identity_details import DetailRow
+from detection.ranking.near_misses import LateChanges
+from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Group
 from detection.rule.exclusions import ExclusionRow
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Logs, Operation
-from detection.window import Window
+from detection.window import Seen, Window
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests" / "recorded"
@@ -44,7 +46,7 @@ class Collected:
 
 
 class NoContext:
-    """A ContextSource without exclusions, corroborating actions, details and past changes."""
+    """A ContextSource without any context."""
 
     portal = "https://portal.azure.com"
 
@@ -69,6 +71,13 @@ class NoContext:
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Return no change."""
         del start, end, settings
+        return []
+
+    def late_changes(
+        self, window: Window, seen: Seen, now: int, settings: RuleSettings, allowlist: Allowlist
+    ) -> list[LateChanges]:
+        """Return no change."""
+        del window, seen, now, settings, allowlist
         return []
 
 

@@ -6,20 +6,25 @@ row has arrived once its `IngestionTime` has passed; a row without one is always
 late.
 """
 
-from array import array
-from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import chain, repeat
+from collections.abc import Collection, Iterator
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from detection.clouds import PUBLIC
 from detection.errors import UsageError
 from detection.ranking.baseline import PAST_CHANGES_TABLE, PastChange
 from detection.ranking.identity_details import DetailRow
+from detection.ranking.near_misses import (
+    TOKEN_LIFETIME,
+    LateChanges,
+    is_grave,
+    late_changes,
+)
+from detection.rule.allowlist import Allowlist
 from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
-from detection.rule.filters import RuleSettings, match_operations
+from detection.rule.filters import RuleSettings, match_operations, match_sign_ins
+from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import (
     ALLOWLIST_TABLE,
     CALLER_ADDRESS,
@@ -31,11 +36,10 @@ from detection.rule.log_rows import (
     TIME,
     Logs,
     Operation,
-    SourceState,
 )
+from detection.rule.memo import Memo
 from detection.sources import Arrivals
 from detection.sources.context import corroborating_actions
-from detection.sources.decode.table import ALREADY_ARRIVED, Table
 from detection.sources.prefilter import KEEP_ALL, OPERATION_CANDIDATES, SIGN_IN_CANDIDATES
 from detection.sources.recorded.identity_details import RecordedDetails
 from detection.sources.recorded.table_files import (
@@ -45,7 +49,8 @@ from detection.sources.recorded.table_files import (
     table_path,
     table_warnings,
 )
-from detection.window import Mode, Window
+from detection.sources.recorded.timed_table import TimedTable, state_of
+from detection.window import Mode, Seen, Window
 
 TABLES = (SIGN_IN_TABLE, OPERATION_TABLE, ALLOWLIST_TABLE)
 
@@ -78,13 +83,13 @@ class RecordedSource:
             if table is None
         }
         self._warnings = tuple(chain(*(table_warnings(folder, *pair) for pair in pairs)))
-        self._sign_ins, self._operations = _TimedTable(sign_ins), _TimedTable(operations)
+        self._sign_ins, self._operations = TimedTable(sign_ins), TimedTable(operations)
         self._tables = {
             SIGN_IN_TABLE.name: self._sign_ins,
             OPERATION_TABLE.name: self._operations,
         }
         self._allowlist = [entry for (entry,) in allowlist.rows] if allowlist else []
-        self._allowlist_state = _state_of(missing=allowlist is None, rows=len(self._allowlist))
+        self._allowlist_state = state_of(missing=allowlist is None, rows=len(self._allowlist))
         self._exclusions = exclusions.rows if exclusions else []
         past = read_table_file(folder, PAST_CHANGES_TABLE, KEEP_ALL)
         self._past = [PastChange(*row) for row in past.rows] if past else []
@@ -169,92 +174,15 @@ class RecordedSource:
         columns = itemgetter(TIME, IDENTITY, OPERATION_NAME, RESOURCE_GROUP, CALLER_ADDRESS)
         return [*past, *map(PastChange._make, map(columns, chain.from_iterable(changes.values())))]
 
-
-class _TimedTable:
-    """The candidate rows of one table, and the times (ticks) of all its rows."""
-
-    def __init__(self, table: Table | None) -> None:
-        self.missing = table is None
-        none = array("q")
-        rows, row_arrivals = (table.rows, table.row_arrivals) if table else ([], none)
-        times, arrivals = (table.times, table.arrivals) if table else (none, none)
-        self._candidates = _TimeOrdered(rows, itemgetter(TIME), row_arrivals)
-        self._all = _TimeOrdered(times, int, arrivals)
-        self._earliest = min(times, default=0)
-        self._newest = max(times, default=None)
-        self._latest: dict[int, int | None] = {}
-
-    def within(self, window: Window, now: int) -> list[Any]:
-        """Return the candidates of the window that had arrived at `now`."""
-        return list(self._select(self._candidates, window, now))
-
-    def count(self, window: Window, now: int) -> int:
-        """Return how many rows the window has that had arrived at `now`."""
-        return len(self._select(self._all, window, now))
-
-    def arrived(self, since: int, now: int) -> Iterator[int]:
-        """Yield the times of the rows ingested in (since, now]."""
-        for time, ingested in zip(self._all.items, self._all.arrivals, strict=False):
-            if since < ingested <= now:
-                yield time
-
-    def latest(self, now: int) -> int | None:
-        """Return the time of the newest row that had arrived at `now`."""
-        if now not in self._latest:
-            newest, arrivals = self._newest, self._all.arrivals
-            if arrivals or (newest is not None and newest > now):
-                pairs = zip(self._all.items, arrivals or repeat(ALREADY_ARRIVED), strict=False)
-                times = (time for time, moment in pairs if moment <= now)
-                newest = max((time for time in times if time <= now), default=None)
-            self._latest = {now: newest}
-        return self._latest[now]
-
-    def state(self, rows: int) -> SourceState:
-        """Return the table's state, given how many rows the window has."""
-        return _state_of(missing=self.missing, rows=rows)
-
-    def _select(self, items: "_TimeOrdered", window: Window, now: int) -> Sequence[Any]:
-        """Return the items of the window that had arrived at `now`."""
-        # Usually the window covers the recording, and then nothing has to be sorted.
-        if self._newest is None or (window.start < self._earliest and self._newest <= window.end):
-            return items.arrived(0, len(items.items), now)
-        return items.arrived(*items.slice_of(window), now)
-
-
-class _TimeOrdered:
-    """Items with a time (ticks) and an arrival (ticks) if known, sorted by time on first need."""
-
-    def __init__(
-        self, items: Sequence[Any], time_of: Callable[[Any], int], arrivals: "array[int]"
-    ) -> None:
-        self.items = items
-        self.arrivals = arrivals
-        self._time_of = time_of
-        self._sorted = False
-
-    def slice_of(self, window: Window) -> tuple[int, int]:
-        """Return the slice (low, high) of the items whose time lies in the window."""
-        if not self._sorted:
-            order = sorted(
-                range(len(self.items)), key=lambda index: self._time_of(self.items[index])
-            )
-            self.items = [self.items[index] for index in order]
-            if self.arrivals:
-                self.arrivals = array("q", [self.arrivals[index] for index in order])
-            self._sorted = True
-        low = bisect_right(self.items, window.start, key=self._time_of)
-        return low, bisect_right(self.items, window.end, key=self._time_of)
-
-    def arrived(self, low: int, high: int, now: int) -> Sequence[Any]:
-        """Return those of items[low:high] that had arrived at `now`."""
-        items = self.items[low:high]
-        if not self.arrivals:
-            return items
-        pairs = zip(items, self.arrivals[low:high], strict=True)
-        return [item for item, moment in pairs if moment <= now]
-
-
-def _state_of(*, missing: bool, rows: int) -> SourceState:
-    if missing:
-        return SourceState.MISSING
-    return SourceState.OK if rows else SourceState.EMPTY
+    def late_changes(
+        self, window: Window, seen: Seen, now: int, settings: RuleSettings, allowlist: Allowlist
+    ) -> list[LateChanges]:
+        """Count the grave changes of the window that are too long after a sign-in."""
+        rows = self._operations.unseen(window, seen, now)
+        grave = [row for row in rows if is_grave(row[OPERATION_NAME])]
+        changes = match_operations(grave, window.start, window.end, settings).by_identity
+        is_needed = Memo[str, bool](lambda identity: ascii_lower(identity) in changes)
+        whole = Window(window.start - TOKEN_LIFETIME, window.end, window.mode)
+        sign_ins = [row for row in self._sign_ins.within(whole, now) if is_needed[row[IDENTITY]]]
+        matched = match_sign_ins(sign_ins, whole.start, whole.end, allowlist)
+        return late_changes(matched.by_identity, changes, settings.span)

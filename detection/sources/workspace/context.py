@@ -1,22 +1,32 @@
-"""Reads the context of findings from a workspace: exclusions, actions, details, baseline."""
+"""Reads the context of findings from a workspace.
 
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Final
+The context are exclusions, corroborating actions, past changes and near misses.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from detection.clouds import PUBLIC
 from detection.errors import SourceError
+from detection.kql.constants import BUCKETS
 from detection.kql.render import Duration, Query, query
 from detection.ranking.baseline import PAST_CHANGES_TABLE, PastChange
 from detection.ranking.identity_details import DetailRow
+from detection.ranking.near_misses import TOKEN_LIFETIME, LateChanges
+from detection.rule.allowlist import Allowlist
 from detection.rule.exclusions import EXCLUSIONS_TABLE, ExclusionRow
 from detection.rule.filters import RuleSettings
-from detection.rule.log_rows import OPERATION_TABLE, Operation
+from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Operation, TableShape
 from detection.rule.ticks import DAY
 from detection.sources.context import corroborating_actions
 from detection.sources.decode.table import INGESTION_TIME
 from detection.sources.identity_columns import ANSWER, rows_of_answer
 from detection.sources.log_analytics.api_errors import PartialResult, TableMissing
-from detection.window import Window
+from detection.sources.log_analytics.client import summary_shape
+from detection.sources.workspace.kusto_correlation import ADDRESS_COLUMNS, MAX_EXCLUDED_ADDRESSES
+from detection.sources.workspace.queries import WindowQueries
+from detection.window import Seen, Window
 
 if TYPE_CHECKING:
     from detection.sources.log_analytics.client import LogAnalytics
@@ -25,6 +35,10 @@ IDENTITIES_PER_QUERY: Final = 1000  # so that the text of a query stays short
 BASELINE_TABLE: Final = PAST_CHANGES_TABLE._replace(
     name=OPERATION_TABLE.name, required=OPERATION_TABLE.required
 )
+LATE_CHANGES_SHAPE: Final = summary_shape(
+    OPERATION_TABLE, "Identity", "Operation", "Group", "Number"
+)
+MAX_PARTITIONS: Final = 16  # queries for near misses
 
 
 class WorkspaceContext:
@@ -43,11 +57,7 @@ class WorkspaceContext:
     def exclusions(self) -> list[ExclusionRow]:
         """Return the rows of the exclusions' watchlist; empty if the watchlist is missing."""
         try:
-            return self._workspace.run_query_retrying_partial(
-                self._exclusions, EXCLUSIONS_TABLE
-            ).table.rows
-        except TableMissing:
-            return []
+            return self._rows(self._exclusions, EXCLUSIONS_TABLE)
         except PartialResult as error:
             raise _incomplete(EXCLUSIONS_TABLE.name, error) from None
 
@@ -93,12 +103,62 @@ class WorkspaceContext:
         """Query each day on which an identity made a change, by name and resource group."""
         text = baseline_query(start, end, settings.success_statuses)
         try:
-            rows = self._workspace.run_query_retrying_partial(text, BASELINE_TABLE).table.rows
-        except TableMissing:
-            return []
+            rows = self._rows(text, BASELINE_TABLE)
         except PartialResult as error:
             raise _incomplete(OPERATION_TABLE.name, error) from None
         return [PastChange(*row) for row in rows]
+
+    def late_changes(
+        self, window: Window, seen: Seen, now: int, settings: RuleSettings, allowlist: Allowlist
+    ) -> list[LateChanges]:
+        """Query the counts of all identities at once; in halves, if one answer is too small."""
+        queries = WindowQueries(window, now, settings)
+        excluded = self._covered_addresses(queries, allowlist) if allowlist.entries else ()
+        changes: list[LateChanges] = []
+        partitions = [range(BUCKETS)]
+        for partition in partitions:  # which grows in the loop
+            text = queries.near_misses(partition, excluded, seen)
+            try:
+                changes += map(_late_changes, self._rows(text, LATE_CHANGES_SHAPE))
+            except PartialResult as error:
+                if len(partitions) > MAX_PARTITIONS:
+                    raise _incomplete(OPERATION_TABLE.name, error) from None
+                middle = len(partition) // 2
+                partitions += partition[:middle], partition[middle:]
+        return changes
+
+    def _covered_addresses(self, queries: WindowQueries, allowlist: Allowlist) -> tuple[str, ...]:
+        """Query the addresses of sign-ins before the window's changes; return those covered."""
+        window = queries.window
+        whole = Window(window.start - TOKEN_LIFETIME, window.end, window.mode)
+        text = replace(queries, window=whole).addresses(range(BUCKETS))
+        try:
+            rows = self._rows(text, summary_shape(SIGN_IN_TABLE, *ADDRESS_COLUMNS))
+        except PartialResult as error:
+            raise _incomplete(SIGN_IN_TABLE.name, error) from None
+        covered = sorted(address for address, _ in rows if allowlist.covers(address))
+        if len(covered) > MAX_EXCLUDED_ADDRESSES:
+            raise SourceError(
+                f"sign-ins came from {len(covered)} addresses in the allowlist, and one query can "
+                f"exclude {MAX_EXCLUDED_ADDRESSES}"
+            )
+        return tuple(covered)
+
+    def _rows(self, text: Query, shape: TableShape) -> list[Any]:
+        """Return the rows of an answer, none if a table is missing; may raise PartialResult."""
+        try:
+            return self._workspace.run_query_retrying_partial(text, shape).table.rows
+        except TableMissing:
+            return []
+
+
+def _late_changes(row: Sequence[str]) -> LateChanges:
+    """Return a row of LATE_CHANGES_SHAPE; raises SourceError for a malformed one."""
+    identity, operation, resource_group, number = row
+    try:
+        return LateChanges(identity, operation, resource_group, int(number))
+    except ValueError:
+        raise SourceError("the number of near misses in the answer is unreadable") from None
 
 
 def _batches(identities: Collection[str]) -> Iterator[tuple[str, ...]]:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from detection.kql.render import Duration, Query, query
+from detection.ranking.near_misses import TOKEN_LIFETIME
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
-from detection.window import Window
+from detection.window import Seen, Window
 
 NONE = " "  # in place of an empty list, which KQL does not allow; equals no address and no key
 
@@ -80,6 +81,26 @@ class WindowQueries:
         `reported` are the operations to leave out, as kusto_pairs.key_in_group() names them.
         """
         return query("pairs", sweep=self._sweep(partition, excluded), reported=reported or (NONE,))
+
+    def near_misses(self, partition: range, excluded: tuple[str, ...], seen: Seen) -> Query:
+        """Count a partition's changes too long after a sign-in, without the rows that were seen.
+
+        Sign-ins from the excluded addresses count for nothing.
+        """
+        window = self.window
+        return query(
+            "near_misses",
+            functions=query("functions"),
+            sign_ins=self._sign_ins(window.start - TOKEN_LIFETIME, window.end),
+            operations=self._operations(window.start, window.end),
+            folded_statuses=self._statuses(),
+            addresses=excluded or (NONE,),
+            buckets=partition,
+            seen_until=seen.until,
+            seen_at=seen.at,
+            span=Duration(self.rule.span),
+            lifetime=Duration(TOKEN_LIFETIME),
+        )
 
     def _sweep(self, partition: range, excluded: tuple[str, ...]) -> Query:
         return query(

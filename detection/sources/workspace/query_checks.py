@@ -18,6 +18,7 @@ from detection.sources.log_analytics.api_errors import PartialResult, TableMissi
 from detection.sources.log_analytics.client import LogAnalytics, summary_shape
 from detection.sources.workspace.context import (
     BASELINE_TABLE,
+    LATE_CHANGES_SHAPE,
     actions_query,
     baseline_query,
     details_query,
@@ -27,6 +28,7 @@ from detection.sources.workspace.kusto_correlation import ADDRESS_COLUMNS, GROUP
 from detection.sources.workspace.kusto_pairs import PAIR_COLUMNS
 from detection.sources.workspace.queries import WindowQueries
 from detection.sources.workspace.window_counts import ARRIVAL_COLUMNS, CLOCK, arrivals_query
+from detection.window import Seen
 
 ALL_BUCKETS = range(BUCKETS)
 NO_IDENTITY = ("nobody",)
@@ -85,6 +87,9 @@ def all_queries(queries: WindowQueries, alias: str, exclusions_alias: str) -> It
     )
     details = details_query(queries.window, now, NO_IDENTITY)
     yield QueryCheck("identity_details", details, ANSWER)
+    nothing_seen = Seen(now, now)
+    text = queries.near_misses(ALL_BUCKETS, (), nothing_seen)
+    yield QueryCheck("near misses", text, LATE_CHANGES_SHAPE)
     yield QueryCheck("baseline", baseline_query(now, now, statuses), BASELINE_TABLE)
 
 

@@ -1,7 +1,7 @@
 """Exclusions, corroborating actions and past changes of a workspace, read through the real SDK."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -10,13 +10,20 @@ import pytest
 from detection.errors import SourceError
 from detection.ranking.baseline import PastChange
 from detection.ranking.identity_details import USER_ASSIGNED, details_by_identity
+from detection.ranking.near_misses import LateChanges
+from detection.rule.allowlist import Allowlist
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_NAME, TIME
 from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, parse_time
 from detection.sources.log_analytics.client import LogAnalytics
-from detection.sources.workspace.context import IDENTITIES_PER_QUERY, WorkspaceContext
-from detection.window import Mode, Window
-from tests.support import EXCLUSIONS, NOW, OPERATIONS, SIGN_INS
+from detection.sources.workspace.context import (
+    IDENTITIES_PER_QUERY,
+    LATE_CHANGES_SHAPE,
+    WorkspaceContext,
+)
+from detection.sources.workspace.kusto_correlation import MAX_EXCLUDED_ADDRESSES
+from detection.window import Mode, Seen, Window
+from tests.support import EXCLUSIONS, NOW, OPERATIONS, SIGN_INS, response
 from tests.support.details import ASSIGNMENT, HOST, OWN, OWNER, SUBSCRIPTION, request_body
 from tests.support.services.log_analytics import (
     TOO_MANY,
@@ -195,6 +202,95 @@ def test_details_of_many_identities_take_several_queries(
     identities = {f"id-{n}" for n in range(IDENTITIES_PER_QUERY + 1)} | {"a\nb"}
     connect().identity_details(identities, WINDOW, TEN)
     assert len(service.called("identity_details")) == 2
+
+
+NOTHING_SEEN = Seen(WINDOW.start, TEN)
+
+
+def sign_in(minutes: int, address: str = "") -> dict[str, Any]:
+    """Return a sign-in to Key Vault `minutes` before the window's end."""
+    return {
+        "TimeGenerated": format_time(TEN - minutes * MINUTE),
+        "ServicePrincipalId": "id-1",
+        "ResultType": "0",
+        "ResourceDisplayName": "Azure Key Vault",
+        "IPAddress": address,
+    }
+
+
+def late_changes(context: WorkspaceContext, allowlist: Sequence[str] = ()) -> list[LateChanges]:
+    """Return the changes of the window that are too long after a sign-in."""
+    known = Allowlist.of(allowlist)
+    return sorted(context.late_changes(WINDOW, NOTHING_SEEN, TEN, RuleSettings(), known))
+
+
+def test_changes_too_long_after_a_sign_in_are_counted(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """One query counts them by identity, operation and resource group, in lower case."""
+    service.tables[SIGN_INS] = [sign_in(300), sign_in(3000)]
+    service.tables[OPERATIONS] += [
+        action(20, "A/DELETE", ResourceGroup="RG", ActivityStatusValue="success"),
+        action(100, "A/DELETE", ResourceGroup="RG"),
+        action(2, "A/DELETE", Caller="id-2"),
+    ]
+    assert late_changes(connect()) == [
+        LateChanges("id-1", "a/delete", "rg", 2),
+        LateChanges("id-1", "a/keys/write", "", 1),
+    ]
+    assert [call.kind for call in service.calls] == ["near_misses"]
+
+
+def test_sign_ins_from_allowlisted_addresses_are_left_out(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """With an allowlist, a first query asks for the addresses of the day."""
+    service.tables[SIGN_INS] = [sign_in(300), sign_in(10, "10.0.0.1")]
+    context = connect()
+    assert late_changes(context, ["10.9.9.9"]) == []  # one sign-in is within the hour
+    assert late_changes(context, ["10.0.0.0/30"]) == [LateChanges("id-1", "a/keys/write", "", 1)]
+    assert [call.kind for call in service.calls] == ["addresses", "near_misses"] * 2
+    service.script("addresses", *[Reply(error=TOO_MANY)] * 2)
+    with pytest.raises(SourceError, match="could not be read completely"):
+        late_changes(context, ["10.0.0.1"])
+    service.tables[SIGN_INS] = [
+        sign_in(30, f"10.0.{n // 256}.{n % 256}") for n in range(MAX_EXCLUDED_ADDRESSES + 1)
+    ]
+    with pytest.raises(SourceError, match="2001 addresses in the allowlist"):
+        late_changes(context, ["10.0.0.0/16"])
+
+
+@pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS])
+def test_a_missing_table_has_no_near_misses(
+    connect: Connect, service: LogAnalyticsService, table: str
+) -> None:
+    """Without either table nothing is counted; the run record warns of it anyway."""
+    service.tables[SIGN_INS] = [sign_in(300)]
+    del service.tables[table]
+    assert late_changes(connect(), ["10.0.0.1"]) == []
+
+
+def test_counts_that_exceed_one_answer_are_read_in_halves(
+    connect: Connect, service: LogAnalyticsService
+) -> None:
+    """The query is divided by identity, and its parts add up."""
+    service.tables[SIGN_INS] = [sign_in(300)]
+    context = connect()
+    whole = late_changes(context)
+    service.script("near_misses", *[Reply(error=TOO_MANY)] * 2)
+    assert late_changes(context) == whole != []
+    service.script("near_misses", *[Reply(error=TOO_MANY)] * 100)
+    with pytest.raises(SourceError, match="could not be read completely"):
+        late_changes(context)
+
+
+def test_an_unreadable_number_is_an_error(connect: Connect, service: LogAnalyticsService) -> None:
+    """An answer of another form is not taken for one without near misses."""
+    row = ["a"] * len(LATE_CHANGES_SHAPE.columns)
+    body = json.dumps(response(LATE_CHANGES_SHAPE.columns, [row])).encode()
+    service.script("near_misses", Reply(body=body))
+    with pytest.raises(SourceError, match="unreadable"):
+        late_changes(connect())
 
 
 @pytest.mark.parametrize("kind", ["exclusions", "actions", "identity_details", "baseline"])

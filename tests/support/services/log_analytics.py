@@ -28,11 +28,21 @@ from detection.rule.kql_text import equals_ignoring_case, has_any, is_blank
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import DAY, format_time, from_datetime, parse_time
 from detection.sources.identity_columns import ANSWER
+from detection.sources.workspace.context import LATE_CHANGES_SHAPE
 from detection.sources.workspace.counts import COUNT_COLUMNS
-from tests.support import ALLOWLIST, EXCLUSIONS, OPERATIONS, SIGN_INS, kusto, response
+from tests.support import (
+    ALLOWLIST,
+    EXCLUSIONS,
+    OPERATIONS,
+    SIGN_INS,
+    kusto,
+    naive_rule,
+    response,
+)
 from tests.support.kusto import bucket_of
 from tests.support.services.client import TOKEN, FakeCredential, loopback
 
+ALWAYS = parse_time("9999-12-31")
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
 PREFER = "wait=600,include-statistics=true"
 TABLES = (SIGN_INS, OPERATIONS, ALLOWLIST, EXCLUSIONS)
@@ -269,6 +279,7 @@ class LogAnalyticsService:
             "addresses": _addresses,
             "correlate": _in_duckdb,
             "pairs": _in_duckdb,
+            "near_misses": _near_misses,
             "baseline": _history,
             "actions": _actions,
             "identity_details": _details,
@@ -542,6 +553,38 @@ def _details(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
     time, *names = ANSWER.columns
     cells = [[format_time(row[time]), *(row[name] for name in names)] for row in found]
     return response(ANSWER.columns, cells)
+
+
+def _near_misses(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
+    """Count with nested loops; tests/kql/test_near_misses_in_duckdb.py runs the query itself."""
+    texts = {
+        name: json.loads(f"[{found[1]}]")
+        for name, pattern in (
+            ("excluded", r"Trimmed\(IPAddress\) !in \((.*?)\)$"),
+            ("accepted", r"Fold\(ActivityStatusValue\) in \((.*?)\) and"),
+        )
+        if (found := re.search(pattern, query, re.MULTILINE))
+    }
+    span = re.search(r"countif\(Last >= At - (\d+)tick", query)
+    assert span is not None
+    until = time_in(r"TimeGenerated > \{} or", query)
+    at = time_in(r"IngestionTime > \{}", query)
+    operations = [
+        row
+        for row in _chosen(query, OPERATIONS, there)
+        if parse_time(row["TimeGenerated"]) > until
+        or parse_time(row.get("IngestionTime") or "1970-01-01") > at
+    ]
+    sign_ins = [
+        row
+        for row in _chosen(query, SIGN_INS, there)
+        if (row.get("IPAddress") or "").strip() not in texts["excluded"]
+    ]
+    missed = naive_rule.near_misses(
+        sign_ins, operations, [], (0, ALWAYS), int(span[1]), texts["accepted"]
+    )
+    counts = Counter(names[:3] for names in missed)
+    return response(LATE_CHANGES_SHAPE.columns, [[*names, n] for names, n in counts.items()])
 
 
 def _timed(query: str, there: Mapping[str, Rows]) -> Rows:
