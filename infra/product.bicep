@@ -147,6 +147,7 @@ var runs = {
     { name: 'ExclusionsUsed', type: 'dynamic' }
     { name: 'ExclusionsExpired', type: 'dynamic' }
     { name: 'ExclusionsInvalid', type: 'dynamic' }
+    { name: 'NearMisses', type: 'long' }
     { name: 'DurationMs', type: 'long' }
     { name: 'BytesRead', type: 'long' }
     { name: 'RuleVersion', type: 'string' }
