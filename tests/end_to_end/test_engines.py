@@ -24,6 +24,7 @@ from tests.support import kusto, values_of
 from tests.support.simulation import Event, Simulation, Stream, describe
 
 Engine = Callable[[Logs, Window], Logs | Correlated]
+RULE = RuleSettings()
 
 
 def in_python(logs: Logs, _: Window) -> Logs:
@@ -31,9 +32,9 @@ def in_python(logs: Logs, _: Window) -> Logs:
     return logs
 
 
-def in_cluster(logs: Logs, window: Window) -> Correlated:
+def in_cluster(logs: Logs, window: Window, rule: RuleSettings = RULE) -> Correlated:
     """Return the cluster's result, which tests/kql/test_correlate_in_duckdb.py proves equal."""
-    found = detect(logs, window.start, window.end, RuleSettings())
+    found = detect(logs, window.start, window.end, rule)
     groups = [
         Group(
             **values_of(group)
@@ -44,11 +45,11 @@ def in_cluster(logs: Logs, window: Window) -> Correlated:
     return counted_part(logs, replace(found, groups=groups))
 
 
-def in_duckdb(logs: Logs, window: Window) -> Correlated:
+def in_duckdb(logs: Logs, window: Window, rule: RuleSettings = RULE) -> Correlated:
     """Run the queries in DuckDB."""
-    queries = WindowQueries(window, window.end, RuleSettings())
+    queries = WindowQueries(window, window.end, rule)
     groups = kusto.groups_in_cluster(kusto.database(), logs, queries, range(BUCKETS))
-    found = detect(logs, window.start, window.end, RuleSettings())
+    found = detect(logs, window.start, window.end, rule)
     return counted_part(logs, replace(found, groups=groups))
 
 
@@ -60,9 +61,14 @@ def counted_part(logs: Logs, found: Detection) -> Correlated:
     return Correlated(replace(logs, sign_ins=[], operations=[]), detection)
 
 
-def play(stream: Stream, moments: Sequence[int], engines: Sequence[Engine]) -> Simulation:
+def play(
+    stream: Stream,
+    moments: Sequence[int],
+    engines: Sequence[Engine],
+    rule: RuleSettings = RULE,
+) -> Simulation:
     """Run at each time, with one engine after another."""
-    simulation = Simulation(stream)
+    simulation = Simulation(stream, rule)
     for turn, now in enumerate(moments):
         simulation.correlate = engines[turn % len(engines)]
         simulation.run(now)
