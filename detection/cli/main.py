@@ -45,8 +45,8 @@ def _print_version(context: click.Context, option: click.Parameter, requested: b
 def cli() -> None:
     """Find managed identities that sign in to Key Vault or Storage and then change Azure.
 
-    A finding is an identity that wrote or deleted something through the management plane within the
-    hour after it signed in to Key Vault or Storage.
+    A finding is an identity that wrote or deleted something through the management plane soon after
+    it signed in to Key Vault or Storage (within CORRELATION_SPAN, an hour by default).
     """
 
 

@@ -148,6 +148,23 @@ def test_a_backfill_equals_the_hourly_runs(stream: Stream) -> None:
     assert reported(backfilled) == reported(hourly)
 
 
+@given(STREAMS)
+def test_the_settings_of_a_running_app_may_change(stream: Stream) -> None:
+    """After a day with the default span, the first longer window repeats nothing and is whole."""
+    simulation = Simulation(stream.on_time())
+    for now in RUNS[:26]:
+        simulation.run(now)
+    simulation.settings = RULE
+    (record,) = simulation.run(RUNS[26]).records
+    assert record["WindowStart"] == format_time(RUNS[26] - 25 * HOUR)
+    for now in RUNS[27:]:
+        simulation.run(now)
+    assert sum(int(str(row["NewOperations"])) for row in simulation.findings()) == len(
+        simulation.reported
+    )
+    assert expected_operations(stream) >= set(reported(simulation))
+
+
 def test_a_sign_in_that_arrives_late_is_paired_with_the_day_after_it() -> None:
     """The window reaches back to a sign-in of MAX_LATENESS ago and a day of operations."""
     at = TEN + HOUR
