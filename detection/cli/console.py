@@ -39,8 +39,11 @@ def report_outcome(outcome: Outcome, console: Console) -> None:
     if len(outcome.records) > 1:
         new = sum(record["FindingsNew"] for record in outcome.records)
         updated = sum(record["FindingsUpdated"] for record in outcome.records)
+        missed = sum(record["NearMisses"] for record in outcome.records)
+        misses = f"; {counted(missed, 'near miss', 'near misses')} (named in --runs FILE)"
         console.print(
-            f"{len(outcome.records)} windows: {counted(new, 'new finding')}, {updated} updated.",
+            f"{len(outcome.records)} windows: {counted(new, 'new finding')}, {updated} updated"
+            f"{misses if missed else ''}.",
             highlight=False,
         )
 

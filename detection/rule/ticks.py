@@ -111,11 +111,10 @@ def parse_duration(text: str) -> int:
 
 def describe_duration(ticks: int) -> str:
     """Write a duration for a sentence, in its largest whole unit: "1 day", "90 minutes"."""
-    for unit, noun in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (SECOND, "second")):
-        number, rest = divmod(ticks, unit)
-        if not rest:
-            return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-    return f"{ticks / SECOND} seconds"
+    units = {"day": DAY, "hour": HOUR, "minute": MINUTE}
+    noun = next((noun for noun, unit in units.items() if ticks % unit == 0), "second")
+    number = ticks // units.get(noun, SECOND)
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def format_duration(ticks: int) -> str:

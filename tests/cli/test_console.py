@@ -104,6 +104,7 @@ def test_failures_and_run_lines_are_printed_without_control_characters(console: 
         "Error": HOSTILE,
         "Reason": "",
         "FindingsUpdated": 0,
+        "NearMisses": 0,
     }
     counts = dict.fromkeys(
         (

@@ -258,6 +258,8 @@ def test_a_deletion_five_hours_after_the_sign_in(tmp_path: Path, bounds: tuple[s
         records = json_lines(runs.read_text("utf-8"))
         assert sum(record["NearMisses"] for record in records) == near_misses
         assert {record["Status"] for record in records} == {"Success"}
+        assert ("1 near miss (" in done.stderr) == (len(records) > 1 and near_misses > 0)
+        assert ("vaults/delete" in done.stderr) == (near_misses > 0)
 
 
 @pytest.fixture

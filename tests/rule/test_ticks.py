@@ -6,7 +6,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from detection.rule.ticks import TimeParser, format_time, from_datetime, parse_time
+from detection.rule.ticks import (
+    TimeParser,
+    describe_duration,
+    format_time,
+    from_datetime,
+    parse_duration,
+    parse_time,
+)
 from tests.support import naive_rule as naive
 from tests.support.strategies import NASTY, START, written
 
@@ -179,3 +186,19 @@ def test_a_moved_character_is_noticed(
             TimeParser().parse_column(values)
     else:
         assert TimeParser().parse_column(values) == expected
+
+
+@pytest.mark.parametrize(
+    ("duration", "words"),
+    [
+        ("PT1H", "1 hour"),
+        ("PT90M", "90 minutes"),
+        ("P1D", "1 day"),
+        ("PT36H", "36 hours"),
+        ("PT61S", "61 seconds"),
+        ("P7D", "7 days"),
+    ],
+)
+def test_a_duration_is_written_for_a_sentence(duration: str, words: str) -> None:
+    """It has the largest unit of which it is a whole number."""
+    assert describe_duration(parse_duration(duration)) == words
