@@ -20,7 +20,7 @@ from detection.state import ReadOnlyStore
 from detection.state.folder import FolderStore
 from detection.window import Seen, Window
 from tests.support import EXCLUSIONS, NOW, Collected, response_of, write_logs, write_table
-from tests.support.group_pairs import ROLE, TAGS, VAULT
+from tests.support.summaries import ROLE, TAGS, VAULT
 
 TEN = parse_time(NOW)
 RUNS = range(TEN, TEN + 5 * HOUR, HOUR)

@@ -17,7 +17,6 @@ from detection.ranking.near_misses import (
 )
 from detection.rule.ticks import DAY, HOUR
 from tests.support import naive_rule
-from tests.support.group_pairs import DEPLOYMENT, ROLE, UNLISTED, VAULT
 from tests.support.near_misses import day_scenarios, late_in_python
 from tests.support.strategies import (
     END,
@@ -29,6 +28,7 @@ from tests.support.strategies import (
     sign_in,
     written,
 )
+from tests.support.summaries import DEPLOYMENT, ROLE, UNLISTED, VAULT
 
 
 def included(_identity: str, _resource_group: str) -> bool:
