@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.ranking import one_finding
+from detection.report import findings
 from detection.schema import Finding, columns
 from tests.infra.test_kql import FUNCTION
 
@@ -84,21 +84,21 @@ def latest_findings(rows: list[Row]) -> dict[str, Row]:
     revisions: dict[str, dict[int, Row]] = {}
     for row in sorted(rows, key=lambda row: row["TimeGenerated"], reverse=True):
         revisions.setdefault(row["FindingId"], {})[row["Revision"]] = row
-    findings = {}
+    latest = {}
     for name, numbered in revisions.items():
         history = [numbered[number] for number in sorted(numbered)]
         gravest = history[0]
         for row in history:
             if row["RiskScore"] >= gravest["RiskScore"]:
                 gravest = row
-        findings[name] = history[-1] | {
+        latest[name] = history[-1] | {
             **{name: gravest[name] for name in GRAVEST},
             "IdentityRiskScore": max(row["IdentityRiskScore"] for row in history),
             "FirstEvent": min(row["FirstEvent"] for row in history),
             "NewOperations": sum(row["NewOperations"] for row in history),
             **{name: united(row[name] for row in history) for name in SETS},
         }
-    return findings
+    return latest
 
 
 @pytest.fixture(scope="module")
@@ -140,13 +140,16 @@ def run(database: Any, rows: list[Row]) -> dict[str, Row]:
 @settings(max_examples=settings().max_examples // 2)
 @given(tables())
 def test_the_function_gives_one_row_a_finding(database: Any, rows: list[Row]) -> None:
-    """The row has the latest revision, the gravest score, the united sets and the sum.
+    """The row has the latest revision, the gravest score, the united sets and the sum."""
+    assert run(database, rows) == latest_findings(rows)
 
-    The terminal and the report unite the revisions of a finding in the same way.
-    """
-    expected = latest_findings(rows)
-    assert run(database, rows) == expected
-    assert {row["FindingId"]: row for row in one_finding.findings(rows)} == expected
+
+@given(tables())
+def test_people_are_shown_what_the_function_gives(rows: list[Row]) -> None:
+    """The report and the terminal unite the rows of a finding as the function does."""
+    delivered = sorted(rows, key=lambda row: row["TimeGenerated"])
+    shown = {row["FindingId"]: row for row in findings.united(delivered)}
+    assert shown == latest_findings(rows)
 
 
 def test_repeated_rows_count_once(database: Any) -> None:

@@ -14,8 +14,9 @@ from detection.outbox import Outbox
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.ranking.classify import CLASSES
-from detection.report import FINDINGS_SHOWN, TIMELINES_SHOWN, render
-from detection.report.timeline import LABELS, LANES, draw, lane_class
+from detection.report.findings import Selection
+from detection.report.page import FINDINGS_SHOWN, TIMELINES_SHOWN, render
+from detection.report.timeline import LABELS, LANES, lane_class, timeline
 from detection.rule.ticks import parse_time
 from detection.sinks.html_report import ReportFile
 from detection.sources.recorded.folder import RecordedSource
@@ -23,58 +24,9 @@ from detection.state import ReadOnlyStore
 from scripts.take_picture import take_picture
 from tests.support import DEMO, NOW, Collected
 from tests.support.chromium import BUNDLED, look
+from tests.support.findings import evidence_item, finding, many_findings, run_record
 
 MARKUP = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&amp;"
-TIMES = ("2026-03-14T08:41:07.3318204Z", "2026-03-14T09:24:55.6630127Z")
-
-
-def evidence_item(**fields: Any) -> dict[str, Any]:
-    """Return a pair of a finding's evidence."""
-    return {
-        "Kind": "Pair",
-        "SignInTime": TIMES[0],
-        "Resource": "Azure Key Vault",
-        "OperationTime": TIMES[1],
-        "MinutesBetween": 43.8,
-        "Operation": "MICROSOFT.KEYVAULT/VAULTS/DELETE",
-        "OperationClass": "destruction",
-        "Technique": "T1485",
-        "ResourceId": "/r/1",
-        "CallerIpAddress": "203.0.113.7",
-        "CorrelationId": "c-1",
-    } | fields
-
-
-def finding(**fields: Any) -> dict[str, Any]:
-    """Return a finding as it is delivered."""
-    return {
-        "TimeGenerated": "2026-03-14T10:00:00.0000000Z",
-        "FindingId": "f-1",
-        "Revision": 1,
-        "ServicePrincipalName": "app",
-        "ServicePrincipalId": "id-1",
-        "ResourceGroup": "rg",
-        "RiskScore": 44,
-        "RiskReasons": [{"Points": 44, "Reason": "The gravest operation deleted a key vault"}],
-        "IdentityRiskScore": 44,
-        "SuggestedSeverity": "High",
-        "ObservedTactics": ["Impact"],
-        "ObservedTechniques": ["T1485"],
-        "DistinctSignIns": 1,
-        "DistinctOperations": 1,
-        "NewOperations": 1,
-        "Resources": ["Azure Key Vault"],
-        "Operations": ["MICROSOFT.KEYVAULT/VAULTS/DELETE"],
-        "AffectedResources": ["/r/1"],
-        "SubscriptionIds": ["s-1"],
-        "CallerIpAddresses": ["203.0.113.7"],
-        "FirstEvent": TIMES[0],
-        "LastEvent": TIMES[1],
-        "WindowStart": "2026-03-14T08:00:00.0000000Z",
-        "WindowEnd": "2026-03-14T10:00:00.0000000Z",
-        "Evidence": [evidence_item()],
-        "Investigate": [{"Title": "1. What else", "Query": "AzureActivity\n| take 1"}],
-    } | fields
 
 
 def demo_findings() -> list[Any]:
@@ -82,6 +34,10 @@ def demo_findings() -> list[Any]:
     sink = Collected()
     run(RecordedSource(DEMO), sink, ReadOnlyStore(), Invocation("recorded", parse_time(NOW)))
     return list(sink.findings)
+
+
+# Links to a place on the page, or to a technique, which a person may follow.
+LINK = re.compile(r"#[\w-]+|https://attack\.mitre\.org/techniques/T\d{4}(/\d{3})?/")
 
 
 class Tags(HTMLParser):
@@ -97,7 +53,7 @@ class Tags(HTMLParser):
         """Count an element and keep its risky attributes."""
         self.found[tag] = self.found.get(tag, 0) + 1
         for name, value in attrs:
-            link = name in {"href", "src", "srcset", "action"} and not str(value).startswith("#")
+            link = name in {"href", "src", "srcset", "action"} and not LINK.fullmatch(str(value))
             if link or name.startswith("on"):
                 self.leading.append(f"{tag} {name}={value}")
 
@@ -147,6 +103,9 @@ def test_direction_marks_are_made_visible() -> None:
     assert "gpj.\ufffdppa\ufffd" in page
 
 
+ROW_OF_FINDING = r'<td><a class="risk" href="#finding-[^>]*>(\d+)</a>'
+
+
 def test_findings_are_in_the_order_of_risk() -> None:
     """The gravest finding comes first, and an identity is placed by its gravest finding."""
     rows = [
@@ -154,16 +113,16 @@ def test_findings_are_in_the_order_of_risk() -> None:
         for score in (10, 90, 51, 70)
     ]
     page = render(rows)
-    assert re.findall(r">(\d+)</a>", page) == ["90", "70", "51", "10"]
+    assert re.findall(ROW_OF_FINDING, page) == ["90", "70", "51", "10"]
     assert re.findall(r'class="id">id-(\d)', page) == ["0", "1"]
 
 
 def test_the_latest_revision_is_shown() -> None:
-    """Of a finding's revisions, in any order, the report shows the latest."""
+    """Of a finding's revisions, in any order, the report shows the latest, with all news."""
     rows = [finding(Revision=2, RiskScore=60), finding(Revision=1, RiskScore=20)]
     page = render([*rows, *rows])
-    assert re.findall(r">(\d+)</a>", page) == ["60"]
-    assert "revision 2" in page
+    assert re.findall(ROW_OF_FINDING, page) == ["60"]
+    assert "2 new (revision 2)" in page
 
 
 def test_omitted_findings_are_counted() -> None:
@@ -173,7 +132,7 @@ def test_omitted_findings_are_counted() -> None:
     assert (
         f"The {FINDINGS_SHOWN} gravest findings are shown. The findings table has 3 more." in page
     )
-    assert page.count("<svg") == TIMELINES_SHOWN
+    assert page.count('class="timeline"') == TIMELINES_SHOWN
     assert page.count("draws timelines of the first") == FINDINGS_SHOWN - TIMELINES_SHOWN
 
 
@@ -196,35 +155,47 @@ def test_the_same_findings_make_the_same_page() -> None:
                 OperationClass=lane,
             ),
             st.integers(0, 4000),
-            st.sampled_from((*LANES, "no class")),
+            st.sampled_from((*CLASSES, "no class")),
         )
     )
 )
 def test_every_event_has_a_point_inside_the_picture(evidence: list[dict[str, Any]]) -> None:
     """Each event is a point within the picture, and the time labels are few and in order."""
-    picture = draw([finding(Evidence=evidence)])
-    width = float(re.findall(r'viewBox="0 0 (\d+)', picture)[0])
-    places = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', picture)]
-    distinct = {(one["OperationTime"], one["OperationClass"]) for one in evidence}
-    assert len(places) >= len({(time, lane in LANES and lane) for time, lane in distinct})
-    assert all(0 <= place <= width for place in places)
-    ticks = [float(x) for x in re.findall(r'<path d="M([\d.]+) 0\.0+ v', picture)][1:]
-    assert ticks == sorted(ticks)
-    assert len(ticks) <= LABELS + 1
+    row = finding(Evidence=evidence)
+    drawn = timeline([row])
+    if not evidence:
+        assert drawn is None
+        return
+    assert drawn is not None
+    operations = sum(len(points) for lane, points in drawn.lanes.items() if lane != "sign-ins")
+    lanes = dict.fromkeys(CLASSES) | {"no class": LANES[-1]}
+    distinct = {
+        (one["OperationTime"], lanes[one["OperationClass"]] or one["OperationClass"])
+        for one in evidence
+    }
+    assert operations == len(distinct)
+    assert all(0 <= point.left <= 100 for points in drawn.lanes.values() for point in points)
+    places = [label.left for label in drawn.labels]
+    assert places == sorted(set(places))
+    assert (places[0], places[-1]) == (0, 100)
+    assert len(places) <= LABELS
+
+
+def test_the_timeline_says_how_many_operations_it_shows() -> None:
+    """The page gives the number of operations drawn, of all operations, and of other actions."""
+    evidence = [evidence_item(), evidence_item(Kind="Corroboration", SignInTime=None)]
+    page = render([finding(Evidence=evidence, DistinctOperations=40)])
+    assert "The timeline shows 1 of 40 operations and 1 other action," in page
 
 
 def test_every_lane_has_its_colour() -> None:
-    """The page colours the sign-ins and each class by name, light and dark, and no other lane."""
-    rules = re.findall(r"\n( *)\.(lane-[\w-]+) \{ fill: (.+); \}", render([]))
+    """The page colours each class by name, light and dark, and no other lane."""
+    rules = re.findall(r"\n( *)\.(lane-[\w-]+) \{ --lane: (.+); \}", render([]))
     light = {lane: colour for indent, lane, colour in rules if not indent}
     dark = {lane: colour for indent, lane, colour in rules if indent}
-    lanes = {lane_class(lane) for lane in LANES}
-    assert len(lanes) == len(LANES)
-    assert light == {lane_class("sign-ins"): "var(--text)"} | {
-        lane_class(name): each.colour for name, each in CLASSES.items()
-    }
+    assert len({lane_class(lane) for lane in LANES}) == len(LANES)
+    assert light == {lane_class(name): each.colour for name, each in CLASSES.items()}
     assert dark == {lane_class(name): each.dark_colour for name, each in CLASSES.items()}
-    assert lanes == light.keys()
     for colours in (light, dark):  # two lanes of one colour could not be told apart
         assert len(set(colours.values())) == len(colours)
 
@@ -232,8 +203,8 @@ def test_every_lane_has_its_colour() -> None:
 @pytest.mark.parametrize("lane", LANES)
 def test_points_have_the_colour_of_their_class(lane: str) -> None:
     """The points of a lane bear the name by which the page colours it, in any set of lanes."""
-    picture = draw([finding(Evidence=[evidence_item(OperationClass=lane)])])
-    drawn = re.findall(r'<g class="lane (lane-[\w-]+)">', picture)
+    page = render([finding(Evidence=[evidence_item(OperationClass=lane)])])
+    drawn = re.findall(r'<div class="lane (lane-[\w-]+)">', page)
     assert drawn == list(dict.fromkeys((lane_class("sign-ins"), lane_class(lane))))
 
 
@@ -247,7 +218,7 @@ def test_classes_are_explained() -> None:
 
 VIEWS = [
     {"name": f"{place} {scheme}", "width": width, "height": height, "dark": scheme == "dark"}
-    for place, width, height in (("desktop", 1280, 900), ("phone", 390, 844))
+    for place, width, height in (("desktop", 1440, 900), ("phone", 390, 844))
     for scheme in ("light", "dark")
 ]
 
@@ -294,7 +265,7 @@ def test_markup_can_be_read_in_the_browser(seen: list[dict[str, Any]]) -> None:
     """The browser shows markup in log content as text, character by character."""
     for view in seen:
         assert MARKUP in view["text"]
-        assert any(MARKUP in (point["title"] or "") for point in view["points"])
+        assert any(MARKUP in point["title"] for point in view["points"])
 
 
 def test_points_describe_their_event_on_hover(seen: list[dict[str, Any]]) -> None:
@@ -302,7 +273,7 @@ def test_points_describe_their_event_on_hover(seen: list[dict[str, Any]]) -> Non
     for view in seen:
         assert len(view["points"]) >= 9
         for point in view["points"]:
-            assert point["hit"] == "circle"
+            assert point["hit"] == "i"
             assert re.match(r"\d\d:\d\d:\d\d ", point["title"])
         assert len({point["fill"] for point in view["points"]}) >= 4
 
@@ -310,6 +281,60 @@ def test_points_describe_their_event_on_hover(seen: list[dict[str, Any]]) -> Non
 def test_the_page_fits_every_screen(seen: list[dict[str, Any]]) -> None:
     """Neither a desktop nor a phone screen scrolls sideways."""
     assert [view["overflow"] for view in seen] == [0] * len(VIEWS)
+
+
+def test_everybody_can_read_the_page(seen: list[dict[str, Any]]) -> None:
+    """axe-core finds nothing against contrast, structure or use by keyboard."""
+    assert [view["violations"] for view in seen] == [[]] * len(VIEWS)
+
+
+def test_closed_details_are_printed(seen: list[dict[str, Any]]) -> None:
+    """On paper, evidence and queries are there although nobody has opened them."""
+    assert [view["unprinted"] for view in seen] == [0] * len(VIEWS)
+
+
+@pytest.fixture(scope="module")
+def busy_day() -> str:
+    """Return the page of two hundred findings."""
+    return render(many_findings(200), [run_record()])
+
+
+def test_two_hundred_findings_make_a_light_page(busy_day: str) -> None:
+    """A page of two hundred findings is below 600 kB, and names each of them."""
+    assert len(busy_day.encode()) < 600_000
+    assert all(row["FindingId"] in busy_day for row in many_findings(200))
+
+
+@pytest.fixture(scope="module")
+def seen_busy_day(busy_day: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Return the browser's view of two hundred findings: desktop and light, phone and dark."""
+    page = tmp_path_factory.mktemp("busy") / "report.html"
+    page.write_text(busy_day, "utf-8")
+    return look(page, [view | {"shot": None, "is_long": True} for view in VIEWS[::3]])
+
+
+def test_a_filter_leaves_the_findings_it_names(seen_busy_day: list[dict[str, Any]]) -> None:
+    """Each filter shows the findings of its severity or class, with their identities."""
+    expected: dict[str, int] = {}
+    for row in many_findings(200):
+        for each in (row["SuggestedSeverity"].lower(), lane_class(_first_class(row))):
+            expected[f"only-{each}"] = expected.get(f"only-{each}", 0) + 1
+    for view in seen_busy_day:
+        left = view["chosen"]
+        assert {name: len(each["findings"]) for name, each in left.items()} == expected
+        assert [each["empty"] for each in left.values()] == [0] * len(left)
+        assert all(each["rows"] == each["identities"] for each in left.values())
+
+
+def _first_class(row: dict[str, Any]) -> str:
+    return str(row["Evidence"][0]["OperationClass"])
+
+
+def test_two_hundred_findings_can_be_surveyed(seen_busy_day: list[dict[str, Any]]) -> None:
+    """The lists take at most ten screens; nothing overflows, and axe-core finds nothing."""
+    for view in seen_busy_day:
+        assert view["screens"] <= (10 if view["name"].startswith("desktop") else 20)
+        assert (view["overflow"], view["violations"], view["unprinted"]) == (0, [], 0)
 
 
 def test_light_and_dark_differ(seen: list[dict[str, Any]]) -> None:
@@ -336,6 +361,7 @@ def test_the_file_holds_every_delivered_finding(tmp_path: Path) -> None:
     sink.deliver(Outbox([finding(FindingId="f-2")]))
     page = path.read_bytes()
     sink.deliver(Outbox())
+    sink.finish()
     assert b"Finding f-1" in page
     assert b"Finding f-2" in page
     assert path.read_bytes() == page
@@ -358,10 +384,11 @@ def test_hostile_text_is_made_visible_in_point_titles() -> None:
     """The title of a point holds no control or invisible character."""
     hostile = "a\u202eb\u200bc\x1b[31m\x00\x9b\nforged line"
     fields = ("Resource", "Operation", "ResourceId", "CallerIpAddress")
-    picture = draw([finding(Evidence=[evidence_item(**dict.fromkeys(fields, hostile))])])
-    assert "forged line" in picture
-    assert "\nforged" not in picture
-    assert not [c for c in picture if c not in "\n\t" and not c.isprintable()]
+    drawn = timeline([finding(Evidence=[evidence_item(**dict.fromkeys(fields, hostile))])])
+    assert drawn is not None
+    titles = "".join(point.title for points in drawn.lanes.values() for point in points)
+    assert "forged line" in titles
+    assert titles.isprintable()
 
 
 def test_a_finding_without_evidence_has_a_blank_cell() -> None:
@@ -396,6 +423,74 @@ def test_a_finding_that_cannot_be_shown_hides_no_other(tmp_path: Path, name: str
     assert "f-bad" not in page
     for number in range(9):
         assert f"Finding f-{number}" in page
+
+
+def test_the_end_of_a_run_adds_the_facts_of_quiet_windows(tmp_path: Path) -> None:
+    """Windows without findings and warnings are counted when the run has ended."""
+    path = tmp_path / "report.html"
+    sink = ReportFile(path)
+    for _ in range(3):
+        sink.deliver(Outbox(runs=[run_record()]))
+    assert "1 window: 1 succeeded" in path.read_text("utf-8")
+    sink.finish()
+    assert "3 windows: 3 succeeded" in path.read_text("utf-8")
+
+
+def test_a_missing_table_is_not_the_absence_of_findings() -> None:
+    """A page without findings shows what was examined, which table was missing, and a warning."""
+    reason = "AADManagedIdentitySignInLogs is missing: enable its diagnostic setting"
+    missing = run_record(Status="Warning", SignInsState="Missing", Reason=reason)
+    page = render([], [run_record(), missing])
+    assert "2 windows: 1 succeeded, 1 with a warning" in page
+    assert "AADManagedIdentitySignInLogs missing in 1 of 2 windows" in page
+    assert f"<li>{reason}</li>" in page
+    assert "but one may be missing: see the warnings" in page
+    assert "but one may be missing" not in render([], [run_record()])
+
+
+def test_failed_windows_and_exclusions_are_facts() -> None:
+    """The page counts failed windows, with their error, and findings that were excluded."""
+    failed = run_record(Status="Failure", Error="no access", FindingsExcluded=1)
+    page = render([finding()], [failed])
+    assert "1 window: 1 failed" in page
+    assert "<li>no access</li>" in page
+    assert "1 finding left out by exclusions" in page
+
+
+def test_the_selection_limits_what_is_shown() -> None:
+    """With a least risk and a number, the page shows the gravest and counts the others."""
+    rows = [finding(FindingId=f"f-{score}", RiskScore=score) for score in (10, 44, 70, 90)]
+    page = render(rows, selection=Selection(min_risk=20, top=2))
+    assert re.findall(ROW_OF_FINDING, page) == ["90", "70"]
+    assert "2 findings not shown, because of --min-risk or --top." in page
+    nothing = render(rows, selection=Selection(min_risk=95))
+    assert "4 findings not shown" in nothing
+    assert "No finding was reported" not in nothing
+
+
+def test_minor_severities_are_closed_unless_they_are_all() -> None:
+    """The list of Low findings is closed beside graver ones, and open if there is no other."""
+    low = finding(FindingId="f-low", SuggestedSeverity="Low")
+    closed, alone = render([finding(), low]), render([low])
+    assert re.findall(r'id="severity-(\w+)"( open)?', closed) == [("medium", " open"), ("low", "")]
+    assert re.findall(r'id="severity-(\w+)"( open)?', alone) == [("low", " open")]
+
+
+def test_an_identity_has_one_row(busy_day: str) -> None:
+    """The list of identities has one row for each, in the order of their highest score."""
+    rows = many_findings(200)
+    identities = {row["ServicePrincipalId"] for row in rows}
+    scores = re.findall(r'href="#identity-\d+"[^>]*>(\d+)</a>', busy_day)
+    assert len(scores) == len(identities)
+    assert scores == sorted(scores, key=int, reverse=True)
+
+
+def test_every_link_leads_to_a_place_on_the_page(busy_day: str) -> None:
+    """Each severity, identity and finding that is linked to is on the page, once."""
+    targets = re.findall(r'href="#([^"]+)"', busy_day)
+    places = re.findall(r' id="([^"]+)"', busy_day)
+    assert set(targets) <= set(places)
+    assert len(places) == len(set(places))
 
 
 def test_a_report_of_findings_that_cannot_be_shown_says_so(tmp_path: Path) -> None:
