@@ -6,7 +6,7 @@ wait.
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import eq
 from typing import Any, Generic, NamedTuple, TypeVar, overload
@@ -81,6 +81,12 @@ class PendingRows(Sequence[T], Generic[T]):
         if rows.dictionary != self.dictionary:
             rows = PendingRows.of(rows, self.dictionary)
         return PendingRows(self.dictionary, [*self.bodies, *rows.bodies])
+
+    def sorted(self, key: Callable[[T], int]) -> "PendingRows[T]":
+        """Return the rows by a key, the smallest first; rows of equal keys keep their order."""
+        keys = list(map(key, self))
+        order = sorted(range(len(self)), key=keys.__getitem__)
+        return PendingRows(self.dictionary, [self.bodies[place] for place in order])
 
     def _row(self, body: bytes) -> Any:
         decompressor = zlib.decompressobj(zdict=self.dictionary)

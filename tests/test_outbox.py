@@ -77,3 +77,13 @@ def test_a_position_stays_right_while_rows_are_added(
     assert grown.after(position).findings == (rows + more)[min(delivered, len(rows)) :]
     assert grown.after(position).runs == [{"RunId": "r"}]
     assert grown.after(position).after(position).findings == grown.after(position).findings
+
+
+@given(st.lists(ROWS, max_size=6))
+def test_rows_are_sorted_by_a_key(rows: list[Row]) -> None:
+    """Rows come by the key, smallest first; rows of one key keep their order, and all stay."""
+
+    def key(row: Row) -> int:
+        return len(row) % 3
+
+    assert list(pending(rows).sorted(key)) == sorted(rows, key=key)

@@ -8,14 +8,16 @@ import click
 from rich.console import Console
 
 from detection.cli import console as terminal
-from detection.cli.options import path_option, verbose_option
-from detection.cli.outputs import report_sink, stdout
+from detection.cli.options import path_option, verbose_option, view_options
+from detection.cli.outputs import OutputFiles, outputs_of
 from detection.cli.run import RECORDED_WORKSPACE, run_and_report
 from detection.errors import UsageError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.workspaces import Connections
+from detection.report.findings import Selection
 from detection.rule import ticks
 from detection.sinks import FanOutSink
+from detection.sinks.terminal import FindingsView
 from detection.sources.recorded.folder import RecordedSource
 from detection.state import ReadOnlyStore
 
@@ -30,8 +32,17 @@ NOW = "2026-03-14T10:00:00Z"
     metavar="FILE",
     help="Write the HTML report to FILE; default: a file in a new temporary folder.",
 )
+@view_options
 @verbose_option
-def demo_command(*, as_json: bool, report: Path | None, verbose: bool) -> int:
+def demo_command(
+    *,
+    as_json: bool,
+    report: Path | None,
+    min_risk: int,
+    top: int | None,
+    details: bool,
+    verbose: bool,
+) -> int:
     """Run the detection on a recorded attack.
 
     The command needs neither settings nor Azure.
@@ -49,9 +60,12 @@ def demo_command(*, as_json: bool, report: Path | None, verbose: bool) -> int:
     )
     invocation = Invocation(RECORDED_WORKSPACE, ticks.parse_time(NOW))
     page = report or _temporary() / "report.html"
-    sink = FanOutSink(stdout(as_json=as_json), report_sink(page))
+    view = FindingsView(Selection(min_risk, top), details)
+    files = OutputFiles(output=None, runs=None, report=page)
+    outputs = outputs_of(files, view, as_json=as_json, dry_run=False, append=False)
+    sink = FanOutSink(*outputs.sinks)
     connections = Connections(RecordedSource(SCENARIO), sink, ReadOnlyStore())
-    status = run_and_report(connections, invocation)
+    status = run_and_report(connections, invocation, outputs)
     if page.exists():
         terminal.print_line(stderr, f"The report is in {page}: open it in a browser.")
     stderr.print("README.md explains this output, and how to run the detection on your own logs.")

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -76,6 +77,31 @@ verbose_option = click.option(
     callback=_log_token_attempts,
     help="Print a traceback with each error, and every attempt to get a token.",
 )
+
+
+def view_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options that choose which findings the table and the report show."""
+    options = (
+        click.option(
+            "--min-risk",
+            type=click.IntRange(0, 100),
+            default=0,
+            metavar="N",
+            help="Show only findings of at least N points, 0 to 100, in table and report.",
+        ),
+        click.option(
+            "--top",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Show only the N findings of highest risk in table and report.",
+        ),
+        click.option(
+            "--details", is_flag=True, help="Print the details of all findings in the table."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def current_time() -> int:

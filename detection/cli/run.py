@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -22,14 +23,17 @@ from detection.cli.options import (
     print_error,
     to_option,
     verbose_option,
+    view_options,
 )
-from detection.cli.outputs import OutputFiles, sinks_of
+from detection.cli.outputs import OutputFiles, Outputs, outputs_of
 from detection.errors import DetectionError, SettingsError, UsageError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
 from detection.pipeline.workspaces import Connections
+from detection.report.findings import Selection
 from detection.settings import DeploymentSettings, read_settings, rule_settings
-from detection.sinks import FanOutSink, FindingSink
+from detection.sinks import FanOutSink
+from detection.sinks.terminal import FindingsView
 from detection.sources.recorded.folder import RecordedSource
 from detection.state import ReadOnlyStore, StateStore
 from detection.state.folder import FolderStore
@@ -74,6 +78,7 @@ RECORDED_WORKSPACE = "recorded"
     metavar="FILE",
     help="Write an HTML report to FILE; the page needs no network.",
 )
+@view_options
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -92,6 +97,9 @@ def run_command(
     output: Path | None,
     runs: Path | None,
     report: Path | None,
+    min_risk: int,
+    top: int | None,
+    details: bool,
     dry_run: bool,
     verbose: bool,
 ) -> int:
@@ -117,13 +125,14 @@ def run_command(
         by_clock=now is None,
     )
     files = OutputFiles(output, runs, report)
+    view = FindingsView(Selection(min_risk, top), details)
     check_distinct_files({"--output": output, "--runs": runs, "--report": report}, recorded)
     if recorded is not None:
         check_times(invocation, remembers=bool(state_dir) and not dry_run)
-        sinks = sinks_of(files, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
+        outputs = outputs_of(files, view, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
         store = _store(state_dir, dry_run=dry_run)
-        connections = Connections(RecordedSource(recorded), FanOutSink(*sinks), store)
-        return run_and_report(connections, invocation)
+        connections = Connections(RecordedSource(recorded), FanOutSink(*outputs.sinks), store)
+        return run_and_report(connections, invocation, outputs)
     try:
         deployment = read_settings(os.environ, complete=False).deployment
     except SettingsError as error:
@@ -132,17 +141,23 @@ def run_command(
     remembers = bool(state_dir or deployment.state_account_url)
     check_times(invocation, remembers=remembers and not deployment.dry_run)
     deployment = separate_from_app(deployment, state_dir)
-    sinks = sinks_of(files, as_json=as_json, dry_run=deployment.dry_run, append=remembers)
-    connect = _workspaces(deployment, state_dir, sinks)
-    return _run_each(deployment.workspace_ids, connect, invocation, verbose=verbose)
+    outputs = outputs_of(files, view, as_json=as_json, dry_run=deployment.dry_run, append=remembers)
+    connect = _workspaces(deployment, state_dir, outputs)
+    each = partial(_run_one, connect, invocation, outputs)
+    return _run_each(deployment.workspace_ids, each, verbose=verbose)
 
 
-def run_and_report(connections: Connections, invocation: Invocation) -> int:
-    """Run the job, print its result on stderr, and return the exit status."""
+def run_and_report(connections: Connections, invocation: Invocation, outputs: Outputs) -> int:
+    """Run the job, print its findings and its result, and return the exit status."""
     stderr = Console(stderr=True, highlight=False, emoji=False)
-    outcome = run(
-        *connections, invocation, progress=lambda windows: terminal.with_progress(windows, stderr)
-    )
+    try:
+        outcome = run(
+            *connections,
+            invocation,
+            progress=lambda windows: terminal.with_progress(windows, stderr),
+        )
+    finally:  # also if a person ends the run: what was found so far is shown
+        outputs.finish()
     terminal.report_outcome(outcome, stderr)
     shown = {record["Error"] for record in outcome.records}
     for failure in outcome.failures:
@@ -152,7 +167,7 @@ def run_and_report(connections: Connections, invocation: Invocation) -> int:
 
 
 def _workspaces(
-    settings: DeploymentSettings, state_dir: Path | None, sinks: Sequence[FindingSink]
+    settings: DeploymentSettings, state_dir: Path | None, outputs: Outputs
 ) -> Callable[[str], Connections]:
     """Return a function from a workspace's id to its connections.
 
@@ -167,26 +182,30 @@ def _workspaces(
         source, sink, store = connect(workspace_id)
         if state_dir is not None:
             store = _store(state_dir / workspace_id, dry_run=settings.dry_run)
-        return Connections(source, FanOutSink(*sinks, sink), store)
+        return Connections(source, FanOutSink(*outputs.sinks, sink), store)
 
     return connect_with_outputs
 
 
-def _run_each(
-    workspace_ids: Sequence[str],
+def _run_one(
     connect: Callable[[str], Connections],
     invocation: Invocation,
-    *,
-    verbose: bool,
+    outputs: Outputs,
+    workspace_id: str,
 ) -> int:
+    """Examine one workspace and return the exit status."""
+    connections = connect(workspace_id)
+    return run_and_report(connections, replace(invocation, workspace_id=workspace_id), outputs)
+
+
+def _run_each(workspace_ids: Sequence[str], examine: Callable[[str], int], *, verbose: bool) -> int:
     """Examine the workspaces in turn; the failure of one does not stop the others."""
     status = 0
     for workspace_id in workspace_ids:
         if len(workspace_ids) > 1:
             terminal.print_line(Console(stderr=True, highlight=False), f"Workspace {workspace_id}:")
         try:
-            connections = connect(workspace_id)
-            status |= run_and_report(connections, replace(invocation, workspace_id=workspace_id))
+            status |= examine(workspace_id)
         except (UsageError, SettingsError):
             raise
         except DetectionError as error:

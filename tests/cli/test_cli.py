@@ -66,7 +66,7 @@ def findings(*arguments: str | Path) -> list[Row]:
 
 
 def test_findings_are_shown_as_tables() -> None:
-    """On a terminal each finding is a table, the run a line on stderr, and no id is shortened."""
+    """Findings have a line each and then details, in 80 columns; details shorten no id."""
     done = run_cli("run", "--recorded", DEMO, "--now", NOW)
     assert done.returncode == 0
     for text in ("rg-backup-prod", "rg-orders-prod", "func-orders-prod", "203.0.113.77"):
@@ -77,6 +77,46 @@ def test_findings_are_shown_as_tables() -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_selection_limits_the_table_and_the_report_only(tmp_path: Path) -> None:
+    """--top and --min-risk change what is shown; JSON Lines hold every finding."""
+    page, file = tmp_path / "page.html", tmp_path / "all.jsonl"
+    arguments = ("run", "--recorded", DEMO, "--now", NOW, "--report", page, "--top", "1")
+    shown = run_cli(*arguments)
+    assert "1 finding not shown, because of --min-risk or --top." in shown.stdout
+    assert "1 finding not shown, because of --min-risk or --top." in page.read_text("utf-8")
+    assert len(json_lines(run_cli(*arguments, "--json", "--output", file).stdout)) == 2
+    assert len(json_lines(file.read_text("utf-8"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--top", "0"), "'--top': 0 is not in the range"),
+        (("--top", "few"), "'few' is not a valid integer range"),
+        (("--min-risk", "101"), "'--min-risk': 101 is not in the range"),
+        (("--json", "--details"), "--details is for the table"),
+        (("--json", "--min-risk", "50"), "hold every finding: leave them out"),
+        (("--output", "file", "--top", "3"), "hold every finding: leave them out"),
+    ],
+)
+def test_a_selection_that_nothing_shows_is_refused(
+    tmp_path: Path, options: tuple[str, ...], problem: str
+) -> None:
+    """A wrong number, or a choice of findings where no table shows them, is a usage error."""
+    done = run_cli("run", "--recorded", DEMO, "--now", NOW, *options, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert problem in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_backfill_is_one_table() -> None:
+    """The findings of several windows are one table; with a state, each delivery has its own."""
+    hours = ("--from", "2026-03-14T07:00:00Z", "--to", "2026-03-14T12:00:00Z")
+    done = run_cli("run", "--recorded", DEMO, *hours)
+    assert done.stdout.count("Gravest operation") == 1
+
+
 def test_without_findings_the_status_is_zero() -> None:
     """A window without findings succeeds and prints nothing on stdout."""
     done = run_cli("run", "--recorded", QUIET, "--now", NOW)
@@ -85,13 +125,14 @@ def test_without_findings_the_status_is_zero() -> None:
 
 
 def test_json_is_the_only_output_on_stdout(tmp_path: Path) -> None:
-    """With --json stdout holds findings as JSON Lines, with the same bytes as --output."""
+    """With --json stdout holds findings as JSON Lines by risk, the same bytes as --output."""
     path = tmp_path / "findings.jsonl"
     arguments = ("run", "--recorded", DEMO, "--now", NOW, "--output", path)
     done = run_cli(*arguments, "--json")
     assert done.returncode == 0
     rows = json_lines(done.stdout)
-    assert [row["ResourceGroup"] for row in rows] == ["rg-backup-prod", "rg-orders-prod"]
+    assert {row["ResourceGroup"] for row in rows} == {"rg-backup-prod", "rg-orders-prod"}
+    assert rows == sorted(rows, key=lambda row: -row["RiskScore"])
     assert all(list(row) == [name for name, _ in columns(Finding)] for row in rows)
     assert path.read_text("utf-8") == done.stdout
     again = run_cli(*arguments)  # without a state the file is replaced
@@ -560,7 +601,8 @@ def test_the_demo_prints_json(tmp_path: Path) -> None:
     done = run_cli("demo", "--json", cwd=tmp_path)
     assert done.returncode == 0
     rows = json_lines(done.stdout)
-    assert [row["ResourceGroup"] for row in rows] == ["rg-backup-prod", "rg-orders-prod"]
+    assert {row["ResourceGroup"] for row in rows} == {"rg-backup-prod", "rg-orders-prod"}
+    assert rows == sorted(rows, key=lambda row: -row["RiskScore"])
 
 
 def errors_on_a_full_device(*arguments: str | Path) -> list[str]:

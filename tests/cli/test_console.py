@@ -11,10 +11,7 @@ from rich.console import Console
 
 from detection.cli.console import print_line, report_outcome
 from detection.cli.options import describe_error
-from detection.outbox import Outbox
 from detection.pipeline.invocation import Outcome
-from detection.sinks.terminal import FindingsTable
-from tests.report.test_report import finding
 from tests.support import (
     EXCLUSIONS,
     OPERATIONS,
@@ -125,22 +122,6 @@ def test_failures_and_run_lines_are_printed_without_control_characters(console: 
     assert not [line for line in text.splitlines() if line.startswith("error: forged")]
 
 
-@pytest.mark.parametrize("column", ["RiskReasons", "FirstEvent", "ServicePrincipalName"])
-def test_a_finding_that_cannot_be_shown_is_named(console: Console, column: str) -> None:
-    """A finding that cannot be shown hides no other, and does not return in every run."""
-    whole = finding() | {
-        "Operations": [],
-        "AffectedResources": [],
-        "CallerIpAddresses": [],
-        "DataPlaneAccesses": 1,
-        "MgmtPlaneOps": 1,
-    }
-    lacking = {name: value for name, value in whole.items() if name != column}
-    FindingsTable(console).deliver(Outbox([lacking | {"FindingId": "f-bad"}, whole]))
-    assert "Finding f-bad cannot be shown (KeyError): " in text_of(console)
-    assert "44 of 100" in text_of(console)
-
-
 def test_characters_outside_the_terminal_s_encoding_are_escaped(tmp_path: Path) -> None:
     """If the output is not UTF-8, characters that it lacks do not end the run."""
     write_logs(tmp_path, [sign_in(ServicePrincipalName="\u65e5\u672c")], [operation()])
@@ -203,13 +184,3 @@ def test_a_closed_stderr_does_not_write_to_stdout(tmp_path: Path) -> None:
         )
         assert done.returncode == status
         assert len(json_lines(done.stdout)) == rows
-
-
-def test_a_long_text_hides_no_other_finding(console: Console) -> None:
-    """A name of a hundred thousand characters is shown with both ends, and an id is shown whole."""
-    about = {"CallerIpAddresses": [], "DataPlaneAccesses": 1, "Operations": ["a/write"]}
-    long = {"ServicePrincipalName": "n" * 100_000, "AffectedResources": ["/" + "~" * 500]}
-    row = finding(**about, **long)
-    FindingsTable(console).deliver(Outbox([row]))
-    assert len(text_of(console)) < 10_000
-    assert text_of(console).count("~") == 500
