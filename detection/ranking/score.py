@@ -65,7 +65,12 @@ class Score(NamedTuple):
     @property
     def severity(self) -> str:
         """The severity of the score."""
-        return next(name for least, name in SEVERITY_BANDS if self.points >= least)
+        return severity_of(self.points)
+
+
+def severity_of(points: int) -> str:
+    """Return the severity of a number of points."""
+    return next(name for least, name in SEVERITY_BANDS if points >= least)
 
 
 def score(summary: Summary) -> Score:

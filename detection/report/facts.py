@@ -37,6 +37,8 @@ def run_facts(runs: Sequence[Run]) -> RunFacts:
     }
     if excluded := _total(runs, "FindingsExcluded"):
         facts["Excluded"] = f"{counted(excluded, 'finding')} left out by exclusions"
+    if missed := _total(runs, "NearMisses"):
+        facts["Near misses"] = f"{counted(missed, 'grave change')} too long after a sign-in"
     return RunFacts(facts, list(dict.fromkeys(warnings)))
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from detection.printable import counted, printable
+from detection.ranking.attack import techniques
 from detection.ranking.classify import CLASSES, OperationClass
+from detection.ranking.score import severity_of
 from detection.report.facts import Run, run_facts
 from detection.report.findings import ALL, SEVERITIES, Row, Selection, described, gravest, united
 from detection.report.timeline import Timeline, lane_class, timeline
@@ -22,7 +24,7 @@ FINDINGS_SHOWN = 500  # those with the highest scores; nobody reads a longer pag
 TIMELINES_SHOWN = 50  # identities
 # The gravest findings are shown whole. Of the others, the page has this many reasons and events and
 # no queries: with 200 findings it stays below 600 kB.
-WHOLE_FINDINGS = 25
+WHOLE_FINDINGS = 20
 REASONS_OF_OTHERS, EVENTS_OF_OTHERS = 3, 2
 LINKS_OF_IDENTITY = 12  # findings that the row of an identity links to
 TECHNIQUE_URL = "https://attack.mitre.org/techniques/"
@@ -40,6 +42,16 @@ class Identity:
     findings: list[Row]
     timeline: Timeline | None
     is_drawn: bool
+
+    @property
+    def risk(self) -> int:
+        """The score of the identity as a whole."""
+        return max(int(row["IdentityRiskScore"]) for row in self.findings)
+
+    @property
+    def severity(self) -> str:
+        """The severity of that score."""
+        return severity_of(self.risk)
 
     @property
     def filters(self) -> list[str]:
@@ -84,6 +96,7 @@ def render(
         timelines=TIMELINES_SHOWN,
         links=LINKS_OF_IDENTITY,
         technique_url=TECHNIQUE_URL,
+        techniques=techniques(),
         start=min((row["WindowStart"] for row in (*shown, *runs)), default=None),
         end=max((row["WindowEnd"] for row in (*shown, *runs)), default=None),
     )
@@ -102,10 +115,11 @@ def _in_brief(row: Row) -> Row:
 
 
 def _identities(findings: Iterable[Row]) -> list[Identity]:
-    """Group the findings by identity, in the order of each identity's first finding."""
+    """Group the findings by identity, the highest score of an identity first."""
     grouped: dict[str, list[Row]] = {}
     for row in findings:
         grouped.setdefault(ascii_lower(row["ServicePrincipalId"]), []).append(row)
+    ranked = sorted(grouped.values(), key=lambda mine: -max(r["IdentityRiskScore"] for r in mine))
     return [
         Identity(
             name=mine[0]["ServicePrincipalName"],
@@ -114,7 +128,7 @@ def _identities(findings: Iterable[Row]) -> list[Identity]:
             timeline=timeline(mine) if number < TIMELINES_SHOWN else None,
             is_drawn=number < TIMELINES_SHOWN,
         )
-        for number, mine in enumerate(grouped.values())
+        for number, mine in enumerate(ranked)
     ]
 
 

@@ -36,8 +36,11 @@ def demo_findings() -> list[Any]:
     return list(sink.findings)
 
 
-# Links to a place on the page, or to a technique, which a person may follow.
-LINK = re.compile(r"#[\w-]+|https://attack\.mitre\.org/techniques/T\d{4}(/\d{3})?/")
+# Links to a place on the page, to a technique, or to the portal, which a person may follow.
+LINK = re.compile(
+    r"#[\w-]+|https://attack\.mitre\.org/techniques/T\d{4}(/\d{3})?/"
+    r"|https://portal\.azure\.com/#[^\s<>\"]+"
+)
 
 
 class Tags(HTMLParser):
@@ -59,6 +62,10 @@ class Tags(HTMLParser):
 
 
 HOSTILE = finding(
+    FindingTitle=MARKUP,
+    Description=MARKUP,
+    Links=[{"Title": MARKUP, "Url": f"https://portal.azure.com/#resource/{'x' * 9}"}]
+    + [{"Title": MARKUP, "Url": f"javascript:{MARKUP}"}],
     ServicePrincipalName=MARKUP,
     ServicePrincipalId=MARKUP,
     ResourceGroup=MARKUP,

@@ -30,6 +30,7 @@ def evidence_item(**fields: Any) -> dict[str, Any]:
 def finding(**fields: Any) -> dict[str, Any]:
     """Return a finding as it is delivered."""
     return {
+        "TimeGenerated": "2026-03-14T10:00:00.0000000Z",
         "FindingId": "f-1",
         "Revision": 1,
         "ServicePrincipalName": "app",
@@ -37,7 +38,16 @@ def finding(**fields: Any) -> dict[str, Any]:
         "ResourceGroup": "rg",
         "RiskScore": 44,
         "RiskReasons": [{"Points": 44, "Reason": "The gravest operation deleted a key vault"}],
+        "IdentityRiskScore": fields.get("RiskScore", 44),
         "SuggestedSeverity": "Medium",
+        "ObservedTactics": ["Impact"],
+        "ObservedTechniques": ["T1485"],
+        "FindingTitle": "app deleted a key vault in resource group rg",
+        "Description": "The managed identity app signed in to Azure Key Vault once. " * 8,
+        "Links": [
+            {"Title": title, "Url": f"https://portal.azure.com/#resource/{'x' * 100}/overview"}
+            for title in ("Enterprise application", "Resource group", "Activity log")
+        ],
         "DistinctSignIns": 1,
         "DistinctOperations": 1,
         "NewOperations": 1,
