@@ -13,6 +13,7 @@ from detection.cli.options import current_time, describe_error, verbose_option
 from detection.errors import DeliveryError, DetectionError
 from detection.pipeline.schedule import check_clock, warn_if_behind
 from detection.printable import counted, one_line, shortened
+from detection.ranking.classify import CHANGE_CLASSES
 from detection.rule.allowlist import Allowlist
 from detection.rule.exclusions import Exclusions
 from detection.rule.filters import RuleSettings
@@ -194,14 +195,14 @@ def _check_allowlist(source: "WorkspaceSource") -> tuple[str, str]:
 
 
 def _check_exclusions(source: "WorkspaceSource", now: int) -> tuple[str, str]:
-    exclusions = Exclusions.of(source.context.exclusions(), now)
+    exclusions = Exclusions.of(source.context.exclusions(), now, CHANGE_CLASSES)
     ineffective = (*exclusions.expired, *exclusions.invalid)
     if exclusions.problem:
         return WARNING, exclusions.problem
     if ineffective:
         listed = shortened("; ".join(ineffective), 300)
         number = counted(len(ineffective), "exclusion")
-        return WARNING, f"{number} expired or incomplete, without effect: {listed}"
+        return WARNING, f"{number} expired or invalid, without effect: {listed}"
     return OK, counted(len(exclusions.active), "active exclusion")
 
 

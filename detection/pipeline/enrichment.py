@@ -5,13 +5,14 @@ the run record, and the finding is reported all the same.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from detection.errors import SourceError
 from detection.pipeline.finding_context import FindingContext, finding_context
 from detection.pipeline.revision_summary import IdentityContext, revision_summary
 from detection.ranking.baseline import Baseline, first_time_read
+from detection.ranking.classify import CHANGE_CLASSES, classify
 from detection.ranking.evidence import succeeded_actions
 from detection.ranking.familiarity import HISTORY_NEEDED
 from detection.ranking.identity_details import (
@@ -19,11 +20,11 @@ from detection.ranking.identity_details import (
     IdentityDetails,
     details_by_identity,
 )
-from detection.ranking.near_misses import TOKEN_LIFETIME, NearMiss, near_misses
+from detection.ranking.near_misses import TOKEN_LIFETIME, LateChanges, NearMiss, near_misses
 from detection.ranking.score import identity_score
 from detection.ranking.summary import Action, Summary, total
 from detection.rule.allowlist import Allowlist
-from detection.rule.correlate import Group, GroupKey, Key, ReportedKeys
+from detection.rule.correlate import OPERATIONS_SHOWN, Group, GroupKey, Key, ReportedKeys
 from detection.rule.exclusions import Exclusions
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
@@ -59,12 +60,26 @@ class Enrichment:
         """Return the groups that no active exclusion covers; all groups if none can be read."""
         if self._is_first_attempt("exclusions"):
             try:
-                self.exclusions = Exclusions.of(self.source.exclusions(), self.now)
+                rows = self.source.exclusions()
+                self.exclusions = Exclusions.of(rows, self.now, CHANGE_CLASSES)
             except SourceError as error:
                 self._warn("Exclusions could not be read, so no finding is excluded", error)
-        kept, used = self.exclusions.split(groups)
+        kept, used = self.exclusions.split(groups, self._has_only)
         self.excluded.update(used)
         return kept
+
+    def _has_only(self, group: Group, classes: Collection[str]) -> bool:
+        """Return True if all operations of a group are of these classes, False if it is unknown."""
+        if not _are_of(group.operations, classes):
+            return False
+        if len(group.operations) < OPERATIONS_SHOWN:
+            return True
+        try:
+            pairs = group.read_pairs({})
+        except SourceError as error:
+            self._warn("Operations could not be read, so no exclusion by class covers them", error)
+            return False
+        return _are_of((each.operation for each in pairs), classes)
 
     def contexts(
         self, emissions: Sequence[Emission], review: Review, window: Window
@@ -130,7 +145,15 @@ class Enrichment:
         except SourceError as error:
             self._warn("Near misses could not be counted", error)
         else:
-            self.near_misses = near_misses(changes, self.exclusions.covers)
+            self.near_misses = near_misses(changes, self._excludes)
+
+    def _excludes(self, change: LateChanges) -> bool:
+        """Return True if an exclusion covers such changes."""
+        return self.exclusions.covers(
+            change.identity,
+            change.resource_group,
+            lambda classes: _are_of([change.operation], classes),
+        )
 
     def _read_pairs(self, emission: Emission, reported: ReportedKeys) -> list[OperationPairs]:
         """Return the pairs of new operations; if they cannot be read, the group's names alone."""
@@ -200,3 +223,8 @@ class Enrichment:
         warning = f"{consequence}: {error}"
         if warning not in self.warnings:
             self.warnings.append(warning)
+
+
+def _are_of(operations: Iterable[str], classes: Collection[str]) -> bool:
+    """Return True if all operation names are of these classes."""
+    return all(classify(name).name in classes for name in operations)

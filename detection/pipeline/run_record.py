@@ -186,7 +186,7 @@ def warnings_and_notes(
     warnings += filter(None, (counters.allowlist.problem, enrichment.exclusions.problem))
     for listed, noun in (
         (enrichment.exclusions.expired, "expired exclusion"),
-        (enrichment.exclusions.invalid, "incomplete exclusion"),
+        (enrichment.exclusions.invalid, "invalid exclusion"),
     ):
         if listed:
             warnings.append(f"{counted(len(listed), noun)} without effect: {_named(listed)}")

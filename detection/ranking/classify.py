@@ -150,6 +150,7 @@ def _read(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, list[st
 
 
 CLASSES: Final = read_classes(FOLDER / "operation_classes.csv")
+CHANGE_CLASSES: Final = frozenset(name for name, each in CLASSES.items() if each.kind == CHANGE)
 
 
 @cache

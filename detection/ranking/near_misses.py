@@ -28,8 +28,6 @@ from detection.rule.ticks import DAY
 # managed-identities-azure-resources/managed-identity-best-practice-recommendations
 TOKEN_LIFETIME: Final = DAY
 
-IsExcluded = Callable[[str, str], bool]  # takes an identity and a resource group, in lower case
-
 
 class LateChanges(NamedTuple):
     """A number of distinct changes too long after a sign-in, all names in ASCII lower case."""
@@ -38,6 +36,9 @@ class LateChanges(NamedTuple):
     operation: str
     resource_group: str
     number: int
+
+
+IsExcluded = Callable[[LateChanges], bool]
 
 
 class NearMiss(NamedTuple):
@@ -51,9 +52,9 @@ class NearMiss(NamedTuple):
 def near_misses(changes: Iterable[LateChanges], is_excluded: IsExcluded) -> list[NearMiss]:
     """Return the near misses among the changes, the gravest first."""
     found: Counter[tuple[str, str]] = Counter()
-    for identity, operation, resource_group, number in changes:
-        if is_grave(operation) and not is_excluded(identity, resource_group):
-            found[identity, operation] += number
+    for change in changes:
+        if is_grave(change.operation) and not is_excluded(change):
+            found[change.identity, change.operation] += change.number
     misses = [NearMiss(*names, number) for names, number in found.items()]
     return sorted(misses, key=lambda miss: (-classify(miss.operation).points, -miss.number, miss))
 

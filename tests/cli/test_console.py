@@ -62,7 +62,7 @@ def test_watchlists_are_printed_without_control_characters(tmp_path: Path) -> No
     done = run_cli("run", "--recorded", tmp_path, "--now", NOW)
     assert done.returncode == 0
     assert "expired exclusion" in done.stderr
-    assert "incomplete exclusion" in done.stderr
+    assert "invalid exclusion" in done.stderr
     assert "without effect, because unreadable" in done.stderr
     assert not control_characters(done.stdout + done.stderr)
     assert not [line for line in done.stderr.splitlines() if line.startswith("error:")]

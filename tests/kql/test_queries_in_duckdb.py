@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from detection.kql.constants import BUCKETS
 from detection.kql.render import query
 from detection.rule.allowlist import Allowlist
+from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.filters import (
     Matched,
     RuleSettings,
@@ -296,3 +297,26 @@ def test_allowlist_keeps_the_latest_form_of_each_item(
     text = query("allowlist", alias=ALLOWLIST_TABLE.name)
     found = run_query(database, ALLOWLIST_TABLE.name, items, text)
     assert sorted(found) == [(entry,) for entry in entries]
+
+
+ENTRY = ("id", "rg", "routine", "ops", "deploys", "2027-01-01")
+WITHOUT_CLASSES = ("id", "rg", "", "ops", "deploys", "2027-01-01")
+
+
+@pytest.mark.parametrize(
+    ("items", "entries"),
+    [
+        ([], []),
+        ([("1", 1, *WITHOUT_CLASSES), ("1", 2, *ENTRY)], [ENTRY]),
+        ([("", 1, *WITHOUT_CLASSES), (None, 2, *ENTRY)], [ENTRY, WITHOUT_CLASSES]),
+        ([("", 1, *ENTRY), ("", 2, *ENTRY)], [ENTRY]),
+    ],
+    ids=["empty", "edited", "without ids", "repeated without ids"],
+)
+def test_exclusions_keep_the_latest_form_of_each_item(
+    database: Any, items: list[Any], entries: list[Any]
+) -> None:
+    """The latest form of an edited exclusion counts, and none that differs in classes is lost."""
+    text = query("exclusions", alias=EXCLUSIONS_TABLE.name)
+    found = run_query(database, EXCLUSIONS_TABLE.name, items, text)
+    assert sorted(found, reverse=True) == entries

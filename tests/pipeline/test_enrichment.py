@@ -363,7 +363,7 @@ def test_a_backfill_is_compared_with_the_days_before_it(tmp_path: Path) -> None:
 
 def test_a_window_in_parts_is_enriched_as_a_whole() -> None:
     """Exclusions and the baseline are read once a window, and the counts of its parts add up."""
-    entry = (GUID, "", "ops", "deploys", "2099-01-01")
+    entry = (GUID, "", "", "ops", "deploys", "2099-01-01")
 
     class Listed(ChangesEachDay):
         listed = 0

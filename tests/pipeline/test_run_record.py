@@ -128,7 +128,7 @@ def test_long_exclusions_give_a_short_record(tmp_path: Path, kind: str) -> None:
     assert len(listed) == MAX_ENTRIES
     assert [text.partition(" ")[0] for text in listed] == [f"id-{n}" for n in range(MAX_ENTRIES)]
     assert max(map(len, listed)) <= MAX_ENTRY_LENGTH
-    assert re.search(rf"\b{count} (expired|incomplete) exclusions ", record["Reason"])
+    assert re.search(rf"\b{count} (expired|invalid) exclusions ", record["Reason"])
     assert record["Reason"].isprintable()
     assert len(orjson.dumps(record)) < RECORD_SIZE
 

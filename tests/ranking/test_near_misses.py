@@ -31,7 +31,7 @@ from tests.support.strategies import (
 from tests.support.summaries import DEPLOYMENT, ROLE, UNLISTED, VAULT
 
 
-def included(_identity: str, _resource_group: str) -> bool:
+def included(change: LateChanges) -> bool:
     """Exclude nothing."""
     return False
 
@@ -113,8 +113,13 @@ def test_excluded_identities_and_groups_are_left_out() -> None:
     """An exclusion takes an identity and a resource group in lower case."""
     scenario = Scenario([signed_in()], [after(DAY)], [], HOUR, ("Success",))
     counts = late_in_python(scenario)
-    assert near_misses(counts, lambda *key: key == (GUID, "rg")) == []
-    assert len(near_misses(counts, lambda *key: key == (GUID, "rg2"))) == 1
+    assert (
+        near_misses(counts, lambda each: (each.identity, each.resource_group) == (GUID, "rg")) == []
+    )
+    assert (
+        len(near_misses(counts, lambda each: (each.identity, each.resource_group) == (GUID, "rg2")))
+        == 1
+    )
 
 
 @given(day_scenarios())

@@ -64,8 +64,12 @@ class Tags(HTMLParser):
 HOSTILE = finding(
     FindingTitle=MARKUP,
     Description=MARKUP,
-    Links=[{"Title": MARKUP, "Url": f"https://portal.azure.com/#resource/{'x' * 9}"}]
-    + [{"Title": MARKUP, "Url": f"javascript:{MARKUP}"}],
+    Links=[
+        {"Title": MARKUP, "Url": "https://portal.azure.com/#resource/x"},
+        {"Title": MARKUP, "Url": "https://portal.azure.com/#resource/y"},
+        {"Title": MARKUP, "Url": "https://portal.azure.com/#resource/z"},
+        {"Title": MARKUP, "Url": f"javascript:{MARKUP}"},
+    ],
     ServicePrincipalName=MARKUP,
     ServicePrincipalId=MARKUP,
     ResourceGroup=MARKUP,

@@ -33,6 +33,7 @@ from duckdb_kql.translate.functions import (
 
 from detection.kql.constants import BUCKETS
 from detection.rule.correlate import Group
+from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, Logs
 from detection.rule.ticks import DAY, format_time, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
@@ -72,6 +73,11 @@ TABLES[ALLOWLIST_TABLE.name] = {
     "_DTItemId": "VARCHAR",
     "LastUpdatedTimeUTC": "BIGINT",
     "IPOrRange": "VARCHAR",
+}
+TABLES[EXCLUSIONS_TABLE.name] = {
+    "_DTItemId": "VARCHAR",
+    "LastUpdatedTimeUTC": "BIGINT",
+    **dict.fromkeys(EXCLUSIONS_TABLE.columns, "VARCHAR"),
 }
 # The logs of other services that the runbook's queries read.
 KINDS = {"datetime": "BIGINT", "string": "VARCHAR", "dynamic": "VARCHAR"}

@@ -16,10 +16,12 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from detection.ranking.classify import CHANGE_CLASSES
 from detection.ranking.identity_details import SYSTEM_ASSIGNED, USER_ASSIGNED
 from detection.ranking.networks import public_network
 from detection.ranking.roles import builtin_role_names, builtin_roles
 from detection.rule.allowlist import AddressRange, parse_address, parse_entry
+from detection.rule.exclusions import named_classes
 from detection.rule.filters import (
     CHANGE_TERMS,
     OTHER_SUCCESS,
@@ -80,6 +82,7 @@ class Pseudonyms:
             Treatment.EXPIRY: Memo[str, str](lambda text: self._kept(text, _is_time)),
             Treatment.KIND: Memo[str, str](lambda text: self._kept(text, _is_kind)),
             Treatment.ROLE: Memo[str, str](lambda text: self._kept(text, _is_builtin_role)),
+            Treatment.CLASSES: Memo[str, str](lambda text: self._kept(text, _names_classes)),
         }
 
     def replace(self, shape: TableShape, row: Sequence[Any]) -> list[Any]:
@@ -195,6 +198,10 @@ def _is_kind(text: str) -> bool:
 
 def _is_builtin_role(text: str) -> bool:
     return text in builtin_roles() or ascii_lower(text) in builtin_role_names()
+
+
+def _names_classes(text: str) -> bool:
+    return CHANGE_CLASSES.issuperset(named_classes(text))
 
 
 def _is_time(text: str) -> bool:

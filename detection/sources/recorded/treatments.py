@@ -19,6 +19,7 @@ class Treatment(Enum):
     CODE = auto()
     STATUS = auto()
     EXPIRY = auto()
+    CLASSES = auto()  # of operations
     KIND = auto()  # of an identity or a principal
     ROLE = auto()  # the name or the id of a role: those of built-in roles stay
 
@@ -47,6 +48,7 @@ TREATMENTS: Final[Mapping[str, Treatment]] = {
     "ResultType": Treatment.CODE,
     "ActivityStatusValue": Treatment.STATUS,
     "Expires": Treatment.EXPIRY,
+    "OperationClasses": Treatment.CLASSES,
     "Identity": Treatment.NAME,
     "TenantId": Treatment.NAME,
     "IdentityType": Treatment.KIND,

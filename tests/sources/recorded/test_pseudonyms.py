@@ -5,12 +5,13 @@ from collections import Counter
 from dataclasses import replace
 from functools import cache
 from itertools import chain, product
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.ranking.classify import ACTION, CHANGE, catalog, is_delete
+from detection.ranking.classify import ACTION, CHANGE, CHANGE_CLASSES, catalog, is_delete
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Detection, detect
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Exclusions
@@ -176,19 +177,16 @@ def test_an_id_keeps_its_form() -> None:
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", replaced_id)
 
 
-EXPIRES = len(EXCLUSIONS_TABLE.columns) - 1
-
-
-def pseudonymized_expiry(text: str) -> str:
-    """Return the replacement of a value of the column Expires."""
-    row = ("i", "rg", "o", "r", text)
-    return str(Pseudonyms(key=KEY).replace(EXCLUSIONS_TABLE, row)[EXPIRES])
+def pseudonymized_exclusion(**columns: str) -> Any:
+    """Return the replacement of a complete exclusion, updated with `columns`."""
+    row = dict(zip(EXCLUSIONS_TABLE.columns, ("i", "rg", "", "o", "r", "2027-01-01"), strict=True))
+    return tuple(Pseudonyms(key=KEY).replace(EXCLUSIONS_TABLE, tuple((row | columns).values())))
 
 
 @pytest.mark.parametrize("text", ["2027-01-01", "2027-01-01T00:00:00Z", " 2027-01-01 ", "", " "])
 def test_an_expiry_that_is_a_time_stays(text: str) -> None:
     """A time in Expires names nobody and stays."""
-    assert pseudonymized_expiry(text) == text
+    assert pseudonymized_exclusion(Expires=text)[-1] == text
 
 
 @pytest.mark.parametrize(
@@ -196,11 +194,29 @@ def test_an_expiry_that_is_a_time_stays(text: str) -> None:
 )
 def test_other_text_in_expiry_is_replaced(text: str) -> None:
     """Other text in Expires is replaced, and the entry stays invalid."""
-    shown = pseudonymized_expiry(text)
-    assert NAME not in shown
-    assert text not in shown
-    rows = [("i", "rg", "o", "r", shown)]
-    assert len(Exclusions.of(rows, 0).invalid) == 1
+    row = pseudonymized_exclusion(Expires=text)
+    assert NAME not in row[-1]
+    assert text not in row[-1]
+    assert len(Exclusions.of([row], 0, CHANGE_CLASSES).invalid) == 1
+
+
+LISTED = EXCLUSIONS_TABLE.columns.index("OperationClasses")
+
+
+@pytest.mark.parametrize("text", ["", " ", "routine", "Routine; vault and storage control,other"])
+def test_known_operation_classes_stay(text: str) -> None:
+    """The names of operation classes name nobody and stay."""
+    row = pseudonymized_exclusion(OperationClasses=text)
+    assert row[LISTED] == text
+    assert len(Exclusions.of([row], 0, CHANGE_CLASSES).active) == 1
+
+
+@pytest.mark.parametrize("text", [NAME, f"routine;{NAME}", f"routine {NAME}"])
+def test_other_text_in_operation_classes_is_replaced(text: str) -> None:
+    """A list with another text is replaced, and the entry stays invalid."""
+    row = pseudonymized_exclusion(OperationClasses=text)
+    assert NAME not in row[LISTED]
+    assert len(Exclusions.of([row], 0, CHANGE_CLASSES).invalid) == 1
 
 
 def pseudonymized_operation(text: str) -> str:

@@ -40,6 +40,7 @@ LIST, REGENERATE = "A/LISTKEYS/ACTION", "A/REGENERATEKEY/ACTION"
 ENTRY = {
     "ServicePrincipalId": "id-1",
     "ResourceGroup": None,
+    "OperationClasses": "routine",
     "Owner": "ops",
     "Reason": "deploys",
     "Expires": "2027-01-01",
@@ -90,8 +91,8 @@ def connect(service: LogAnalyticsService) -> Iterator[Connect]:
 
 
 def test_exclusions_are_read(connect: Connect) -> None:
-    """Each entry of the watchlist has its five columns, with null as blank."""
-    assert connect().exclusions() == [("id-1", "", "ops", "deploys", "2027-01-01")]
+    """Each entry of the watchlist has its six columns, with null as blank."""
+    assert connect().exclusions() == [("id-1", "", "routine", "ops", "deploys", "2027-01-01")]
 
 
 def test_without_a_watchlist_there_are_no_exclusions(
