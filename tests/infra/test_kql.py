@@ -1,10 +1,8 @@
 """All deployed and documented queries on the custom tables bind without a diagnostic.
 
-These are the function over findings, the alert rules, the workbook, and the queries in the
-documentation.
+These are the function over findings, the alert rules, and the queries in the documentation.
 """
 
-import json
 import re
 from typing import Any
 
@@ -18,8 +16,6 @@ from tests.support.language_service import Column, LanguageService
 
 QUERIES = INFRA / "queries"
 FUNCTION = (QUERIES / "ManagedIdentityImpact.kql").read_text("utf-8")
-WORKBOOK = json.loads((INFRA / "workbook.json").read_bytes())
-ITEMS = [item for item in WORKBOOK["items"] if item["type"] == 3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHOWN = [
     block
@@ -71,38 +67,6 @@ def test_every_set_is_united_or_of_the_latest_revision() -> None:
     assert re.findall(r"(\w+) = coalesce\(Set(\d)", FUNCTION) == [
         (name, str(number)) for number, name in enumerate(united)
     ]
-
-
-def test_the_workbook_binds(language_service: LanguageService) -> None:
-    """Every query of the workbook binds, and has no placeholder that would hide a mistake."""
-    queries = [item["content"]["query"] for item in ITEMS]
-    assert len(queries) >= 5
-    assert not any("{" in query for query in queries)
-    assert all(bound(language_service, *queries))
-
-
-def test_the_workbook_has_a_query_for_each_view() -> None:
-    """Findings by risk, trend, identities, affected resources and run health each have a query."""
-    names = {item["name"] for item in ITEMS}
-    assert names >= {"findings-by-risk", "trend", "identities", "affected-resources", "latest-run"}
-
-
-def test_the_workbook_uses_the_chosen_time() -> None:
-    """Every query uses the reader's time range, and shows a message if it has no rows."""
-    (parameters,) = [
-        item["content"]["parameters"] for item in WORKBOOK["items"] if item["type"] == 9
-    ]
-    assert [each["name"] for each in parameters] == ["TimeRange"]
-    for item in ITEMS:
-        assert item["content"]["timeContextFromParameter"] == "TimeRange"
-        assert item["content"]["noDataMessage"]
-        assert item["content"]["resourceType"] == "microsoft.operationalinsights/workspaces"
-
-
-def test_the_workbook_names_no_resource() -> None:
-    """The workbook contains no resource id."""
-    assert WORKBOOK["fallbackResourceIds"] == []
-    assert "/subscriptions/" not in json.dumps(WORKBOOK)
 
 
 @pytest.mark.parametrize("name", ["findings_alert", "silence_alert"])

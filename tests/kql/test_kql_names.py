@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
+from tests.infra.workbook import QUERIES as WORKBOOK_QUERIES
+from tests.infra.workbook import filled
 from tests.kql.test_queries import SCHEMA, SHARED, filled_queries
 from tests.support import ROOT
 from tests.support.language_service import KQL
@@ -34,9 +36,8 @@ def queries() -> Iterator[tuple[str, str]]:
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for text in re.findall(r"```kusto\n(.*?)```", path.read_text("utf-8"), re.DOTALL):
             yield path.name, text
-    for item in json.loads((ROOT / "infra" / "workbook.json").read_bytes())["items"]:
-        if item["type"] == 3:
-            yield str(item["name"]), item["content"]["query"]
+    for name in WORKBOOK_QUERIES:
+        yield name, filled(name)
 
 
 def hidden(query: str) -> set[str]:
