@@ -402,6 +402,17 @@ def test_check_warns_of_watchlists_without_their_columns(world: World) -> None:
     assert (status, "any of the columns" in remark) == ("warning", True)
 
 
+def test_check_names_an_exclusion_with_an_unknown_class(world: World) -> None:
+    """An exclusion of known operation classes is active, and one of an unknown class is named."""
+    entry = {"ResourceGroup": "rg", "Owner": "ops", "Reason": "deploys", "Expires": "2999-01-01"}
+    world.logs.tables[EXCLUSIONS] = [entry | {"OperationClasses": "routine;Other"}]
+    part = f"{WORKSPACE} watchlist {EXCLUSIONS}"
+    assert remarks(run(world, "check"))[part] == ("ok", "1 active exclusion")
+    world.logs.tables[EXCLUSIONS] = [entry | {"OperationClasses": "rotine"}]
+    status, remark = remarks(run(world, "check"))[part]
+    assert (status, "unknown operation class 'rotine'" in remark) == ("warning", True)
+
+
 def test_check_continues_after_a_failure(world: World) -> None:
     """Each part is checked after any failure, and each failure names its remedy."""
     world.logs.script("count_sign_ins", Reply(403, FORBIDDEN))

@@ -34,6 +34,7 @@ from detection.rule.filters import CHANGE_TERMS, READ_TERMS, TARGET_TERMS
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
 from detection.settings import SETTINGS
+from tests.infra.test_kql import FUNCTION
 from tests.kql.test_queries import bind
 from tests.support import RECORDED, ROOT, json_lines, run_cli
 from tests.support.language_service import LanguageService
@@ -86,7 +87,7 @@ def test_queries_in_documents_bind(language_service: LanguageService) -> None:
     runs = [{"name": name, "type": kind} for name, kind in columns(RunRecord)]
     answers = bind(
         language_service,
-        [text for _, _, text in QUERIES],
+        [f"let ManagedIdentityImpact = () {{\n{FUNCTION}\n}};\n{text}" for _, _, text in QUERIES],
         schema={"ManagedIdentityImpactRuns_CL": runs},
     )
     for (name, number, _), answer in zip(QUERIES, answers, strict=True):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from detection.ranking.classify import classify
 from detection.ranking.near_misses import (
+    LateChanges,
     NearMiss,
     is_grave,
     late_changes,
@@ -31,7 +33,12 @@ from tests.support.strategies import (
 from tests.support.summaries import DEPLOYMENT, ROLE, UNLISTED, VAULT
 
 
-def included(change: LateChanges) -> bool:
+def is_of(identity: str, resource_group: str, change: LateChanges) -> bool:
+    """Return True for changes of an identity in a resource group."""
+    return (change.identity, change.resource_group) == (identity, resource_group)
+
+
+def included(_change: LateChanges) -> bool:
     """Exclude nothing."""
     return False
 
@@ -113,13 +120,8 @@ def test_excluded_identities_and_groups_are_left_out() -> None:
     """An exclusion takes an identity and a resource group in lower case."""
     scenario = Scenario([signed_in()], [after(DAY)], [], HOUR, ("Success",))
     counts = late_in_python(scenario)
-    assert (
-        near_misses(counts, lambda each: (each.identity, each.resource_group) == (GUID, "rg")) == []
-    )
-    assert (
-        len(near_misses(counts, lambda each: (each.identity, each.resource_group) == (GUID, "rg2")))
-        == 1
-    )
+    for group, left in (("rg", 0), ("rg2", 1)):
+        assert len(near_misses(counts, partial(is_of, GUID, group))) == left
 
 
 @given(day_scenarios())
