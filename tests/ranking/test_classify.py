@@ -32,7 +32,7 @@ from detection.rule.kql_text import has_any
 
 CLASSES_OF_CHANGES = {
     "authorization",
-    "defence evasion",
+    "defense impairment",
     "persistence",
     "vault and storage control",
     "execution",
@@ -52,9 +52,9 @@ ACTIONS = catalog(ACTION).entries
         ("MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE", "authorization", 42, "T1098.003"),
         ("MICROSOFT.AUTHORIZATION/ROLEDEFINITIONS/WRITE", "authorization", 42, "T1098.003"),
         ("MICROSOFT.AUTHORIZATION/LOCKS/DELETE", "authorization", 40, "T1685"),
-        ("MICROSOFT.INSIGHTS/DIAGNOSTICSETTINGS/DELETE", "defence evasion", 40, "T1685.002"),
-        ("MICROSOFT.SQL/SERVERS/FIREWALLRULES/WRITE", "defence evasion", 30, "T1686.001"),
-        ("MICROSOFT.INSIGHTS/ACTIVITYLOGALERTS/DELETE", "defence evasion", 36, "T1685"),
+        ("MICROSOFT.INSIGHTS/DIAGNOSTICSETTINGS/DELETE", "defense impairment", 40, "T1685.002"),
+        ("MICROSOFT.SQL/SERVERS/FIREWALLRULES/WRITE", "defense impairment", 30, "T1686.001"),
+        ("MICROSOFT.INSIGHTS/ACTIVITYLOGALERTS/DELETE", "defense impairment", 36, "T1685"),
         (
             "MICROSOFT.MANAGEDIDENTITY/USERASSIGNEDIDENTITIES/FEDERATEDIDENTITYCREDENTIALS/WRITE",
             "persistence",
@@ -86,13 +86,13 @@ ACTIONS = catalog(ACTION).entries
         ),
         ("MICROSOFT.RESOURCES/DEPLOYMENTS/WRITE", "routine", 0, ""),
         ("Microsoft.Resources/tags/write", "routine", 0, ""),
-        ("MICROSOFT.INSIGHTS/METRICALERTS/DELETE", "defence evasion", 20, "T1685"),
+        ("MICROSOFT.INSIGHTS/METRICALERTS/DELETE", "defense impairment", 20, "T1685"),
         ("MICROSOFT.WEB/SITES/WRITE", "other", 12, ""),
         ("MICROSOFT.WEB/SITES/DELETE", "destruction", 38, "T1485"),
         ("MICROSOFT.WEB/SITES/SLOTS/DELETE", "destruction", 30, "T1485"),
         ("MICROSOFT.DBFORPOSTGRESQL/FLEXIBLESERVERS/DELETE", "destruction", 44, "T1485"),
         ("MICROSOFT.SQL/MANAGEDINSTANCES/ADMINISTRATORS/WRITE", "authorization", 38, "T1098"),
-        ("MICROSOFT.AADIAM/DIAGNOSTICSETTINGS/DELETE", "defence evasion", 42, "T1685.002"),
+        ("MICROSOFT.AADIAM/DIAGNOSTICSETTINGS/DELETE", "defense impairment", 42, "T1685.002"),
         ("CONTOSO.PROVIDER/THINGS/DELETE", "other", 20, ""),
         ("CONTOSO.PROVIDER/THINGS/DELETE/ACTION", "other", 20, ""),
         ("CONTOSO.PROVIDER/THINGS/WRITE", "other", 8, ""),
@@ -190,7 +190,7 @@ def test_the_most_specific_entry_counts() -> None:
     """A full name beats a pattern, and a longer pattern a shorter one, whatever their points."""
     backup = "microsoft.recoveryservices/vaults/a/"
     assert classify(backup + "delete").points < classify(backup + "protecteditems/delete").points
-    assert classify("microsoft.sql/servers/firewallrules/delete").name == "defence evasion"
+    assert classify("microsoft.sql/servers/firewallrules/delete").name == "defense impairment"
     assert classify("microsoft.storage/storageaccounts/blobservices/write").points == 34
     assert classify("microsoft.storage/storageaccounts/blobservices/containers/delete").points == 42
 
