@@ -24,7 +24,14 @@ from detection.ranking.near_misses import TOKEN_LIFETIME, LateChanges, NearMiss,
 from detection.ranking.score import identity_score
 from detection.ranking.summary import Action, Summary, total
 from detection.rule.allowlist import Allowlist
-from detection.rule.correlate import OPERATIONS_SHOWN, Group, GroupKey, Key, ReportedKeys
+from detection.rule.correlate import (
+    NOTHING_REPORTED,
+    OPERATIONS_SHOWN,
+    Group,
+    GroupKey,
+    Key,
+    ReportedKeys,
+)
 from detection.rule.exclusions import Exclusions
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
@@ -75,7 +82,7 @@ class Enrichment:
         if len(group.operations) < OPERATIONS_SHOWN:
             return True
         try:
-            pairs = group.read_pairs({})
+            pairs = group.read_pairs(NOTHING_REPORTED)
         except SourceError as error:
             self._warn("Operations could not be read, so no exclusion by class covers them", error)
             return False

@@ -53,7 +53,7 @@ PAST_CHANGES_TABLE: Final = TableShape(
 )
 
 # The days on which something happened, by identity and by operation, resource group or network: bit
-# n stands for the day `first_day` + n.
+# n stands for the n-th day that was read.
 DaySets = dict[str, dict[str, int]]
 
 
@@ -61,12 +61,12 @@ DaySets = dict[str, dict[str, int]]
 class Baseline:
     """The days with each operation, resource group and network, by identity.
 
-    All names are in lower case. Days are numbered from 1970-01-01; `first_day` is the first whole
-    day of the log, and `end_day` the day after the last.
+    All names are in lower case. Days are numbered from 1970-01-01. DAYS_READ days before `end_day`
+    were read; `log_days` are those on which the log has any change.
     """
 
-    first_day: int
     end_day: int
+    log_days: int = 0
     operations: DaySets = field(default_factory=dict)
     groups: DaySets = field(default_factory=dict)
     networks: DaySets = field(default_factory=dict)
@@ -74,33 +74,34 @@ class Baseline:
     @property
     def length(self) -> int:
         """The number of whole days that the log has before `end_day`."""
-        return self.end_day - self.first_day
+        begin, end = self._days_before(self.end_day)
+        return end - begin
 
     @classmethod
     def of(cls, changes: Iterable[PastChange], end_day: int) -> "Baseline":
         """Note the days of the changes before `end_day`."""
-        changes = [change for change in changes if change.time < end_day * DAY]
-        if not changes:
-            return cls(end_day, end_day)
-        first_day = min(change.time for change in changes) // DAY + 1
-        baseline = cls(first_day, end_day)
+        log_days, first = 0, end_day - DAYS_READ
+        operations: DaySets = {}
+        groups: DaySets = {}
+        networks: DaySets = {}
         for time, identity, operation, resource_group, address in changes:
-            if (day := time // DAY - first_day) < 0:
+            if not first <= time // DAY < end_day:
                 continue
-            who = ascii_lower(identity)
+            day, who = 1 << time // DAY - first, ascii_lower(identity)
+            log_days |= day
             if operation:
-                _note(baseline.operations, who, ascii_lower(operation), day)
-                _note(baseline.groups, who, ascii_lower(resource_group), day)
+                _note(operations, who, ascii_lower(operation), day)
+                _note(groups, who, ascii_lower(resource_group), day)
             if network := public_network(address):
-                _note(baseline.networks, who, network, day)
-        return baseline
+                _note(networks, who, network, day)
+        return cls(end_day, log_days, operations, groups, networks)
 
     def familiarity(
         self, identity: str, operation: str, resource_group: str, day: int
     ) -> Familiarity:
         """Return how often an identity did an operation in the two weeks before a day.
 
-        The names are in lower case. `day` is numbered as `first_day` is.
+        The names are in lower case. `day` is numbered as `end_day` is.
         """
         begin, end = self._days_before(day)
         return Familiarity(
@@ -125,15 +126,29 @@ class Baseline:
         )
 
     def _days_before(self, day: int) -> tuple[int, int]:
-        """Return the days [begin, end) of the two weeks before a day that the log has."""
-        end = max(min(day, self.end_day), self.first_day)
-        return min(max(day - BASELINE_DAYS, self.first_day), end), end
+        """Return the whole days [begin, end) of the two weeks before a day that the log has.
+
+        The first day with a change counts for nothing, because the log may begin in the middle of
+        it. It is looked for among the days before this day alone, so that the answer is the same
+        whenever the log was read.
+        """
+        first_read = self.end_day - DAYS_READ
+        end = max(min(day, self.end_day), first_read)
+        begin = min(max(day - BASELINE_DAYS - 1, first_read), end)
+        days = self._between(self.log_days, begin, end)
+        if not days:
+            return end, end
+        return begin + (days & -days).bit_length(), end
 
     def _count(self, sets: DaySets, identity: str, subject: str, begin: int, end: int) -> int:
-        days = sets.get(identity, {}).get(subject, 0) >> (begin - self.first_day)
-        return (days & ((1 << (end - begin)) - 1)).bit_count()
+        days = sets.get(identity, {}).get(subject, 0)
+        return self._between(days, begin, end).bit_count()
+
+    def _between(self, days: int, begin: int, end: int) -> int:
+        """Return the days of a set in [begin, end), the first of them as bit 0."""
+        return days >> begin - (self.end_day - DAYS_READ) & (1 << end - begin) - 1
 
 
 def _note(sets: DaySets, identity: str, subject: str, day: int) -> None:
     days = sets.setdefault(identity, {})
-    days[subject] = days.get(subject, 0) | 1 << day
+    days[subject] = days.get(subject, 0) | day

@@ -18,6 +18,7 @@ from detection.ranking.classify import (
     CatalogEntry,
     classify,
     classify_action,
+    is_delete,
 )
 from detection.ranking.familiarity import BASELINE_DAYS
 from detection.ranking.summary import OperationSum, Summary
@@ -130,9 +131,8 @@ def _gravest(operations: Sequence[OperationSum], summary: Summary) -> Iterator[R
     gravest = max(operations, key=_weight)
     reason = _gravest_operation(gravest.operation, gravest.points)
     yield reason
-    if summary.grants:
-        grant = summary.grants[0]
-        role = grant.role or grant.role_definition_id or "a role"
+    grant = next(iter(summary.grants), None)
+    if grant and (role := grant.role or grant.role_definition_id):
         yield Reason(0, f"The gravest of its grants is {role} at {grant.scope}")
     past = gravest.familiarity
     if past.is_routine:
@@ -143,8 +143,10 @@ def _gravest(operations: Sequence[OperationSum], summary: Summary) -> Iterator[R
         )
 
 
-def _weight(each: OperationSum) -> tuple[int, int]:
-    return each.kept_points, each.points
+def _weight(each: OperationSum) -> tuple[int, int, bool, int]:
+    """Return the rank of an operation; of equals, the first in the evidence is the gravest."""
+    earliest = each.pairs[0].operated if each.pairs else 0
+    return each.kept_points, each.points, is_delete(each.operation), -earliest
 
 
 def _is_grave(each: OperationSum) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, filterfalse, islice
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from detection.rule.allowlist import Allowlist
@@ -73,6 +74,7 @@ class GroupKey(NamedTuple):
 
 
 ReportedKeys = Mapping[GroupKey, Collection[Key]]
+NOTHING_REPORTED: Final[ReportedKeys] = MappingProxyType({})
 
 
 @dataclass(slots=True)

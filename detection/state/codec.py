@@ -218,8 +218,8 @@ def _baseline(baseline: Baseline | None) -> dict[str, Any] | None:
     if baseline is None:
         return None
     return {
-        "first_day": baseline.first_day,
         "end_day": baseline.end_day,
+        "log_days": baseline.log_days,
         "operations": baseline.operations,
         "groups": baseline.groups,
         "networks": baseline.networks,
@@ -228,11 +228,11 @@ def _baseline(baseline: Baseline | None) -> dict[str, Any] | None:
 
 def _baseline_of(document: dict[str, Any] | None) -> Baseline | None:
     """Return the stored baseline, if there is one; an earlier release's is not used: read again."""
-    if document is None or "first_day" not in document:
+    if document is None or "log_days" not in document:
         return None
     return Baseline(
-        _checked_integer(document["first_day"]),
         _checked_integer(document["end_day"]),
+        _checked_integer(document["log_days"]),
         _day_sets(document["operations"]),
         _day_sets(document["groups"]),
         _day_sets(document["networks"]),

@@ -12,11 +12,21 @@ from detection.pipeline.enrichment import Enrichment
 from detection.pipeline.run_record import RunHeader
 from detection.pipeline.window_run import examine_window
 from detection.ranking.baseline import PastChange
+from detection.ranking.identity_details import DetailRow
 from detection.rule.correlate import detect
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
 from detection.rule.ledger import Ledger, Review
-from detection.rule.log_rows import IDENTITY, TIME, Logs, Operation
+from detection.rule.log_rows import (
+    CALLER_ADDRESS,
+    EVENT_DATA_ID,
+    IDENTITY,
+    OPERATION_NAME,
+    RESOURCE_GROUP,
+    TIME,
+    Logs,
+    Operation,
+)
 from detection.rule.ticks import DAY, HOUR, MINUTE, parse_time
 from detection.schema import Finding
 from detection.sources import Arrivals, Correlated
@@ -86,9 +96,11 @@ class History(NoContext):
         logs: Logs,
         actions: list[Operation] | None = None,
         changes: list[PastChange] | None = None,
+        details: list[DetailRow] | None = None,
         database: Any = None,
     ) -> None:
         self._logs = logs
+        self._details = details or []
         self._actions = actions or []
         self._changes = changes or []
         self._database = database
@@ -133,6 +145,17 @@ class History(NoContext):
             row
             for row in self._actions
             if ascii_lower(row[IDENTITY]) in identities and window.start < row[TIME] <= window.end
+        ]
+
+    def identity_details(
+        self, identities: Collection[str], window: Window, now: int
+    ) -> list[DetailRow]:
+        """Return the details of the window."""
+        del now
+        return [
+            row
+            for row in self._details
+            if row.identity in identities and window.start < row.time <= window.end
         ]
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
@@ -195,17 +218,65 @@ def assert_scores_never_fall(rows: list[Finding]) -> None:
         scores[row["FindingId"]] = row["RiskScore"]
 
 
-@given(SIGN_INS, OPERATIONS, ACTION_ROWS, CHANGES, CUTS)
+def details_of(operations: list[Row], choices: list[int]) -> list[DetailRow]:
+    """Return the details of operations: the token, the role used and, of some, the role given."""
+    rows = as_logs([], operations).operations
+    found: list[DetailRow] = []
+    for row, choice in zip(rows, choices * len(rows), strict=False):
+        time, identity, group = row[TIME], ascii_lower(row[IDENTITY]), row[RESOURCE_GROUP]
+        address = ascii_lower(row[CALLER_ADDRESS])
+        found.append(DetailRow(time, identity, token=f"t{choice % 2}", address=address))
+        found.append(
+            DetailRow(
+                time,
+                identity,
+                role=("Owner", "Reader")[choice % 2],
+                role_scope=("/subscriptions/s", "/subscriptions/s/resourceGroups/rg")[choice // 2],
+                resource_group=ascii_lower(group),
+            )
+        )
+        if ascii_lower(row[OPERATION_NAME]) == ROLE.lower() and choice:
+            given = ("8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "acdd72a7-3385-48ef-bd42-f606fba81ae7")
+            found.append(
+                DetailRow(
+                    time,
+                    identity,
+                    status="Success",
+                    resource_group=group,
+                    role_definition_id=given[choice % 2],
+                    principal_id="p",
+                    scope="/subscriptions/s",
+                    correlation_id=row[EVENT_DATA_ID],
+                )
+            )
+    return found
+
+
+@given(
+    SIGN_INS,
+    OPERATIONS,
+    ACTION_ROWS,
+    CHANGES,
+    st.lists(st.integers(0, 3), min_size=1, max_size=7),
+    CUTS,
+)
 def test_any_cut_gives_the_same_score(
     sign_ins: list[Row],
     operations: list[Row],
     actions: list[Row],
     changes: list[PastChange],
+    choices: list[int],
     cuts: list[int],
 ) -> None:
-    """Score, severity, reasons and pairs are the same for one window and for several."""
-    logs = as_logs(sign_ins, operations)
-    source = History(logs, as_logs([], actions).operations, changes)
+    """Score, severity, reasons and pairs are the same for one window and for several.
+
+    Rights are read of all operations in a resource group, so every operation here may pair.
+    """
+    first = sign_in(TimeGenerated=written(BEGIN + 1), ServicePrincipalId="id-1", Id="first")
+    everybody = [first, first | {"ServicePrincipalId": "id-2", "Id": "second"}]
+    logs = as_logs([*everybody, *sign_ins], operations)
+    details = details_of(operations, choices)
+    source = History(logs, as_logs([], actions).operations, changes, details)
     together, cut = revisions(source, []), revisions(source, cuts)
     # A finding is named after its first operation, which is the same in both.
     assert whole(cut) == whole(together)

@@ -43,7 +43,7 @@ AZURE_MODULES = {
 }
 PURE = {
     *("bisect", "collections", "csv", "dataclasses", "datetime", "enum", "functools", "hashlib"),
-    *("itertools", "struct", "operator", "pathlib", "re", "typing", "unicodedata"),
+    *("itertools", "struct", "operator", "pathlib", "re", "types", "typing", "unicodedata"),
     *("orjson", "zlib", "socket"),  # socket only reads addresses: inet_pton
 }
 

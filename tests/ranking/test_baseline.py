@@ -36,9 +36,13 @@ def test_days_are_counted(
 ) -> None:
     """Each whole day of the two weeks before counts once, however names are spelt."""
     baseline = Baseline.of(changes, TODAY)
-    past = [change for change in changes if change.time < TODAY * DAY]
-    first = min((change.time // DAY for change in past), default=TODAY - 1) + 1
-    begin, end = max(day - BASELINE_DAYS, first), min(day, TODAY)
+    past = [
+        change
+        for change in changes
+        if max(day - BASELINE_DAYS - 1, TODAY - DAYS_READ) <= change.time // DAY < min(day, TODAY)
+    ]
+    end = min(day, TODAY)
+    begin = min((change.time // DAY + 1 for change in past), default=end)
     mine = [
         change
         for change in past
@@ -74,4 +78,17 @@ def test_the_first_day_does_not_count() -> None:
     began = (TODAY - 8) * DAY + 12 * HOUR
     known = Baseline.of([PastChange(began, "id-1", ROLE, "rg", "")], TODAY)
     assert known.familiarity("id-1", ROLE.lower(), "rg", TODAY) == Familiarity(7)
+    assert known.length == 7
     assert Baseline.of([], TODAY).familiarity("id-1", "", "rg", TODAY) == Familiarity(0)
+
+
+@given(CHANGES, st.sampled_from(("id-1", "id-2")), st.sampled_from(("rg", "other")))
+def test_a_day_has_one_past(changes: list[PastChange], identity: str, resource_group: str) -> None:
+    """Yesterday's operations have the same past if the log was read yesterday or today."""
+    yesterday, today = (Baseline.of(changes, end_day) for end_day in (TODAY - 1, TODAY))
+    for name in map(ascii_lower, NAMES):
+        where = (identity, name, resource_group, TODAY - 1)
+        assert yesterday.familiarity(*where) == today.familiarity(*where)
+    for address in ADDRESSES:
+        seen = (identity, address, TODAY - 1)
+        assert yesterday.has_new_network(*seen) == today.has_new_network(*seen)

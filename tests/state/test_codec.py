@@ -79,11 +79,11 @@ def test_equal_states_give_equal_bytes(state: State, shuffler: random.Random) ->
 def test_a_baseline_of_an_earlier_release_is_read_again() -> None:
     """A baseline that counts days without naming them is left out: the next run reads a new one."""
     state = replace(
-        numbered(7), baseline=Baseline(20_000, 20_014, {"id": {"a/write": 3}}, {"id": {"rg": 3}})
+        numbered(7), baseline=Baseline(20_014, 7, {"id": {"a/write": 3}}, {"id": {"rg": 3}})
     )
     body = encode(state)
     assert decode(body, "state").baseline == state.baseline
-    assert decode(body.replace(b"first_day", b"read_at"), "state").baseline is None
+    assert decode(body.replace(b"log_days", b"length"), "state").baseline is None
 
 
 def test_a_finding_without_a_sum_is_read() -> None:
