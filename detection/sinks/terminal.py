@@ -152,8 +152,8 @@ def _details(row: Row) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold", max_width=MAX_WIDTH)
     news = f"revision {row['Revision']}, {counted(row['NewOperations'], 'new operation')}"
-    whole = f"its identity {row['IdentityRiskScore']}"
-    risk = f"{row['RiskScore']} of 100, {row['SuggestedSeverity']} ({whole}); {news}"
+    risk = f"{row['RiskScore']} of 100, {row['SuggestedSeverity']}; identity "
+    risk += f"{row['IdentityRiskScore']}; {news}"
     table.add_row("Risk", _safe_text(risk))
     table.add_row("Reasons", _first_values(_reason_lines(row["RiskReasons"])))
     table.add_row(

@@ -82,7 +82,7 @@ def test_revisions_are_one_finding() -> None:
     later = finding(Revision=2, RiskScore=60, Operations=["b/write"], NewOperations=4)
     text = printed(finding(Operations=["a/write"]), later)
     assert "1 finding: 1 Medium." in text
-    assert "60 of 100, Medium (its identity 60); revision 2, 5 new operations" in text
+    assert "60 of 100, Medium; identity 60; revision 2, 5 new operations" in text
     assert "a/write" in text
     assert "b/write" in text
 
