@@ -1,22 +1,14 @@
-"""The context of a finding: its score, evidence, explanation and runbook queries."""
+"""The context of a finding: its score, evidence and explanation."""
 
 from typing import NamedTuple
 
 from detection.explain import Explanation, explain
-from detection.kql.render import queries
 from detection.ranking.attack import observed_tactics, observed_techniques
 from detection.ranking.evidence import EvidenceItem, evidence_items
 from detection.ranking.identity_details import IdentityDetails
 from detection.ranking.score import Score, score
 from detection.ranking.summary import Summary
 from detection.rule.correlate import Group
-
-# The three queries of the runbook: the question that each answers, and its file.
-QUESTIONS = {
-    "1. Activity of the identity from a day before to a day after": "investigate_activity",
-    "2. Its reads and writes in vaults and storage accounts": "investigate_data_plane",
-    "3. Other findings for this identity": "investigate_findings",
-}
 
 
 class FindingContext(NamedTuple):
@@ -31,7 +23,6 @@ class FindingContext(NamedTuple):
     tactics: list[str]
     evidence: list[EvidenceItem]
     explanation: Explanation
-    investigate: list[dict[str, str]]
 
 
 def finding_context(
@@ -51,19 +42,4 @@ def finding_context(
         observed_tactics(techniques),
         evidence,
         explain(group, evidence, details, portal),
-        _investigate(group),
     )
-
-
-def _investigate(group: Group) -> list[dict[str, str]]:
-    """Return the runbook queries; none for an identity that no query can hold."""
-    try:
-        made = queries(
-            QUESTIONS.values(),
-            identity=(group.service_principal_id,),
-            start=group.first_event,
-            end=group.last_event,
-        )
-    except ValueError:
-        return []
-    return [{"Title": title, "Query": text} for title, text in zip(QUESTIONS, made, strict=True)]

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from detection.kql.runbook import calls
 from detection.pipeline.finding_context import FindingContext
 from detection.pipeline.run_record import RunHeader
 from detection.ranking.classify import CACHE_SIZE
@@ -61,7 +62,7 @@ def finding_row(emission: Emission, context: FindingContext, header: RunHeader) 
         "FailedOperations": explanation.failed_operations,
         "Entities": explanation.entities,
         "Links": explanation.links,
-        "Investigate": context.investigate,
+        "Investigate": calls(emission.finding.finding_id),
         "FirstEvent": format_time(group.first_event),
         "LastEvent": format_time(group.last_event),
         "WindowStart": header.window_start,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from detection.kql import runbook
 from detection.printable import counted, printable
 from detection.ranking.attack import techniques
 from detection.ranking.classify import CLASSES, OperationClass
@@ -18,6 +19,7 @@ from detection.report.facts import Run, run_facts
 from detection.report.findings import ALL, SEVERITIES, Row, Selection, described, gravest, united
 from detection.report.timeline import Timeline, lane_class, timeline
 from detection.rule.kql_text import ascii_lower
+from detection.rule.ticks import parse_time
 from detection.schema import RULE_NAME
 
 FINDINGS_SHOWN = 500  # those with the highest scores; nobody reads a longer page
@@ -95,6 +97,7 @@ def render(
         reasons_of_others=REASONS_OF_OTHERS,
         timelines=TIMELINES_SHOWN,
         links=LINKS_OF_IDENTITY,
+        queries=runbook.texts(),
         technique_url=TECHNIQUE_URL,
         techniques=techniques(),
         start=min((row["WindowStart"] for row in (*shown, *runs)), default=None),
@@ -159,6 +162,15 @@ def _name(resource_id: str) -> str:
     return "/".join(resource_id.split("/")[-2:])
 
 
+def _values(row: Row) -> str:
+    """Return the lines in front of a query of the runbook; "" if KQL cannot hold the identity."""
+    times = parse_time(row["FirstEvent"]), parse_time(row["LastEvent"])
+    try:
+        return runbook.values(row["ServicePrincipalId"], *times, row["CallerIpAddresses"])
+    except ValueError:
+        return ""
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -170,7 +182,7 @@ def _environment() -> Environment:
     )
     filters = (lane_class, filters_of, counted, described, gravest)
     environment.filters |= {each.__name__: each for each in filters}
-    environment.filters |= {"moment": _moment, "resource_name": _name}
+    environment.filters |= {"moment": _moment, "resource_name": _name, "values": _values}
     return environment
 
 

@@ -1,5 +1,5 @@
-// The product's resources in the workspace: both tables, the function that reads the findings, and
-// on request a sample allowlist.
+// The product's resources in the workspace: both tables, the function that reads the findings, the
+// functions that a finding's row calls, and on request a sample allowlist.
 
 import { tableDefinition } from '../product.bicep'
 
@@ -40,21 +40,57 @@ resource table 'Microsoft.OperationalInsights/workspaces/tables@2025-07-01' = [
   }
 ]
 
-resource readFindings 'Microsoft.OperationalInsights/workspaces/savedSearches@2025-07-01' = {
-  parent: workspace
-  name: 'ManagedIdentityImpact'
-  properties: {
-    // The published type puts it beside the properties, where it has no effect. Without it a second
-    // deployment conflicts with the first.
-    #disable-next-line BCP037
-    etag: '*'
-    category: 'Managed identity impact'
-    displayName: 'ManagedIdentityImpact'
-    functionAlias: 'ManagedIdentityImpact'
+// The functions of the runbook have the same text as the queries in the report. There the values of
+// the finding stand in front, here the lines that look them up.
+var lookUp = loadTextContent('../queries/finding_values.kql')
+var functions = [
+  {
+    name: 'ManagedIdentityImpact'
+    parameters: ''
     query: loadTextContent('../queries/ManagedIdentityImpact.kql')
-    version: 2
   }
-}
+  {
+    name: 'ManagedIdentityActivity'
+    parameters: 'FindingId:string'
+    query: '${lookUp}${loadTextContent('../../detection/kql/investigate_activity.kql')}'
+  }
+  {
+    name: 'ManagedIdentityDataAccess'
+    parameters: 'FindingId:string'
+    query: '${lookUp}${loadTextContent('../../detection/kql/investigate_data_access.kql')}'
+  }
+  {
+    name: 'ManagedIdentityHistory'
+    parameters: 'FindingId:string'
+    query: '${lookUp}${loadTextContent('../../detection/kql/investigate_history.kql')}'
+  }
+  {
+    name: 'ManagedIdentityRights'
+    parameters: 'FindingId:string'
+    query: '${lookUp}${loadTextContent('../../detection/kql/investigate_rights.kql')}'
+  }
+]
+
+// One after another, because the others call the first.
+@batchSize(1)
+resource savedFunction 'Microsoft.OperationalInsights/workspaces/savedSearches@2025-07-01' = [
+  for function in functions: {
+    parent: workspace
+    name: function.name
+    properties: {
+      // The published type puts it beside the properties, where it has no effect. Without it a second
+      // deployment conflicts with the first.
+      #disable-next-line BCP037
+      etag: '*'
+      category: 'Managed identity impact'
+      displayName: function.name
+      functionAlias: function.name
+      functionParameters: function.parameters
+      query: function.query
+      version: 2
+    }
+  }
+]
 
 resource sampleWatchlist 'Microsoft.SecurityInsights/watchlists@2025-09-01' = if (!empty(sampleWatchlistAlias)) {
   scope: workspace

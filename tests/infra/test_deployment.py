@@ -17,6 +17,7 @@ from tests.infra.compiler import (
     Deployment,
     Json,
 )
+from tests.support.runbook import FUNCTIONS, deployed
 
 HERE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/"
 TABLES = {SETTINGS["FINDINGS_STREAM"].default: Finding, SETTINGS["RUNS_STREAM"].default: RunRecord}
@@ -173,13 +174,22 @@ def test_the_rule_is_in_the_workspace_s_region(chosen: Deployment) -> None:
     assert chosen.one("Microsoft.Web/sites")["location"] == CHOSEN["location"]
 
 
-def test_the_function_can_be_deployed_again(plain: Deployment) -> None:
-    """The saved function has its alias, and overwrites that of an earlier deployment."""
-    resource = plain.one("Microsoft.OperationalInsights/workspaces/savedSearches")
-    search = properties(resource)
-    assert (search["functionAlias"], search["version"]) == ("ManagedIdentityImpact", 2)
-    assert search["etag"] == "*"
-    assert search["query"] == (INFRA / "queries" / "ManagedIdentityImpact.kql").read_text("utf-8")
+def test_functions_can_be_deployed_again(plain: Deployment) -> None:
+    """Each saved function has its alias, and overwrites that of an earlier deployment."""
+    found = {
+        each["name"].split("/")[1]: properties(each)
+        for each in plain.of_type("Microsoft.OperationalInsights/workspaces/savedSearches")
+    }
+    for name, function in found.items():
+        assert (function["functionAlias"], function["version"]) == (name, 2)
+        assert function["etag"] == "*"
+    impact = found.pop("ManagedIdentityImpact")
+    assert impact["query"] == (INFRA / "queries" / "ManagedIdentityImpact.kql").read_text("utf-8")
+    assert impact["functionParameters"] == ""
+    assert {name: function["query"] for name, function in found.items()} == {
+        name: deployed(name) for name in FUNCTIONS
+    }
+    assert {function["functionParameters"] for function in found.values()} == {"FindingId:string"}
 
 
 def test_the_workspace_may_be_in_any_group(plain: Deployment) -> None:
@@ -191,7 +201,7 @@ def test_the_workspace_may_be_in_any_group(plain: Deployment) -> None:
     ]
     assert all(WORKSPACE.lower() in each["id"].lower() for each in away)
     assert sorted(each["type"].split("/")[-1] for each in away) == [
-        *("roleAssignments", "roleAssignments", "savedSearches", "tables", "tables")
+        *("roleAssignments", "roleAssignments", *["savedSearches"] * 5, "tables", "tables")
     ]
 
 

@@ -33,6 +33,7 @@ ALLOWED = {
     "1": "one, the next number, an operation in a sweep, or the part -1 of the rows that count",
     "2": "the end of a span, the third kind of row in a sweep",
     "1d": "the day around now or around a finding",
+    "90d": "the days before a finding whose changes of rights are shown",
     "1970": "the year of the epoch, from which ticks are counted",
     "01": "its month and its day",
 }

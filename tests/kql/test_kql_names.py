@@ -16,6 +16,7 @@ from tests.infra.workbook import filled
 from tests.kql.test_queries import SCHEMA, SHARED, filled_queries
 from tests.support import ROOT
 from tests.support.language_service import KQL
+from tests.support.runbook import FUNCTIONS, deployed, written
 
 RUNS_TABLE = "ManagedIdentityImpactRuns_CL"
 COLUMNS: dict[str, set[str]] = {
@@ -31,6 +32,9 @@ def queries() -> Iterator[tuple[str, str]]:
     """Yield the place and the text of every query of the product, filled with sample values."""
     for number, text in enumerate(filled_queries()):
         yield f"query {number}", text
+    for function in FUNCTIONS:
+        yield function, deployed(function)
+        yield f"{function} in the report", written(function)
     for path in sorted((ROOT / "infra" / "queries").glob("*.kql")):
         yield path.name, path.read_text("utf-8")
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.kql.render import FOLDER, Duration, Query, Value, query
+from detection.kql.runbook import QUESTIONS
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
@@ -70,9 +71,6 @@ SAMPLES: list[tuple[str, dict[str, Value]]] = [
     ("baseline", {**SPAN, "statuses": ("Success",), "bin": Duration(DAY)}),
     ("exclusions", {"alias": "ManagedIdentityExclusions"}),
     ("identity_details", {**MOMENTS, "functions": query("functions"), "identities": (IDENTITY,)}),
-    ("investigate_activity", {**SPAN, "identity": (IDENTITY,)}),
-    ("investigate_data_plane", {**SPAN, "identity": (IDENTITY,)}),
-    ("investigate_findings", {"identity": (IDENTITY,)}),
 ]
 
 
@@ -147,13 +145,6 @@ COMPOSED: dict[str, tuple[Query, list[Column]]] = {
 EXTRA_COLUMNS = [column("IngestionTime", "datetime"), column("Bucket", "long")]
 
 
-def analyst_columns(*names: str) -> list[Column]:
-    """Return a time column and text columns, as an analyst's query returns them."""
-    return [{"name": "TimeGenerated", "type": "datetime"}] + [
-        {"name": name, "type": "string"} for name in names
-    ]
-
-
 RESULT_COLUMNS: dict[str, list[Column]] = {
     "sign_ins": [*reader_columns(SIGN_IN_TABLE), *EXTRA_COLUMNS],
     "operations": [*reader_columns(OPERATION_TABLE), *EXTRA_COLUMNS],
@@ -172,17 +163,6 @@ RESULT_COLUMNS: dict[str, list[Column]] = {
     ],
     "exclusions": [{"name": name, "type": "string"} for name in EXCLUSIONS_TABLE.columns],
     "identity_details": reader_columns(ANSWER),
-    "investigate_activity": analyst_columns(
-        "Activity", "Outcome", "Address", "Target", "CorrelationId"
-    ),
-    "investigate_data_plane": analyst_columns("OperationName", "Outcome", "Address", "Target"),
-    "investigate_findings": [
-        {"name": name, "type": dict(FINDING)[name]}
-        for name in (
-            *("LastEvent", "RiskScore", "SuggestedSeverity", "ResourceGroup", "Operations"),
-            *("NewOperations", "CallerIpAddresses", "FindingId"),
-        )
-    ],
 }
 
 
@@ -217,7 +197,9 @@ def expected_bindings() -> list[dict[str, Any]]:
 def test_every_query_has_a_sample() -> None:
     """Every query file has a sample in these tests."""
     fragments = {"functions", "sweep", "nobody"}  # which other queries include
-    named = {name for name, _ in SAMPLES} | set(map(str.strip, COMPOSED)) | fragments
+    # Those of the runbook have their samples in test_runbook.py.
+    runbook = {"investigate_values", *(each.file for each in QUESTIONS)}
+    named = {name for name, _ in SAMPLES} | set(map(str.strip, COMPOSED)) | fragments | runbook
     assert {path.stem for path in FOLDER.glob("*.kql")} == named
 
 

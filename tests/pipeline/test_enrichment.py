@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from detection.errors import SourceError
 from detection.pipeline.enrichment import Enrichment
-from detection.pipeline.finding_context import QUESTIONS, FindingContext, finding_context
+from detection.pipeline.finding_context import FindingContext
 from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.ranking.baseline import PastChange
 from detection.ranking.evidence import succeeded_actions
-from detection.ranking.identity_details import NO_DETAILS, DetailRow
+from detection.ranking.identity_details import DetailRow
 from detection.ranking.near_misses import LateChanges
 from detection.rule.allowlist import Allowlist
 from detection.rule.correlate import Group, detect
@@ -43,7 +43,7 @@ from tests.support.strategies import (
     sign_in,
     written,
 )
-from tests.support.summaries import NAMES, ROLE, UNLISTED, finding
+from tests.support.summaries import NAMES, ROLE, UNLISTED
 
 NOON = START + 60 * MINUTE
 WINDOW = Window(START, END, Mode.SCHEDULED)
@@ -235,23 +235,6 @@ def test_actions_count_if_an_operation_followed() -> None:
         assert context.score.points == 42 + points, minutes
         assert context.evidence[-1]["Operation"] == name
         assert "T1098.003" in context.techniques
-
-
-def test_runbook_queries_name_the_identity_and_the_time() -> None:
-    """Each of the three queries names the identity, and the first two name its time."""
-    (context,) = contexts(groups({})).values()
-    queries = context.investigate
-    assert [query["Title"] for query in queries] == list(QUESTIONS)
-    assert all(f'"{GUID}"' in query["Query"] for query in queries)
-    assert all("datetime(2026-03-02T11:00:00.0000000Z)" in each["Query"] for each in queries[:2])
-
-
-def test_an_identity_that_cannot_be_quoted_has_no_queries() -> None:
-    """A name with a line break gets into no query, and its finding is still reported."""
-    odd = "a\n| take 1"
-    logs = as_logs([sign_in(ServicePrincipalId=odd)], [operation(Caller=odd)])
-    (only,) = detect(logs, START, END, RuleSettings()).groups
-    assert finding_context(only, finding(ROLE), 42, NO_DETAILS, "").investigate == []
 
 
 class ChangesEachDay(UnreadableContext):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from detection.pipeline.finding_context import QUESTIONS
+from detection.kql.runbook import QUESTIONS, calls
 from detection.printable import (
     MAX_ENTRIES,
     MAX_ENTRY_LENGTH,
@@ -34,16 +34,10 @@ from detection.rule.filters import CHANGE_TERMS, READ_TERMS, TARGET_TERMS
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
 from detection.settings import SETTINGS
-from tests.infra.test_kql import FUNCTION
-from tests.kql.test_queries import bind
 from tests.support import RECORDED, ROOT, json_lines, run_cli
-from tests.support.language_service import LanguageService
 from tests.support.pages import PAGES, blocks, section
 
 RISK = PAGES["docs/risk.md"]
-QUERIES = [
-    (page, number, text) for page in PAGES for number, text in enumerate(blocks(page, "kusto"))
-]
 
 
 @pytest.mark.parametrize(
@@ -79,20 +73,6 @@ def test_bounds_of_a_record() -> None:
     text = " ".join(section("docs/schemas.md", "ManagedIdentityImpactRuns_CL").split())
     assert f"at most {MAX_ENTRIES}, each of at most {MAX_ENTRY_LENGTH} characters, texts" in text
     assert f"have at most {MAX_TEXT_LENGTH:,}" in text
-
-
-def test_queries_in_documents_bind(language_service: LanguageService) -> None:
-    """Every query of the documents binds to the tables without a remark."""
-    assert len(QUERIES) >= 8
-    runs = [{"name": name, "type": kind} for name, kind in columns(RunRecord)]
-    answers = bind(
-        language_service,
-        [f"let ManagedIdentityImpact = () {{\n{FUNCTION}\n}};\n{text}" for _, _, text in QUERIES],
-        schema={"ManagedIdentityImpactRuns_CL": runs},
-    )
-    for (name, number, _), answer in zip(QUERIES, answers, strict=True):
-        assert answer["diagnostics"] == [], (name, number)
-        assert answer["columns"], (name, number)
 
 
 def test_bands() -> None:
@@ -139,9 +119,11 @@ def test_classes() -> None:
 
 
 def test_the_runbook_has_the_queries_of_a_finding() -> None:
-    """The three numbered steps of the runbook are titled as the queries that a finding carries."""
-    steps = re.findall(r"\n(\d\. )\*\*(.+?)\.\*\*", section("docs/triage.md", "Runbook"))
-    assert [number + title for number, title in steps] == list(QUESTIONS)
+    """The numbered steps of the runbook are the questions of a finding, with a call's example."""
+    text = section("docs/triage.md", "Runbook")
+    steps = re.findall(r"\n(\d\. )\*\*(.+?)\*\*", text)
+    assert [number + title for number, title in steps] == [each.title for each in QUESTIONS]
+    assert f"`{calls('<FindingId>')[0]['Query']}`" in text
 
 
 def test_exclusion_columns() -> None:

@@ -124,7 +124,7 @@ def test_the_package_holds_the_app_alone(zipped: ZipFile) -> None:
     assert {Path(name).suffix for name in names} == {
         *(".py", ".kql", ".csv", ".json", ".txt", ".typed")
     }
-    assert not any(b"AccountKey" in zipped.read(name) for name in names)
+    assert not any(b"AccountKey=" in zipped.read(name) for name in names)
 
 
 def test_the_package_holds_the_app_s_data(zipped: ZipFile) -> None:

@@ -30,6 +30,8 @@ ELSEWHERE = {
     "azd": "needs Azure; tests/infra/test_docs.py checks the names of variables",
     "output()": "a function of the shell for the lines after it, which need Azure",
     "}": "the end of that function",
+    "for": "a loop of the shell over a line that needs Azure",
+    "done": "the end of that loop",
 }
 
 

@@ -1,5 +1,6 @@
 """The report is one page that shows log content as text, ranks by risk and loads nothing."""
 
+import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import DeliveryError, UsageError
+from detection.kql.runbook import texts
 from detection.outbox import Outbox
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
@@ -105,6 +107,24 @@ def test_any_text_stays_text(text: str) -> None:
     page = render([row])
     assert Tags(page).found == Tags(render([finding()])).found
     page.encode("utf-8", "replace")
+
+
+def test_whole_queries_run_elsewhere() -> None:
+    """The page has each whole query once, and the values of each finding that belong before it."""
+    row = finding(ServicePrincipalId='a"b', CallerIpAddresses=["203.0.113.7"])
+    page = html.unescape(render([row, row | {"FindingId": "f-2"}]))
+    assert page.count('let Suspect = "a\\"b";\nlet Start = datetime(2026-03-14T08:41:07') == 2
+    assert page.count('let Addresses = dynamic(["203.0.113.7"]);') == 2
+    for title, text in texts().items():
+        assert page.count(f"<summary>{title}</summary>\n<pre>{text}</pre>") == 1
+    assert "take 1" in page
+
+
+def test_an_identity_that_no_query_can_hold_is_shown() -> None:
+    """A finding whose identity cannot be quoted is on the page, without values for a query."""
+    page = render([finding(ServicePrincipalId="a\n| take 1"), finding(FindingId="f-2")])
+    assert "no whole query is possible" in page
+    assert page.count("let Suspect") == 1
 
 
 def test_direction_marks_are_made_visible() -> None:

@@ -137,8 +137,10 @@ def database(tables: Mapping[str, Mapping[str, str]] = TABLES) -> Any:
     return connection
 
 
-def to_sql(text: str) -> str:
-    """Translate a query; queries that differ only in numbers are translated once."""
+def to_sql(text: str, tables: Mapping[str, Mapping[str, str]] | None = None) -> str:
+    """Translate a query of these tables; those that differ only in numbers are translated once."""
+    known = TABLES | SERVICES | FINDINGS if tables is None else tables
+    names = tuple((table, tuple(columns)) for table, columns in known.items())
     text = text.replace("ingestion_time()", INGESTED)
     text = re.sub(r'column_ifexists\(\s*"(\w+)", (""|\w+\(null\))\)', r"\1", text)
     text = re.sub(r"datetime\((\d[^)]+)\)", lambda match: f"long({parse_time(match[1])})", text)
@@ -151,17 +153,15 @@ def to_sql(text: str) -> str:
     assert "datetime" not in text
     numbers = re.findall(r"\blong\((\d+)\)", text)
     places = itertools.count(PLACES)
-    sql = _translated(re.sub(r"\blong\(\d+\)", lambda _: f"long({next(places)})", text))
+    sql = _translated(re.sub(r"\blong\(\d+\)", lambda _: f"long({next(places)})", text), names)
     for place, number in enumerate(numbers, PLACES):
         sql = sql.replace(str(place), number)
     return sql
 
 
 @cache
-def _translated(text: str) -> str:
-    schema = {
-        table: list(columns) for table, columns in (TABLES | DETAILED | SERVICES | FINDINGS).items()
-    }
+def _translated(text: str, tables: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    schema = {table: list(columns) for table, columns in tables}
     return str(duckdb_kql.to_sql(text, schema=schema))
 
 
@@ -187,9 +187,11 @@ def fill_detailed(connection: Any, table: str, rows: Sequence[Mapping[str, Any]]
     fill(connection, table, filled)
 
 
-def ask(connection: Any, text: str) -> list[Mapping[str, Any]]:
-    """Return the rows of a query, by column."""
-    found = connection.execute(to_sql(text))
+def ask(
+    connection: Any, text: str, tables: Mapping[str, Mapping[str, str]] | None = None
+) -> list[Mapping[str, Any]]:
+    """Return the rows of a query, by column; `tables` are the database's, if it has others."""
+    found = connection.execute(to_sql(text, tables))
     names = [described[0] for described in found.description]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
