@@ -5,7 +5,7 @@
 // collection rule, roles before the app.
 
 import { defaults, findings, productSettings, runs, sources } from 'product.bicep'
-import { accessKind, assignCommand, readerCondition, readerRole } from 'modules/roles.bicep'
+import { accessKind, readerCommand } from 'modules/roles.bicep'
 
 metadata description = 'Hourly detection of managed identities whose access to Key Vault or Storage turns into changes of Azure.'
 
@@ -48,8 +48,14 @@ param retentionInDays int = 90
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
+@description('Optional. The lowest suggested severity of a finding that raises an alert.')
+param alertSeverity 'Informational' | 'Low' | 'Medium' | 'High' = 'Medium'
+
 @description('Optional. The e-mail address for alerts on findings and on silence; empty for none.')
 param alertEmail string = ''
+
+@description('Optional. The resource id of an existing action group that gets the same alerts; empty for none.')
+param alertActionGroupId string = ''
 
 @description('Optional. true creates a sample allowlist and overwrites an existing one. Needs Microsoft Sentinel on the workspace.')
 param sampleWatchlist bool = false
@@ -181,9 +187,7 @@ module functionApp 'modules/functionapp.bicep' = {
     })
     workspaceIds: [for index in range(0, length(watchedIds)): watched[index].properties.customerId]
   }
-  dependsOn: [
-    reader
-  ]
+  dependsOn: [reader]
 }
 
 module alerts 'modules/alerts.bicep' = {
@@ -195,11 +199,11 @@ module alerts 'modules/alerts.bicep' = {
     workspaceResourceId: workspaceId
     identityId: alertsIdentity.outputs.id
     workspaceIds: [for index in range(0, length(watchedIds)): watched[index].properties.customerId]
+    leastSeverity: alertSeverity
     email: alertEmail
+    actionGroupId: alertActionGroupId
   }
-  dependsOn: [
-    reader
-  ]
+  dependsOn: [reader]
 }
 
 module workbook 'modules/workbook.bicep' = {
@@ -249,12 +253,6 @@ output roleCommands string[] = assignRoles
       [storage.outputs.roleCommand, ingestion.outputs.roleCommand, monitoring.outputs.roleCommand],
       map(
         readings,
-        reading =>
-          assignCommand(
-            reading.workspaceId,
-            reading.forAlerts ? alertsIdentity.outputs.principalId : identity.outputs.principalId,
-            readerRole(tableAccess),
-            readerCondition(tableAccess, reading.tables)
-          )
+        reading => readerCommand(reading, tableAccess, identity.outputs.principalId, alertsIdentity.outputs.principalId)
       )
     )

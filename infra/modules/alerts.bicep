@@ -1,5 +1,5 @@
-// Two alert rules: one for findings, one for silence. They query with an identity of their own, not
-// with the rights of the person who deployed them.
+// Alert rules for findings, one for each severity, and one for silence. They query with an identity of
+// their own, not with the rights of the person who deployed them.
 
 @description('Required. The suffix of the rules\' names.')
 param token string
@@ -19,8 +19,14 @@ param identityId string
 @description('Required. The ids of the watched workspaces.')
 param workspaceIds string[]
 
+@description('Required. The lowest suggested severity of a finding that raises an alert.')
+param leastSeverity 'Informational' | 'Low' | 'Medium' | 'High'
+
 @description('Required. The e-mail address for alerts; empty for none.')
 param email string
+
+@description('Required. The resource id of an existing action group for alerts; empty for none.')
+param actionGroupId string
 
 resource recipients 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
   name: 'ag-impact-${token}'
@@ -40,56 +46,69 @@ resource recipients 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(em
 }
 
 var actions = {
-  actionGroups: empty(email) ? [] : [recipients.id]
+  actionGroups: concat(empty(email) ? [] : [recipients.id], empty(actionGroupId) ? [] : [actionGroupId])
 }
 
-resource findings 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
-  name: 'alert-impact-findings-${token}'
-  location: location
-  tags: tags
-  kind: 'LogAlert'
-  identity: {
-    type: 'UserAssigned'
-    userAssignedIdentities: {
-      '${identityId}': {}
+// The severities of findings, the highest first, and Azure Monitor's: Error, Warning, Informational and
+// Verbose. A rule has one severity, so each of them has a rule.
+var severities = [
+  { finding: 'High', alert: 1 }
+  { finding: 'Medium', alert: 2 }
+  { finding: 'Low', alert: 3 }
+  { finding: 'Informational', alert: 4 }
+]
+var alerted = take(severities, indexOf(map(severities, each => each.finding), leastSeverity) + 1)
+
+resource findings 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+  for severity in alerted: {
+    name: 'alert-impact-findings-${toLower(severity.finding)}-${token}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    identity: {
+      type: 'UserAssigned'
+      userAssignedIdentities: {
+        '${identityId}': {}
+      }
     }
-  }
-  properties: {
-    displayName: 'Managed identity impact: finding'
-    description: 'A managed identity signed in to Key Vault or Storage and then changed Azure. ManagedIdentityImpact() in the workspace has the details.'
-    enabled: true
-    severity: 2
-    scopes: [workspaceResourceId]
-    evaluationFrequency: 'PT15M'
-    windowSize: 'PT30M' // twice as long, so that a row that is slow to arrive falls into one
-    overrideQueryTimeRange: 'P2D' // a row keeps its time, however late it is delivered
-    skipQueryValidation: true // a new table cannot be queried at once
-    autoMitigate: true
-    criteria: {
-      allOf: [
-        {
-          query: loadTextContent('../queries/findings_alert.kql')
-          timeAggregation: 'Count'
-          operator: 'GreaterThan'
-          threshold: 0
-          dimensions: [
-            // One alert for each revision of each finding, with the columns that name it.
-            for column in ['FindingId', 'Revision', 'Identity', 'ResourceGroupName']: {
-              name: column
-              operator: 'Include'
-              values: ['*']
+    properties: {
+      displayName: 'Managed identity impact: finding (${severity.finding})'
+      description: 'A managed identity signed in to Key Vault or Storage and then changed Azure. In the workspace, ManagedIdentityImpact() has the details, and ManagedIdentityActivity("<FindingId>") what the identity did.'
+      enabled: true
+      severity: severity.alert
+      scopes: [workspaceResourceId]
+      evaluationFrequency: 'PT15M'
+      windowSize: 'PT30M' // twice as long, so that a row that is slow to arrive falls into one
+      overrideQueryTimeRange: 'P2D' // a row keeps its time, however late it is delivered
+      skipQueryValidation: true // a new table cannot be queried at once
+      autoMitigate: true
+      criteria: {
+        allOf: [
+          {
+            query: replace(loadTextContent('../queries/findings_alert.kql'), '{severity}', severity.finding)
+            timeAggregation: 'Count'
+            operator: 'GreaterThan'
+            threshold: 0
+            dimensions: [
+              // One alert for each revision of each finding, with the columns that name it and tell how
+              // grave it is. A rule takes six.
+              for column in ['FindingId', 'Revision', 'Identity', 'ResourceGroupName', 'Risk', 'Reason']: {
+                name: column
+                operator: 'Include'
+                values: ['*']
+              }
+            ]
+            failingPeriods: {
+              numberOfEvaluationPeriods: 1
+              minFailingPeriodsToAlert: 1
             }
-          ]
-          failingPeriods: {
-            numberOfEvaluationPeriods: 1
-            minFailingPeriodsToAlert: 1
           }
-        }
-      ]
+        ]
+      }
+      actions: actions
     }
-    actions: actions
   }
-}
+]
 
 resource silence 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   name: 'alert-impact-silence-${token}'

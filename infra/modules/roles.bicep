@@ -26,6 +26,24 @@ func readerCondition(access accessKind, tables string[]) string? =>
     : null
 
 @export()
+@description('The tables of a workspace that the app reads, or the alert rules.')
+type reading = {
+  workspaceId: string
+  forAlerts: bool
+  tables: string[]
+}
+
+@export()
+@description('The command that lets the app, or the alert rules, read a workspace.')
+func readerCommand(reading reading, access accessKind, appId string, alertsId string) string =>
+  assignCommand(
+    reading.workspaceId,
+    reading.forAlerts ? alertsId : appId,
+    readerRole(access),
+    readerCondition(access, reading.tables)
+  )
+
+@export()
 @description('The command that assigns a role, quoted for a POSIX shell.')
 func assignCommand(scope string, principalId string, roleId string, condition string?) string =>
   join(

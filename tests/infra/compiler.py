@@ -32,6 +32,10 @@ WORKSPACE = (
 )
 OTHER = WORKSPACE.replace("22222222", "44444444").replace("Law-", "other-")
 TRACES = WORKSPACE.replace("Law-Security", "law-platform")
+ACTION_GROUP = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-soc"
+    "/providers/Microsoft.Insights/actionGroups/ag-soc"
+)
 # Every parameter at a value that is not its default, and some workspaces given more than once.
 CHOSEN = {
     "name": "A name_of (64) characters, as no resource may have: " + "x" * 12,
@@ -43,7 +47,9 @@ CHOSEN = {
     "settings": {"LOOKBACK": "PT3H", "DRY_RUN": "true", "WATCHLIST_ALIAS": "OfficeNetworks"},
     "retentionInDays": 30,
     "instanceMemoryMB": 4096,
+    "alertSeverity": "Low",
     "alertEmail": "soc@example.com",
+    "alertActionGroupId": ACTION_GROUP,
     "sampleWatchlist": True,
     "tags": {"owner": "soc"},
 }

@@ -5,6 +5,7 @@ rule can run repeatedly. The rest of each query is unchanged.
 """
 
 import itertools
+import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,11 @@ KINDS = {
     "dynamic": "JSON",
 }
 FINDING = {"ServicePrincipalName": "app", "ServicePrincipalId": "id", "ResourceGroup": "rg"}
+GRAVEST = {
+    "SuggestedSeverity": "High",
+    "RiskScore": 57,
+    "RiskReasons": '[{"Points": 44, "Reason": "because"}, {"Points": 13, "Reason": "and"}]',
+}
 RUN = {"Mode": "Scheduled", "Status": "Success", "WorkspaceId": "w1", "Reason": "", "Error": ""}
 
 
@@ -69,7 +75,8 @@ def ask(database: Any, text: str, now: datetime = NOW) -> list[dict[str, Any]]:
 def deployed(name: str) -> str:
     """Return a deployed query."""
     text = (INFRA / "queries" / f"{name}.kql").read_text("utf-8")
-    return text.replace("{workspaceIds}", '", "'.join(WATCHED))  # as in alerts.bicep
+    # As in alerts.bicep.
+    return text.replace("{workspaceIds}", '", "'.join(WATCHED)).replace("{severity}", "High")
 
 
 def documented(page: str, contained_text: str) -> str:
@@ -91,12 +98,12 @@ HOURS = documented("docs/operations.md", "Hours = ")
 
 
 def findings(database: Any, *rows: tuple[str, int, str, int]) -> list[tuple[Any, ...]]:
-    """Return the alert's rows for findings (id, revision, group, minutes since arrival).
+    """Return the alert's rows for High findings (id, revision, group, minutes since arrival).
 
     Every row is from a run five hours ago, whenever it arrived.
     """
     for name, revision, group, minutes in rows:
-        about = {"FindingId": name, "Revision": revision, "ResourceGroup": group}
+        about = {"FindingId": name, "Revision": revision, "ResourceGroup": group} | GRAVEST
         times = {"TimeGenerated": NOW - 5 * HOUR, "Ingested": NOW - minutes * MINUTE}
         put(database, FINDINGS_TABLE, FINDING | about | times)
     found = ask(database, deployed("findings_alert"))
@@ -113,18 +120,45 @@ def run(database: Any, ago: timedelta = HOUR, late: timedelta = 2 * MINUTE, **ro
 def test_late_arrivals_raise_an_alert(database: Any) -> None:
     """A row that has just arrived raises an alert, even if its run is hours ago."""
     reported = findings(database, ("new", 1, "rg", 5), ("old", 1, "rg", 45))
-    assert reported == [("new", "1", "app id", "rg")]
+    assert reported == [("new", "1", "app id", "rg", "57", "because")]
 
 
 def test_every_revision_raises_one_alert(database: Any) -> None:
     """A further revision raises an alert of its own, and a repeated row does not."""
     reported = findings(database, ("f", 1, "rg", 200), ("f", 1, "rg", 3), ("f", 2, "rg", 3))
-    assert reported == [("f", "2", "app id", "rg")]
+    assert reported == [("f", "2", "app id", "rg", "57", "because")]
 
 
 def test_operations_on_a_subscription_raise_an_alert(database: Any) -> None:
     """A finding without a resource group has a value in every dimension."""
-    assert findings(database, ("f", 1, "", 3)) == [("f", "1", "app id", "none")]
+    assert findings(database, ("f", 1, "", 3)) == [("f", "1", "app id", "none", "57", "because")]
+
+
+@pytest.mark.parametrize("reasons", ["[]", '[{"Points": 1, "Reason": ""}]', None])
+def test_findings_without_a_reason_raise_an_alert(database: Any, reasons: str | None) -> None:
+    """A finding without a reason has a value in every dimension."""
+    about = {"FindingId": "f", "Revision": 1} | GRAVEST | {"RiskReasons": reasons}
+    put(database, FINDINGS_TABLE, FINDING | about | {"Ingested": NOW})
+    (row,) = ask(database, deployed("findings_alert"))
+    assert row["Reason"] == "none"
+
+
+def test_a_long_reason_is_cut(database: Any) -> None:
+    """The reason of an alert has at most 200 characters."""
+    about = GRAVEST | {"RiskReasons": json.dumps([{"Points": 1, "Reason": "x" * 300}])}
+    put(database, FINDINGS_TABLE, FINDING | about | {"Ingested": NOW})
+    (row,) = ask(database, deployed("findings_alert"))
+    assert row["Reason"] == "x" * 200
+
+
+@pytest.mark.parametrize("severity", ["Medium", "Low", "Informational"])
+def test_findings_of_another_severity_are_left_to_another_rule(
+    database: Any, severity: str
+) -> None:
+    """The rule of a severity reports findings of this severity only."""
+    about = GRAVEST | {"SuggestedSeverity": severity}
+    put(database, FINDINGS_TABLE, FINDING | about | {"Ingested": NOW})
+    assert ask(database, deployed("findings_alert")) == []
 
 
 @pytest.mark.parametrize(
@@ -193,17 +227,19 @@ def test_the_documented_alert_states_its_schedule() -> None:
 
 
 @pytest.mark.parametrize(
-    ("severity", "reported"), [("Critical", 1), ("High", 1), ("Medium", 0), ("Low", 0)]
+    ("severity", "reported"), [("High", 1), ("Medium", 1), ("Low", 0), ("Informational", 0)]
 )
 def test_the_documented_alert_reports_graver_findings(
     database: Any, severity: str, reported: int
 ) -> None:
-    """Only High and Critical findings are reported, with their gravest reason."""
-    about = {"FindingId": "f", "Revision": 1, "SuggestedSeverity": severity}
-    reasons = {"RiskReasons": '[{"Points": 40, "Reason": "because"}]'}
+    """High and Medium findings are reported, with their first reason, address and resource."""
+    about = {"FindingId": "f", "Revision": 1, **GRAVEST, "SuggestedSeverity": severity}
+    lists = {"CallerIpAddresses": '["192.0.2.1", "192.0.2.2"]', "AffectedResources": "[]"}
     times = {"TimeGenerated": NOW, "Ingested": NOW - 12 * MINUTE}
-    put(database, FINDINGS_TABLE, FINDING | about | reasons | times)
-    assert [row["Because"] for row in ask(database, GRAVE)] == ["because"] * reported
+    put(database, FINDINGS_TABLE, FINDING | about | lists | times)
+    assert [(row["Because"], row["Address"], row["Target"]) for row in ask(database, GRAVE)] == [
+        ("because", "192.0.2.1", "")
+    ] * reported
 
 
 def test_the_health_alert_is_silent_without_trouble(database: Any) -> None:

@@ -8,6 +8,7 @@ from detection.rule.allowlist import Allowlist
 from detection.schema import Finding, RunRecord, columns
 from detection.settings import SETTINGS
 from tests.infra.compiler import (
+    ACTION_GROUP,
     CHOSEN,
     GROUP,
     INFRA,
@@ -223,11 +224,32 @@ def test_two_deployments_may_share_a_group(plain: Deployment, chosen: Deployment
     assert not one & two
 
 
+def finding_rules(deployment: Deployment) -> dict[str, Json]:
+    """Return the alert rules on findings, by the end of their display name."""
+    rules = map(properties, deployment.of_type(ALERTS)[:-1])
+    return {rule["displayName"].rpartition(": ")[2]: rule for rule in rules}
+
+
+def test_alerts_have_the_severity_of_their_findings(plain: Deployment, chosen: Deployment) -> None:
+    """Each severity from the least one up has a rule with a severity of its own."""
+    severities = {"High": 1, "Medium": 2, "Low": 3}
+    for deployment, number in ((plain, 2), (chosen, 3)):
+        rules = finding_rules(deployment)
+        assert len(deployment.of_type(ALERTS)) == number + 1
+        assert {name: rule["severity"] for name, rule in rules.items()} == {
+            f"finding ({name})": severity for name, severity in list(severities.items())[:number]
+        }
+        for name, rule in rules.items():
+            severity = name.removeprefix("finding (").rstrip(")")
+            (condition,) = rule["criteria"]["allOf"]
+            assert f'| where SuggestedSeverity == "{severity}"\n' in condition["query"]
+
+
 def test_an_alert_reports_findings(plain: Deployment) -> None:
     """The alert on findings looks back over two of its periods, by time of arrival."""
-    found, _ = plain.of_type(ALERTS)
-    rule = properties(found)
+    rule = finding_rules(plain)["finding (High)"]
     (condition,) = rule["criteria"]["allOf"]
+    assert len(condition["dimensions"]) == 6  # the most that a rule takes
     assert (rule["evaluationFrequency"], rule["windowSize"]) == ("PT15M", "PT30M")
     assert rule["overrideQueryTimeRange"] == "P2D"  # older rows are stamped again on arrival
     assert "ingestion_time() " in condition["query"].replace("\n", " ")
@@ -237,7 +259,7 @@ def test_an_alert_reports_findings(plain: Deployment) -> None:
 
 def test_an_alert_reports_silence(plain: Deployment, chosen: Deployment) -> None:
     """A workspace without a good run for three hours raises an alert."""
-    _, found = plain.of_type(ALERTS)
+    found = plain.of_type(ALERTS)[-1]
     rule = properties(found)
     (condition,) = rule["criteria"]["allOf"]
     assert (rule["windowSize"], rule["evaluationFrequency"]) == ("PT3H", "PT1H")
@@ -247,7 +269,7 @@ def test_an_alert_reports_silence(plain: Deployment, chosen: Deployment) -> None
     assert 'Status != "Failure"' in condition["query"]
     ids = r"createArray\(reference\([^()]+\)\.customerId\)"
     assert re.search(rf"""'{{workspaceIds}}', join\({ids}, '", "'\)\)\]$""", condition["query"])
-    _, found = chosen.of_type(ALERTS)
+    found = chosen.of_type(ALERTS)[-1]
     assert properties(found)["criteria"]["allOf"][0]["threshold"] == 2
 
 
@@ -265,17 +287,17 @@ def test_alerts_query_as_an_identity(plain: Deployment) -> None:
         assert rule["autoMitigate"] is True
 
 
-def test_mail_is_optional(plain: Deployment, chosen: Deployment) -> None:
-    """Alerts go to an action group with the given address, or to none without an address."""
+def test_recipients_are_optional(plain: Deployment, chosen: Deployment) -> None:
+    """Alerts go to the given address and to the given action group, or to nobody."""
     assert plain.of_type("Microsoft.Insights/actionGroups") == []
     assert [properties(each)["actions"] for each in plain.of_type(ALERTS)] == [
         {"actionGroups": []}
-    ] * 2
+    ] * 3
     group = chosen.one("Microsoft.Insights/actionGroups")
     assert properties(group)["emailReceivers"][0]["emailAddress"] == "soc@example.com"
     assert len(properties(group)["groupShortName"]) <= 12
     for each in chosen.of_type(ALERTS):
-        assert properties(each)["actions"] == {"actionGroups": [group["id"]]}
+        assert properties(each)["actions"] == {"actionGroups": [group["id"], ACTION_GROUP]}
 
 
 def test_the_workbook_belongs_to_the_workspace(plain: Deployment) -> None:
@@ -305,6 +327,6 @@ def test_the_sample_allowlist_is_optional(plain: Deployment, chosen: Deployment)
 def test_all_resources_have_the_tags(chosen: Deployment) -> None:
     """Every resource that supports tags has the given ones and azd's."""
     tagged = [each for each in chosen.resources if "location" in each]
-    assert len(tagged) == 11
+    assert len(tagged) == 13
     for each in tagged:
         assert each["tags"].items() >= {"owner": "soc", "azd-env-name": CHOSEN["name"]}.items()
