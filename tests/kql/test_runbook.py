@@ -6,6 +6,7 @@ it, with the finding's values.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -307,6 +308,62 @@ def test_data_access_by_key_or_sas(
     for row in rows:
         assert row["Target"] == "https://stshop.blob.core.windows.net:443/c/b"
     assert ask(workspace, without(text(ACCESS), OPERATIONS)) == []
+
+
+KEY_OPERATIONS = ("LISTKEYS/ACTION", "regenerateKey/action", "LISTSERVICESAS/ACTION")
+REQUESTS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "TimeGenerated": st.sampled_from([TEN - HOUR - DAY - 1, TEN - 1, TEN, TEN + DAY + 1]),
+            "RequesterObjectId": st.sampled_from(["", OURS.upper(), OTHER]),
+            "CallerIpAddress": st.sampled_from(["", f"{ADDRESS}:1", f"{ADDRESS}:2", "192.0.2.1"]),
+            "AuthenticationType": st.sampled_from(["OAuth", "AccountKey", "SAS", "Anonymous"]),
+            "AccountName": st.sampled_from(["st1", "ST1", "st2"]),
+            "Uri": st.sampled_from(["https://st1/c?sig=XXXXX", "https://st1/c", "https://st1/d"]),
+        }
+    ),
+    max_size=8,
+)
+TAKEN = st.lists(
+    st.tuples(
+        st.sampled_from([OURS, OTHER]),
+        st.sampled_from([*KEY_OPERATIONS, "WRITE"]),
+        st.sampled_from(["ST1", "st2"]),
+    ),
+    max_size=3,
+)
+
+
+@settings(max_examples=settings().max_examples // 5)
+@given(REQUESTS, TAKEN)
+def test_requests_match_as_documented(
+    reused: Any, rows: list[dict[str, Any]], taken: list[tuple[str, str, str]]
+) -> None:
+    """Each request of the time is counted once, under the first reason that it meets."""
+    kusto.fill(reused, OPERATIONS, [])
+    kusto.fill(reused, "StorageTableLogs", [])
+    put(reused, "StorageTableLogs", *(request(**row) for row in rows))
+    for caller, name, account in taken:
+        about = {"OperationNameValue": f"Microsoft.Storage/storageAccounts/{name}"}
+        target = f"/subscriptions/s/providers/Microsoft.Storage/storageAccounts/{account}"
+        put(reused, OPERATIONS, operation(Caller=caller, ResourceId=target, **about))
+    keyed = {each.lower() for by, name, each in taken if by == OURS and name in KEY_OPERATIONS}
+    expected = Counter[tuple[str, str]]()
+    for row in rows:
+        signed = row["AuthenticationType"] in ("AccountKey", "SAS")
+        target = row["Uri"].partition("?")[0]
+        if not TEN - HOUR - DAY <= row["TimeGenerated"] <= TEN + DAY:
+            continue
+        if row["RequesterObjectId"].lower() == OURS:
+            expected["identity", target] += 1
+        elif row["CallerIpAddress"].partition(":")[0] == ADDRESS:
+            expected["address", target] += 1
+        elif signed and row["AccountName"].lower() in keyed:
+            expected["key or SAS", target] += 1
+    found = Counter[tuple[str, str]]()
+    for each in ask(reused, written(ACCESS)):
+        found[each["MatchedBy"], each["Target"]] += each["Requests"]
+    assert found == expected
 
 
 @pytest.mark.parametrize("text", BOTH)
