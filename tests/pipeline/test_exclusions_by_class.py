@@ -12,9 +12,10 @@ from detection.errors import SourceError
 from detection.kql.constants import BUCKETS
 from detection.pipeline.enrichment import Enrichment
 from detection.ranking.classify import classify
-from detection.rule.correlate import OPERATIONS_SHOWN, Group, detect
+from detection.rule.correlate import OPERATIONS_SHOWN, Group, ReportedKeys, detect
 from detection.rule.exclusions import ExclusionRow
 from detection.rule.filters import RuleSettings
+from detection.rule.pairs import OperationPairs
 from detection.sources.workspace.queries import WindowQueries
 from detection.window import Mode, Window
 from tests.support import NoContext, kusto, naive_rule
@@ -175,3 +176,17 @@ def test_operations_that_cannot_be_read_are_not_covered() -> None:
     assert found.excluded.total() == 1
     (warning,) = found.warnings
     assert "no pairs today" in warning
+
+
+def test_all_groups_are_asked_with_one_object() -> None:
+    """The cluster's pairs are read once for all groups, as each gets the same reported keys."""
+    asked: list[object] = []
+
+    def read_pairs(reported: ReportedKeys) -> list[OperationPairs]:
+        asked.append(reported)
+        return []
+
+    many = replace(pipeline(*HARMLESS), read_pairs=read_pairs)
+    assert enrichment(DEPLOYS).without_excluded([many, many]) == []
+    assert len(asked) == 2
+    assert asked[0] is asked[1]
