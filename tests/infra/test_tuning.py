@@ -11,7 +11,7 @@ from tests.infra.test_workbook import OPERATIONS, findings, sample
 from tests.support.pages import blocks
 
 EXAMPLES = settings().max_examples
-IDENTITIES, CLASSES = blocks("docs/tuning.md", "kusto")
+IDENTITIES, CLASSES, NEAR_MISSES = blocks("docs/tuning.md", "kusto")
 NOW = datetime.now(UTC).replace(tzinfo=None)
 YESTERDAY = NOW - timedelta(days=1)
 
@@ -83,3 +83,17 @@ def test_a_pipeline_s_classes_come_from_the_function(workspace: CustomTables) ->
     (shown,) = workspace.ask(CLASSES)
     assert (shown["Findings"], shown["OperationClasses"]) == (1, "other;routine")
     assert workspace.ask(IDENTITIES)[0]["Findings"] == 1
+
+
+def test_runs_with_near_misses_come_by_their_number(workspace: CustomTables) -> None:
+    """Each run of the last week that has near misses is shown once, and a backfill is not."""
+    run = {"TimeGenerated": YESTERDAY, "WorkspaceId": "w", "Mode": "Scheduled"}
+    rows = [
+        run | {"RunId": "few", "NearMisses": 1},
+        run | {"RunId": "many", "NearMisses": 9},
+        run | {"RunId": "none", "NearMisses": 0},
+        run | {"RunId": "past", "NearMisses": 5, "Mode": "Backfill"},
+        run | {"RunId": "old", "NearMisses": 5, "TimeGenerated": NOW - timedelta(days=8)},
+    ]
+    workspace.fill(runs=[*rows, *rows])
+    assert [row["RunId"] for row in workspace.ask(NEAR_MISSES)] == ["many", "few"]
