@@ -218,9 +218,17 @@ def test_allowlist_and_exclusions_apply(tmp_path: Path) -> None:
     assert one_run(write_logs(tmp_path / "a", *rows)).runs[0]["NearMisses"] == 1
     assert one_run(write_logs(tmp_path / "b", *rows, ["10.0.0.0/8"])).runs[0]["NearMisses"] == 0
     owned = {"Owner": "ops", "Reason": "deploys", "Expires": "2027-01-01"}
-    for group, number in (("RG-ONE", 0), ("rg-two", 1)):
-        folder = write_logs(tmp_path / group, *rows)
-        write_table(folder, EXCLUSIONS, response_of([{"ResourceGroup": group} | owned]))
+    for place, (group, classes, number) in enumerate(
+        [
+            ("RG-ONE", "", 0),
+            ("rg-two", "", 1),
+            ("rg-one", "routine;destruction", 0),
+            ("rg-one", "routine", 1),
+        ]
+    ):
+        folder = write_logs(tmp_path / str(place), *rows)
+        entry = owned | {"ResourceGroup": group, "OperationClasses": classes}
+        write_table(folder, EXCLUSIONS, response_of([entry]))
         assert one_run(folder).runs[0]["NearMisses"] == number
 
 
