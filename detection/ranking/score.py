@@ -20,7 +20,6 @@ from detection.ranking.classify import (
     classify_action,
     is_delete,
 )
-from detection.ranking.familiarity import BASELINE_DAYS
 from detection.ranking.summary import OperationSum, Summary
 
 # The maximum of points for each signal; the spread counts for an identity only.
@@ -157,15 +156,17 @@ def _is_grave(each: OperationSum) -> bool:
 def _new(operations: Sequence[OperationSum]) -> Iterator[Reason]:
     """Yield the points of operations that the identity had not done before."""
     entries: dict[str, CatalogEntry] = {}
+    lengths: list[int] = []
     for each in operations:
         entry = classify(each.operation)
         if each.familiarity.is_new and entry.name not in (ROUTINE, OTHER):
             entries[entry.words] = entry
+            lengths.append(each.familiarity.length)
     if entries:
         ranked = sorted(entries.values(), key=lambda entry: (-entry.points, entry.words))
         words = ", ".join(entry.words for entry in ranked)
         yield Reason(
-            MAX_POINTS["new operation"], f"New for the identity in {BASELINE_DAYS} days: it {words}"
+            MAX_POINTS["new operation"], f"New for the identity in {min(lengths)} days: it {words}"
         )
 
 

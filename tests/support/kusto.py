@@ -139,7 +139,7 @@ def database(tables: Mapping[str, Mapping[str, str]] = TABLES) -> Any:
 
 def to_sql(text: str, tables: Mapping[str, Mapping[str, str]] | None = None) -> str:
     """Translate a query of these tables; those that differ only in numbers are translated once."""
-    known = TABLES | SERVICES | FINDINGS if tables is None else tables
+    known = TABLES | DETAILED | SERVICES | FINDINGS if tables is None else tables
     names = tuple((table, tuple(columns)) for table, columns in known.items())
     text = text.replace("ingestion_time()", INGESTED)
     text = re.sub(r'column_ifexists\(\s*"(\w+)", (""|\w+\(null\))\)', r"\1", text)
