@@ -26,7 +26,7 @@ FINDINGS_SHOWN = 500  # those with the highest scores; nobody reads a longer pag
 TIMELINES_SHOWN = 50  # identities
 # The gravest findings are shown whole. Of the others, the page has this many reasons and events and
 # no queries: with 200 findings it stays below 600 kB.
-WHOLE_FINDINGS = 20
+WHOLE_FINDINGS = 15
 REASONS_OF_OTHERS, EVENTS_OF_OTHERS = 3, 2
 LINKS_OF_IDENTITY = 12  # findings that the row of an identity links to
 TECHNIQUE_URL = "https://attack.mitre.org/techniques/"
