@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
 from detection.kql.constants import BUCKETS
-from detection.rule.correlate import Detection, Group, detect
+from detection.rule.correlate import Detection, Group, ReportedKeys, detect
 from detection.rule.filters import (
     Matched,
     RuleSettings,
 )
 from detection.rule.log_rows import Logs, Operation, SignIn
+from detection.rule.pairs import OperationPairs
 from detection.rule.reported import hash_key
 from detection.rule.ticks import HOUR, MINUTE
 from detection.sources import Correlated
@@ -38,11 +40,21 @@ def in_cluster(logs: Logs, window: Window, rule: RuleSettings = RULE) -> Correla
     groups = [
         Group(
             **values_of(group)
-            | {"operations_at": {hash_key(key): time for key, time in group.operations_at.items()}}
+            | {
+                "operations_at": {hash_key(key): time for key, time in group.operations_at.items()},
+                "read_pairs": partial(pairs_by_hash, group),
+            }
         )
         for group in found.groups
     ]
     return counted_part(logs, replace(found, groups=groups))
+
+
+def pairs_by_hash(group: Group, reported: ReportedKeys) -> list[OperationPairs]:
+    """Return the pairs of a group whose reported operations are given by their hashed keys."""
+    hashed = set(reported.get(group.key, ()))
+    keys = [key for key in group.operations_at if hash_key(key) in hashed]
+    return group.read_pairs({group.key: keys})
 
 
 def in_duckdb(logs: Logs, window: Window, rule: RuleSettings = RULE) -> Correlated:

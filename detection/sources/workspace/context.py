@@ -3,8 +3,10 @@
 The context are exclusions, corroborating actions, past changes and near misses.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from detection.clouds import PUBLIC
@@ -20,7 +22,7 @@ from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE, Operation, TableShape
 from detection.rule.ticks import DAY
 from detection.sources.context import corroborating_actions
-from detection.sources.decode.table import INGESTION_TIME
+from detection.sources.decode.table import INGESTION_TIME, Table
 from detection.sources.identity_columns import ANSWER, rows_of_answer
 from detection.sources.log_analytics.api_errors import PartialResult, TableMissing
 from detection.sources.log_analytics.client import summary_shape
@@ -66,16 +68,11 @@ class WorkspaceContext:
     ) -> list[Operation]:
         """Query the corroborating actions of the identities, some identities at a time."""
         actions: list[Operation] = []
-        for batch in _batches(identities):
-            text = actions_query(window, settings.success_statuses, batch)
-            try:
-                table = self._workspace.run_query_retrying_partial(
-                    text, OPERATION_TABLE, INGESTION_TIME
-                ).table
-            except TableMissing:
-                return []
-            except PartialResult as error:
-                raise _incomplete(OPERATION_TABLE.name, error) from None
+
+        def text_of(batch: tuple[str, ...]) -> Query:
+            return actions_query(window, settings.success_statuses, batch)
+
+        for table in self._tables(identities, text_of, OPERATION_TABLE, INGESTION_TIME):
             arrivals = table.row_arrivals or [now] * len(table.rows)
             rows = zip(table.rows, arrivals, strict=True)
             actions += corroborating_actions(
@@ -87,17 +84,32 @@ class WorkspaceContext:
         self, identities: Collection[str], window: Window, now: int
     ) -> list[DetailRow]:
         """Query the details of the identities, some identities at a time."""
-        details: list[DetailRow] = []
-        for batch in _batches(identities):
-            text = details_query(window, now, batch)
+        tables = self._tables(identities, partial(details_query, window, now), ANSWER)
+        return [row for table in tables for row in rows_of_answer(table.rows)]
+
+    def _tables(
+        self,
+        identities: Collection[str],
+        text_of: Callable[[tuple[str, ...]], Query],
+        shape: TableShape,
+        arrival_column: str = "",
+    ) -> Iterator[Table]:
+        """Yield the answers about some identities at a time, about fewer if an answer is cut."""
+        batches = deque(_batches(identities))
+        while batches:
+            batch = batches.popleft()
+            run = self._workspace.run_query
+            if len(batch) == 1:  # which cannot be divided
+                run = self._workspace.run_query_retrying_partial
             try:
-                table = self._workspace.run_query_retrying_partial(text, ANSWER).table
+                yield run(text_of(batch), shape, arrival_column).table
             except TableMissing:
-                return []
+                return
             except PartialResult as error:
-                raise _incomplete(OPERATION_TABLE.name, error) from None
-            details += rows_of_answer(table.rows)
-        return details
+                if len(batch) == 1:
+                    raise _incomplete(shape.name, error) from None
+                middle = len(batch) // 2
+                batches.extendleft((batch[middle:], batch[:middle]))
 
     def past_changes(self, start: int, end: int, settings: RuleSettings) -> list[PastChange]:
         """Query each day on which an identity made a change, by name and resource group."""

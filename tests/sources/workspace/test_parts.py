@@ -333,6 +333,7 @@ def test_a_finding_is_reported_without_unreadable_pairs(case: str) -> None:
     assert 0 < finding["RiskScore"] <= known["RiskScore"]
     from_pairs = {
         *("Evidence", "RiskScore", "RiskReasons", "SuggestedSeverity", "IdentityRiskScore"),
+        *("FindingTitle", "Description", "ObservedTactics", "ObservedTechniques"),
     }
     assert {**finding, **dict.fromkeys(from_pairs)} == {
         **known,
