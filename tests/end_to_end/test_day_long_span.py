@@ -209,7 +209,7 @@ def database() -> Any:
     return kusto.database()
 
 
-@settings(max_examples=settings().max_examples // 4)
+@settings(max_examples=settings().max_examples // 10)
 @given(day_scenarios())
 def test_both_engines_agree_with_the_naive_reading(database: Any, drawn: Scenario) -> None:
     """Python and the query find what nested loops find, in a window of twenty-five hours."""

@@ -137,7 +137,7 @@ def run(database: Any, rows: list[Row]) -> dict[str, Row]:
     return {row["FindingId"]: row for row in found}
 
 
-@settings(max_examples=settings().max_examples // 2)
+@settings(max_examples=settings().max_examples // 5)
 @given(tables())
 def test_the_function_gives_one_row_a_finding(database: Any, rows: list[Row]) -> None:
     """The row has the latest revision, the gravest score, the united sets and the sum."""

@@ -27,7 +27,7 @@ def recent(row: Row) -> dict[str, Any]:
     return {**row, "LastEvent": NOW - timedelta(days=row["LastEvent"].day - 13, hours=1)}
 
 
-@settings(max_examples=EXAMPLES // 5)
+@settings(max_examples=EXAMPLES // 25)
 @given(findings())
 def test_identities_have_their_highest_score(workspace: CustomTables, rows: list[Row]) -> None:
     """Each identity has its findings counted and its highest score, most findings first."""
@@ -46,7 +46,7 @@ def test_identities_have_their_highest_score(workspace: CustomTables, rows: list
     assert sum(row["Findings"] for row in shown) == len(rows)
 
 
-@settings(max_examples=EXAMPLES // 5)
+@settings(max_examples=EXAMPLES // 25)
 @given(findings())
 def test_classes_are_counted(workspace: CustomTables, rows: list[Row]) -> None:
     """Findings are counted by identity, resource group and the classes of their operations."""

@@ -294,7 +294,7 @@ def findings(draw: st.DrawFn) -> list[dict[str, Any]]:
     ]
 
 
-@settings(max_examples=EXAMPLES // 5)
+@settings(max_examples=EXAMPLES // 25)
 @given(findings())
 def test_identities_come_by_their_highest_risk(workspace: CustomTables, rows: list[Row]) -> None:
     """Each identity has one row with its highest score, and the highest comes first."""
@@ -320,7 +320,7 @@ def test_identities_come_by_their_highest_risk(workspace: CustomTables, rows: li
     assert {row["value"] for row in listed} == {row[2] for row in expected}
 
 
-@settings(max_examples=EXAMPLES // 5)
+@settings(max_examples=EXAMPLES // 25)
 @given(
     findings(),
     st.sampled_from(("*", "High", "Low")),
@@ -358,7 +358,7 @@ def test_filters_choose_findings(
     }
 
 
-@settings(max_examples=EXAMPLES // 5)
+@settings(max_examples=EXAMPLES // 25)
 @given(findings())
 def test_totals_count_findings(workspace: CustomTables, rows: list[Row]) -> None:
     """Trend, resources and reasons count each finding once."""
@@ -461,7 +461,7 @@ def test_near_misses_are_summed_up(workspace: CustomTables) -> None:
     }
 
 
-@settings(max_examples=EXAMPLES // 5)
+@settings(max_examples=EXAMPLES // 25)
 @given(st.lists(RUNS, max_size=8))
 def test_exclusions_are_counted_and_named(workspace: CustomTables, drawn: list[Row]) -> None:
     """Uses add up over runs, and those without effect are the latest run's; repeats add nothing."""
@@ -495,7 +495,7 @@ def test_exclusions_are_counted_and_named(workspace: CustomTables, drawn: list[R
     assert len(shown) == len(without)
 
 
-@settings(max_examples=EXAMPLES // 5)
+@settings(max_examples=EXAMPLES // 25)
 @given(findings())
 def test_sets_of_operations_are_counted(workspace: CustomTables, rows: list[Row]) -> None:
     """Each identity's findings are counted by their set of operations, without regard to case."""

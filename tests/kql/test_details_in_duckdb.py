@@ -77,7 +77,7 @@ def of_identity(rows: Sequence[Row], identity: str) -> list[Row]:
     ]
 
 
-@settings(max_examples=settings().max_examples // 2)
+@settings(max_examples=settings().max_examples // 10)
 @given(st.lists(sign_ins(), max_size=4), st.lists(operations(), max_size=12))
 def test_both_engines_and_a_naive_reading_agree(
     database: Any, signed_in: list[Row], operated: list[Row]

@@ -66,7 +66,7 @@ def late_in_kql(
     return sorted(LateChanges(*row.values()) for row in found)
 
 
-@settings(max_examples=EXAMPLES // 2)
+@settings(max_examples=EXAMPLES // 10)
 @given(day_scenarios())
 def test_both_count_alike(database: Any, drawn: Scenario) -> None:
     """Names and numbers are equal, with any rows, span, statuses and allowlist."""
@@ -76,7 +76,7 @@ def test_both_count_alike(database: Any, drawn: Scenario) -> None:
     assert found == sorted(late_in_python(drawn))
 
 
-@settings(max_examples=EXAMPLES // 10)
+@settings(max_examples=EXAMPLES // 25)
 @given(day_scenarios(), st.integers(1, BUCKETS - 1))
 def test_partitions_add_up(database: Any, drawn: Scenario, middle: int) -> None:
     """The counts of two partitions are together those of all identities."""

@@ -194,7 +194,7 @@ EVENTS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
 )
 
 
-@settings(max_examples=settings().max_examples // 5)
+@settings(max_examples=settings().max_examples // 10)
 @given(EVENTS)
 def test_an_operation_is_one_row(reused: Any, rows: list[dict[str, Any]]) -> None:
     """Start, acceptance and end of one operation on one resource are one row with its ends."""
@@ -334,7 +334,7 @@ TAKEN = st.lists(
 )
 
 
-@settings(max_examples=settings().max_examples // 5)
+@settings(max_examples=settings().max_examples // 10)
 @given(REQUESTS, TAKEN)
 def test_requests_match_as_documented(
     reused: Any, rows: list[dict[str, Any]], taken: list[tuple[str, str, str]]

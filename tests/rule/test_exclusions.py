@@ -197,5 +197,5 @@ def test_many_exclusions_take_no_longer_for_each_group() -> None:
     groups = [one, last] * 5_000
     began = time.process_time()
     kept, used = exclusions.split(groups, has_only)
-    assert time.process_time() - began < 0.2  # seconds; 0.02 on a quiet machine
+    assert time.process_time() - began < 2  # seconds; 0.05 on a quiet machine, 5 for each with each
     assert (len(kept), list(used.values())) == (5_000, [5_000])
