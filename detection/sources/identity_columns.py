@@ -85,6 +85,8 @@ def rows_of_logs(
 ) -> Iterator[DetailRow]:
     """Yield the detail rows of log rows, in the order of SIGN_IN_COLUMNS and OPERATION_COLUMNS."""
     for time, identity, tenant, described in sign_ins:
+        if not (tenant or described):
+            continue
         value = _object(described)
         where = residence(_text(value, "msiType"), _text(value, "associatedResourceId"), "")
         yield DetailRow(time, ascii_lower(identity), tenant, *where)
@@ -94,6 +96,9 @@ def rows_of_logs(
         time, caller, name, status, group, address, *described, given, other, event, correlation = (
             row
         )
+        is_assignment, has_failed = _is_assignment(name), _has_failed(status)
+        if not (is_assignment or has_failed or any(described)):
+            continue  # most rows of a log without the optional columns
         identity = ascii_lower(caller)
         claims, right, properties = (
             _object(each or text)
@@ -112,16 +117,26 @@ def rows_of_logs(
         )
         if address and (token := _text(claims, "uti")):
             yield DetailRow(time, identity, token=token, address=ascii_lower(address))
-        if ascii_lower(name) == _ASSIGNMENT:
+        if is_assignment:
             request = granted(_text(properties, "requestbody"))
             assignment = (status, group, resource_id, *request, correlation)
             yield DetailRow(time, identity, *("",) * 8, *assignment)
-        if ascii_lower(status) in _FAILED:
+        if has_failed:
             attempt = event if is_nil_id(correlation) else correlation
             failed[identity].add((attempt, ascii_lower(name), ascii_lower(resource_id)))
             latest = max(latest, time)
     for identity, attempts in failed.items():
         yield DetailRow(latest, identity, failed=str(len(attempts)))
+
+
+@lru_cache(1000)
+def _is_assignment(name: str) -> bool:
+    return ascii_lower(name) == _ASSIGNMENT
+
+
+@lru_cache(1000)
+def _has_failed(status: str) -> bool:
+    return ascii_lower(status) in _FAILED
 
 
 def residence(kind: str, resource: str, host: str) -> tuple[str, str, str]:

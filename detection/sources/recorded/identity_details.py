@@ -9,13 +9,13 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from detection.ranking.identity_details import DetailRow
 from detection.rule.kql_text import ascii_lower
 from detection.rule.log_rows import IDENTITY, TIME, TableShape
+from detection.rule.memo import Memo
 from detection.sources.decode.table import Table
 from detection.sources.identity_columns import (
     DETAILS_TABLE,
@@ -26,8 +26,6 @@ from detection.sources.identity_columns import (
 from detection.sources.prefilter import KEEP_ALL
 from detection.sources.recorded.table_files import read_table_file
 from detection.window import Window
-
-_time = itemgetter(TIME)
 
 
 class RecordedDetails:
@@ -72,12 +70,13 @@ class _Rows:
     def __init__(self, table: Table | None) -> None:
         rows: list[Any] = table.rows if table else []
         arrivals = (table.row_arrivals if table else None) or array("q", [0]) * len(rows)
-        self._arrived = sorted(zip(rows, arrivals, strict=True), key=lambda each: _time(each[0]))
-        self._times = [_time(row) for row, _ in self._arrived]
+        self._arrived = sorted(zip(rows, arrivals, strict=True), key=lambda each: each[0][TIME])
+        self._times = [row[TIME] for row, _ in self._arrived]
 
     def select(self, identities: Collection[str], window: Window, now: int) -> Iterator[Any]:
         """Yield the rows of the identities in the window that had arrived at `now`."""
         low, high = (bisect_right(self._times, time) for time in (window.start, window.end))
+        is_wanted = Memo[str, bool](lambda name: ascii_lower(name) in identities)
         for row, arrival in self._arrived[low:high]:
-            if arrival <= now and ascii_lower(row[IDENTITY]) in identities:
+            if arrival <= now and is_wanted[row[IDENTITY]]:
                 yield row
