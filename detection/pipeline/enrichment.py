@@ -7,6 +7,7 @@ the run record, and the finding is reported all the same.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from detection.errors import SourceError
 from detection.pipeline.finding_context import FindingContext, finding_context
@@ -38,6 +39,7 @@ from detection.rule.kql_text import ascii_lower
 from detection.rule.ledger import Emission, Review
 from detection.rule.log_rows import IDENTITY, OPERATION_TABLE
 from detection.rule.pairs import OperationPairs, without_pairs
+from detection.rule.reported import Reported
 from detection.rule.ticks import DAY
 from detection.sources.context import ContextSource
 from detection.window import Seen, Window
@@ -98,9 +100,6 @@ class Enrichment:
         """
         if not emissions:
             return
-        baseline = self._read_baseline(window) if self.settings.novelty else None
-        actions = self._read_actions(emissions, window)
-        details = self._read_details(emissions, window)
         by_identity: defaultdict[str, list[Emission]] = defaultdict(list)
         reported: dict[GroupKey, set[Key]] = {}
         for emission in emissions:
@@ -108,20 +107,16 @@ class Enrichment:
             operations = emission.group.operations_at
             if len(emission.new) < len(operations):
                 reported[emission.group.key] = operations.keys() - emission.new.keys()
+        baseline = self._read_baseline(window) if self.settings.novelty else None
+        actions = self._read_actions(by_identity.keys(), window)
+        details = self._read_details(by_identity.keys(), window)
         for identity, mine in by_identity.items():
             known = IdentityContext(
                 actions.get(identity, ()), details.get(identity, NO_DETAILS), baseline
             )
-            for emission in mine:
-                summary = Summary.decode(emission.finding.summary)
-                pairs = self._read_pairs(emission, reported)
-                summary.add(
-                    revision_summary(emission.group, emission.new, pairs, known, self.settings.span)
-                )
-                emission.finding.summary = summary.encode()
-            points = self._identity_points(identity, mine, review)
-            for emission in mine:
-                summary = Summary.decode(emission.finding.summary)
+            summaries = [self._add_new(emission, reported, known) for emission in mine]
+            points = _identity_points(mine, summaries, review.open_findings(identity))
+            for emission, summary in zip(mine, summaries, strict=True):
                 yield (
                     emission,
                     finding_context(
@@ -129,16 +124,17 @@ class Enrichment:
                     ),
                 )
 
-    def _identity_points(self, identity: str, mine: Sequence[Emission], review: Review) -> int:
-        """Return the score of all open findings of an identity together, `mine` among them."""
-        findings = [emission.finding for emission in mine]
-        names = {finding.finding_id for finding in findings}
-        findings += [
-            finding
-            for finding in review.open_findings(identity)
-            if finding.finding_id not in names and finding.summary
-        ]
-        return identity_score(total(Summary.decode(each.summary) for each in findings)).points
+    def _add_new(
+        self, emission: Emission, reported: ReportedKeys, known: IdentityContext
+    ) -> Summary:
+        """Add the new operations to the sum of an emission's finding, and return the sum."""
+        pairs = self._read_pairs(emission, reported)
+        summary = Summary.decode(emission.finding.summary)
+        summary.add(
+            revision_summary(emission.group, emission.new, pairs, known, self.settings.span)
+        )
+        emission.finding.summary = summary.encode()
+        return summary
 
     def count_near_misses(self, window: Window, seen: Seen, allowlist: Allowlist) -> None:
         """Count the near misses among the window's changes that no earlier window has read.
@@ -172,10 +168,9 @@ class Enrichment:
             return without_pairs(group.operations, group.last_event)
 
     def _read_actions(
-        self, emissions: Sequence[Emission], window: Window
+        self, identities: Collection[str], window: Window
     ) -> Mapping[str, list[Action]]:
         """Return the corroborating actions by identity; none if they cannot be read."""
-        identities = {emission.group.key.identity for emission in emissions}
         try:
             rows = self.source.actions(identities, window, self.now, self.settings)
         except SourceError as error:
@@ -187,10 +182,9 @@ class Enrichment:
         return actions
 
     def _read_details(
-        self, emissions: Sequence[Emission], window: Window
+        self, identities: Collection[str], window: Window
     ) -> Mapping[str, IdentityDetails]:
         """Return the details of the identities; none if they cannot be read."""
-        identities = {emission.group.key.identity for emission in emissions}
         try:
             rows = self.source.identity_details(identities, window, self.now)
         except SourceError as error:
@@ -230,6 +224,19 @@ class Enrichment:
         warning = f"{consequence}: {error}"
         if warning not in self.warnings:
             self.warnings.append(warning)
+
+
+def _identity_points(
+    emissions: Sequence[Emission], summaries: Iterable[Summary], open_findings: Iterable[Reported]
+) -> int:
+    """Return the score of an identity: its emissions' sums and its other open findings together."""
+    emitted = {emission.finding.finding_id for emission in emissions}
+    others = (
+        Summary.decode(finding.summary)
+        for finding in open_findings
+        if finding.finding_id not in emitted and finding.summary
+    )
+    return identity_score(total(chain(summaries, others))).points
 
 
 def _are_of(operations: Iterable[str], classes: Collection[str]) -> bool:
