@@ -1,10 +1,8 @@
 """The entities of a finding, as Microsoft Sentinel maps them."""
 
-from collections.abc import Iterable
-
 from detection.ranking.identity_details import IdentityDetails
-from detection.rule.correlate import Group
-from detection.rule.kql_text import ascii_lower, is_blank
+from detection.rule.correlate import Group, first_spellings
+from detection.rule.kql_text import is_blank
 
 
 def sentinel_entities(group: Group, details: IdentityDetails) -> list[dict[str, str]]:
@@ -23,18 +21,10 @@ def sentinel_entities(group: Group, details: IdentityDetails) -> list[dict[str, 
     ]
     resources = [details.host_resource_id, *group.affected_resources]
     for type_, key, values in (
-        ("azure-resource", "ResourceId", _distinct(resources)),
+        ("azure-resource", "ResourceId", first_spellings(resources, len(resources))),
         ("ip", "Address", group.caller_addresses),
     ):
         for value in values:
             if not is_blank(value):
                 found.append({"$id": str(len(found) + 1), "Type": type_, key: value})
     return found
-
-
-def _distinct(texts: Iterable[str]) -> Iterable[str]:
-    """Return each text once, without regard to case, in its first spelling."""
-    found: dict[str, str] = {}
-    for text in texts:
-        found.setdefault(ascii_lower(text), text)
-    return found.values()

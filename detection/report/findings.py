@@ -4,11 +4,12 @@ The report and the terminal show a finding as the deployed function ManagedIdent
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from detection.ranking.classify import classify, classify_action
 from detection.ranking.evidence import PAIR
-from detection.rule.kql_text import ascii_lower
+from detection.rule.correlate import first_spellings
 
 Row = Mapping[str, Any]
 
@@ -19,7 +20,6 @@ SETS: Final = (
     "SubscriptionIds",
     "CallerIpAddresses",
 )
-
 
 # Of the revision with the highest score, the latest of equals. Scores do not fall, but a table may
 # hold revisions of an earlier release, whose scores did, or of a state that was lost.
@@ -104,10 +104,10 @@ def _unite(revisions: Sequence[Row]) -> Row:
     if len(revisions) == 1:
         return revisions[0]
     ordered = sorted(revisions, key=lambda row: int(row["Revision"]))
-    gravest = max(ordered, key=lambda row: (row["RiskScore"], row["Revision"]))
+    highest = max(ordered, key=lambda row: (row["RiskScore"], row["Revision"]))
     return {
         **ordered[-1],
-        **{name: gravest[name] for name in OF_THE_GRAVEST},
+        **{name: highest[name] for name in OF_THE_GRAVEST},
         "IdentityRiskScore": max(row["IdentityRiskScore"] for row in ordered),
         "FirstEvent": min(row["FirstEvent"] for row in ordered),
         "NewOperations": sum(row["NewOperations"] for row in ordered),
@@ -117,12 +117,8 @@ def _unite(revisions: Sequence[Row]) -> Row:
 
 def _union(sets: Iterable[Iterable[str]]) -> list[str]:
     """Return the values of all sets, each once in its first spelling; blank ones are none."""
-    found: dict[str, str] = {}
-    for values in sets:
-        for value in values:
-            if value:
-                found.setdefault(ascii_lower(value), value)
-    return list(found.values())
+    values = list(filter(None, chain.from_iterable(sets)))
+    return first_spellings(values, len(values))
 
 
 def _gravest_first(row: Row) -> tuple[int, str, str]:
