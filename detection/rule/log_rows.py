@@ -200,5 +200,13 @@ def _key(event_id: str, *known: int | str) -> str:
     kql/functions.kql builds keys in the same way.
     """
     if is_nil_id(event_id):
-        return "~" + "|".join(str(part).replace("~", "~0").replace("|", "~1") for part in known)
+        return "~" + joined(known)
     return "~" + event_id if event_id.startswith("~") else event_id
+
+
+def joined(parts: Iterable[int | str]) -> str:
+    """Join parts with "|", and escape them: parts that differ give texts that differ.
+
+    Escaped() in kql/functions.kql escapes in the same way.
+    """
+    return "|".join(str(part).replace("~", "~0").replace("|", "~1") for part in parts)

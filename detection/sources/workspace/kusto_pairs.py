@@ -4,7 +4,6 @@ Pairs are needed only for groups with new operations, and often there are none. 
 group of a part runs one query for all groups of the part, and a part without one runs no query.
 """
 
-import hashlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -12,8 +11,9 @@ from typing import Final
 from detection.errors import SourceError
 from detection.rule.correlate import GroupKey, Key, ReportedKeys
 from detection.rule.kql_text import ascii_lower
+from detection.rule.log_rows import joined
 from detection.rule.pairs import OperationPairs, Pair
-from detection.rule.reported import HASH_BYTES, hash_key
+from detection.rule.reported import hash_key
 from detection.sources.log_analytics.api_errors import PartialResult, TableMissing
 from detection.sources.workspace.partitions import split
 
@@ -122,9 +122,7 @@ class ClusterPairs:
 
 def key_in_group(group: GroupKey, key: Key) -> str:
     """Name an operation of a group as pairs.kql does: two groups may hold one operation."""
-    names = "|".join(part.replace("~", "~0").replace("|", "~1") for part in group)
-    described = f"{hash_key(key).hex()}{names}".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(described).hexdigest()[: 2 * HASH_BYTES]
+    return hash_key(hash_key(key).hex() + joined(group)).hex()
 
 
 def pairs_of(rows: PairRows) -> list[OperationPairs]:
