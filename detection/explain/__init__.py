@@ -6,11 +6,11 @@ from detection.explain.entities import sentinel_entities
 from detection.explain.links import portal_links
 from detection.explain.wording import Evidence, description, title
 from detection.ranking.identity_details import IdentityDetails
+from detection.ranking.summary import GRANTS_KEPT
 from detection.rule.correlate import Group
 from detection.rule.ticks import format_time
 
 ROLES_SHOWN = 10
-GRANTS_SHOWN = 50
 
 
 class Explanation(NamedTuple):
@@ -57,7 +57,7 @@ def explain(group: Group, evidence: Evidence, details: IdentityDetails, portal: 
                 "Scope": grant.scope,
                 "CorrelationId": grant.correlation_id,
             }
-            for grant in grants[:GRANTS_SHOWN]
+            for grant in grants[:GRANTS_KEPT]
         ],
         failed_operations=details.failed_operations,
     )

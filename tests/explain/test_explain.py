@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.clouds import CLOUDS, PUBLIC
-from detection.explain import GRANTS_SHOWN, Explanation, explain
+from detection.explain import Explanation, explain
 from detection.pipeline.revision_summary import IdentityContext, revision_summary
 from detection.ranking.evidence import evidence_items
 from detection.ranking.identity_details import (
@@ -19,6 +19,7 @@ from detection.ranking.identity_details import (
     IdentityDetails,
     RoleUse,
 )
+from detection.ranking.summary import GRANTS_KEPT
 from detection.rule.correlate import Group, detect
 from detection.rule.filters import RuleSettings
 from tests.support.details import ASSIGNMENT, HOST, OWN, OWNER, SUBSCRIPTION, TENANT
@@ -179,7 +180,7 @@ def test_a_row_has_the_details_in_plain_objects() -> None:
     (grant,) = found.grants
     assert (grant["Role"], grant["Privileged"], grant["Scope"]) == ("Owner", True, SUBSCRIPTION)
     assert explained(group_of(VAULT, ResourceGroup="other"), DETAILS).grants == []
-    many = DETAILS._replace(grants=(GRANT,) * (GRANTS_SHOWN + 1), identity_type=SYSTEM_ASSIGNED)
+    many = DETAILS._replace(grants=(GRANT,) * (GRANTS_KEPT + 1), identity_type=SYSTEM_ASSIGNED)
     crowded = explained(group_of(VAULT, ResourceGroup="rg"), many)
-    assert len(crowded.grants) == GRANTS_SHOWN
+    assert len(crowded.grants) == GRANTS_KEPT
     assert "It assigned 48 further roles." in crowded.description
