@@ -110,12 +110,13 @@ class Enrichment:
         baseline = self._read_baseline(window) if self.settings.novelty else None
         actions = self._read_actions(by_identity.keys(), window)
         details = self._read_details(by_identity.keys(), window)
+        open_findings = review.open_findings(by_identity.keys())
         for identity, mine in by_identity.items():
             known = IdentityContext(
                 actions.get(identity, ()), details.get(identity, NO_DETAILS), baseline
             )
             summaries = [self._add_new(emission, reported, known) for emission in mine]
-            points = _identity_points(mine, summaries, review.open_findings(identity))
+            points = _identity_points(mine, summaries, open_findings.get(identity, ()))
             for emission, summary in zip(mine, summaries, strict=True):
                 yield (
                     emission,

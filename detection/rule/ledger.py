@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -71,12 +71,6 @@ class Review:
     known_from: int = 0
     findings_after: dict[GroupKey, list[Reported]] = field(default_factory=dict)
     findings_before: dict[GroupKey, list[Reported]] = field(default_factory=dict)
-    _groups_by_identity: defaultdict[str, list[GroupKey]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    _reviewed_by_identity: defaultdict[str, list[GroupKey]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
 
     @property
     def reaches_forgotten_time(self) -> bool:
@@ -101,19 +95,19 @@ class Review:
             if not any(_is_same_revision(finding, known) for known in seen)
         )
 
-    def open_findings(self, identity: str) -> Iterator[Reported]:
-        """Yield the findings of an identity (ASCII lower case) that take further operations.
+    def open_findings(self, identities: Collection[str]) -> Mapping[str, list[Reported]]:
+        """Return the ledger's findings that take further operations, by identity.
 
         They were opened less than REVISION_PERIOD before the window's end, in any resource group.
+        `identities` are in ASCII lower case; one without such a finding may be missing.
         """
-        if not self._groups_by_identity and self.ledger.groups:
-            for key in self.ledger.groups:
-                self._groups_by_identity[key.identity].append(key)
-        known = self._groups_by_identity.get(identity, [])
-        for key in dict.fromkeys([*known, *self._reviewed_by_identity.get(identity, [])]):
-            for finding in self.findings_after.get(key) or self.ledger.groups.get(key, []):
-                if 0 <= self.end - finding.opened < REVISION_PERIOD:
-                    yield finding
+        found: defaultdict[str, list[Reported]] = defaultdict(list)
+        for key, findings in self.ledger.groups.items():
+            if key.identity in identities:
+                found[key.identity] += (
+                    each for each in findings if 0 <= self.end - each.opened < REVISION_PERIOD
+                )
+        return found
 
     def commit(self, ledger: Ledger) -> None:
         """Write the reviewed findings to a ledger for which this review is valid."""
@@ -138,7 +132,6 @@ class Review:
 
     def _review_group(self, group: Group) -> Emission | None:
         self.findings_before[group.key] = self.ledger.groups.get(group.key, [])
-        self._reviewed_by_identity[group.key.identity].append(group.key)
         findings = [replace(finding) for finding in self.findings_before[group.key]]
         known = [finding.operations() for finding in findings]
         new = group.operations_at
