@@ -4,6 +4,10 @@
 // this one. The order follows from the outputs that each part needs: tables before the data
 // collection rule, roles before the app.
 
+import * as check from 'checks.bicep'
+import { groupOf, nameOf, subscriptionOf } from 'ids.bicep'
+import * as links from 'links.bicep'
+import { networkChoices, networkOf } from 'network.bicep'
 import { defaults, findings, productSettings, runs, sources } from 'product.bicep'
 import { accessKind, readerCommand } from 'modules/roles.bicep'
 
@@ -18,14 +22,13 @@ param name string = 'impact'
 param location string = resourceGroup().location
 
 @description('Required. The resource id of the Log Analytics workspace to watch, which also keeps the findings; it may be in another resource group or subscription.')
-@minLength(1)
 param workspaceResourceId string
 
 @description('Optional. Resource ids of further workspaces to watch; the first workspace keeps their findings.')
 param furtherWorkspaceResourceIds string[] = []
 
-@description('Optional. The resource id of the workspace for the app\'s own traces.')
-param telemetryWorkspaceResourceId string = workspaceResourceId
+@description('Optional. The resource id of the workspace for the app\'s own traces; the first workspace if empty.')
+param telemetryWorkspaceResourceId string = ''
 
 @description('Optional. The access to the workspaces: the needed tables alone (conditioned), or every table (workspace), for clouds without conditions on this role.')
 param tableAccess accessKind = 'conditioned'
@@ -57,21 +60,51 @@ param alertEmail string = ''
 @description('Optional. The resource id of an existing action group that gets the same alerts; empty for none.')
 param alertActionGroupId string = ''
 
+@description('Optional. true puts the workbook into the workspace\'s resource group, where Microsoft Sentinel lists it; that needs Monitoring Contributor there. false puts it here.')
+param monitoringInWorkspaceGroup bool = true
+
+@description('Optional. The resource id of an identity for the app; empty makes one.')
+param identityResourceId string = ''
+
+@description('Optional. The resource id of an identity for the alert rules; empty makes one.')
+param alertsIdentityResourceId string = ''
+
+@description('Optional. Private networking: the app\'s subnet, private endpoints, and networks that may use storage.')
+param network networkChoices = {}
+
+@description('Optional. The redundancy of the app\'s storage: in one zone, or in three.')
+param storageSku 'Standard_LRS' | 'Standard_ZRS' = 'Standard_LRS'
+
+@description('Optional. true keeps the app\'s log and each request to its storage in the workspace for traces.')
+param diagnostics bool = false
+
+@description('Optional. true locks storage and the data collection rule against deletion, which needs Owner or User Access Administrator.')
+param lock bool = false
+
 @description('Optional. true creates a sample allowlist and overwrites an existing one. Needs Microsoft Sentinel on the workspace.')
 param sampleWatchlist bool = false
 
 @description('Optional. Tags for every resource that takes tags.')
 param tags { *: string } = {}
 
-var token = uniqueString(resourceGroup().id, name)
+// Ids and names ignore case, a hash of them does not.
+var token = uniqueString(toLower(resourceGroup().id), toLower(name))
 var allTags = union(tags, { 'azd-env-name': name })
 var packageContainer = 'package'
-var productValues = union(defaults, settings)
+var productValues = check.settings(union(defaults, settings))
 var tables = [findings, runs]
+var networks = networkOf(network)
+var timerSchedule = check.schedule(schedule, 'schedule')
 
-// Resource ids ignore case, names made from them do not; an id that is given twice is one workspace.
-var workspaceId = toLower(workspaceResourceId)
-var watchedIds = union([workspaceId], map(furtherWorkspaceResourceIds, id => toLower(id)))
+// An id that is given twice is one workspace.
+var workspaceId = check.workspaceId(workspaceResourceId, 'workspaceResourceId')
+var watchedIds = union(
+  [workspaceId],
+  map(furtherWorkspaceResourceIds, id => check.workspaceId(id, 'furtherWorkspaceResourceIds'))
+)
+var telemetryWorkspaceId = empty(telemetryWorkspaceResourceId)
+  ? workspaceId
+  : check.workspaceId(telemetryWorkspaceResourceId, 'telemetryWorkspaceResourceId')
 var readings = concat(
   map(watchedIds, id => { workspaceId: id, forAlerts: false, tables: sources }),
   [{ workspaceId: workspaceId, forAlerts: true, tables: map(tables, table => table.name) }]
@@ -79,8 +112,8 @@ var readings = concat(
 
 resource watched 'Microsoft.OperationalInsights/workspaces@2025-07-01' existing = [
   for id in watchedIds: {
-    scope: resourceGroup(split(id, '/')[2], split(id, '/')[4])
-    name: split(id, '/')[8]
+    scope: resourceGroup(subscriptionOf(id), groupOf(id))
+    name: nameOf(id)
   }
 ]
 
@@ -90,6 +123,7 @@ module identity 'modules/identity.bicep' = {
     name: 'id-impact-${token}'
     location: location
     tags: allTags
+    existingId: check.identityId(identityResourceId, 'identityResourceId')
   }
 }
 
@@ -99,6 +133,7 @@ module alertsIdentity 'modules/identity.bicep' = {
     name: 'id-impact-alerts-${token}'
     location: location
     tags: allTags
+    existingId: check.identityId(alertsIdentityResourceId, 'alertsIdentityResourceId')
   }
 }
 
@@ -108,6 +143,10 @@ module storage 'modules/storage.bicep' = {
     name: 'st${token}'
     location: location
     tags: allTags
+    sku: storageSku
+    network: networks
+    diagnosticsWorkspaceId: diagnostics ? telemetryWorkspaceId : ''
+    lock: lock
     packageContainer: packageContainer
     stateContainer: productValues.STATE_CONTAINER
     principalId: identity.outputs.principalId
@@ -117,9 +156,9 @@ module storage 'modules/storage.bicep' = {
 
 module workspace 'modules/workspace.bicep' = {
   name: 'impact-workspace-${token}'
-  scope: resourceGroup(split(workspaceId, '/')[2], split(workspaceId, '/')[4])
+  scope: resourceGroup(subscriptionOf(workspaceId), groupOf(workspaceId))
   params: {
-    workspaceName: split(workspaceId, '/')[8]
+    workspaceName: nameOf(workspaceId)
     tables: tables
     retentionInDays: retentionInDays
     sampleWatchlistAlias: sampleWatchlist ? productValues.WATCHLIST_ALIAS : ''
@@ -129,9 +168,9 @@ module workspace 'modules/workspace.bicep' = {
 module reader 'modules/reader.bicep' = [
   for (reading, index) in readings: if (assignRoles) {
     name: 'impact-reader-${index}-${token}'
-    scope: resourceGroup(split(reading.workspaceId, '/')[2], split(reading.workspaceId, '/')[4])
+    scope: resourceGroup(subscriptionOf(reading.workspaceId), groupOf(reading.workspaceId))
     params: {
-      workspaceName: split(reading.workspaceId, '/')[8]
+      workspaceName: nameOf(reading.workspaceId)
       principalId: reading.forAlerts ? alertsIdentity.outputs.principalId : identity.outputs.principalId
       access: tableAccess
       tables: reading.tables
@@ -147,6 +186,8 @@ module ingestion 'modules/ingestion.bicep' = {
     tags: allTags
     workspaceResourceId: workspaceId
     tables: tables
+    network: networks
+    lock: lock
     principalId: identity.outputs.principalId
     assignRoles: assignRoles
   }
@@ -158,7 +199,8 @@ module monitoring 'modules/monitoring.bicep' = {
     name: 'appi-impact-${token}'
     location: location
     tags: allTags
-    workspaceResourceId: telemetryWorkspaceResourceId
+    workspaceResourceId: telemetryWorkspaceId
+    network: networks
     principalId: identity.outputs.principalId
     assignRoles: assignRoles
   }
@@ -177,9 +219,11 @@ module functionApp 'modules/functionapp.bicep' = {
     storageAccountName: storage.outputs.name
     packageAddress: '${storage.outputs.blobEndpoint}${packageContainer}'
     componentName: monitoring.outputs.name
+    subnetId: networks.appSubnetId
+    diagnosticsWorkspaceId: diagnostics ? telemetryWorkspaceId : ''
     instanceMemoryMB: instanceMemoryMB
     settings: union(productValues, {
-      DETECTION_SCHEDULE: schedule
+      DETECTION_SCHEDULE: timerSchedule
       AZURE_CLOUD: environment().name
       LOGS_INGESTION_ENDPOINT: ingestion.outputs.endpoint
       LOGS_INGESTION_RULE_ID: ingestion.outputs.immutableId
@@ -207,9 +251,13 @@ module alerts 'modules/alerts.bicep' = {
 }
 
 module workbook 'modules/workbook.bicep' = {
-  name: 'workbook-${token}'
+  name: 'impact-workbook-${token}'
+  scope: resourceGroup(
+    monitoringInWorkspaceGroup ? subscriptionOf(workspaceId) : subscription().subscriptionId,
+    monitoringInWorkspaceGroup ? groupOf(workspaceId) : resourceGroup().name
+  )
   params: {
-    token: token
+    name: guid(workspaceId, token, 'managed-identity-impact')
     location: location
     tags: allTags
     workspaceResourceId: workspaceId
@@ -240,8 +288,13 @@ output logsIngestionRuleId string = ingestion.outputs.immutableId
 @description('The watched workspaces; the first keeps the findings.')
 output workspaceIds string[] = [for index in range(0, length(watchedIds)): watched[index].properties.customerId]
 
-@description('The workbook.')
-output workbookId string = workbook.outputs.id
+@description('Pages in the portal: the workbook, the function app, and queries for findings and runs.')
+output portalLinks { *: string } = {
+  workbook: '${links.resourcePage(environment().portal, tenant().tenantId, workbook.outputs.id)}/workbook'
+  functionApp: links.resourcePage(environment().portal, tenant().tenantId, functionApp.outputs.id)
+  findings: links.logsPage(environment().portal, tenant().tenantId, workspaceId, 'ManagedIdentityImpact()')
+  runs: links.logsPage(environment().portal, tenant().tenantId, workspaceId, runs.name)
+}
 
 @description('The command that publishes the code, packed as out/package.zip.')
 output publishCommand string = 'az functionapp deployment source config-zip --subscription ${subscription().subscriptionId} --resource-group ${resourceGroup().name} --name ${functionApp.outputs.name} --src out/package.zip --build-remote true'

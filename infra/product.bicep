@@ -19,11 +19,11 @@ type productSettings = {
   MAX_CATCH_UP: string?
   MAX_LATENESS: string?
   SUCCESS_STATUSES: string?
-  NOVELTY: string?
+  NOVELTY: ('true' | 'false')?
   WATCHLIST_ALIAS: string?
-  CORRELATE_IN: string?
+  CORRELATE_IN: ('auto' | 'python' | 'workspace')?
   EXCLUSIONS_ALIAS: string?
-  DRY_RUN: string?
+  DRY_RUN: ('true' | 'false')?
   LOGS_QUERY_ENDPOINT: string?
 }
 

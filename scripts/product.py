@@ -42,7 +42,7 @@ def product() -> str:
         "@description('Settings of the product that may differ from their defaults.')",
         "@sealed()",
         "type productSettings = {",
-        *(f"  {name}: string?" for name in choices),
+        *(f"  {name}: {_type(name)}?" for name in choices),
         "}",
         "",
         "@export()",
@@ -71,6 +71,12 @@ def _table(setting: str, row: type) -> list[str]:
         *(f"    {{ name: {_text(name)}, type: {_text(kind)} }}" for name, kind in columns(row)),
         "  ]",
     ]
+
+
+def _type(name: str) -> str:
+    """Return the Bicep type of a setting: its values, if the pattern lists them, or a string."""
+    values = SETTINGS[name].pattern.removeprefix("(?i:").removesuffix(")").split("|")
+    return f"({' | '.join(map(_text, values))})" if all(map(str.isalpha, values)) else "string"
 
 
 def _text(value: str) -> str:

@@ -30,6 +30,12 @@ param packageAddress string
 @description('Required. The Application Insights component.')
 param componentName string
 
+@description('Required. The resource id of the subnet that the app sends from; empty for none.')
+param subnetId string
+
+@description('Required. The workspace that keeps the app\'s log; empty for none.')
+param diagnosticsWorkspaceId string
+
 @description('Required. The memory of an instance, in MB.')
 param instanceMemoryMB int
 
@@ -80,8 +86,8 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
+    virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     siteConfig: {
-      ftpsState: 'Disabled'
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
       appSettings: concat(
@@ -138,6 +144,23 @@ resource scmPasswords 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@20
     allow: false
   }
 }
+
+resource log 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(diagnosticsWorkspaceId)) {
+  scope: app
+  name: 'log'
+  properties: {
+    workspaceId: diagnosticsWorkspaceId
+    logs: [
+      {
+        category: 'FunctionAppLogs'
+        enabled: true
+      }
+    ]
+  }
+}
+
+@description('The app\'s resource id.')
+output id string = app.id
 
 @description('The app\'s name.')
 output name string = app.name

@@ -1,6 +1,8 @@
-// The data collection rule that writes findings and run records to their tables. It has its own
-// endpoint and takes each row unchanged.
+// The data collection rule that writes findings and run records to their tables. It takes each row
+// unchanged, at an endpoint of its own, or at one that only a private link scope leads to.
 
+import { groupOf, nameOf, subscriptionOf } from '../ids.bicep'
+import { networkSettings } from '../network.bicep'
 import { tableDefinition } from '../product.bicep'
 import { assignCommand, roles } from 'roles.bicep'
 
@@ -20,11 +22,52 @@ param workspaceResourceId string
 @description('Required. The tables with their columns.')
 param tables tableDefinition[]
 
+@description('Required. The networks that may send.')
+param network networkSettings
+
+@description('Required. true protects the rule from deletion.')
+param lock bool
+
 @description('Required. The identity that sends.')
 param principalId string
 
 @description('Required. true assigns the role here.')
 param assignRoles bool
+
+var isPrivate = !empty(network.privateLinkScopeId)
+
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' existing = {
+  scope: resourceGroup(subscriptionOf(workspaceResourceId), groupOf(workspaceResourceId))
+  name: nameOf(workspaceResourceId)
+}
+
+resource kept 'Microsoft.OperationalInsights/workspaces/tables@2025-07-01' existing = [
+  for table in tables: {
+    parent: workspace
+    name: table.name
+  }
+]
+
+resource endpoint 'Microsoft.Insights/dataCollectionEndpoints@2023-03-11' = if (isPrivate) {
+  name: 'dce${skip(name, 3)}'
+  location: location
+  tags: tags
+  properties: {
+    networkAcls: {
+      publicNetworkAccess: 'Disabled'
+    }
+  }
+}
+
+module link 'private_link.bicep' = if (isPrivate) {
+  name: 'link-dce${skip(name, 3)}'
+  scope: resourceGroup(subscriptionOf(network.privateLinkScopeId), groupOf(network.privateLinkScopeId))
+  params: {
+    scopeName: nameOf(network.privateLinkScopeId)
+    name: 'dce${skip(name, 3)}'
+    linkedResourceId: endpoint.id
+  }
+}
 
 resource rule 'Microsoft.Insights/dataCollectionRules@2024-03-11' = {
   name: name
@@ -32,6 +75,7 @@ resource rule 'Microsoft.Insights/dataCollectionRules@2024-03-11' = {
   tags: tags
   kind: 'Direct'
   properties: {
+    dataCollectionEndpointId: isPrivate ? endpoint.id : null
     streamDeclarations: toObject(tables, table => 'Custom-${table.name}', table => { columns: table.columns })
     destinations: {
       logAnalytics: [
@@ -49,6 +93,17 @@ resource rule 'Microsoft.Insights/dataCollectionRules@2024-03-11' = {
         transformKql: 'source'
       }
     ]
+  }
+  // The module with the tables can be done before Azure lets a rule write to them.
+  dependsOn: [kept]
+}
+
+resource undeletable 'Microsoft.Authorization/locks@2020-05-01' = if (lock) {
+  scope: rule
+  name: 'keep'
+  properties: {
+    level: 'CanNotDelete'
+    notes: 'The app sends its findings through it.'
   }
 }
 
@@ -69,7 +124,9 @@ resource publisher 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (as
 output immutableId string = rule.properties.immutableId
 
 @description('The endpoint that rows are sent to.')
-output endpoint string = rule.properties.endpoints.logsIngestion
+output endpoint string = isPrivate
+  ? endpoint!.properties.logsIngestion.endpoint
+  : rule.properties.endpoints.logsIngestion
 
 @description('The command that assigns the role.')
 output roleCommand string = assignCommand(rule.id, principalId, roles.monitoringMetricsPublisher, null)

@@ -1,5 +1,7 @@
 // Application Insights for the app's own traces. It accepts identities only: its key gives no access.
 
+import { groupOf, nameOf, subscriptionOf } from '../ids.bicep'
+import { networkSettings } from '../network.bicep'
 import { assignCommand, roles } from 'roles.bicep'
 
 @description('Required. The component\'s name.')
@@ -13,6 +15,9 @@ param tags { *: string }
 
 @description('Required. The workspace that keeps the traces.')
 param workspaceResourceId string
+
+@description('Required. The networks that may send traces.')
+param network networkSettings
 
 @description('Required. The identity that writes.')
 param principalId string
@@ -29,6 +34,17 @@ resource component 'Microsoft.Insights/components@2020-02-02' = {
     Application_Type: 'web'
     DisableLocalAuth: true
     WorkspaceResourceId: workspaceResourceId
+    publicNetworkAccessForIngestion: empty(network.privateLinkScopeId) ? 'Enabled' : 'Disabled'
+  }
+}
+
+module link 'private_link.bicep' = if (!empty(network.privateLinkScopeId)) {
+  name: 'link-${name}'
+  scope: resourceGroup(subscriptionOf(network.privateLinkScopeId), groupOf(network.privateLinkScopeId))
+  params: {
+    scopeName: nameOf(network.privateLinkScopeId)
+    name: name
+    linkedResourceId: component.id
   }
 }
 

@@ -1,6 +1,7 @@
 // The app's own storage account: its package, its state, and the locks of the Functions host.
 // It accepts no account key.
 
+import { networkSettings } from '../network.bicep'
 import { roles, assignCommand } from 'roles.bicep'
 
 @description('Required. The account\'s name: 3 to 24 lower-case letters and digits, unique in Azure.')
@@ -18,6 +19,18 @@ param packageContainer string
 @description('Required. The container of the app\'s state.')
 param stateContainer string
 
+@description('Required. The redundancy of the data: in one zone, or in three.')
+param sku 'Standard_LRS' | 'Standard_ZRS'
+
+@description('Required. The networks that may use it.')
+param network networkSettings
+
+@description('Required. The workspace that keeps a record of each request; empty for none.')
+param diagnosticsWorkspaceId string
+
+@description('Required. true protects it from deletion.')
+param lock bool
+
 @description('Required. The identity that may read and write blobs.')
 param principalId string
 
@@ -27,15 +40,29 @@ param assignRoles bool
 // How long deleted and overwritten data can be restored, in days.
 var recoverable = 30
 
+var isPrivate = !empty(network.endpointSubnetId)
+var isLimited = !isPrivate && !empty(union(network.storageIpRanges, network.storageSubnetIds))
+
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   name: name
   location: location
   tags: tags
   kind: 'StorageV2'
   sku: {
-    name: 'Standard_LRS'
+    name: sku
   }
   properties: {
+    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+    networkAcls: {
+      defaultAction: isPrivate || isLimited ? 'Deny' : 'Allow'
+      bypass: isPrivate || isLimited ? 'None' : 'AzureServices'
+      ipRules: map(network.storageIpRanges, range => { value: range, action: 'Allow' })
+      // The app has no fixed address: it gets in by its subnet.
+      virtualNetworkRules: map(
+        union(isLimited ? [network.appSubnetId] : [], network.storageSubnetIds),
+        id => { id: id, action: 'Allow' }
+      )
+    }
     accessTier: 'Hot'
     allowBlobPublicAccess: false
     allowCrossTenantReplication: false
@@ -111,6 +138,41 @@ resource owner 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (assign
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataOwner)
+  }
+}
+
+module endpoint 'private_endpoint.bicep' = if (isPrivate) {
+  name: 'endpoint-${name}'
+  params: {
+    name: 'pep-${name}'
+    location: location
+    tags: tags
+    accountId: account.id
+    subnetId: network.endpointSubnetId
+    dnsZoneId: network.blobDnsZoneId
+  }
+}
+
+resource requests 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(diagnosticsWorkspaceId)) {
+  scope: blobs
+  name: 'requests'
+  properties: {
+    workspaceId: diagnosticsWorkspaceId
+    logs: [
+      for category in ['StorageRead', 'StorageWrite', 'StorageDelete']: {
+        category: category
+        enabled: true
+      }
+    ]
+  }
+}
+
+resource undeletable 'Microsoft.Authorization/locks@2020-05-01' = if (lock) {
+  scope: account
+  name: 'keep'
+  properties: {
+    level: 'CanNotDelete'
+    notes: 'It has the memory of the findings that were reported.'
   }
 }
 

@@ -1,7 +1,7 @@
 // The workbook of findings and runs. Its readers need read access to both tables.
 
-@description('Required. The name that distinguishes this deployment from others in the resource group.')
-param token string
+@description('Required. The name that distinguishes this deployment from others: a GUID.')
+param name string
 
 @description('Required. Its region.')
 param location string
@@ -13,7 +13,7 @@ param tags { *: string }
 param workspaceResourceId string
 
 resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
-  name: guid(workspaceResourceId, resourceGroup().id, token, 'managed-identity-impact')
+  name: name
   location: location
   tags: tags
   kind: 'shared'

@@ -6,6 +6,7 @@ Azure knows, such as an identity's object id, stay expressions in square bracket
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -36,6 +37,22 @@ ACTION_GROUP = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-soc"
     "/providers/Microsoft.Insights/actionGroups/ag-soc"
 )
+IDENTITY = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-identities"
+    "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-"
+)
+NETWORK = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-network/providers/Microsoft.Network"
+SUBNETS = f"{NETWORK}/virtualNetworks/vnet-hub/subnets"
+# Private in every way: storage, ingestion and traces.
+PRIVATE = {
+    "appSubnetResourceId": f"{SUBNETS}/app",
+    "endpointSubnetResourceId": f"{SUBNETS}/endpoints",
+    "blobDnsZoneResourceId": f"{NETWORK}/privateDnsZones/privatelink.blob.core.windows.net",
+    "privateLinkScopeResourceId": (
+        "/subscriptions/55555555-5555-5555-5555-555555555555/resourceGroups/rg-hub"
+        "/providers/Microsoft.Insights/privateLinkScopes/ampls-hub"
+    ),
+}
 # Every parameter at a value that is not its default, and some workspaces given more than once.
 CHOSEN = {
     "name": "A name_of (64) characters, as no resource may have: " + "x" * 12,
@@ -51,6 +68,13 @@ CHOSEN = {
     "alertEmail": "soc@example.com",
     "alertActionGroupId": ACTION_GROUP,
     "sampleWatchlist": True,
+    "monitoringInWorkspaceGroup": False,
+    "identityResourceId": f"{IDENTITY}app",
+    "alertsIdentityResourceId": f"{IDENTITY}alerts",
+    "network": PRIVATE,
+    "storageSku": "Standard_ZRS",
+    "diagnostics": True,
+    "lock": True,
     "tags": {"owner": "soc"},
 }
 
@@ -114,20 +138,31 @@ class Deployment:
         return settings
 
 
-def deploy(folder: Path, parameters: Mapping[str, object]) -> Deployment:
+def deploy(folder: Path, parameters: Mapping[str, object], group: str = GROUP) -> Deployment:
     """Evaluate main.bicep with these parameters; `folder` is scratch space."""
     values = {"workspaceResourceId": WORKSPACE, **parameters}
-    return evaluate(folder, INFRA / "main.bicep", values)
+    return evaluate(folder, INFRA / "main.bicep", values, group)
 
 
-def evaluate(folder: Path, template: Path, values: Mapping[str, object]) -> Deployment:
+def refusal(folder: Path, parameters: Mapping[str, object]) -> str:
+    """Return the sentence with which main.bicep refuses these parameters."""
+    with pytest.raises(AssertionError) as refused:
+        deploy(folder, parameters)
+    said = re.findall(r"' is not valid: (.*?)\. Please see", str(refused.value), re.DOTALL)
+    assert said, str(refused.value)
+    return str(said[0])
+
+
+def evaluate(
+    folder: Path, template: Path, values: Mapping[str, object], group: str = GROUP
+) -> Deployment:
     """Evaluate a template with these parameters; `folder` is scratch space."""
     lines = [f"using '{os.path.relpath(template, folder)}'"]
     lines += [f"param {name} = {literal(value)}" for name, value in values.items()]
     (folder / "sample.bicepparam").write_text("\n".join(lines), "utf-8")
     bicep(
         *("snapshot", "sample.bicepparam", "--mode", "overwrite"),
-        *("--subscription-id", SUBSCRIPTION, "--resource-group", GROUP),
+        *("--subscription-id", SUBSCRIPTION, "--resource-group", group),
         *("--tenant-id", "33333333-3333-3333-3333-333333333333"),
         *("--location", "westeurope", "--deployment-name", "main"),
         cwd=folder,

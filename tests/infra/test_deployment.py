@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from pathlib import Path
 
 from detection.rule.allowlist import Allowlist
 from detection.schema import Finding, RunRecord, columns
@@ -17,6 +18,7 @@ from tests.infra.compiler import (
     WORKSPACE,
     Deployment,
     Json,
+    deploy,
 )
 from tests.support.runbook import FUNCTIONS, deployed
 
@@ -29,13 +31,17 @@ BLOBS = "Microsoft.Storage/storageAccounts/blobServices"
 
 # Azure's naming rules for each type of resource in the deployment's own group.
 NAMES = {
+    "Microsoft.Authorization/locks": r"[\w.()-]{1,260}",
     "Microsoft.Authorization/roleAssignments": r"\[guid\(.+\)\]",
     "Microsoft.Insights/actionGroups": r"[\w-]{1,260}",
     "Microsoft.Insights/components": r"[\w.()-]{1,254}",
+    "Microsoft.Insights/dataCollectionEndpoints": r"[A-Za-z0-9][\w-]{1,42}[A-Za-z0-9]",
     "Microsoft.Insights/dataCollectionRules": r"[A-Za-z0-9][\w-]{1,28}[A-Za-z0-9]",  # Direct: 30
+    "Microsoft.Insights/diagnosticSettings": r"[\w.()-]{1,260}",
     "Microsoft.Insights/scheduledQueryRules": r"[\w-]{1,260}",
     "Microsoft.Insights/workbooks": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     "Microsoft.ManagedIdentity/userAssignedIdentities": r"[A-Za-z0-9][\w-]{2,127}",
+    "Microsoft.Network/privateEndpoints": r"\w[\w.-]{0,62}\w",
     "Microsoft.Storage/storageAccounts": r"[a-z0-9]{3,24}",
     "Microsoft.Web/serverfarms": r"[A-Za-z0-9-]{1,40}",
     "Microsoft.Web/sites": r"[a-z0-9](-?[a-z0-9]){1,31}",  # past 32 host ids collide
@@ -48,8 +54,9 @@ def properties(resource: Json) -> Json:
 
 
 def test_storage_accepts_no_key(plain: Deployment) -> None:
-    """The account accepts identities only, over TLS 1.2, and has no public access."""
+    """The account accepts identities only, over TLS 1.2, and shows no blob to the public."""
     account = properties(plain.one("Microsoft.Storage/storageAccounts"))
+    del account["networkAcls"], account["publicNetworkAccess"]
     assert account == {
         "accessTier": "Hot",
         "allowBlobPublicAccess": False,
@@ -82,10 +89,10 @@ def test_the_app_accepts_https_only(plain: Deployment) -> None:
     site = properties(plain.one("Microsoft.Web/sites"))
     assert site["httpsOnly"] is True
     config = site["siteConfig"]
-    assert (config["ftpsState"], config["minTlsVersion"]) == ("Disabled", "1.2")
-    assert config["scmMinTlsVersion"] == "1.2"
-    # Flex Consumption refuses the runtime settings of other plans.
-    assert config.keys() == {"appSettings", "ftpsState", "minTlsVersion", "scmMinTlsVersion"}
+    assert (config["minTlsVersion"], config["scmMinTlsVersion"]) == ("1.2", "1.2")
+    # Flex Consumption refuses the runtime settings of other plans, and in some regions ftpsState:
+    # https://github.com/Azure/terraform-azurerm-avm-res-web-site/issues/360
+    assert config.keys() == {"appSettings", "minTlsVersion", "scmMinTlsVersion"}
     passwords = plain.of_type("Microsoft.Web/sites/basicPublishingCredentialsPolicies")
     assert {each["name"].split("/")[1] for each in passwords} == {"ftp", "scm"}
     assert all(properties(each) == {"allow": False} for each in passwords)
@@ -121,7 +128,7 @@ def test_telemetry_needs_an_identity(plain: Deployment, chosen: Deployment) -> N
     for found, workspace in ((plain, WORKSPACE), (chosen, TRACES)):
         component = properties(found.one("Microsoft.Insights/components"))
         assert component["DisableLocalAuth"] is True
-        assert component["WorkspaceResourceId"] == workspace
+        assert component["WorkspaceResourceId"] == workspace.lower()
 
 
 def test_tables_have_the_declared_columns(chosen: Deployment) -> None:
@@ -160,7 +167,7 @@ def test_the_data_collection_rule_passes_rows_unchanged(plain: Deployment) -> No
     ]
     (destination,) = rule["destinations"]["logAnalytics"]
     assert destination == {"name": "workspace", "workspaceResourceId": WORKSPACE.lower()}
-    assert "dataCollectionEndpointId" not in rule
+    assert rule.get("dataCollectionEndpointId") is None
 
 
 def test_the_rule_is_in_the_workspace_s_region(chosen: Deployment) -> None:
@@ -200,15 +207,17 @@ def test_the_workspace_may_be_in_any_group(plain: Deployment) -> None:
         for each in plain.resources
         if not each["id"].lstrip("[").startswith((HERE, f"extensionResourceId('{HERE}"))
     ]
-    assert all(WORKSPACE.lower() in each["id"].lower() for each in away)
+    group = WORKSPACE.lower().partition("/providers/")[0]
+    assert all(f"{group}/" in each["id"].lower() for each in away)
     assert sorted(each["type"].split("/")[-1] for each in away) == [
-        *("roleAssignments", "roleAssignments", *["savedSearches"] * 5, "tables", "tables")
+        *("roleAssignments", "roleAssignments", *["savedSearches"] * 5, "tables", "tables"),
+        "workbooks",
     ]
 
 
-def test_names_follow_azure_s_rules(chosen: Deployment) -> None:
+def test_names_follow_azure_s_rules(plain: Deployment, chosen: Deployment) -> None:
     """Every name is valid in Azure, for any name of the deployment."""
-    own = [each for each in chosen.resources if HERE in each["id"]]
+    own = [each for each in plain.resources + chosen.resources if HERE in each["id"]]
     tops = [each for each in own if each["type"].count("/") == 1]
     assert {each["type"] for each in tops} == NAMES.keys()
     for each in tops:
@@ -222,6 +231,16 @@ def test_two_deployments_may_share_a_group(plain: Deployment, chosen: Deployment
     )
     assert one
     assert not one & two
+
+
+def test_names_ignore_the_case_of_group_and_name(plain: Deployment, tmp_path: Path) -> None:
+    """The same group or name in another case is the same deployment, not a second app."""
+    # The case of a group's id is that of whoever wrote it:
+    # https://github.com/MicrosoftDocs/azure-docs/issues/98457
+    again = deploy(tmp_path, {"name": "IMPACT"}, group=GROUP.upper())
+    assert [each["name"].lower() for each in again.resources] == [
+        each["name"].lower() for each in plain.resources
+    ]
 
 
 def finding_rules(deployment: Deployment) -> dict[str, Json]:
@@ -300,9 +319,14 @@ def test_recipients_are_optional(plain: Deployment, chosen: Deployment) -> None:
         assert properties(each)["actions"] == {"actionGroups": [group["id"], ACTION_GROUP]}
 
 
-def test_the_workbook_belongs_to_the_workspace(plain: Deployment) -> None:
-    """The workbook is shared, linked to the workspace, and equals workbook.json."""
+def test_the_workbook_belongs_to_the_workspace(plain: Deployment, chosen: Deployment) -> None:
+    """The workbook is shared, linked to the workspace, and in its group unless said otherwise."""
+    # Microsoft Sentinel lists those in the workspace's group only:
+    # https://github.com/briandelmsft/SentinelAutomationModules/issues/252
     workbook = plain.one("Microsoft.Insights/workbooks")
+    assert workbook["id"].lower().startswith(f"{WORKSPACE.lower().partition('/providers/')[0]}/")
+    elsewhere = chosen.one("Microsoft.Insights/workbooks")
+    assert elsewhere["id"].startswith(HERE)
     assert workbook["kind"] == "shared"
     assert properties(workbook)["sourceId"] == WORKSPACE.lower()
     assert properties(workbook)["category"] == "sentinel"

@@ -21,10 +21,11 @@ def test_every_choice_is_listed() -> None:
     """The table of parameters has every parameter with its default."""
     rows = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", DEPLOY, re.MULTILINE))
     worded = {"[resourceGroup().location]": "the group's"}
-    worded["[parameters('workspaceResourceId')]"] = "the workspace"
     defaults = {}
     for name, each in TEMPLATE["parameters"].items():
         default = each.get("defaultValue") or "none"
+        if name == "telemetryWorkspaceResourceId":
+            default = "the workspace"
         if each.get("type") == "bool":
             default = json.dumps(each["defaultValue"])
         defaults[name] = worded.get(str(default), str(default))
