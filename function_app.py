@@ -32,4 +32,5 @@ def detect(timer: func.TimerRequest) -> None:
             settings.rule,
             now=from_datetime(datetime.now(UTC)),
             has_time=lambda: time.monotonic() - began < BUDGET,
+            deployment=settings.deployment.name,
         )

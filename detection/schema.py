@@ -28,6 +28,7 @@ RULE_VERSION = "1.0.0"
 SEVERITY = "Medium"
 TACTICS = ("CredentialAccess", "Exfiltration")
 TECHNIQUES = ("T1552.001", "T1530")
+LOCAL = "local"  # the Deployment of rows that no deployment has written
 
 
 class Finding(TypedDict):
@@ -37,6 +38,7 @@ class Finding(TypedDict):
     FindingId: Text
     Revision: Small
     WorkspaceId: Text
+    Deployment: Text  # that wrote the row
     RuleName: Text
     RuleVersion: Text
     Severity: Text
@@ -87,6 +89,7 @@ class RunRecord(TypedDict):
     TimeGenerated: Moment
     RunId: Text
     WorkspaceId: Text
+    Deployment: Text  # as in Finding
     Status: Text
     Reason: Text
     WindowStart: Moment

@@ -11,6 +11,7 @@ from detection.printable import counted
 from detection.rule.filters import OTHER_SUCCESS, RuleSettings
 from detection.rule.kql_text import equals_ignoring_case
 from detection.rule.ticks import DURATION_PATTERN, format_duration, parse_duration
+from detection.schema import LOCAL
 from detection.window import INTERVAL
 
 T = TypeVar("T")
@@ -50,7 +51,8 @@ SETTINGS: Final = {
     "MAX_LATENESS": Setting(*_DURATION, format_duration(_DEFAULTS.max_lateness)),
     "SUCCESS_STATUSES": Setting(*_WORDS, ", ".join(_DEFAULTS.success_statuses)),
     "NOVELTY": Setting(*_BOOLEAN, str(_DEFAULTS.novelty).lower()),
-    # The deployment: the workspaces, where findings go, and where the state is.
+    # The deployment: its name, the workspaces, where findings go, and where the state is.
+    "DEPLOYMENT_NAME": Setting(r"[\w-]{1,64}", "1 to 64 letters, digits, - or _", LOCAL),
     "AZURE_CLOUD": Setting("|".join(CLOUDS), " or ".join(CLOUDS), "AzureCloud"),
     "WORKSPACE_IDS": Setting(r"(?su:.*[^,\s].*)", "workspace ids, comma separated"),
     "LOGS_QUERY_ENDPOINT": Setting(*_ADDRESS),
@@ -80,12 +82,13 @@ ADDRESSES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class DeploymentSettings:
-    """The workspaces to watch, where findings go, and where the state is.
+    """The deployment's name, the workspaces to watch, where findings go, and where the state is.
 
     At a terminal, `ingestion_endpoint` (with its rule) or `state_account_url` may be "": then
     findings are only shown, or nothing is remembered.
     """
 
+    name: str
     workspace_ids: tuple[str, ...]
     cloud: Cloud
     query_endpoint: str
@@ -192,6 +195,7 @@ def _deployment(reader: _Reader, *, complete: bool) -> DeploymentSettings:
     if reader.given("AZURE_CLOUD") in {"", cloud.name}:
         reader.problems += _in_other_clouds(reader, cloud)
     return DeploymentSettings(
+        name=reader.text("DEPLOYMENT_NAME"),
         workspace_ids=_workspace_ids(reader),
         cloud=cloud,
         query_endpoint=reader.text("LOGS_QUERY_ENDPOINT").rstrip("/") or cloud.query,

@@ -16,6 +16,14 @@ func optionalId(id string, parameter string, meaning string, type string) string
 func identityId(id string, parameter string) string =>
   optionalId(id, parameter, 'a user-assigned identity', 'Microsoft.ManagedIdentity/userAssignedIdentities')
 
+// An alert rule takes five: https://learn.microsoft.com/azure/azure-monitor/alerts/action-groups
+@export()
+@description('Returns the resource ids of action groups, beside which addresses have a group of their own.')
+func actionGroupIds(ids string[], addresses int, parameter string) string[] =>
+  length(ids) + min(addresses, 1) <= 5
+    ? idsOf(ids, parameter, 'an action group', 'Microsoft.Insights/actionGroups')
+    : fail('${parameter}: an alert rule takes five action groups, or four beside e-mail addresses')
+
 @export()
 @description('Returns resource ids of a type.')
 func idsOf(ids string[], parameter string, meaning string, type string) string[] =>
@@ -50,10 +58,14 @@ func mailAddresses(addresses string[], parameter string) string[] =>
   map(
     addresses,
     address =>
-      isAddress(split(address, '@')) && !hasOneOf(address, ' ,;<>"()')
+      isMailAddress(address)
         ? address
         : fail('${parameter}: "${address}" is not an e-mail address. List several addresses as items of their own')
   )
+
+@export()
+@description('Returns true for one e-mail address, without a name.')
+func isMailAddress(text string) bool => isAddress(split(text, '@')) && !hasOneOf(text, ' ,;<>"()')
 
 func isAddress(parts string[]) bool =>
   length(parts) == 2

@@ -54,13 +54,13 @@ param instanceMemoryMB int = 2048
 @description('Optional. The lowest suggested severity of a finding that raises an alert.')
 param alertSeverity 'Informational' | 'Low' | 'Medium' | 'High' = 'Medium'
 
-@description('Optional. The e-mail address for alerts on findings and on silence; empty for none.')
-param alertEmail string = ''
+@description('Optional. The e-mail addresses for alerts on findings, on silence and on alert rules that fail.')
+param alertEmails string[] = []
 
-@description('Optional. The resource id of an existing action group that gets the same alerts; empty for none.')
-param alertActionGroupId string = ''
+@description('Optional. The resource ids of existing action groups that get the same alerts, at most five, or four with alertEmails.')
+param actionGroupResourceIds string[] = []
 
-@description('Optional. true puts the workbook into the workspace\'s resource group, where Microsoft Sentinel lists it; that needs Monitoring Contributor there. false puts it here.')
+@description('Optional. true puts the workbook, and the rule that keeps Resolved notifications of findings back, into the workspace\'s resource group, which needs Monitoring Contributor there. false puts them here, and leaves that rule out if the workspace is in another subscription.')
 param monitoringInWorkspaceGroup bool = true
 
 @description('Optional. The resource id of an identity for the app; empty makes one.')
@@ -94,6 +94,8 @@ var packageContainer = 'package'
 var productValues = check.settings(union(defaults, settings))
 var tables = [findings, runs]
 var networks = networkOf(network)
+var recipients = check.mailAddresses(alertEmails, 'alertEmails')
+var actionGroupIds = check.actionGroupIds(actionGroupResourceIds, length(recipients), 'actionGroupResourceIds')
 var timerSchedule = check.schedule(schedule, 'schedule')
 
 // An id that is given twice is one workspace.
@@ -224,6 +226,7 @@ module functionApp 'modules/functionapp.bicep' = {
     instanceMemoryMB: instanceMemoryMB
     settings: union(productValues, {
       DETECTION_SCHEDULE: timerSchedule
+      DEPLOYMENT_NAME: token
       AZURE_CLOUD: environment().name
       LOGS_INGESTION_ENDPOINT: ingestion.outputs.endpoint
       LOGS_INGESTION_RULE_ID: ingestion.outputs.immutableId
@@ -242,12 +245,27 @@ module alerts 'modules/alerts.bicep' = {
     tags: allTags
     workspaceResourceId: workspaceId
     identityId: alertsIdentity.outputs.id
-    workspaceIds: [for index in range(0, length(watchedIds)): watched[index].properties.customerId]
+    workspaces: [for (id, index) in watchedIds: { name: nameOf(id), id: watched[index].properties.customerId }]
     leastSeverity: alertSeverity
-    email: alertEmail
-    actionGroupId: alertActionGroupId
+    emails: recipients
+    actionGroupResourceIds: actionGroupIds
   }
   dependsOn: [reader]
+}
+
+// An alert processing rule must be in the subscription of the resource that the alerts fire on.
+module alertProcessing 'modules/alert_processing.bicep' = if (monitoringInWorkspaceGroup || subscriptionOf(workspaceId) == toLower(subscription().subscriptionId)) {
+  name: 'impact-alert-processing-${token}'
+  scope: resourceGroup(
+    subscriptionOf(workspaceId),
+    monitoringInWorkspaceGroup ? groupOf(workspaceId) : resourceGroup().name
+  )
+  params: {
+    name: 'apr-impact-resolved-${token}'
+    tags: allTags
+    workspaceResourceId: workspaceId
+    ruleIds: alerts.outputs.findingRuleIds
+  }
 }
 
 module workbook 'modules/workbook.bicep' = {

@@ -9,7 +9,11 @@ param workspaceResourceId = readEnvironmentVariable(
   '/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-security/providers/Microsoft.OperationalInsights/workspaces/law-security'
 )
 
-param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')
+// Comma separated.
+param alertEmails = filter(
+  map(split(readEnvironmentVariable('ALERT_EMAILS', ''), ','), address => trim(address)),
+  address => !empty(address)
+)
 
 // param furtherWorkspaceResourceIds = []
 // param assignRoles = false

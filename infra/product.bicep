@@ -36,6 +36,7 @@ var defaults = {
   MAX_LATENESS: 'P1D'
   SUCCESS_STATUSES: 'Success'
   NOVELTY: 'true'
+  DEPLOYMENT_NAME: 'local'
   AZURE_CLOUD: 'AzureCloud'
   FINDINGS_STREAM: 'Custom-ManagedIdentityImpact_CL'
   RUNS_STREAM: 'Custom-ManagedIdentityImpactRuns_CL'
@@ -63,6 +64,7 @@ var findings = {
     { name: 'FindingId', type: 'string' }
     { name: 'Revision', type: 'int' }
     { name: 'WorkspaceId', type: 'string' }
+    { name: 'Deployment', type: 'string' }
     { name: 'RuleName', type: 'string' }
     { name: 'RuleVersion', type: 'string' }
     { name: 'Severity', type: 'string' }
@@ -116,6 +118,7 @@ var runs = {
     { name: 'TimeGenerated', type: 'datetime' }
     { name: 'RunId', type: 'string' }
     { name: 'WorkspaceId', type: 'string' }
+    { name: 'Deployment', type: 'string' }
     { name: 'Status', type: 'string' }
     { name: 'Reason', type: 'string' }
     { name: 'WindowStart', type: 'datetime' }

@@ -11,7 +11,7 @@ from detection.schema import Finding, RunRecord, columns
 from detection.settings import SETTINGS
 
 # Settings whose values the deployment itself creates; they cannot be chosen.
-MADE = ("AZURE_CLOUD", "FINDINGS_STREAM", "RUNS_STREAM", "STATE_CONTAINER")
+MADE = ("DEPLOYMENT_NAME", "AZURE_CLOUD", "FINDINGS_STREAM", "RUNS_STREAM", "STATE_CONTAINER")
 # A setting without a fixed default that can be chosen: its default depends on the cloud.
 CHOICES = ("LOGS_QUERY_ENDPOINT",)
 WATCHLISTS = "Watchlist"  # the table behind _GetWatchlist

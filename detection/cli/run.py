@@ -142,6 +142,7 @@ def run_command(
     check_times(invocation, remembers=remembers and not deployment.dry_run)
     deployment = separate_from_app(deployment, state_dir)
     outputs = outputs_of(files, view, as_json=as_json, dry_run=deployment.dry_run, append=remembers)
+    invocation = replace(invocation, deployment=deployment.name)
     connect = _workspaces(deployment, state_dir, outputs)
     each = partial(_run_one, connect, invocation, outputs)
     return _run_each(deployment.workspace_ids, each, verbose=verbose)

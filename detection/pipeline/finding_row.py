@@ -27,6 +27,7 @@ def finding_row(emission: Emission, context: FindingContext, header: RunHeader) 
         "FindingId": emission.finding.finding_id,
         "Revision": emission.finding.revision,
         "WorkspaceId": header.workspace_id,
+        "Deployment": header.deployment,
         "RuleName": RULE_NAME,
         "RuleVersion": RULE_VERSION,
         "Severity": SEVERITY,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from detection.rule.filters import RuleSettings
-from detection.schema import Finding, RunRecord
+from detection.schema import LOCAL, Finding, RunRecord
 
 OUTBOX_LIMIT = 100_000
 
@@ -16,7 +16,7 @@ class Invocation:
     It examines the windows due at `now`, or those of `backfill` (from, to). `outbox_limit`: the
     number of waiting rows at which detection stops until they are delivered. `watermark`: an
     earlier time to which the watermark is set back first, after a wrong clock. `by_clock`: `now`
-    was read from this machine's clock.
+    was read from this machine's clock. `deployment`: the name in the column Deployment.
     """
 
     workspace_id: str
@@ -26,6 +26,7 @@ class Invocation:
     outbox_limit: int = OUTBOX_LIMIT
     watermark: int | None = None
     by_clock: bool = False
+    deployment: str = LOCAL
 
 
 @dataclass(slots=True)

@@ -168,8 +168,7 @@ class _Job:
         if self._previous is None:
             window, arrivals = self._schedule.reach_back(window, state, self._source)
         is_repeated = attempt or invocation.watermark
-        again = f"|{attempt}|{invocation.watermark}" if is_repeated else ""
-        header = RunHeader.of(invocation.workspace_id, window, invocation.now, again)
+        header = self._header(window, f"|{attempt}|{invocation.watermark}" if is_repeated else "")
         review = self._review(window, state)
         enrichment = Enrichment(
             self._source.context,
@@ -252,8 +251,9 @@ class _Job:
         if message not in self.outcome.failures:
             self.outcome.failures.append(message)
 
-    def _header(self, window: Window) -> RunHeader:
-        return RunHeader.of(self._invocation.workspace_id, window, self._invocation.now)
+    def _header(self, window: Window, again: str = "") -> RunHeader:
+        each = self._invocation
+        return RunHeader.of(each.workspace_id, window, each.now, again, each.deployment)
 
 
 def _milliseconds_since(began: float) -> int:

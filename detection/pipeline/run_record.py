@@ -24,7 +24,7 @@ from detection.rule.log_rows import (
     SourceState,
 )
 from detection.rule.ticks import describe_duration, format_time
-from detection.schema import RULE_VERSION, RunRecord, empty_run_record
+from detection.schema import LOCAL, RULE_VERSION, RunRecord, empty_run_record
 from detection.sources import Arrivals
 from detection.window import Mode, Window
 
@@ -44,9 +44,12 @@ class RunHeader:
     window_start: str
     window_end: str
     mode: str
+    deployment: str = LOCAL
 
     @classmethod
-    def of(cls, workspace_id: str, window: Window, now: int, again: str = "") -> "RunHeader":
+    def of(
+        cls, workspace_id: str, window: Window, now: int, again: str = "", deployment: str = LOCAL
+    ) -> "RunHeader":
         """Return the header of a window that is examined at `now` (ticks).
 
         The run id is a hash, so that equal runs on equal logs can be compared. A second examination
@@ -60,6 +63,7 @@ class RunHeader:
             window_start=format_time(window.start),
             window_end=format_time(window.end),
             mode=window.mode,
+            deployment=deployment,
         )
 
 
@@ -156,6 +160,7 @@ def _record(header: RunHeader, status: str) -> RunRecord:
             "TimeGenerated": header.generated,
             "RunId": header.run_id,
             "WorkspaceId": header.workspace_id,
+            "Deployment": header.deployment,
             "Status": status,
             "WindowStart": header.window_start,
             "WindowEnd": header.window_end,

@@ -18,7 +18,7 @@ from detection.pipeline.invocation import Invocation, Outcome
 from detection.pipeline.job import run
 from detection.printable import one_line, printable
 from detection.rule.filters import RuleSettings
-from detection.schema import RunRecord
+from detection.schema import LOCAL, RunRecord
 from detection.sinks import FindingSink
 from detection.sources import LogSource
 from detection.state import StateStore
@@ -38,7 +38,7 @@ class Connections(NamedTuple):
     store: StateStore
 
 
-def run_workspaces(
+def run_workspaces(  # noqa: PLR0913 - one call from the app, with everything by name
     workspace_ids: Iterable[str],
     connect: Callable[[str], Connections],
     settings: RuleSettings,
@@ -46,14 +46,16 @@ def run_workspaces(
     now: int,
     has_time: Callable[[], bool],
     turn: float = TURN_S,
+    deployment: str = LOCAL,
 ) -> list[RunRecord]:
     """Run the job for each workspace, in this order; one that fails or is slow stops no other.
 
     `now` is in ticks, `turn` in seconds. Once `has_time` returns False, no further turn begins.
+    `deployment` is written to every row.
     Returns the records of all windows. Raises DetectionError at the end, which names every
     workspace that failed and why, so that the host marks the run as failed.
     """
-    turns = _Turns(deque(workspace_ids), connect, settings, now, has_time, turn)
+    turns = _Turns(deque(workspace_ids), connect, settings, now, has_time, turn, deployment)
     with Threads(CONCURRENT_WORKSPACES, "workspace") as threads:
         turns.run_all(threads)
     if turns.waiting:
@@ -79,6 +81,7 @@ class _Turns:
     now: int
     has_time: Callable[[], bool]
     turn: float
+    deployment: str
     records: list[RunRecord] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -99,7 +102,9 @@ class _Turns:
                 self._collect(running.pop(turn), turn)
 
     def _run(self, workspace_id: str) -> Outcome:
-        invocation = Invocation(workspace_id, self.now, self.settings, by_clock=True)
+        invocation = Invocation(
+            workspace_id, self.now, self.settings, by_clock=True, deployment=self.deployment
+        )
         ends = time.monotonic() + self.turn
         return run(
             *self.connect(workspace_id),

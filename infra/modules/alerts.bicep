@@ -1,7 +1,7 @@
 // Alert rules for findings, one for each severity, and one for silence. They query with an identity of
 // their own, not with the rights of the person who deployed them.
 
-@description('Required. The suffix of the rules\' names.')
+@description('Required. The suffix of the rules\' names, which is also the deployment\'s name in the rows of both tables.')
 param token string
 
 @description('Required. The region of the workspace.')
@@ -16,19 +16,19 @@ param workspaceResourceId string
 @description('Required. The resource id of the identity that the rules query with.')
 param identityId string
 
-@description('Required. The ids of the watched workspaces.')
-param workspaceIds string[]
+@description('Required. The watched workspaces.')
+param workspaces { name: string, id: string }[]
 
 @description('Required. The lowest suggested severity of a finding that raises an alert.')
 param leastSeverity 'Informational' | 'Low' | 'Medium' | 'High'
 
-@description('Required. The e-mail address for alerts; empty for none.')
-param email string
+@description('Required. The e-mail addresses for alerts.')
+param emails string[]
 
-@description('Required. The resource id of an existing action group for alerts; empty for none.')
-param actionGroupId string
+@description('Required. The resource ids of existing action groups for alerts.')
+param actionGroupResourceIds string[]
 
-resource recipients 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
+resource recipients 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emails)) {
   name: 'ag-impact-${token}'
   location: 'global'
   tags: tags
@@ -36,18 +36,16 @@ resource recipients 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(em
     enabled: true
     groupShortName: 'mi-impact'
     emailReceivers: [
-      {
-        name: 'email'
-        emailAddress: email
+      for (address, index) in union([], emails): {
+        name: 'email-${index + 1}'
+        emailAddress: address
         useCommonAlertSchema: true
       }
     ]
   }
 }
 
-var actions = {
-  actionGroups: concat(empty(email) ? [] : [recipients.id], empty(actionGroupId) ? [] : [actionGroupId])
-}
+var groups = union(empty(emails) ? [] : [recipients.id], actionGroupResourceIds)
 
 // The severities of findings, the highest first, and Azure Monitor's: Error, Warning, Informational and
 // Verbose. A rule has one severity, so each of them has a rule.
@@ -57,10 +55,15 @@ var severities = [
   { finding: 'Low', alert: 3 }
   { finding: 'Informational', alert: 4 }
 ]
-var alerted = take(severities, indexOf(map(severities, each => each.finding), leastSeverity) + 1)
+var names = map(severities, each => each.finding)
+var alerted = take(severities, indexOf(names, leastSeverity) + 1)
+
+// A rule takes six dimensions. Each finding raises one alert, which carries their values.
+var findingDimensions = ['FindingId', 'Identity', 'ResourceGroupName', 'Risk', 'IdentityRisk', 'Reason']
+var silenceDimensions = ['WorkspaceName', 'WorkspaceId']
 
 resource findings 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
-  for severity in alerted: {
+  for (severity, rank) in alerted: {
     name: 'alert-impact-findings-${toLower(severity.finding)}-${token}'
     location: location
     tags: tags
@@ -79,25 +82,25 @@ resource findings 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
       scopes: [workspaceResourceId]
       evaluationFrequency: 'PT15M'
       windowSize: 'PT30M' // twice as long, so that a row that is slow to arrive falls into one
-      overrideQueryTimeRange: 'P2D' // a row keeps its time, however late it is delivered
+      overrideQueryTimeRange: 'P2D' // the longest; a row keeps its time, however late it is delivered
       skipQueryValidation: true // a new table cannot be queried at once
-      autoMitigate: true
+      autoMitigate: true // else the second evaluation that sees a row would alert again
       criteria: {
         allOf: [
           {
-            query: replace(loadTextContent('../queries/findings_alert.kql'), '{severity}', severity.finding)
+            query: reduce(
+              [
+                { name: '{deployment}', value: token }
+                { name: '{severities}', value: join(take(names, rank + 1), '", "') }
+                { name: '{severity}', value: severity.finding }
+              ],
+              loadTextContent('../queries/findings_alert.kql'),
+              (text, each) => replace(text, each.name, each.value)
+            )
             timeAggregation: 'Count'
             operator: 'GreaterThan'
             threshold: 0
-            dimensions: [
-              // One alert for each revision of each finding, with the columns that name it and tell how
-              // grave it is. A rule takes six.
-              for column in ['FindingId', 'Revision', 'Identity', 'ResourceGroupName', 'Risk', 'Reason']: {
-                name: column
-                operator: 'Include'
-                values: ['*']
-              }
-            ]
+            dimensions: [for name in findingDimensions: { name: name, operator: 'Include', values: ['*'] }]
             failingPeriods: {
               numberOfEvaluationPeriods: 1
               minFailingPeriodsToAlert: 1
@@ -105,7 +108,9 @@ resource findings 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
           }
         ]
       }
-      actions: actions
+      actions: {
+        actionGroups: groups
+      }
     }
   }
 ]
@@ -127,18 +132,22 @@ resource silence 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     enabled: true
     severity: 1
     scopes: [workspaceResourceId]
-    evaluationFrequency: 'PT1H'
+    evaluationFrequency: 'PT15M' // a rule that runs less often has no health
     windowSize: 'PT3H'
     skipQueryValidation: true
     autoMitigate: true
     criteria: {
       allOf: [
         {
-          // Without dimensions: a workspace without rows would have no series to count.
-          query: replace(loadTextContent('../queries/silence_alert.kql'), '{workspaceIds}', join(workspaceIds, '", "'))
+          query: replace(
+            replace(loadTextContent('../queries/silence_alert.kql'), '{deployment}', token),
+            '{workspaces}',
+            join(flatten(map(workspaces, each => [each.name, toLower(each.id)])), '", "')
+          )
           timeAggregation: 'Count'
-          operator: 'LessThan'
-          threshold: length(workspaceIds)
+          operator: 'GreaterThan'
+          threshold: 0
+          dimensions: [for name in silenceDimensions: { name: name, operator: 'Include', values: ['*'] }]
           failingPeriods: {
             numberOfEvaluationPeriods: 1
             minFailingPeriodsToAlert: 1
@@ -146,6 +155,21 @@ resource silence 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
         }
       ]
     }
-    actions: actions
+    actions: {
+      actionGroups: groups
+    }
   }
 }
+
+module health 'alert_health.bicep' = if (!empty(groups)) {
+  name: 'alert-health-${token}'
+  params: {
+    token: token
+    tags: tags
+    ruleIds: [for index in range(0, length(alerted) + 1): index < length(alerted) ? findings[index].id : silence.id]
+    actionGroupResourceIds: groups
+  }
+}
+
+@description('The resource ids of the rules on findings.')
+output findingRuleIds string[] = [for index in range(0, length(alerted)): findings[index].id]

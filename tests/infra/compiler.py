@@ -37,6 +37,7 @@ ACTION_GROUP = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-soc"
     "/providers/Microsoft.Insights/actionGroups/ag-soc"
 )
+OTHER_ACTION_GROUP = ACTION_GROUP.replace("soc", "itsm")
 IDENTITY = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-identities"
     "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-"
@@ -65,10 +66,10 @@ CHOSEN = {
     "retentionInDays": 30,
     "instanceMemoryMB": 4096,
     "alertSeverity": "Low",
-    "alertEmail": "soc@example.com",
-    "alertActionGroupId": ACTION_GROUP,
-    "sampleWatchlist": True,
+    "alertEmails": ["soc@example.com", "oncall@example.com", "soc@example.com"],
+    "actionGroupResourceIds": [ACTION_GROUP, OTHER_ACTION_GROUP],
     "monitoringInWorkspaceGroup": False,
+    "sampleWatchlist": True,
     "identityResourceId": f"{IDENTITY}app",
     "alertsIdentityResourceId": f"{IDENTITY}alerts",
     "network": PRIVATE,

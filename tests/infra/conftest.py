@@ -1,7 +1,11 @@
-"""Two sample deployments: one with defaults only, and one with every parameter changed."""
+"""Two sample deployments, with defaults only and with every parameter changed, and a database."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests.infra.alert_tables import connection
 from tests.infra.compiler import CHOSEN, Deployment, deploy
 
 
@@ -15,3 +19,10 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
 def chosen(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     """Return a deployment with every parameter changed."""
     return deploy(tmp_path_factory.mktemp("chosen"), CHOSEN)
+
+
+@pytest.fixture
+def database() -> Iterator[Any]:
+    """Give a database with both tables, empty."""
+    with connection() as opened:
+        yield opened

@@ -1,82 +1,43 @@
-"""The deployed and the documented alert queries, run in DuckDB, report findings and failures.
-
-`ingestion_time()`, which duckdb-kql lacks, becomes a column, and `ago()` becomes a fixed time, so a
-rule can run repeatedly. The rest of each query is unchanged.
-"""
+"""The deployed alert on silence and the documented alert queries, run in DuckDB."""
 
 import itertools
-import json
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from operator import itemgetter
 from typing import Any
 
-import duckdb_kql
 import pytest
 
-from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
-from tests.infra.compiler import INFRA
-from tests.support import ROOT, kusto
+from detection.schema import FINDINGS_TABLE, LOCAL
+from tests.infra.alert_tables import (
+    DEPLOYMENT,
+    HOUR,
+    MINUTE,
+    NOW,
+    RUNS_TABLE,
+    WATCHED,
+    ask,
+    deployed,
+    put,
+)
+from tests.support import ROOT
 
-RUNS_TABLE = "ManagedIdentityImpactRuns_CL"
-WATCHED = ("w1", "w2")
-NOW = datetime(2026, 3, 14, 10, tzinfo=UTC).replace(tzinfo=None)
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 VISIBLE = 10  # minutes after its arrival until a row is visible
 
-KINDS = {
-    "string": "VARCHAR",
-    "datetime": "TIMESTAMP",
-    "boolean": "BOOLEAN",
-    "long": "BIGINT",
-    "int": "BIGINT",
-    "dynamic": "JSON",
-}
 FINDING = {"ServicePrincipalName": "app", "ServicePrincipalId": "id", "ResourceGroup": "rg"}
 GRAVEST = {
     "SuggestedSeverity": "High",
     "RiskScore": 57,
     "RiskReasons": '[{"Points": 44, "Reason": "because"}, {"Points": 13, "Reason": "and"}]',
 }
-RUN = {"Mode": "Scheduled", "Status": "Success", "WorkspaceId": "w1", "Reason": "", "Error": ""}
-
-
-def connection() -> Any:
-    """Return a new database with both tables, empty."""
-    opened = kusto.connect()
-    for table, row in ((FINDINGS_TABLE, Finding), (RUNS_TABLE, RunRecord)):
-        listed = ", ".join(f'"{name}" {KINDS[kind]}' for name, kind in columns(row))
-        opened.execute(f"CREATE TABLE {table} ({listed}, Ingested TIMESTAMP)")
-    return opened
-
-
-@pytest.fixture
-def database() -> Iterator[Any]:
-    """Give a database with both tables, empty."""
-    with connection() as opened:
-        yield opened
-
-
-def put(database: Any, table: str, row: Mapping[str, Any]) -> None:
-    """Add a row."""
-    names, places = ", ".join(row), ", ".join("?" * len(row))
-    database.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", list(row.values()))  # noqa: S608
-
-
-def ask(database: Any, text: str, now: datetime = NOW) -> list[dict[str, Any]]:
-    """Return the rows of a query at a time."""
-    text = text.replace("ingestion_time()", "Ingested")
-    text = re.sub(r"\bago\((\w+)\)", rf"(datetime({now.isoformat()}) - \1)", text)
-    found = duckdb_kql.kql(database, text)
-    return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
-
-
-def deployed(name: str) -> str:
-    """Return a deployed query."""
-    text = (INFRA / "queries" / f"{name}.kql").read_text("utf-8")
-    # As in alerts.bicep.
-    return text.replace("{workspaceIds}", '", "'.join(WATCHED)).replace("{severity}", "High")
+RUN = {
+    "Mode": "Scheduled",
+    "Status": "Success",
+    "WorkspaceId": "w1",
+    "Reason": "",
+    "Error": "",
+    "Deployment": DEPLOYMENT,
+}
 
 
 def documented(page: str, contained_text: str) -> str:
@@ -97,19 +58,6 @@ TROUBLE = documented("docs/operations.md", "ingestion_time()")
 HOURS = documented("docs/operations.md", "Hours = ")
 
 
-def findings(database: Any, *rows: tuple[str, int, str, int]) -> list[tuple[Any, ...]]:
-    """Return the alert's rows for High findings (id, revision, group, minutes since arrival).
-
-    Every row is from a run five hours ago, whenever it arrived.
-    """
-    for name, revision, group, minutes in rows:
-        about = {"FindingId": name, "Revision": revision, "ResourceGroup": group} | GRAVEST
-        times = {"TimeGenerated": NOW - 5 * HOUR, "Ingested": NOW - minutes * MINUTE}
-        put(database, FINDINGS_TABLE, FINDING | about | times)
-    found = ask(database, deployed("findings_alert"))
-    return sorted(tuple(row.values())[1:] for row in found)
-
-
 def run(database: Any, ago: timedelta = HOUR, late: timedelta = 2 * MINUTE, **row: Any) -> None:
     """Add the record of a run, `ago` before now, which arrived `late` after it."""
     at = NOW - ago
@@ -117,73 +65,57 @@ def run(database: Any, ago: timedelta = HOUR, late: timedelta = 2 * MINUTE, **ro
     put(database, RUNS_TABLE, RUN | times | {"RunId": f"{ago} {row}"} | row)
 
 
-def test_late_arrivals_raise_an_alert(database: Any) -> None:
-    """A row that has just arrived raises an alert, even if its run is hours ago."""
-    reported = findings(database, ("new", 1, "rg", 5), ("old", 1, "rg", 45))
-    assert reported == [("new", "1", "app id", "rg", "57", "because")]
+def silent(database: Any) -> list[tuple[str, str]]:
+    """Return names and ids of the workspaces that the alert on silence reports."""
+    reported = ask(database, deployed("silence_alert"))
+    for each in reported:
+        assert NOW - 3 * HOUR < each["TimeGenerated"] < NOW
+    return sorted((each["WorkspaceName"], each["WorkspaceId"]) for each in reported)
 
 
-def test_every_revision_raises_one_alert(database: Any) -> None:
-    """A further revision raises an alert of its own, and a repeated row does not."""
-    reported = findings(database, ("f", 1, "rg", 200), ("f", 1, "rg", 3), ("f", 2, "rg", 3))
-    assert reported == [("f", "2", "app id", "rg", "57", "because")]
-
-
-def test_operations_on_a_subscription_raise_an_alert(database: Any) -> None:
-    """A finding without a resource group has a value in every dimension."""
-    assert findings(database, ("f", 1, "", 3)) == [("f", "1", "app id", "none", "57", "because")]
-
-
-@pytest.mark.parametrize("reasons", ["[]", '[{"Points": 1, "Reason": ""}]', None])
-def test_findings_without_a_reason_raise_an_alert(database: Any, reasons: str | None) -> None:
-    """A finding without a reason has a value in every dimension."""
-    about = {"FindingId": "f", "Revision": 1} | GRAVEST | {"RiskReasons": reasons}
-    put(database, FINDINGS_TABLE, FINDING | about | {"Ingested": NOW})
-    (row,) = ask(database, deployed("findings_alert"))
-    assert row["Reason"] == "none"
-
-
-def test_a_long_reason_is_cut(database: Any) -> None:
-    """The reason of an alert has at most 200 characters."""
-    about = GRAVEST | {"RiskReasons": json.dumps([{"Points": 1, "Reason": "x" * 300}])}
-    put(database, FINDINGS_TABLE, FINDING | about | {"Ingested": NOW})
-    (row,) = ask(database, deployed("findings_alert"))
-    assert row["Reason"] == "x" * 200
-
-
-@pytest.mark.parametrize("severity", ["Medium", "Low", "Informational"])
-def test_findings_of_another_severity_are_left_to_another_rule(
-    database: Any, severity: str
-) -> None:
-    """The rule of a severity reports findings of this severity only."""
-    about = GRAVEST | {"SuggestedSeverity": severity}
-    put(database, FINDINGS_TABLE, FINDING | about | {"Ingested": NOW})
-    assert ask(database, deployed("findings_alert")) == []
+ALL = sorted(WATCHED.items())
 
 
 @pytest.mark.parametrize(
-    ("runs", "count"),
+    ("runs", "expected"),
     [
-        ([], 0),
-        ([("w1", "Success"), ("w2", "Warning")], 2),
-        ([("w1", "Success"), ("w1", "Success"), ("w1", "Success")], 1),
-        ([("w1", "Success"), ("w2", "Failure"), ("w2", "Failure")], 1),
-        ([("w1", "Success"), ("elsewhere", "Success")], 1),
+        ([], ["w1", "w2"]),
+        ([("w1", "Success"), ("w2", "Warning")], []),
+        ([("w1", "Success"), ("w1", "Success"), ("w1", "Success")], ["w2"]),
+        ([("w1", "Success"), ("w2", "Failure"), ("w2", "Failure")], ["w2"]),
+        ([("W1", "Success"), ("elsewhere", "Success")], ["w2"]),
     ],
-    ids=["no rows", "all well", "one silent", "one failing", "another deployment's"],
+    ids=["no rows", "all well", "one silent", "one failing", "another workspace's"],
 )
-def test_silence_raises_an_alert(database: Any, runs: list[tuple[str, str]], count: int) -> None:
-    """A workspace without a run in time makes the count smaller than the number of workspaces."""
+def test_silence_names_the_workspace(
+    database: Any, runs: list[tuple[str, str]], expected: list[str]
+) -> None:
+    """Each watched workspace without a good run in time is reported, with its name."""
     for workspace, status in runs:
         run(database, WorkspaceId=workspace, Status=status)
-    assert len(ask(database, deployed("silence_alert"))) == count
+    assert silent(database) == [pair for pair in ALL if pair[1] in expected]
 
 
-@pytest.mark.parametrize(("mode", "count"), [("Scheduled", 1), ("CatchUp", 1), ("Backfill", 0)])
-def test_a_backfill_does_not_end_a_silence(database: Any, mode: str, count: int) -> None:
+def test_old_runs_do_not_end_a_silence(database: Any) -> None:
+    """A run more than three hours ago does not count, even if its record has just arrived."""
+    run(database, 4 * HOUR, late=4 * HOUR)
+    assert silent(database) == ALL
+
+
+@pytest.mark.parametrize(
+    ("mode", "counts"), [("Scheduled", True), ("CatchUp", True), ("Backfill", False)]
+)
+def test_only_scheduled_runs_end_a_silence(database: Any, mode: str, counts: bool) -> None:
     """A backfill reads hours of the past, so the workspace stays silent."""
     run(database, Mode=mode)
-    assert len(ask(database, deployed("silence_alert"))) == count
+    assert (("law-security", "w1") not in silent(database)) is counts
+
+
+@pytest.mark.parametrize("deployment", ["theirs", LOCAL, "", None])
+def test_another_deployment_does_not_hide_a_silence(database: Any, deployment: str | None) -> None:
+    """Runs of another deployment, of a command line or of an unknown one do not count."""
+    run(database, Deployment=deployment)
+    assert silent(database) == ALL
 
 
 @pytest.mark.parametrize("minute", [0, 4, 9, 14])
@@ -244,7 +176,7 @@ def test_the_documented_alert_reports_graver_findings(
 
 def test_the_health_alert_is_silent_without_trouble(database: Any) -> None:
     """Good runs of every workspace in the last three hours give no row."""
-    for workspace in WATCHED:
+    for workspace in WATCHED.values():
         run(database, WorkspaceId=workspace)
         run(database, 9 * HOUR, WorkspaceId=workspace, Status="Failure")
     assert ask(database, WATCHER) == []

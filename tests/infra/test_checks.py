@@ -8,7 +8,16 @@ import pytest
 
 from detection.rule.ticks import SECOND, parse_duration
 from detection.settings import SETTINGS
-from tests.infra.compiler import INFRA, PRIVATE, SUBNETS, WORKSPACE, deploy, evaluate, refusal
+from tests.infra.compiler import (
+    ACTION_GROUP,
+    INFRA,
+    PRIVATE,
+    SUBNETS,
+    WORKSPACE,
+    deploy,
+    evaluate,
+    refusal,
+)
 
 FORM = (
     "It takes the form /subscriptions/<id>/resourceGroups/<group>/providers"
@@ -68,6 +77,7 @@ def test_an_id_of_no_workspace_is_refused(tmp_path: Path, id_: str) -> None:
         ("telemetryWorkspaceResourceId", COMPONENT),
         ("identityResourceId", WORKSPACE),
         ("alertsIdentityResourceId", "id-alerts"),
+        ("actionGroupResourceIds", [ACTION_GROUP, WORKSPACE]),
         ("network", PRIVATE | {"appSubnetResourceId": SUBNETS.removesuffix("/subnets")}),
         ("network", PRIVATE | {"endpointSubnetResourceId": f"{SUBNETS}/"}),
         ("network", PRIVATE | {"blobDnsZoneResourceId": "privatelink.blob.core.windows.net"}),
@@ -204,4 +214,45 @@ def test_a_schedule_of_five_fields_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, {"schedule": "0 * * * *"}) == (
         'schedule: "0 * * * *" is not an NCRONTAB expression with six fields: second, minute, '
         'hour, day, month and day of the week, such as "0 0 * * * *"'
+    )
+
+
+ADDRESSES = {
+    **dict.fromkeys(["a@example.com", "a.b+c@mail.example.com", "O'Hara_1@x.co"], True),
+    **dict.fromkeys(
+        [
+            *("", "soc", "a@b", "@x.com", "a@", "a b@x.com", "a@@x.com", "a@x..com", "a@x.com."),
+            *("a@x.com,b@y.org", "a@x.com;b@y.org", "A <a@x.com>", " a@x.com", "a@x.com "),
+        ],
+        False,
+    ),
+}
+
+
+def test_mail_addresses_are_single_addresses(tmp_path: Path) -> None:
+    """An item of the list is one address, and not a list of them in one text."""
+    found = answers(tmp_path, "isMailAddress({})", list(ADDRESSES))
+    assert dict(zip(ADDRESSES, found, strict=True)) == ADDRESSES
+
+
+def test_a_list_of_addresses_in_one_text_is_refused(tmp_path: Path) -> None:
+    """Two addresses in one text are refused with a sentence, before anything is deployed."""
+    assert refusal(tmp_path, {"alertEmails": ["a@x.com", "a@x.com,b@y.org"]}) == (
+        'alertEmails: "a@x.com,b@y.org" is not an e-mail address. '
+        "List several addresses as items of their own"
+    )
+
+
+@pytest.mark.parametrize(("groups", "emails"), [(6, 0), (5, 1), (5, 2)])
+def test_more_action_groups_than_a_rule_takes_are_refused(
+    tmp_path: Path, groups: int, emails: int
+) -> None:
+    """A rule takes five action groups, one of which addresses need."""
+    given = {
+        "actionGroupResourceIds": [f"{ACTION_GROUP}-{number}" for number in range(groups)],
+        "alertEmails": ["a@x.com", "b@x.com"][:emails],
+    }
+    assert refusal(tmp_path, given) == (
+        "actionGroupResourceIds: an alert rule takes five action groups, or four beside e-mail "
+        "addresses"
     )

@@ -9,7 +9,6 @@ from detection.rule.allowlist import Allowlist
 from detection.schema import Finding, RunRecord, columns
 from detection.settings import SETTINGS
 from tests.infra.compiler import (
-    ACTION_GROUP,
     CHOSEN,
     GROUP,
     INFRA,
@@ -34,6 +33,8 @@ NAMES = {
     "Microsoft.Authorization/locks": r"[\w.()-]{1,260}",
     "Microsoft.Authorization/roleAssignments": r"\[guid\(.+\)\]",
     "Microsoft.Insights/actionGroups": r"[\w-]{1,260}",
+    "Microsoft.AlertsManagement/actionRules": r"[\w-]{1,260}",
+    "Microsoft.Insights/activityLogAlerts": r"[\w-]{1,260}",
     "Microsoft.Insights/components": r"[\w.()-]{1,254}",
     "Microsoft.Insights/dataCollectionEndpoints": r"[A-Za-z0-9][\w-]{1,42}[A-Za-z0-9]",
     "Microsoft.Insights/dataCollectionRules": r"[A-Za-z0-9][\w-]{1,28}[A-Za-z0-9]",  # Direct: 30
@@ -210,6 +211,7 @@ def test_the_workspace_may_be_in_any_group(plain: Deployment) -> None:
     group = WORKSPACE.lower().partition("/providers/")[0]
     assert all(f"{group}/" in each["id"].lower() for each in away)
     assert sorted(each["type"].split("/")[-1] for each in away) == [
+        "actionRules",
         *("roleAssignments", "roleAssignments", *["savedSearches"] * 5, "tables", "tables"),
         "workbooks",
     ]
@@ -217,8 +219,10 @@ def test_the_workspace_may_be_in_any_group(plain: Deployment) -> None:
 
 def test_names_follow_azure_s_rules(plain: Deployment, chosen: Deployment) -> None:
     """Every name is valid in Azure, for any name of the deployment."""
-    own = [each for each in plain.resources + chosen.resources if HERE in each["id"]]
-    tops = [each for each in own if each["type"].count("/") == 1]
+    resources = plain.resources + chosen.resources
+    tops = [each for each in resources if each["type"] in NAMES]
+    own = {each["type"] for each in resources if HERE in each["id"]}
+    assert {kind for kind in own if kind.count("/") == 1} <= NAMES.keys()
     assert {each["type"] for each in tops} == NAMES.keys()
     for each in tops:
         assert re.fullmatch(NAMES[each["type"]], each["name"]), each["id"]
@@ -241,82 +245,6 @@ def test_names_ignore_the_case_of_group_and_name(plain: Deployment, tmp_path: Pa
     assert [each["name"].lower() for each in again.resources] == [
         each["name"].lower() for each in plain.resources
     ]
-
-
-def finding_rules(deployment: Deployment) -> dict[str, Json]:
-    """Return the alert rules on findings, by the end of their display name."""
-    rules = map(properties, deployment.of_type(ALERTS)[:-1])
-    return {rule["displayName"].rpartition(": ")[2]: rule for rule in rules}
-
-
-def test_alerts_have_the_severity_of_their_findings(plain: Deployment, chosen: Deployment) -> None:
-    """Each severity from the least one up has a rule with a severity of its own."""
-    severities = {"High": 1, "Medium": 2, "Low": 3}
-    for deployment, number in ((plain, 2), (chosen, 3)):
-        rules = finding_rules(deployment)
-        assert len(deployment.of_type(ALERTS)) == number + 1
-        assert {name: rule["severity"] for name, rule in rules.items()} == {
-            f"finding ({name})": severity for name, severity in list(severities.items())[:number]
-        }
-        for name, rule in rules.items():
-            severity = name.removeprefix("finding (").rstrip(")")
-            (condition,) = rule["criteria"]["allOf"]
-            assert f'| where SuggestedSeverity == "{severity}"\n' in condition["query"]
-
-
-def test_an_alert_reports_findings(plain: Deployment) -> None:
-    """The alert on findings looks back over two of its periods, by time of arrival."""
-    rule = finding_rules(plain)["finding (High)"]
-    (condition,) = rule["criteria"]["allOf"]
-    assert len(condition["dimensions"]) == 6  # the most that a rule takes
-    assert (rule["evaluationFrequency"], rule["windowSize"]) == ("PT15M", "PT30M")
-    assert rule["overrideQueryTimeRange"] == "P2D"  # older rows are stamped again on arrival
-    assert "ingestion_time() " in condition["query"].replace("\n", " ")
-    assert "ago(30m)" in condition["query"]
-    assert (condition["operator"], condition["threshold"]) == ("GreaterThan", 0)
-
-
-def test_an_alert_reports_silence(plain: Deployment, chosen: Deployment) -> None:
-    """A workspace without a good run for three hours raises an alert."""
-    found = plain.of_type(ALERTS)[-1]
-    rule = properties(found)
-    (condition,) = rule["criteria"]["allOf"]
-    assert (rule["windowSize"], rule["evaluationFrequency"]) == ("PT3H", "PT1H")
-    assert (condition["timeAggregation"], condition["operator"]) == ("Count", "LessThan")
-    assert condition["threshold"] == 1
-    assert "dimensions" not in condition
-    assert 'Status != "Failure"' in condition["query"]
-    ids = r"createArray\(reference\([^()]+\)\.customerId\)"
-    assert re.search(rf"""'{{workspaceIds}}', join\({ids}, '", "'\)\)\]$""", condition["query"])
-    found = chosen.of_type(ALERTS)[-1]
-    assert properties(found)["criteria"]["allOf"][0]["threshold"] == 2
-
-
-def test_alerts_query_as_an_identity(plain: Deployment) -> None:
-    """Alert rules query with their own identity, and do not require rows in the tables."""
-    app = set(plain.one("Microsoft.Web/sites")["identity"]["userAssignedIdentities"])
-    for each in plain.of_type(ALERTS):
-        rule = properties(each)
-        assert each["kind"] == "LogAlert"
-        (identity,) = each["identity"]["userAssignedIdentities"]
-        assert "id-impact-alerts-" in identity
-        assert identity not in app
-        assert rule["scopes"] == [WORKSPACE.lower()]
-        assert (rule["enabled"], rule["skipQueryValidation"]) == (True, True)
-        assert rule["autoMitigate"] is True
-
-
-def test_recipients_are_optional(plain: Deployment, chosen: Deployment) -> None:
-    """Alerts go to the given address and to the given action group, or to nobody."""
-    assert plain.of_type("Microsoft.Insights/actionGroups") == []
-    assert [properties(each)["actions"] for each in plain.of_type(ALERTS)] == [
-        {"actionGroups": []}
-    ] * 3
-    group = chosen.one("Microsoft.Insights/actionGroups")
-    assert properties(group)["emailReceivers"][0]["emailAddress"] == "soc@example.com"
-    assert len(properties(group)["groupShortName"]) <= 12
-    for each in chosen.of_type(ALERTS):
-        assert properties(each)["actions"] == {"actionGroups": [group["id"], ACTION_GROUP]}
 
 
 def test_the_workbook_belongs_to_the_workspace(plain: Deployment, chosen: Deployment) -> None:
@@ -351,6 +279,6 @@ def test_the_sample_allowlist_is_optional(plain: Deployment, chosen: Deployment)
 def test_all_resources_have_the_tags(chosen: Deployment) -> None:
     """Every resource that supports tags has the given ones and azd's."""
     tagged = [each for each in chosen.resources if "location" in each]
-    assert len(tagged) == 13
+    assert len(tagged) == 15
     for each in tagged:
         assert each["tags"].items() >= {"owner": "soc", "azd-env-name": CHOSEN["name"]}.items()

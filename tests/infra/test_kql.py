@@ -43,7 +43,9 @@ RESOURCE_GRAPH: dict[str, list[Column]] = {
 
 def bound(language_service: LanguageService, *texts: str) -> list[Any]:
     """Return the result columns by query, with the deployed function defined."""
-    defined = [f"let ManagedIdentityImpact = () {{\n{FUNCTION}\n}};\n{text}" for text in texts]
+    # The template fills this list with names and ids of workspaces.
+    filled = [text.replace("{workspaces}", 'name", "id') for text in texts]
+    defined = [f"let ManagedIdentityImpact = () {{\n{FUNCTION}\n}};\n{text}" for text in filled]
     answers = language_service.bind(defined, tables=TABLES | RESOURCE_GRAPH)
     for text, answer in zip(texts, answers, strict=True):
         assert answer["diagnostics"] == [], text
@@ -83,14 +85,16 @@ def test_alert_queries_begin_with_a_table(language_service: LanguageService, nam
 
 
 def test_the_alert_s_dimensions_are_text(language_service: LanguageService) -> None:
-    """The dimensions of the alert on findings are text columns."""
-    text = (QUERIES / "findings_alert.kql").read_text("utf-8")
-    (found,) = bound(language_service, text)
-    kinds = {each["name"]: each["type"] for each in found}
+    """The dimensions of both alerts are text columns."""
     source = (INFRA / "modules" / "alerts.bicep").read_text("utf-8")
-    dimensions = re.findall(r"'(\w+)'", re.findall(r"for column in \[(.*?)\]", source)[0])
-    assert {"FindingId", "Revision"} <= set(dimensions)
-    assert {kinds[name] for name in dimensions} == {"string"}
+    for alert, named in (("findings", "FindingId"), ("silence", "WorkspaceName")):
+        text = (QUERIES / f"{alert}_alert.kql").read_text("utf-8")
+        (found,) = bound(language_service, text)
+        kinds = {each["name"]: each["type"] for each in found}
+        (listed,) = re.findall(rf"var {alert.removesuffix('s')}Dimensions = \[(.*?)\]", source)
+        dimensions = re.findall(r"'(\w+)'", listed)
+        assert named in dimensions
+        assert {kinds[name] for name in dimensions} == {"string"}
 
 
 def test_the_documentation_binds(language_service: LanguageService) -> None:

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from scripts.node import NODE
-from tests.infra.compiler import INFRA, WORKSPACE, deploy, refusal
+from tests.infra.compiler import INFRA, WORKSPACE, deploy
 from tests.support import ROOT
 
 FORM = json.loads((INFRA / "createUiDefinition.json").read_bytes())
@@ -255,18 +255,6 @@ def test_addresses_are_checked_as_they_are_typed() -> None:
         [NODE, "-e", script, given], capture_output=True, check=True, encoding="utf-8"
     )
     assert dict(zip(ADDRESSES, json.loads(answer.stdout), strict=True)) == ADDRESSES
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["a@x.com,b@y.org", "a@x.com;b@y.org", "soc", "a@b", "@x.com", "a @x.com", "a@x..com"],
-)
-def test_the_template_refuses_what_is_no_address(tmp_path: Path, address: str) -> None:
-    """An address that is none is refused with a sentence, before anything is deployed."""
-    assert refusal(tmp_path, {"alertEmails": [address]}) == (
-        f'alertEmails: "{address}" is not an e-mail address. '
-        "List several addresses as items of their own"
-    )
 
 
 def test_the_button_leads_to_template_and_form() -> None:

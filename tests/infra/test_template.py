@@ -69,7 +69,7 @@ def test_the_sample_parameters_compile() -> None:
     """The sample parameter file compiles unchanged, with an empty environment."""
     parameters = json.loads(bicep("build-params", INFRA / "main.bicepparam", "--stdout"))
     values = json.loads(parameters["parametersJson"])["parameters"]
-    assert {"name", "workspaceResourceId", "alertEmail"} == values.keys()
+    assert {"name", "workspaceResourceId", "alertEmails"} == values.keys()
 
 
 def test_nothing_is_downloaded_to_compile() -> None:

@@ -28,6 +28,7 @@ ELSEWHERE = {
     "mkdir": "the test makes the folder itself, with the tables that az would write",
     "az": "needs Azure; tests/infra/test_docs.py checks the names of parameters and outputs",
     "azd": "needs Azure; tests/infra/test_docs.py checks the names of variables",
+    "python3": "tests/infra/test_portal_form.py runs it",
     "output()": "a function of the shell for the lines after it, which need Azure",
     "}": "the end of that function",
     "for": "a loop of the shell over a line that needs Azure",

@@ -33,7 +33,7 @@ ROWS = re.findall(
 ELSEWHERE = {
     "no row in `ManagedIdentityImpactRuns_CL`": (
         "tests/infra/test_alerts.py",
-        "test_silence_raises_an_alert",
+        "test_silence_names_the_workspace",
     ),
     "fewer rows than were counted": (
         "tests/sources/workspace/test_answers.py",

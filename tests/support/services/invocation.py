@@ -22,6 +22,7 @@ def main(now: int) -> None:
             settings.rule,
             now=now,
             has_time=lambda: True,
+            deployment=settings.deployment.name,
         )
 
 
