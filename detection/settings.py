@@ -127,6 +127,12 @@ def rule_settings(environment: Mapping[str, str]) -> RuleSettings:
     return reader.checked(_rule(reader))
 
 
+def query_settings(environment: Mapping[str, str]) -> tuple[RuleSettings, str]:
+    """Read the settings of the rule and the allowlist's alias; raises SettingsError."""
+    reader = _Reader(environment)
+    return reader.checked((_rule(reader), reader.text("WATCHLIST_ALIAS")))
+
+
 class _Reader:
     """Reads settings by name and collects the problems."""
 

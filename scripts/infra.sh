@@ -1,5 +1,5 @@
 #!/bin/sh
-# infra.sh make: regenerates infra/product.bicep and infra/azuredeploy.json from their sources.
+# infra.sh make: regenerates infra/product.bicep, infra/azuredeploy.json and infra/sentinel/.
 # infra.sh lint: prints every message of the Bicep compiler about infra/.
 #
 # The compiler is the one next to the project, else bicep on PATH. Without one, lint passes with a
@@ -27,6 +27,7 @@ make)
     mv infra/product.bicep.new infra/product.bicep
     "$bicep" format --pattern 'infra/**/*.bicep'
     "$bicep" build infra/main.bicep --outfile infra/azuredeploy.json
+    "${PYTHON:-python3}" -m scripts.sentinel
     ;;
 lint)
     # The compiler exits with 0 after warnings, so any output counts as a failure.

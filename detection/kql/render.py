@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from detection.kql.constants import CONSTANTS, Constant
 from detection.rule.log_rows import TableShape
-from detection.rule.ticks import format_time
+from detection.rule.ticks import HOUR, MINUTE, SECOND, format_time
 
 FOLDER: Final = Path(__file__).parent
 PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
@@ -27,6 +27,12 @@ class Query(str):
     __slots__ = ()
 
 
+class Name(str):
+    """The name of a value that the query itself declares."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Duration:
     """A length of time in ticks."""
@@ -34,17 +40,24 @@ class Duration:
     ticks: int
 
 
-Value = int | str | tuple[str, ...] | range | Duration | Query | TableShape
+@dataclass(frozen=True, slots=True)
+class Ago:
+    """The moment so many ticks before the query runs; none is the moment when it runs."""
+
+    ticks: int
+
+
+Value = int | str | tuple[str, ...] | range | Duration | Ago | Name | Query | TableShape
 
 
 def query(name: str, **values: Value) -> Query:
     """Return the query in `name`.kql with its placeholders replaced by `values`.
 
     An int is a moment in ticks, a str an identifier such as a watchlist's alias, a tuple a list of
-    texts, a range the whole numbers in it, a TableShape the name of its table, and a Query a part
-    of the query. Constants are filled in without being passed. Raises ValueError for an unknown
-    query, for values that are not its placeholders, and for a value of another type or one that
-    cannot be written safely.
+    texts, a range the whole numbers in it, a TableShape the name of its table, a Name a value that
+    the query declares, and a Query a part of the query. Constants are filled in without being
+    passed. Raises ValueError for an unknown query, for values that are not its placeholders, and
+    for a value of another type or one that cannot be written safely.
     """
     wanted = _template(name).wanted
     if values.keys() != wanted:
@@ -95,24 +108,32 @@ def _literal(value: object) -> str:
     """Write a value in KQL; raises ValueError if that is impossible."""
     if isinstance(value, int) and not isinstance(value, bool):
         return _moment(value)
-    # Query is a subclass of str, and TableShape of tuple, so they come first.
+    # Query and Name are subclasses of str, and TableShape of tuple, so they come first.
     if isinstance(value, Query):
         return value.rstrip()
-    if isinstance(value, TableShape):
-        return _checked(TABLE, value.name)
+    if isinstance(value, TableShape | Name):
+        return _checked(TABLE, value.name if isinstance(value, TableShape) else value)
     if isinstance(value, tuple):
         return _texts(value)
     if isinstance(value, str):
         return f'"{_checked(IDENTIFIER, value)}"'
-    return _range_or_duration(value)
+    return _range_or_time(value)
 
 
-def _range_or_duration(value: object) -> str:
+def _range_or_time(value: object) -> str:
     if isinstance(value, range):
         return f"({value.start} .. {value.stop - 1})"
     if isinstance(value, Duration):
-        return f"{value.ticks}tick"
+        return _duration(value.ticks)
+    if isinstance(value, Ago):
+        return f"ago({_duration(value.ticks)})" if value.ticks else "now()"
     raise ValueError(f"{value!r:.60} cannot be put into a query")
+
+
+def _duration(ticks: int) -> str:
+    """Write a length of time in its largest whole unit."""
+    units = ((HOUR, "h"), (MINUTE, "m"), (SECOND, "s"), (1, "tick"))
+    return next(f"{ticks // unit}{name}" for unit, name in units if ticks % unit == 0)
 
 
 def _checked(shape: re.Pattern[str], text: object) -> str:

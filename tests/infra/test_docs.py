@@ -8,6 +8,7 @@ from tests.support import ROOT
 from tests.support.pages import PAGES, blocks
 
 TEMPLATE = json.loads((INFRA / "azuredeploy.json").read_bytes())
+RULE = json.loads((INFRA / "sentinel" / "ManagedIdentityImpact.json").read_bytes())
 DEPLOY = PAGES["docs/deploy.md"]
 COMMANDS = [
     line
@@ -33,11 +34,11 @@ def test_every_choice_is_listed() -> None:
 
 
 def test_commands_name_what_is_there() -> None:
-    """Parameters and outputs that a command names are those of the template."""
+    """Parameters and outputs that a command names are those of a template."""
     text = "\n".join(COMMANDS)
     given = re.findall(r"(?<!-)(?<!export )\b(\w+)=", text.replace("--parameters", ""))
     assert given
-    assert set(given) <= TEMPLATE["parameters"].keys()
+    assert set(given) <= TEMPLATE["parameters"].keys() | RULE["parameters"].keys()
     asked = re.findall(r"outputs\.(\w+)|\$\(output (\w+)\)", text)
     assert len(asked) >= 4
     assert {one or other for one, other in asked} <= TEMPLATE["outputs"].keys()

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.kql.render import FOLDER, Duration, Query, Value, query
+from detection.kql.render import FOLDER, Duration, Value, query
 from detection.kql.runbook import QUESTIONS
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.filters import RuleSettings
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
 from detection.rule.ticks import DAY, HOUR, SECOND, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
+from detection.sentinel.query import logs_page_query, scheduled_query
 from detection.sources.identity_columns import ANSWER, OPERATION_COLUMNS, SIGN_IN_COLUMNS
 from detection.sources.workspace import counts, kusto_correlation, kusto_pairs
 from detection.sources.workspace.context import BASELINE_TABLE, LATE_CHANGES_SHAPE
@@ -100,7 +101,7 @@ QUERIES = WindowQueries(WINDOW, NOW, RuleSettings(HOUR, ("Success", 'a "quoted" 
 ADDRESSES = ("198.51.100.7", "2001:db8::1")
 SEVERAL_BUCKETS = range(3, 8)
 COUNTS = [column(name, "long") for name in ("Bucket", *counts.COUNT_COLUMNS)]
-COMPOSED: dict[str, tuple[Query, list[Column]]] = {
+COMPOSED: dict[str, tuple[str, list[Column]]] = {
     "count_sign_ins": (QUERIES.count(SIGN_IN_TABLE), COUNTS[:2]),
     "count_operations": (QUERIES.count(OPERATION_TABLE), COUNTS),
     "count_operations ": (QUERIES.count(OPERATION_TABLE, signed_in=False), COUNTS),
@@ -140,6 +141,26 @@ COMPOSED: dict[str, tuple[Query, list[Column]]] = {
         [column(name, PAIR_TYPES.get(name, "string")) for name in kusto_pairs.PAIR_COLUMNS],
     ),
 }
+
+
+IMPACT_COLUMNS = [
+    *(
+        column(name, GROUP_TYPES.get(name, "dynamic"))
+        for name in kusto_correlation.GROUP_COLUMNS[: kusto_correlation.GROUP_COLUMNS.index("Part")]
+    ),
+    column("AlertSeverity"),
+]
+IMPACT_COLUMNS.insert(6, column("DistinctOperations", "long"))
+COMPOSED["impact"] = logs_page_query(QUERIES.rule, "NetworkAllowlist"), IMPACT_COLUMNS
+COMPOSED["scheduled_rule"] = (
+    scheduled_query(QUERIES.rule, "NetworkAllowlist"),
+    [
+        *IMPACT_COLUMNS,
+        column("Address"),
+        column("AffectedResource"),
+        column("TimeGenerated", "datetime"),
+    ],
+)
 
 
 EXTRA_COLUMNS = [column("IngestionTime", "datetime"), column("Bucket", "long")]
@@ -196,7 +217,8 @@ def expected_bindings() -> list[dict[str, Any]]:
 
 def test_every_query_has_a_sample() -> None:
     """Every query file has a sample in these tests."""
-    fragments = {"functions", "sweep", "nobody"}  # which other queries include
+    fragments = {"functions", "nobody", "in_buckets", "rows", "sweep", "group_values"}
+    fragments |= {"excluded_addresses", "is_grave", "new_pairs"}  # other queries include them
     # Those of the runbook have their samples in test_runbook.py.
     runbook = {"investigate_values", *(each.file for each in QUESTIONS)}
     named = {name for name, _ in SAMPLES} | set(map(str.strip, COMPOSED)) | fragments | runbook

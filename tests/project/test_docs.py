@@ -145,7 +145,7 @@ def options(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
 
 
-@pytest.mark.parametrize("command", ["run", "record", "demo", "check"])
+@pytest.mark.parametrize("command", ["run", "record", "demo", "check", "kql"])
 def test_options(command: str) -> None:
     """The options of a command are those of its help text; each has --help and --verbose."""
     listed = {

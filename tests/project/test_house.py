@@ -18,7 +18,7 @@ RANKING = sorted((PACKAGE / "ranking").glob("*.py"))
 FLOORS = (
     {"errors", "schema", "printable", "threads", "clouds", "outbox", "rule"},
     {"ranking", "kql", "window", "atomic_files", "credential_errors"},
-    {"settings", "report", "sources", "explain"},
+    {"settings", "report", "sources", "explain", "sentinel"},
     {"sinks", "state"},
     {"pipeline"},
     {"azure_clients"},

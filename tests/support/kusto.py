@@ -35,7 +35,7 @@ from detection.kql.constants import BUCKETS
 from detection.rule.correlate import Group
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, Logs
-from detection.rule.ticks import DAY, format_time, parse_time
+from detection.rule.ticks import DAY, HOUR, MINUTE, SECOND, format_time, parse_time
 from detection.schema import FINDINGS_TABLE, Finding, columns
 from detection.sources.decode.response import decode_table
 from detection.sources.decode.table import kql_tostring
@@ -44,6 +44,7 @@ from detection.sources.log_analytics.client import Answer, summary_shape
 from detection.sources.workspace import kusto_correlation, kusto_pairs
 from detection.sources.workspace.queries import WindowQueries
 from tests.support import response
+from tests.support.addresses import ipv4_compare, ipv6_compare
 from tests.support.language_service import KQL
 
 INGESTED = "IngestionTimeOfRow"
@@ -54,6 +55,8 @@ ADDED = {
     "row_cumsum": f"CAST(sum({{0}}) {SO_FAR} AS BIGINT)",
     "prev": "lag({0}) OVER ()",
     "translate": "translate({2}, {0}, {1})",
+    "ipv4_compare": "ipv4_compare({0}, {1})",
+    "ipv6_compare": "ipv6_compare({0}, {1})",
     "hash": "CAST('0x' || substr(md5({0}), 1, 8) AS BIGINT) % {1}",
 }
 TABLES: dict[str, dict[str, str]] = {
@@ -112,9 +115,15 @@ AGGREGATE_FUNCTIONS["make_list"] = ListSpec(
 AGGREGATE_FUNCTIONS["make_list_if"] = ListSpec(
     "make_list_if", "coalesce(list({0}) FILTER (WHERE {1}), [])", (2, 3)
 )
+AGGREGATE_FUNCTIONS["count_distinct"] = AggregateSpec("count_distinct", "count(DISTINCT {0})", (1,))
 AGGREGATE_FUNCTIONS["make_set_if"] = AggregateSpec(
     "make_set_if", "coalesce(list(DISTINCT {0}) FILTER (WHERE {1}), [])", (2, 3)
 )
+
+
+def duration(number: str, unit: str) -> int:
+    """Return the ticks of a length of time as queries write it."""
+    return int(number) * {"tick": 1, "s": SECOND, "m": MINUTE, "h": HOUR}[unit]
 
 
 def bucket_of(identity: str, buckets: int = BUCKETS) -> int:
@@ -124,7 +133,16 @@ def bucket_of(identity: str, buckets: int = BUCKETS) -> int:
 
 def connect() -> Any:
     """Open an empty database that has the added functions."""
-    return duckdb_kql.connect()
+    connection: Any = duckdb_kql.connect()
+    for compare in (ipv4_compare, ipv6_compare):
+        connection.create_function(
+            compare.__name__,
+            compare,
+            ["VARCHAR", "VARCHAR"],
+            "INTEGER",
+            null_handling="special",
+        )
+    return connection
 
 
 def database(tables: Mapping[str, Mapping[str, str]] = TABLES) -> Any:
@@ -144,7 +162,9 @@ def to_sql(text: str, tables: Mapping[str, Mapping[str, str]] | None = None) -> 
     text = text.replace("ingestion_time()", INGESTED)
     text = re.sub(r'column_ifexists\(\s*"(\w+)", (""|\w+\(null\))\)', r"\1", text)
     text = re.sub(r"datetime\((\d[^)]+)\)", lambda match: f"long({parse_time(match[1])})", text)
-    text = re.sub(r"\b(\d+)tick\b", r"long(\1)", text)
+    text = re.sub(
+        r"\b(\d+)(tick|[smh])\b", lambda found: f"long({duration(*found.groups())})", text
+    )
     text = re.sub(r"(?<=[-+] )(\d+)d\b", lambda match: f"long({int(match[1]) * DAY})", text)
     text = re.sub(r"\((\d+) \.\. (\d+)\)", r"(long(\1) .. long(\2))", text)
     text = re.sub(r'_GetWatchlist\("(\w+)"\)', r"\1", text)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from detection.kql.render import Duration, Query, query
+from detection.kql.render import Duration, Name, Query, query
 from detection.ranking.near_misses import TOKEN_LIFETIME
 from detection.rule.filters import RuleSettings
 from detection.rule.kql_text import ascii_lower
@@ -68,6 +68,7 @@ class WindowQueries:
         return query(
             "correlate",
             sweep=self._sweep(partition, excluded),
+            values=query("group_values", reached=Name("Reached")),
             sign_ins=self._sign_ins(),
             operations=self._operations(self.window.start, self.window.end),
             buckets=partition,
@@ -103,15 +104,19 @@ class WindowQueries:
         )
 
     def _sweep(self, partition: range, excluded: tuple[str, ...]) -> Query:
-        return query(
-            "sweep",
-            functions=query("functions"),
-            sign_ins=self._sign_ins(),
-            operations=self._operations(self.window.start, self.window.end),
+        rows = query(
+            "rows",
+            sign_ins=query("in_buckets", rows=self._sign_ins(), buckets=partition),
+            operations=query(
+                "in_buckets",
+                rows=self._operations(self.window.start, self.window.end),
+                buckets=partition,
+            ),
             folded_statuses=self._statuses(),
             addresses=excluded or (NONE,),
-            buckets=partition,
-            span=Duration(self.rule.span),
+        )
+        return query(
+            "sweep", functions=query("functions"), rows=rows, span=Duration(self.rule.span)
         )
 
     def _sign_ins(self, start: int | None = None, end: int | None = None) -> Query:

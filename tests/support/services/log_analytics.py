@@ -39,7 +39,7 @@ from tests.support import (
     naive_rule,
     response,
 )
-from tests.support.kusto import bucket_of
+from tests.support.kusto import bucket_of, duration
 from tests.support.services.client import TOKEN, FakeCredential, loopback
 
 ALWAYS = parse_time("9999-12-31")
@@ -565,7 +565,7 @@ def _near_misses(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
         )
         if (found := re.search(pattern, query, re.MULTILINE))
     }
-    span = re.search(r"countif\(Last >= At - (\d+)tick", query)
+    span = re.search(r"countif\(Last >= At - (\d+)(tick|[smh])", query)
     assert span is not None
     until = time_in(r"TimeGenerated > \{} or", query)
     at = time_in(r"IngestionTime > \{}", query)
@@ -581,7 +581,7 @@ def _near_misses(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
         if (row.get("IPAddress") or "").strip() not in texts["excluded"]
     ]
     missed = naive_rule.near_misses(
-        sign_ins, operations, [], (0, ALWAYS), int(span[1]), texts["accepted"]
+        sign_ins, operations, [], (0, ALWAYS), duration(*span.groups()), texts["accepted"]
     )
     counts = Counter(names[:3] for names in missed)
     return response(LATE_CHANGES_SHAPE.columns, [[*names, n] for names, n in counts.items()])

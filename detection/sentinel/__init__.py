@@ -1,0 +1,1 @@
+"""The rule without the function: as one query, and as a scheduled rule of Microsoft Sentinel."""
