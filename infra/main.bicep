@@ -47,6 +47,9 @@ param settings productSettings = {}
 @maxValue(730)
 param retentionInDays int = 90
 
+@description('Optional. The version of Python that the app runs. Another one helps where a region does not build or offer the default.')
+param pythonVersion '3.11' | '3.12' | '3.13' = '3.13'
+
 @description('Optional. The memory of the app, in MB.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
@@ -223,6 +226,7 @@ module functionApp 'modules/functionapp.bicep' = {
     componentName: monitoring.outputs.name
     subnetId: networks.appSubnetId
     diagnosticsWorkspaceId: diagnostics ? telemetryWorkspaceId : ''
+    pythonVersion: pythonVersion
     instanceMemoryMB: instanceMemoryMB
     settings: union(productValues, {
       DETECTION_SCHEDULE: timerSchedule

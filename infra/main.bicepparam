@@ -9,12 +9,21 @@ param workspaceResourceId = readEnvironmentVariable(
   '/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-security/providers/Microsoft.OperationalInsights/workspaces/law-security'
 )
 
-// Comma separated.
+// These three take several, comma separated.
 param alertEmails = filter(
   map(split(readEnvironmentVariable('ALERT_EMAILS', ''), ','), address => trim(address)),
   address => !empty(address)
 )
 
-// param furtherWorkspaceResourceIds = []
+param actionGroupResourceIds = filter(
+  map(split(readEnvironmentVariable('ACTION_GROUP_RESOURCE_IDS', ''), ','), id => trim(id)),
+  id => !empty(id)
+)
+
+param furtherWorkspaceResourceIds = filter(
+  map(split(readEnvironmentVariable('FURTHER_WORKSPACE_RESOURCE_IDS', ''), ','), id => trim(id)),
+  id => !empty(id)
+)
+
 // param assignRoles = false
 // param settings = { SUCCESS_STATUSES: 'Success,Succeeded' }

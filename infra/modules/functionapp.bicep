@@ -36,6 +36,9 @@ param subnetId string
 @description('Required. The workspace that keeps the app\'s log; empty for none.')
 param diagnosticsWorkspaceId string
 
+@description('Required. The version of Python.')
+param pythonVersion string
+
 @description('Required. The memory of an instance, in MB.')
 param instanceMemoryMB int
 
@@ -118,7 +121,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       }
       runtime: {
         name: 'python'
-        version: '3.13'
+        version: pythonVersion
       }
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB

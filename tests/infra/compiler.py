@@ -64,6 +64,7 @@ CHOSEN = {
     "schedule": "0 30 * * * *",
     "settings": {"LOOKBACK": "PT3H", "DRY_RUN": "true", "WATCHLIST_ALIAS": "OfficeNetworks"},
     "retentionInDays": 30,
+    "pythonVersion": "3.12",
     "instanceMemoryMB": 4096,
     "alertSeverity": "Low",
     "alertEmails": ["soc@example.com", "oncall@example.com", "soc@example.com"],

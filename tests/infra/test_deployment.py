@@ -124,6 +124,12 @@ def test_the_app_runs_on_flex_consumption(plain: Deployment) -> None:
     assert config["scaleAndConcurrency"] == {"instanceMemoryMB": 2048, "maximumInstanceCount": 40}
 
 
+def test_the_version_of_python_can_be_chosen(chosen: Deployment) -> None:
+    """The app runs on the version that was chosen."""
+    config = properties(chosen.one("Microsoft.Web/sites"))["functionAppConfig"]
+    assert config["runtime"] == {"name": "python", "version": CHOSEN["pythonVersion"]}
+
+
 def test_telemetry_needs_an_identity(plain: Deployment, chosen: Deployment) -> None:
     """Application Insights accepts no key, and stores telemetry in the given workspace."""
     for found, workspace in ((plain, WORKSPACE), (chosen, TRACES)):

@@ -69,7 +69,10 @@ def test_the_sample_parameters_compile() -> None:
     """The sample parameter file compiles unchanged, with an empty environment."""
     parameters = json.loads(bicep("build-params", INFRA / "main.bicepparam", "--stdout"))
     values = json.loads(parameters["parametersJson"])["parameters"]
-    assert {"name", "workspaceResourceId", "alertEmails"} == values.keys()
+    assert values.keys() == {
+        *("name", "workspaceResourceId", "furtherWorkspaceResourceIds"),
+        *("alertEmails", "actionGroupResourceIds"),
+    }
 
 
 def test_nothing_is_downloaded_to_compile() -> None:

@@ -124,7 +124,7 @@ def script(name: str) -> str:
     return str(found)
 
 
-def run(name: str, folder: Path, az: str) -> "subprocess.CompletedProcess[str]":
+def run(name: str, folder: Path, az: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run a step of the deployment like the runner, with a stand-in for az and no waits."""
     for command, body in {"az": az, "sleep": ":"}.items():
         (folder / command).write_text(f"#!/bin/bash\n{body}\n")
@@ -138,6 +138,7 @@ def run(name: str, folder: Path, az: str) -> "subprocess.CompletedProcess[str]":
             "WORKSPACE_RESOURCE_ID": "/subscriptions/s/workspaces/w",
             "FUNCTION_APP": "func-detection",
             "HERE": str(folder),
+            **environment,
         },
         capture_output=True,
         text=True,
@@ -206,3 +207,48 @@ def test_the_template_has_the_deployment_s_parameters_and_outputs() -> None:
     assert (ROOT / "infra" / "main.bicepparam").exists()
     assert re.search(r"^param workspaceResourceId string", template, re.MULTILINE)
     assert re.search(r"^output functionAppName string", template, re.MULTILINE)
+
+
+def test_a_deployment_resets_no_parameter() -> None:
+    """The workflow passes every variable that the sample of parameters reads."""
+    sample = (ROOT / "infra" / "main.bicepparam").read_text("utf-8")
+    read = set(re.findall(r"readEnvironmentVariable\(\s*'(\w+)'", sample)) - {"AZURE_ENV_NAME"}
+    passed = DEPLOY["jobs"]["deploy"]["env"]
+    assert read
+    assert read <= passed.keys()
+    assert all(passed[name] == f"${{{{ vars.{name} }}}}" for name in read)
+
+
+@pytest.mark.parametrize(
+    ("file", "given"), [("", []), ("more.json", ["--parameters", "@more.json"])]
+)
+@pytest.mark.parametrize("step", ["Show what would change", "Deploy the infrastructure"])
+def test_further_parameters_come_from_a_file(
+    tmp_path: Path, step: str, file: str, given: list[str]
+) -> None:
+    """What is shown and what is deployed have the same parameters, with those of a file."""
+    az = 'printf "%s\\n" "$@" >"$HERE/given"; echo func-made'
+    assert run(step, tmp_path, az, PARAMETERS_FILE=file).returncode == 0
+    arguments = (tmp_path / "given").read_text().splitlines()
+    begin = arguments.index("infra/main.bicepparam") - 1
+    assert arguments[begin : begin + 2 + len(given)] == [
+        *("--parameters", "infra/main.bicepparam"),
+        *given,
+    ]
+    assert arguments.count("--parameters") == 1 + len(given) // 2
+
+
+def test_every_deployment_has_the_same_name() -> None:
+    """README, documents, workflow and azd name the deployment alike, so its outputs are found."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    texts = [path.read_text("utf-8") for path in pages]
+    commands = [
+        re.sub(r"\\\n\s*", "", text) for text in [*texts, script("Deploy the infrastructure")]
+    ]
+    names = re.findall(
+        r"deployment group (?:create|show)\b(?!.*infra/sentinel).*? --name ([\w-]+)",
+        "\n".join(commands),
+    )
+    assert len(names) >= 5
+    assert set(names) == {"impact"}
+    assert "azd env new impact" in "\n".join(texts)
