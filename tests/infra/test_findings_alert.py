@@ -189,16 +189,16 @@ def test_a_revision_after_two_days_raises_an_alert_again(database: Any) -> None:
 
 
 def simulated_rows(chance: random.Random) -> list[tuple[datetime, Row]]:
-    """Return the rows of a day, each with the time from which it can be seen.
+    """Return the rows of half a day, each with the time from which it can be seen.
 
     A finding has up to six revisions, hours apart or in one batch, and any row may be delivered
     again later.
     """
     rows: list[tuple[datetime, Row]] = []
-    for number in range(25):
-        at = NOW + chance.uniform(0, 16 * 60) * MINUTE
+    for number in range(12):
+        at = NOW + chance.uniform(0, 3 * 60) * MINUTE
         for revision in range(1, chance.randint(2, 7)):
-            at += chance.choice([0, 1, 1, 2]) * HOUR
+            at += chance.choice([0, 1, 1]) * HOUR
             seen = at + chance.uniform(0, 5) * MINUTE
             about = {
                 "FindingId": f"f{number}",
@@ -236,9 +236,8 @@ def expected_alerts(rows: list[tuple[datetime, Row]], least: str) -> Counter[tup
     return expected
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("least", ["Medium", "Informational"])
-def test_each_rise_of_a_simulated_day_fires_once(database: Any, seed: int, least: str) -> None:
+@pytest.mark.parametrize(("seed", "least"), [(0, "Medium"), (1, "Informational")])
+def test_each_rise_of_simulated_findings_fires_once(database: Any, seed: int, least: str) -> None:
     """Evaluated every 15 minutes, the rules fire once for each finding and each rise of it.
 
     A stateful rule fires when its dimensions appear, and again only after they were away. Rows can
@@ -247,12 +246,12 @@ def test_each_rise_of_a_simulated_day_fires_once(database: Any, seed: int, least
     chance = random.Random(seed)  # noqa: S311 (a simulation)
     rows = simulated_rows(chance)
     expected = expected_alerts(rows, least)
-    assert len(expected) > 15
+    assert len(expected) > 5
     rules = SEVERITIES[: SEVERITIES.index(least) + 1]
     fired: Counter[tuple[Any, ...]] = Counter()
     before: set[tuple[Any, ...]] = set()
     waiting = list(rows)
-    for minutes in range(0, 34 * 60, 15):
+    for minutes in range(0, 14 * 60, 15):
         at = NOW + (minutes + chance.uniform(0, 2)) * MINUTE
         while waiting and waiting[0][0] <= at:
             put(database, FINDINGS_TABLE, waiting.pop(0)[1])
