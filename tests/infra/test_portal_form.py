@@ -1,4 +1,4 @@
-"""The form of the Deploy button fills parameters of the template, and refuses wrong addresses."""
+"""The form of the Deploy button fills parameters of the template."""
 
 import json
 import re
@@ -11,250 +11,159 @@ from typing import Any
 import jsonschema
 import pytest
 
-from scripts.node import NODE
-from tests.infra.compiler import INFRA, WORKSPACE, deploy
+from detection.ranking.score import SEVERITY_BANDS
+from tests.infra.compiler import ACTION_GROUP, INFRA, OTHER_ACTION_GROUP, WORKSPACE, deploy
+from tests.infra.portal_form import DEFINITION, ELEMENTS, OUTPUTS, STEPS, offers, outputs
+from tests.infra.ui_definition import SCHEMA
+from tests.infra.ui_expressions import evaluate
 from tests.support import ROOT
 
-FORM = json.loads((INFRA / "createUiDefinition.json").read_bytes())
 TEMPLATE = json.loads((INFRA / "azuredeploy.json").read_bytes())
-PARAMETERS = FORM["parameters"]
-STEPS = {step["name"]: step["elements"] for step in PARAMETERS["steps"]}
-
-TEXT = {"type": "string", "minLength": 1}
-FLAG = {"type": "boolean"}
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+TYPES = {"string": str, "int": int, "bool": bool, "array": list, "object": dict}
 
 
-def closed(needed: list[str], /, **properties: Any) -> dict[str, Any]:
-    """Return the schema of an object that has these properties and no others."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": needed,
-        "additionalProperties": False,
-    }
+def resolved(parameter: dict[str, Any]) -> dict[str, Any]:
+    """Return a parameter with its type's definition, if it refers to one."""
+    if "$ref" not in parameter:
+        return parameter
+    kind = parameter["$ref"].removeprefix("#/definitions/")
+    return {**TEMPLATE["definitions"][kind], **parameter}
 
 
-def element(type_: str, needed: list[str], /, **properties: Any) -> dict[str, Any]:
-    """Return the schema of an element; each has a name and a type."""
-    named = {"name": {"type": "string", "pattern": "^[a-zA-Z]+$"}, "type": {"const": type_}}
-    return closed(["name", "type", *needed], **named, **properties)
-
-
-# Written from the pages of each element: https://learn.microsoft.com/azure/azure-resource-manager
-# /managed-applications/create-uidefinition-elements. The published schema of the whole file,
-# 0.1.2-preview/CreateUIDefinition.MultiVm.json in Azure/azure-resource-manager-schemas, requires
-# subLabel and bladeTitle of a step, which the pages leave out. It knows only the handler
-# Microsoft.Compute.MultiVm, where the pages say "always Microsoft.Azure.CreateUIDef".
-LABELLED = {"label": TEXT, "toolTip": TEXT}
-ELEMENTS = [
-    element(
-        "Microsoft.Common.InfoBox",
-        ["options"],
-        visible=FLAG,
-        options=closed(
-            ["icon", "text"],
-            icon={"enum": ["None", "Info", "Warning", "Error"]},
-            text=TEXT,
-            uri=TEXT,
-        ),
-    ),
-    element(
-        "Microsoft.Solutions.ResourceSelector",
-        ["label", "resourceType"],
-        **LABELLED,
-        resourceType={"type": "string", "pattern": r"^[\w.]+/\w+$"},
-        constraints=closed([], required=FLAG),
-        options=closed(
-            [],
-            filter=closed(
-                [],
-                subscription={"enum": ["all", "onBasics"]},
-                location={"enum": ["all", "onBasics"]},
-            ),
-        ),
-    ),
-    element(
-        "Microsoft.Common.DropDown",
-        ["label", "constraints"],
-        **LABELLED,
-        defaultValue=TEXT,
-        constraints=closed(
-            ["allowedValues"],
-            required=FLAG,
-            allowedValues={
-                "type": "array",
-                "minItems": 1,
-                "items": closed(["label", "value"], label=TEXT, value=TEXT),
-            },
-        ),
-    ),
-    element(
-        "Microsoft.Common.TextBox",
-        ["label"],
-        **LABELLED,
-        placeholder=TEXT,
-        constraints=closed(
-            [],
-            required=FLAG,
-            validations={
-                "type": "array",
-                "items": closed(["regex", "message"], regex=TEXT, message=TEXT),
-            },
-        ),
-    ),
-    element("Microsoft.Common.CheckBox", ["label"], **LABELLED, defaultValue=FLAG),
-]
-LISTED = {"type": "array", "items": {"oneOf": ELEMENTS}}
-SCHEMA = closed(
-    ["$schema", "handler", "version", "parameters"],
-    **{
-        "$schema": {
-            "const": "https://schema.management.azure.com/schemas/0.1.2-preview"
-            "/CreateUIDefinition.MultiVm.json#"
-        },
-        "handler": {"const": "Microsoft.Azure.CreateUIDef"},
-        "version": {"const": "0.1.2-preview"},
-        "parameters": closed(
-            ["basics", "steps", "outputs"],
-            basics=LISTED,
-            steps={
-                "type": "array",
-                "items": closed(
-                    ["name", "label", "subLabel", "bladeTitle", "elements"],
-                    name=TEXT,
-                    label=TEXT,
-                    subLabel=closed(
-                        ["preValidation", "postValidation"], preValidation=TEXT, postValidation=TEXT
-                    ),
-                    bladeTitle=TEXT,
-                    elements=LISTED,
-                ),
-            },
-            outputs={"type": "object", "additionalProperties": {"type": "string"}},
-        ),
-    },
-)
-
-# The form as somebody fills it in: the value of each element.
-FILLED = {
-    "workspace": {"id": WORKSPACE, "name": "Law-Security", "location": "westeurope"},
-    "severity": "High",
-    "emails": "soc@example.com, on-call@example.org",
-    "assignRoles": False,
-    "monitoringInWorkspaceGroup": True,
-    "sampleWatchlist": False,
-}
-
-
-def evaluated(output: str, values: dict[str, Any]) -> Any:
-    """Return the value of an output, in the few forms that the form uses."""
-    text = output[1:-1]
-    assert output == f"[{text}]"
-    if text == "location()":
-        return "northeurope"
-    if picked := re.fullmatch(r"basics\('(\w+)'\)\.id", text):
-        return values[picked[1]]["id"]
-    if given := re.fullmatch(r"steps\('\w+'\)\.(\w+)", text):
-        return values[given[1]]
-    form = (
-        r"if\(empty\((steps\('\w+'\)\.(\w+))\), parse\('\[\]'\), "
-        r"split\(replace\(\1, ' ', ''\), ','\)\)"
-    )
-    listed = re.fullmatch(form, text)
-    assert listed, output
-    value = values[listed[2]]
-    return value.replace(" ", "").split(",") if value else []
+PARAMETERS = {name: resolved(each) for name, each in TEMPLATE["parameters"].items()}
 
 
 def test_the_form_has_its_schema() -> None:
     """Every element has the properties that the portal documents for it, and no others."""
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    jsonschema.validate(FORM, SCHEMA)
+    VALIDATOR.validate(DEFINITION)
 
 
-def test_a_misspelt_property_would_be_seen() -> None:
-    """The schema refuses a property that no element has."""
-    broken = json.loads(json.dumps(FORM))
-    broken["parameters"]["basics"][1]["resourcetype"] = "x"
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(broken, SCHEMA)
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_a_misspelt_property_is_seen(name: str) -> None:
+    """The schema refuses an element one of whose properties has another name."""
+    for key in ELEMENTS[name]:
+        broken = json.loads(json.dumps(DEFINITION))
+        steps = broken["parameters"]["steps"]
+        everywhere = [broken["parameters"]["basics"], *(step["elements"] for step in steps)]
+        (element,) = [each for each in chain.from_iterable(everywhere) if each["name"] == name]
+        element[f"{key}s"] = element.pop(key)
+        assert not VALIDATOR.is_valid(broken), key
 
 
-def test_outputs_are_parameters() -> None:
-    """Every output is a parameter of the template, and every required parameter is an output."""
-    outputs = PARAMETERS["outputs"].keys()
-    parameters = TEMPLATE["parameters"]
-    assert outputs <= parameters.keys()
-    assert {name for name, each in parameters.items() if "defaultValue" not in each} <= outputs
+def test_elements_have_names_of_their_own() -> None:
+    """No two elements and no two steps have the same name."""
+    assert len(ELEMENTS) == sum(map(len, STEPS.values()))
+    assert len(STEPS) == 1 + len(DEFINITION["parameters"]["steps"])
 
 
 def test_outputs_refer_to_elements_that_exist() -> None:
-    """Every reference names a step and an element in it."""
-    text = json.dumps(PARAMETERS["outputs"])
-    basics = {each["name"] for each in PARAMETERS["basics"]}
-    references = re.findall(r"steps\('(\w+)'\)\.(\w+)", text)
-    assert references
-    assert set(re.findall(r"basics\('(\w+)'\)", text)) <= basics
-    for step, name in references:
-        assert name in {each["name"] for each in STEPS[step]}
-    elements = [*PARAMETERS["basics"], *chain.from_iterable(STEPS.values())]
-    named = [each["name"] for each in elements]
-    assert len(named) == len(set(named))
+    """Every reference names an element of its step, and every input reaches an output."""
+    text = json.dumps(OUTPUTS)
+    references = [("", element) for element in re.findall(r"basics\('(\w+)'\)", text)]
+    references += re.findall(r"steps\('(\w+)'\)\.(\w+)", text)
+    assert len(references) == len(re.findall(r"\b(?:basics|steps)\(", text))
+    inputs = {
+        (step, each["name"])
+        for step, elements in STEPS.items()
+        for each in elements
+        if each["type"] != "Microsoft.Common.InfoBox"
+    }
+    assert set(references) == inputs
+
+
+def test_outputs_are_parameters() -> None:
+    """Every output is a parameter of its type, and every required parameter is an output."""
+    for name, value in outputs().items():
+        assert type(value) is TYPES[PARAMETERS[name]["type"]], name
+    required = {name for name, each in PARAMETERS.items() if "defaultValue" not in each}
+    assert required <= OUTPUTS.keys()
+
+
+def test_a_form_that_nobody_changed_gives_the_defaults() -> None:
+    """With nothing but a workspace picked, each parameter has the default of the template."""
+    known = {"location": "northeurope", "workspaceResourceId": WORKSPACE}
+    defaults = {name: PARAMETERS[name]["defaultValue"] for name in OUTPUTS.keys() - known.keys()}
+    assert outputs() == defaults | known
+
+
+@pytest.mark.parametrize("element", ["emails", "actionGroups", "tags"])
+def test_an_emptied_text_box_is_like_an_untouched_one(element: str) -> None:
+    """The form gives the same parameters for a text box without a value and an empty one."""
+    assert outputs(**{element: ""}) == outputs(**{element: None}) == outputs()
 
 
 def test_choices_are_those_of_the_template() -> None:
-    """The severities are those of the template, the default is the same, and so are the flags."""
-    severity, _ = STEPS["alerts"]
-    listed = severity["constraints"]["allowedValues"]
-    parameter = TEMPLATE["parameters"]["alertSeverity"]
-    assert {each["value"] for each in listed} == set(parameter["allowedValues"])
-    (default,) = [each["value"] for each in listed if each["label"] == severity["defaultValue"]]
-    assert default == parameter["defaultValue"]
-    for each in STEPS["rights"]:
-        assert each["defaultValue"] == TEMPLATE["parameters"][each["name"]]["defaultValue"]
+    """Each list offers the values that the template takes, within its limits."""
+    for element, parameter in (("severity", "alertSeverity"), ("tableAccess", "tableAccess")):
+        offered = {each["value"] for each in offers(ELEMENTS[element])}
+        assert offered == set(PARAMETERS[parameter]["allowedValues"])
+    days = [int(each["value"]) for each in offers(ELEMENTS["retention"])]
+    limits = PARAMETERS["retentionInDays"]
+    assert limits["minValue"] <= min(days) < max(days) <= limits["maxValue"]
+    assert [each["label"] for each in offers(ELEMENTS["retention"])] == [f"{n} days" for n in days]
 
 
-@pytest.mark.parametrize("emails", [FILLED["emails"], ""], ids=["two", "none"])
-def test_a_filled_form_deploys(tmp_path: Path, emails: str) -> None:
-    """The values of a filled form are accepted by the template."""
-    values = FILLED | {"emails": emails}
-    given = {name: evaluated(each, values) for name, each in PARAMETERS["outputs"].items()}
-    assert given["alertEmails"] == (["soc@example.com", "on-call@example.org"] if emails else [])
+def test_severities_are_explained_by_their_scores() -> None:
+    """The line under each severity names the least score of a finding that has it."""
+    lines = {each["value"]: each["description"] for each in offers(ELEMENTS["severity"])}
+    assert len(lines) == len(SEVERITY_BANDS)
+    for least, severity in SEVERITY_BANDS:
+        assert re.findall(r"\d+", lines[severity]) == ([str(least)] if least else [])
+
+
+def test_texts_name_outputs_that_exist() -> None:
+    """An output that a text of the form names is one of the template."""
+    named = re.findall(r"\boutput (\w+)", json.dumps(DEFINITION))
+    assert len(named) == 3
+    assert set(named) <= TEMPLATE["outputs"].keys()
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "steps('a').b",
+        "[steps('b').a]",
+        "[int(steps('a').c)]",
+        "[unknown('a')]",
+        "[1 + 1]",
+        "[x[0]]",
+    ],
+)
+def test_a_wrong_expression_is_seen(expression: str) -> None:
+    """An expression that the portal does not know, or that has no value, is an error."""
+    with pytest.raises(ValueError, match=r"no expression|Error"):
+        evaluate({"name": expression}, {"a": {"b": "1"}}, location="northeurope")
+
+
+def test_a_filled_form_deploys(tmp_path: Path) -> None:
+    """The template accepts the parameters of a form in which everything was changed."""
+    given = outputs(
+        name="second",
+        retention="730",
+        tableAccess="workspace",
+        sampleWatchlist=True,
+        severity="Informational",
+        emails="soc@example.com; on-call@example.org",
+        actionGroups=f"{ACTION_GROUP}, {OTHER_ACTION_GROUP}",
+        roles="output",
+        workbook="here",
+        tags="owner=soc; environment=a, b",
+    )
+    unchanged = {name for name, value in outputs().items() if value == given[name]}
+    assert unchanged == {"location", "workspaceResourceId"}
     found = deploy(tmp_path, given)
-    assert found.one("Microsoft.Web/sites")["location"] == "northeurope"
-
-
-ADDRESSES = {
-    **dict.fromkeys(
-        [
-            *("", "a@example.com", "a.b+c@mail.example.com", "a@x.com, b@y.org"),
-            *("a@x.com,b@y.org,c@z.net", "a@x.com , b@y.org"),
-        ],
-        True,
-    ),
-    **dict.fromkeys(
-        [
-            *("a", "a@b", "@x.com", "a@", "a b@x.com", "a@x.com;b@y.org", "a@x.com,", ",a@x.com"),
-            *("a@x.com b@y.org", "a@@x.com", "a@x..com", "<a@x.com>", "A <a@x.com>"),
-        ],
-        False,
-    ),
-}
-
-
-def test_addresses_are_checked_as_they_are_typed() -> None:
-    """The form's own check accepts lists of addresses, and refuses what is none."""
-    _, emails = STEPS["alerts"]
-    (check,) = emails["constraints"]["validations"]
-    script = (
-        "const [r, ts] = JSON.parse(process.argv[1]); const x = new RegExp(r);"
-        "console.log(JSON.stringify(ts.map(t => x.test(t))))"
-    )
-    given = json.dumps([check["regex"], list(ADDRESSES)])
-    answer = subprocess.run(
-        [NODE, "-e", script, given], capture_output=True, check=True, encoding="utf-8"
-    )
-    assert dict(zip(ADDRESSES, json.loads(answer.stdout), strict=True)) == ADDRESSES
+    app = found.one("Microsoft.Web/sites")
+    assert app["location"] == "northeurope"
+    assert app["tags"].items() >= {"owner": "soc", "environment": "a, b"}.items()
+    assert not found.of_type("Microsoft.Authorization/roleAssignments")
+    (group,) = found.of_type("Microsoft.Insights/actionGroups")
+    receivers = group["properties"]["emailReceivers"]
+    assert [each["emailAddress"] for each in receivers] == [
+        "soc@example.com",
+        "on-call@example.org",
+    ]
 
 
 def test_the_button_leads_to_template_and_form() -> None:
