@@ -26,6 +26,7 @@ MISSING = "the Bicep compiler is not at hand (https://aka.ms/bicep-install)"
 
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
 GROUP = "rg-impact"
+HERE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/"
 # In another subscription and resource group, in a spelling of its owner's.
 WORKSPACE = (
     "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/RG-Logs"
@@ -140,6 +141,11 @@ class Deployment:
         return settings
 
 
+def properties(resource: Json) -> Json:
+    """Return a resource's properties."""
+    return dict(resource["properties"])
+
+
 def deploy(folder: Path, parameters: Mapping[str, object], group: str = GROUP) -> Deployment:
     """Evaluate main.bicep with these parameters; `folder` is scratch space."""
     values = {"workspaceResourceId": WORKSPACE, **parameters}
@@ -172,6 +178,22 @@ def evaluate(
     document = json.loads((folder / "sample.snapshot.json").read_text("utf-8"))
     assert document["diagnostics"] == []
     return Deployment(document)
+
+
+def call(
+    folder: Path, library: str, outputs: Mapping[str, str], values: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return the values of outputs that call functions of a Bicep file of infra/, by name.
+
+    An output is a type and an expression, in which `library` stands for the file, and the name of
+    each of the `values`, lists of texts, for its value.
+    """
+    path = Path(os.path.relpath(INFRA / library, folder)).as_posix()
+    lines = [f"import * as library from '{path}'"]
+    lines += [f"param {name} string[]" for name in values]
+    lines += [f"output {name} {each}" for name, each in outputs.items()]
+    (folder / "main.bicep").write_text("\n".join([*lines, ""]), "utf-8")
+    return evaluate(folder, folder / "main.bicep", values).outputs
 
 
 def literal(value: object) -> str:

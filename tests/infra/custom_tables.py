@@ -8,9 +8,9 @@ from typing import Any, Final
 import duckdb_kql
 
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
+from tests.infra.alert_tables import RUNS_TABLE
 from tests.infra.test_kql import FUNCTION
 
-RUNS_TABLE: Final = "ManagedIdentityImpactRuns_CL"
 LATEST: Final = "LatestFindings"  # holds the rows of ManagedIdentityImpact()
 TYPES: Final = {
     "boolean": "BOOLEAN",

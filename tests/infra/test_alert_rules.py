@@ -8,7 +8,7 @@ import pytest
 
 from tests.infra.compiler import (
     ACTION_GROUP,
-    GROUP,
+    HERE,
     INFRA,
     OTHER_ACTION_GROUP,
     SUBSCRIPTION,
@@ -16,6 +16,7 @@ from tests.infra.compiler import (
     Deployment,
     Json,
     deploy,
+    properties,
 )
 from tests.support import ROOT
 
@@ -23,14 +24,8 @@ RULES = "Microsoft.Insights/scheduledQueryRules"
 PROCESSING = "Microsoft.AlertsManagement/actionRules"
 HEALTH = "Microsoft.Insights/activityLogAlerts"
 GROUPS = "Microsoft.Insights/actionGroups"
-HERE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/"
 # In the deployment's own subscription.
 NEAR = WORKSPACE.replace("22222222-2222-2222-2222-222222222222", SUBSCRIPTION)
-
-
-def properties(resource: Json) -> Json:
-    """Return a resource's properties."""
-    return dict(resource["properties"])
 
 
 def finding_rules(deployment: Deployment) -> dict[str, Json]:

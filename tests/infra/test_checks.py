@@ -1,6 +1,5 @@
 """The template refuses parameters that Azure or the app would refuse later, with a sentence."""
 
-import os
 import re
 from pathlib import Path
 
@@ -10,12 +9,11 @@ from detection.rule.ticks import SECOND, parse_duration
 from detection.settings import SETTINGS
 from tests.infra.compiler import (
     ACTION_GROUP,
-    INFRA,
     PRIVATE,
     SUBNETS,
     WORKSPACE,
+    call,
     deploy,
-    evaluate,
     refusal,
 )
 
@@ -42,16 +40,10 @@ NO_WORKSPACES = {
 }
 
 
-def answers(folder: Path, function: str, arguments: list[str]) -> list[object]:
+def answers(folder: Path, function: str, texts: list[str]) -> list[object]:
     """Return the results of a function of checks.bicep; {} in `function` is the argument."""
-    checks = Path(os.path.relpath(INFRA / "checks.bicep", folder)).as_posix()
-    (folder / "main.bicep").write_text(
-        f"import * as check from '{checks}'\n"
-        "param texts string[]\n"
-        f"output found array = map(texts, text => check.{function.format('text')})\n",
-        "utf-8",
-    )
-    return list(evaluate(folder, folder / "main.bicep", {"texts": arguments}).outputs["found"])
+    each = f"array = map(texts, text => library.{function.format('text')})"
+    return list(call(folder, "checks.bicep", {"found": each}, {"texts": texts})["found"])
 
 
 def test_only_ids_of_workspaces_are_accepted(tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
 """A deployment works in every cloud, and for many workspaces in many subscriptions."""
 
-import os
 import re
 from pathlib import Path
 
 from detection.clouds import CLOUDS
-from tests.infra.compiler import INFRA, WORKSPACE, Deployment, deploy, evaluate
+from tests.infra.compiler import INFRA, WORKSPACE, Deployment, call, deploy
 
 FURTHER = [
     f"/subscriptions/{number:08}-0000-0000-0000-000000000000/resourceGroups/RG-{number}"
@@ -43,17 +42,18 @@ def test_links_lead_to_the_portal_of_the_cloud(plain: Deployment, tmp_path: Path
     links = plain.outputs["portalLinks"]
     assert len(re.findall(r"environment\(\)\.portal", links)) == 4
     assert "'workbook', format('{0}/workbook'" in links
-    library = Path(os.path.relpath(INFRA / "links.bicep", tmp_path)).as_posix()
-    (tmp_path / "main.bicep").write_text(
-        f"import * as links from '{library}'\n"
-        "param portals string[]\n"
-        f"output pages array = map(portals, each => links.resourcePage(each, 't', '{WORKSPACE}'))\n"
-        f"output queries array = map(portals, each => links.logsPage(each, 't', '{WORKSPACE}', "
-        "'ManagedIdentityImpact() | take 1'))\n",
-        "utf-8",
-    )
     portals = [cloud.portal for cloud in CLOUDS.values()]
-    found = evaluate(tmp_path, tmp_path / "main.bicep", {"portals": portals}).outputs
+    query = "'ManagedIdentityImpact() | take 1'"
+    pages = {
+        "pages": f"library.resourcePage(each, 't', '{WORKSPACE}')",
+        "queries": f"library.logsPage(each, 't', '{WORKSPACE}', {query})",
+    }
+    found = call(
+        tmp_path,
+        "links.bicep",
+        {name: f"array = map(portals, each => {page})" for name, page in pages.items()},
+        {"portals": portals},
+    )
     assert found["pages"] == [f"{portal}/#@t/resource{WORKSPACE}" for portal in portals]
     for portal, query in zip(portals, found["queries"], strict=True):
         assert query.startswith(f"{portal}/#@t/blade/Microsoft_Azure_Monitoring_Logs/LogsBlade/")

@@ -11,17 +11,16 @@ from detection.settings import SETTINGS
 from tests.infra.compiler import (
     CHOSEN,
     GROUP,
+    HERE,
     INFRA,
-    SUBSCRIPTION,
     TRACES,
     WORKSPACE,
     Deployment,
-    Json,
     deploy,
+    properties,
 )
 from tests.support.runbook import FUNCTIONS, deployed
 
-HERE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/"
 TABLES = {SETTINGS["FINDINGS_STREAM"].default: Finding, SETTINGS["RUNS_STREAM"].default: RunRecord}
 RESERVED = {"_ResourceId", "id", "_SubscriptionId", "TenantId", "Type", "UniqueId", "Title"}
 ALERTS = "Microsoft.Insights/scheduledQueryRules"
@@ -47,11 +46,6 @@ NAMES = {
     "Microsoft.Web/serverfarms": r"[A-Za-z0-9-]{1,40}",
     "Microsoft.Web/sites": r"[a-z0-9](-?[a-z0-9]){1,31}",  # past 32 host ids collide
 }
-
-
-def properties(resource: Json) -> Json:
-    """Return a resource's properties."""
-    return dict(resource["properties"])
 
 
 def test_storage_accepts_no_key(plain: Deployment) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from detection.report import findings
 from detection.schema import Finding, columns
+from tests.infra.custom_tables import TYPES
 from tests.infra.test_kql import FUNCTION
 
 Row = dict[str, Any]
@@ -27,14 +28,6 @@ GRAVEST = (
     *("RiskScore", "RiskReasons", "SuggestedSeverity", "Evidence"),
     *("ObservedTactics", "ObservedTechniques"),
 )
-TYPES = {
-    "boolean": "BOOLEAN",
-    "datetime": "TIMESTAMP",
-    "dynamic": "JSON",
-    "int": "INTEGER",
-    "long": "BIGINT",
-    "string": "VARCHAR",
-}
 BEGIN = datetime(2026, 3, 14, tzinfo=UTC).replace(tzinfo=None)
 MOMENTS = st.integers(0, 1000).map(lambda n: BEGIN + timedelta(microseconds=n))
 # A row's sets have no repeats; other rows may spell the same value in another case.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.compiler import PRIVATE, SUBNETS, Deployment, Json, deploy, refusal
+from tests.infra.compiler import PRIVATE, SUBNETS, Deployment, deploy, properties, refusal
 from tests.support import ROOT
 
 APP = {"appSubnetResourceId": PRIVATE["appSubnetResourceId"]}
@@ -22,47 +22,42 @@ COLLECTION_ENDPOINT = "Microsoft.Insights/dataCollectionEndpoints"
 ACCOUNT = "Microsoft.Storage/storageAccounts"
 
 
-def properties(found: Deployment, kind: str) -> Json:
-    """Return the properties of the only resource of a type."""
-    return dict(found.one(kind)["properties"])
-
-
 def test_everything_is_public_unless_chosen(plain: Deployment) -> None:
     """By default there is no subnet, no endpoint, no lock, no diagnostic setting and no limit."""
     for kind in (ENDPOINT, SCOPED, COLLECTION_ENDPOINT, "Microsoft.Authorization/locks"):
         assert plain.of_type(kind) == []
     assert plain.of_type("Microsoft.Insights/diagnosticSettings") == []
-    assert properties(plain, "Microsoft.Web/sites").get("virtualNetworkSubnetId") is None
-    account = properties(plain, ACCOUNT)
+    assert properties(plain.one("Microsoft.Web/sites")).get("virtualNetworkSubnetId") is None
+    account = properties(plain.one(ACCOUNT))
     assert account["publicNetworkAccess"] == "Enabled"
     assert account["networkAcls"]["defaultAction"] == "Allow"
     assert plain.one(ACCOUNT)["sku"] == {"name": "Standard_LRS"}
-    component = properties(plain, "Microsoft.Insights/components")
+    component = properties(plain.one("Microsoft.Insights/components"))
     assert component["publicNetworkAccessForIngestion"] == "Enabled"
 
 
 def test_a_private_deployment_has_no_public_way_in(chosen: Deployment) -> None:
     """Storage, ingestion and traces are reached by the app's subnet and private links only."""
-    site = properties(chosen, "Microsoft.Web/sites")
+    site = properties(chosen.one("Microsoft.Web/sites"))
     assert site["virtualNetworkSubnetId"] == PRIVATE["appSubnetResourceId"]
-    account = properties(chosen, ACCOUNT)
+    account = properties(chosen.one(ACCOUNT))
     assert account["publicNetworkAccess"] == "Disabled"
     assert account["networkAcls"]["defaultAction"] == "Deny"
     assert chosen.one(ACCOUNT)["sku"] == {"name": "Standard_ZRS"}
 
-    endpoint = properties(chosen, ENDPOINT)
+    endpoint = properties(chosen.one(ENDPOINT))
     assert endpoint["subnet"] == {"id": PRIVATE["endpointSubnetResourceId"]}
     (connection,) = endpoint["privateLinkServiceConnections"]
     assert connection["properties"] == {
         "privateLinkServiceId": chosen.one(ACCOUNT)["id"],
         "groupIds": ["blob"],
     }
-    (zone,) = properties(chosen, f"{ENDPOINT}/privateDnsZoneGroups")["privateDnsZoneConfigs"]
+    (zone,) = properties(chosen.one(f"{ENDPOINT}/privateDnsZoneGroups"))["privateDnsZoneConfigs"]
     assert zone["properties"] == {"privateDnsZoneId": PRIVATE["blobDnsZoneResourceId"]}
 
     collection = chosen.one(COLLECTION_ENDPOINT)
     assert collection["properties"] == {"networkAcls": {"publicNetworkAccess": "Disabled"}}
-    rule = properties(chosen, "Microsoft.Insights/dataCollectionRules")
+    rule = properties(chosen.one("Microsoft.Insights/dataCollectionRules"))
     assert rule["dataCollectionEndpointId"] == collection["id"]
     assert collection["id"] in chosen.settings["LOGS_INGESTION_ENDPOINT"]
     assert ".logsIngestion.endpoint" in chosen.settings["LOGS_INGESTION_ENDPOINT"]
@@ -93,18 +88,18 @@ def test_each_part_is_a_choice_of_its_own(
 ) -> None:
     """A subnet for the app, private storage and private ingestion do not need each other."""
     found = deploy(tmp_path, {"network": network})
-    assert properties(found, ACCOUNT)["publicNetworkAccess"] == public
+    assert properties(found.one(ACCOUNT))["publicNetworkAccess"] == public
     assert len(found.of_type(ENDPOINT)) == endpoints
     assert len(found.of_type(SCOPED)) == scoped
     assert len(found.of_type(COLLECTION_ENDPOINT)) == bool(scoped)
     assert found.of_type(f"{ENDPOINT}/privateDnsZoneGroups") == []  # a policy may register it
-    site = properties(found, "Microsoft.Web/sites")
+    site = properties(found.one("Microsoft.Web/sites"))
     assert site["virtualNetworkSubnetId"] == APP["appSubnetResourceId"]
 
 
 def test_public_storage_can_be_limited(tmp_path: Path) -> None:
     """Only the given ranges and subnets, and the subnet of the app, may use storage."""
-    account = properties(deploy(tmp_path, {"network": LIMITED}), ACCOUNT)
+    account = properties(deploy(tmp_path, {"network": LIMITED}).one(ACCOUNT))
     assert account["publicNetworkAccess"] == "Enabled"
     rules = account["networkAcls"]
     assert (rules["defaultAction"], rules["bypass"]) == ("Deny", "None")
@@ -158,7 +153,7 @@ def test_a_misspelt_choice_is_refused(tmp_path: Path) -> None:
 
 def test_diagnostics_go_to_the_workspace_for_traces(chosen: Deployment) -> None:
     """On request, requests to storage and the app's log are kept beside the app's traces."""
-    workspace = properties(chosen, "Microsoft.Insights/components")["WorkspaceResourceId"]
+    workspace = properties(chosen.one("Microsoft.Insights/components"))["WorkspaceResourceId"]
     found = chosen.of_type("Microsoft.Insights/diagnosticSettings")
     assert [
         (each["properties"]["workspaceId"], [log["category"] for log in each["properties"]["logs"]])

@@ -1,14 +1,13 @@
 """The text boxes of the portal form refuse what the template would refuse, and explain it."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from scripts.node import NODE
-from tests.infra.compiler import ACTION_GROUP, INFRA, OTHER_ACTION_GROUP, WORKSPACE, evaluate
+from tests.infra.compiler import ACTION_GROUP, OTHER_ACTION_GROUP, WORKSPACE, call
 from tests.infra.portal_form import ELEMENTS, outputs
 
 MANY = ", ".join(f"a{number}@example.com" for number in range(100))
@@ -89,17 +88,18 @@ def test_the_template_agrees(tmp_path: Path) -> None:
         ]
         for element in ("emails", "actionGroups")
     }
-    library = Path(os.path.relpath(INFRA / "checks.bicep", tmp_path)).as_posix()
-    (tmp_path / "main.bicep").write_text(
-        f"import {{ isMailAddress, isResourceId }} from '{library}'\n"
-        "param emails string[]\n"
-        "param actionGroups string[]\n"
-        "output emails bool[] = map(emails, each => isMailAddress(each))\n"
-        "output actionGroups bool[] = map(actionGroups, each =>"
-        " isResourceId(each, 'Microsoft.Insights/actionGroups'))\n",
-        "utf-8",
+    found = call(
+        tmp_path,
+        "checks.bicep",
+        {
+            "emails": "bool[] = map(emails, each => library.isMailAddress(each))",
+            "actionGroups": (
+                "bool[] = map(actionGroups, each => "
+                "library.isResourceId(each, 'Microsoft.Insights/actionGroups'))"
+            ),
+        },
+        texts,
     )
-    found = evaluate(tmp_path, tmp_path / "main.bicep", texts).outputs
     for element, each in texts.items():
         assert dict(zip(each, found[element], strict=True)) == dict(
             zip(each, matches(element, each), strict=True)

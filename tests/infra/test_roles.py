@@ -1,6 +1,5 @@
 """The deployment assigns exactly the documented roles, each with the narrowest scope."""
 
-import os
 import re
 import shlex
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.infra.compiler import CHOSEN, INFRA, OTHER, WORKSPACE, Deployment, deploy, evaluate
+from tests.infra.compiler import CHOSEN, INFRA, OTHER, WORKSPACE, Deployment, call, deploy
 from tests.support import ROOT
 
 ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
@@ -159,16 +158,18 @@ def _folded(assignments: list[tuple[object, ...]]) -> list[str]:
 
 def test_commands_survive_the_shell(tmp_path: Path) -> None:
     """A shell splits a command into exactly the options that az expects."""
-    roles = Path(os.path.relpath(INFRA, tmp_path), "modules", "roles.bicep").as_posix()
-    (tmp_path / "main.bicep").write_text(
-        f"import {{ assignCommand, readerCondition, readerRole }} from '{roles}'\n"
-        "output listed_roles string = assignCommand('/scope', 'who', readerRole('conditioned'), "
-        "readerCondition('conditioned', ['A_CL', 'B']))\n"
-        "output plain string = assignCommand('/scope', 'who', 'role', null)\n",
-        "utf-8",
+    condition = "library.readerCondition('conditioned', ['A_CL', 'B'])"
+    reader = f"library.readerRole('conditioned'), {condition}"
+    found = call(
+        tmp_path,
+        "modules/roles.bicep",
+        {
+            "listed_roles": f"string = library.assignCommand('/scope', 'who', {reader})",
+            "plain": "string = library.assignCommand('/scope', 'who', 'role', null)",
+        },
+        {},
     )
-    found = evaluate(tmp_path, tmp_path / "main.bicep", {})
-    _, _, *listed_roles = shlex.split(found.outputs["listed_roles"])
+    _, _, *listed_roles = shlex.split(found["listed_roles"])
     options = dict(zip(listed_roles[2::2], listed_roles[3::2], strict=True))
     assert tables_of(options.pop("--condition")) == ["A_CL", "B"]
     assert options == {
@@ -178,7 +179,7 @@ def test_commands_survive_the_shell(tmp_path: Path) -> None:
         "--scope": "/scope",
         "--condition-version": "2.0",
     }
-    assert "--condition" not in found.outputs["plain"]
+    assert "--condition" not in found["plain"]
 
 
 def test_the_documentation_lists_the_roles(plain: Deployment, chosen: Deployment) -> None:

@@ -21,7 +21,8 @@ from detection.ranking.score import SEVERITY_BANDS
 from detection.rule.exclusions import EXCLUSIONS_TABLE, Exclusions
 from detection.rule.ticks import parse_time
 from detection.schema import FINDINGS_TABLE
-from tests.infra.custom_tables import RUNS_TABLE, TABLES, CustomTables, Row
+from tests.infra.alert_tables import RUNS_TABLE
+from tests.infra.custom_tables import TABLES, CustomTables, Row
 from tests.infra.test_kql import bound
 from tests.infra.workbook import (
     CHOICES,
