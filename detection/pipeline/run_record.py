@@ -44,7 +44,7 @@ class RunHeader:
     window_start: str
     window_end: str
     mode: str
-    deployment: str = LOCAL
+    deployment: str
 
     @classmethod
     def of(

@@ -35,6 +35,7 @@ param principalId string
 param assignRoles bool
 
 var isPrivate = !empty(network.privateLinkScopeId)
+var endpointName = 'dce${skip(name, 3)}' // the rule's name begins with dcr
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' existing = {
   scope: resourceGroup(subscriptionOf(workspaceResourceId), groupOf(workspaceResourceId))
@@ -49,7 +50,7 @@ resource kept 'Microsoft.OperationalInsights/workspaces/tables@2025-07-01' exist
 ]
 
 resource endpoint 'Microsoft.Insights/dataCollectionEndpoints@2023-03-11' = if (isPrivate) {
-  name: 'dce${skip(name, 3)}'
+  name: endpointName
   location: location
   tags: tags
   properties: {
@@ -60,11 +61,11 @@ resource endpoint 'Microsoft.Insights/dataCollectionEndpoints@2023-03-11' = if (
 }
 
 module link 'private_link.bicep' = if (isPrivate) {
-  name: 'link-dce${skip(name, 3)}'
+  name: 'link-${endpointName}'
   scope: resourceGroup(subscriptionOf(network.privateLinkScopeId), groupOf(network.privateLinkScopeId))
   params: {
     scopeName: nameOf(network.privateLinkScopeId)
-    name: 'dce${skip(name, 3)}'
+    name: endpointName
     linkedResourceId: endpoint.id
   }
 }
