@@ -38,13 +38,12 @@ FORMS = {"yaml": as_yaml, "arm": as_arm}
 )
 @verbose_option
 def kql_command(*, start: int | None, end: int | None, form: str | None, verbose: bool) -> int:
-    r"""Print the rule as a query for the Logs page, or as a scheduled rule of Microsoft Sentinel.
+    """Print the rule as a query for the Logs page, or as a scheduled rule of Microsoft Sentinel.
 
     The query gives one row for each finding. It contains the settings LOOKBACK, CORRELATION_SPAN,
     SUCCESS_STATUSES and WATCHLIST_ALIAS; the scheduled rule contains MAX_LATENESS instead of
     LOOKBACK. The command needs no access to Azure.
 
-    \b
     Example: python -m detection kql --rule arm >rule.json
 
     Exit status: 0 if it was printed; 1 if the output cannot be written; 2 if an option or a setting
