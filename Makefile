@@ -17,7 +17,7 @@ COMPILE = $(PY) -m uv pip compile --quiet --python $(PY) pyproject.toml
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run start test explore lint infra bench package docs lock upgrade clean FORCE
+.PHONY: help run start test explore lint infra bench package publish docs lock upgrade clean FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -51,8 +51,14 @@ bench: $(DEV) ## measure speed and memory, beside polars, DuckDB and pandas
 	$(PY) -m bench.live || status=1; \
 	exit $$status
 
-package: $(DEV) ## build the zip that is deployed, out/package.zip
-	@$(PY) -m scripts.package out/package.zip
+package: $(DEV) ## build the app to deploy, out/package.zip and out/app/ (ARGS=--help: more)
+	@$(PY) -m scripts.package $(ARGS)
+
+# Needs Python alone. In quotation marks, since a resource group's name may have parentheses.
+publish: ## publish out/package.zip (APP=name GROUP=name SUBSCRIPTION=id)
+	@python=$$(sh scripts/find_python.sh) || exit 1; \
+	"$$python" -m scripts.publish --name "$(APP)" --resource-group "$(GROUP)" \
+		--subscription "$(SUBSCRIPTION)" $(ARGS)
 
 docs: $(DEV) ## take the picture of the report again
 	@$(PY) -m scripts.take_picture >/dev/null

@@ -1,4 +1,9 @@
 """The timer function: connects to Azure with the settings and runs the detection every hour."""
+# ruff: noqa: E402 - the check comes first: on another Python the imports below it fail
+
+from python_version import require_built_version
+
+require_built_version()
 
 import os
 import time

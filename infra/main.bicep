@@ -47,7 +47,7 @@ param settings productSettings = {}
 @maxValue(730)
 param retentionInDays int = 90
 
-@description('Optional. The version of Python that the app runs. Another one helps where a region does not build or offer the default.')
+@description('Optional. The version of Python that the app runs and the package is built for. Another one helps where a region does not offer the default.')
 param pythonVersion '3.11' | '3.12' | '3.13' = '3.13'
 
 @description('Optional. The memory of the app, in MB.')
@@ -318,8 +318,8 @@ output portalLinks { *: string } = {
   runs: links.logsPage(environment().portal, tenant().tenantId, workspaceId, runs.name)
 }
 
-@description('The command that publishes the code, packed as out/package.zip.')
-output publishCommand string = 'az functionapp deployment source config-zip --subscription ${subscription().subscriptionId} --resource-group ${resourceGroup().name} --name ${functionApp.outputs.name} --src out/package.zip --build-remote true'
+@description('The command that publishes out/package.zip.')
+output publishCommand string = 'make publish APP=${functionApp.outputs.name} GROUP=\'${resourceGroup().name}\' SUBSCRIPTION=${subscription().subscriptionId}'
 
 @description('The commands that assign the roles, if they were not assigned.')
 output roleCommands string[] = assignRoles

@@ -25,5 +25,9 @@ param furtherWorkspaceResourceIds = filter(
   id => !empty(id)
 )
 
+// `make package` reads the same variable.
+var python = readEnvironmentVariable('PYTHON_VERSION', '')
+param pythonVersion = empty(python) ? '3.13' : python
+
 // param assignRoles = false
 // param settings = { SUCCESS_STATUSES: 'Success,Succeeded' }

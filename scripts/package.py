@@ -1,29 +1,47 @@
-"""Builds the zip to deploy; equal files give equal bytes.
+"""Builds the app that is deployed: its files and its dependencies; equal inputs give equal bytes.
 
-The zip holds the files that .funcignore does not ignore, and of those only the app's kinds of
-files: keys or copies of settings below a folder of the app are left out. `python -m scripts.package
-ARCHIVE` writes the zip and lists the files left out.
+The app's files are those that .funcignore does not ignore, and of these only the app's kinds of
+files: keys or copies of settings below a folder of the app are left out. The dependencies are the
+wheels of requirements.txt for one Python on Linux x86-64, so that Azure installs nothing.
+
+`python -m scripts.package` writes out/package.zip, and the same files to out/app/;
+`--remote-build` writes out/package-remote-build.zip, whose dependencies Azure installs.
 """
 
+import argparse
 import hashlib
 import io
+import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile, ZipInfo
 
 from pathspec import GitIgnoreSpec
 
+from python_version import BUILT_FOR
+from scripts import wheels
+from scripts.lock import read_lock, requirements_text, supported_pythons
+
 ROOT = Path(__file__).parent.parent
 
 # The top level of the app. Anything else would be deployed by mistake.
-APP = {"detection", "function_app.py", "host.json", "requirements.txt"}
+APP = {"detection", "function_app.py", "host.json", "python_version.py", "requirements.txt"}
 
 # The app's kinds of files: code, queries, data, and the report's template and styles; and one file
 # that is known by its name.
 SUFFIXES = {".py", ".kql", ".csv", ".html", ".css"}
 NAMES = {"py.typed"}
+
+# The worker puts this folder on sys.path, and reads no requirements.txt.
+PACKAGES = ".python_packages/lib/site-packages"
+
+# Below the checkout: the zip, the folder with the same files, and the zip without dependencies.
+ZIP = "out/package.zip"
+FOLDER = "out/app"
+REMOTE_BUILD_ZIP = "out/package-remote-build.zip"
 
 # The time of change that the zip gives every file. Not 1980, the first year that a zip can hold:
 # west of Greenwich it would become 1979.
@@ -92,41 +110,84 @@ def _not_ignored(folder: Path, prefix: str, ignored: GitIgnoreSpec) -> Iterator[
             yield name, path
 
 
-def package(root: Path) -> bytes:
-    """Return the zip of an app; raises NotTheApp."""
-    return build_zip(app_files(root))
+def contents(files: Files, python: str, *, remote_build: bool = False) -> dict[str, bytes]:
+    """Return the app for a Python such as "3.13": names and contents, in the order of the names.
+
+    requirements.txt accepts the wheels for this Python alone, so that a build on another one fails.
+    With `remote_build` the dependencies themselves are left out. Raises UnusableWheels.
+    """
+    app = {name: path.read_bytes() for name, path in files.deployed.items()}
+    pins = [pin for pin in read_lock(files.deployed["requirements.txt"]) if pin.applies(python)]
+    checked = wheels.check(pins, wheels.download(pins, python))
+    app["requirements.txt"] = requirements_text(checked.values()).encode()
+    app[BUILT_FOR.name] = f"{python}\n".encode()
+    for wheel in () if remote_build else checked:
+        for name, content in wheels.files(wheel):
+            if app.setdefault(f"{PACKAGES}/{name}", content) != content:
+                raise wheels.UnusableWheels(f"two wheels hold a different {name!a}.")
+    return dict(sorted(app.items()))
 
 
-def build_zip(files: Files) -> bytes:
+def build_zip(app: Mapping[str, bytes]) -> bytes:
     """Return the zip. It does not depend on times, permissions or this machine.
 
     The files are stored uncompressed, because compressed bytes differ between versions of zlib.
     """
     content = io.BytesIO()
     with ZipFile(content, "w") as archive:
-        for name, path in files.deployed.items():
+        for name, data in app.items():
             entry = ZipInfo(name, MOMENT)
             entry.create_system = 3  # Unix, on every system
             entry.external_attr = 0o100644 << 16  # a regular file that everyone may read
-            archive.writestr(entry, path.read_bytes())
+            archive.writestr(entry, data)
     return content.getvalue()
 
 
-def main(target: str) -> None:
-    """Write the zip to a file and print its summary; list the files left out on stderr."""
+def write_folder(app: Mapping[str, bytes], folder: Path) -> None:
+    """Replace a folder by the files of the app."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    for name, data in app.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def main() -> None:
+    """Write the package and print its summary; list the files left out on stderr."""
+    pythons = supported_pythons(ROOT)
+    parser = argparse.ArgumentParser(prog="make package", description="Builds the app to deploy.")
+    parser.add_argument(
+        "--python",
+        # infra/main.bicepparam reads the variable too, so that app and package agree.
+        default=os.environ.get("PYTHON_VERSION") or pythons[-1],
+        help="the Python of the function app (default: PYTHON_VERSION, or else %(default)s)",
+    )
+    parser.add_argument(
+        "--remote-build", action="store_true", help="leave the dependencies to a build in Azure"
+    )
+    options = parser.parse_args()
+    if options.python not in pythons:
+        parser.error(f"Python {options.python} is none of {', '.join(pythons)}")
     try:
         files = app_files(ROOT)
-    except NotTheApp as error:
+        app = contents(files, options.python, remote_build=options.remote_build)
+    except (NotTheApp, wheels.UnusableWheels) as error:
         sys.exit(f"No package was built: {error}")
-    content = build_zip(files)
     for name in files.left_out:
         print(f"Left out, because it is not a file of the app: {name!a}", file=sys.stderr)
-    Path(target).parent.mkdir(parents=True, exist_ok=True)
-    Path(target).write_bytes(content)
-    count = len(files.deployed)
+    target = REMOTE_BUILD_ZIP if options.remote_build else ZIP
+    content = build_zip(app)
+    (ROOT / target).parent.mkdir(exist_ok=True)
+    (ROOT / target).write_bytes(content)
+    if not options.remote_build:
+        write_folder(app, ROOT / FOLDER)
     digest = hashlib.sha256(content).hexdigest()
-    print(f"Built {target}: {count} files, {len(content):,} bytes, SHA-256 {digest}")
+    print(
+        f"Built {target} for Python {options.python}: "
+        f"{len(app)} files, {len(content):,} bytes, SHA-256 {digest}"
+    )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import shlex
 from pathlib import Path
 
 from detection.rule.allowlist import Allowlist
@@ -13,6 +14,7 @@ from tests.infra.compiler import (
     GROUP,
     HERE,
     INFRA,
+    SUBSCRIPTION,
     TRACES,
     WORKSPACE,
     Deployment,
@@ -122,6 +124,17 @@ def test_the_version_of_python_can_be_chosen(chosen: Deployment) -> None:
     """The app runs on the version that was chosen."""
     config = properties(chosen.one("Microsoft.Web/sites"))["functionAppConfig"]
     assert config["runtime"] == {"name": "python", "version": CHOSEN["pythonVersion"]}
+
+
+def test_the_command_that_publishes_names_the_app(plain: Deployment) -> None:
+    """The output is one command of make that names app, resource group and subscription."""
+    make, target, *names = shlex.split(plain.outputs["publishCommand"])
+    assert (make, target) == ("make", "publish")
+    assert dict(name.split("=", 1) for name in names) == {
+        "APP": plain.one("Microsoft.Web/sites")["name"],
+        "GROUP": GROUP,
+        "SUBSCRIPTION": SUBSCRIPTION,
+    }
 
 
 def test_telemetry_needs_an_identity(plain: Deployment, chosen: Deployment) -> None:

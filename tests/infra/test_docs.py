@@ -35,7 +35,7 @@ def test_every_choice_is_listed() -> None:
 
 def test_commands_name_what_is_there() -> None:
     """Parameters and outputs that a command names are those of a template."""
-    text = "\n".join(COMMANDS)
+    text = "\n".join(line for line in COMMANDS if not line.startswith("make "))
     given = re.findall(r"(?<!-)(?<!export )\b(\w+)=", text.replace("--parameters", ""))
     assert given
     assert set(given) <= TEMPLATE["parameters"].keys() | RULE["parameters"].keys()

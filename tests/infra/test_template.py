@@ -71,7 +71,7 @@ def test_the_sample_parameters_compile() -> None:
     values = json.loads(parameters["parametersJson"])["parameters"]
     assert values.keys() == {
         *("name", "workspaceResourceId", "furtherWorkspaceResourceIds"),
-        *("alertEmails", "actionGroupResourceIds"),
+        *("alertEmails", "actionGroupResourceIds", "pythonVersion"),
     }
 
 

@@ -1,12 +1,13 @@
 """The three locks pin exactly the requirements of pyproject.toml."""
 
+import hashlib
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from scripts.lock import Pin, read_lock, requirements_text, supported_pythons
+from scripts.wheels import download
 from tests.support.effort import IN_CI
+from tests.support.packages import interpreter, packaged
 
 ROOT = Path(__file__).parents[2]
 DEPLOYED = "requirements.txt"
@@ -28,40 +32,9 @@ UNREACHABLE = re.compile("Failed to fetch|network was disabled")
 every_lock = pytest.mark.parametrize("lock", GROUPS)
 
 
-@dataclass(frozen=True)
-class Pin:
-    """One entry of a lock."""
-
-    requirement: Requirement
-    hashes: list[str]
-
-    @property
-    def name(self) -> str:
-        """Return the package's name in its normalised spelling."""
-        return canonicalize_name(self.requirement.name)
-
-    @property
-    def version(self) -> str:
-        """Return the only version that the entry accepts."""
-        (specifier,) = self.requirement.specifier
-        assert specifier.operator == "=="
-        return specifier.version
-
-    def applies(self, python: str) -> bool:
-        """Say whether the entry is installed with this version of Python on this machine."""
-        marker = self.requirement.marker
-        on = {"python_version": python, "python_full_version": f"{python}.0"}
-        return marker is None or marker.evaluate(on)
-
-
 def pins_of(lock: str) -> list[Pin]:
     """Read a lock."""
-    text = re.sub(r"^ *#.*\n", "", (ROOT / lock).read_text("utf-8"), flags=re.MULTILINE)
-    pins = []
-    for line in text.replace("\\\n", "").splitlines():
-        requirement, *hashes = re.split(r" +--hash=", line.rstrip())
-        pins.append(Pin(Requirement(requirement), hashes))
-    return pins
+    return read_lock(ROOT / lock)
 
 
 def pyproject() -> dict[str, Any]:
@@ -69,7 +42,7 @@ def pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
-PYTHONS = [text.rpartition(" ")[2] for text in pyproject()["project"]["classifiers"]]
+PYTHONS = supported_pythons(ROOT)
 
 
 def direct_requirements(lock: str) -> list[Requirement]:
@@ -162,3 +135,74 @@ def test_lock_is_up_to_date(lock: str, tmp_path: Path) -> None:
     assert (tmp_path / lock).read_text("utf-8") == (ROOT / lock).read_text("utf-8"), (
         f"{lock} is out of date: run `make lock`"
     )
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a page that links the wheels for Python 3.11 and 3.13 with their hashes."""
+    links = []
+    for python in ("3.11", "3.13"):
+        packaged(python)  # skips without the index
+        folder = download([pin for pin in pins_of(DEPLOYED) if pin.applies(python)], python)
+        for wheel in folder.glob("*.whl"):
+            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+            links.append(f'<a href="{wheel.as_uri()}#sha256={digest}">{wheel.name}</a>')
+    page = tmp_path_factory.mktemp("index") / "index.html"
+    page.write_text("<!DOCTYPE html>\n" + "\n".join(links), "utf-8")
+    return page
+
+
+def pip_install(python: str, requirements: Path, index: Path) -> "subprocess.CompletedProcess[str]":
+    """Let the pip of a Python choose and check wheels from a page, and install none."""
+    options = ("--dry-run", "--ignore-installed", "--no-index", "--find-links", index.as_uri())
+    return subprocess.run(
+        [interpreter(python), "-m", "pip", "install", *options, "--requirement", requirements],
+        env={"PATH": os.environ["PATH"], "PIP_CONFIG_FILE": os.devnull},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.13"])
+def test_the_lock_is_installable(index: Path, python: str) -> None:
+    """The lock of the checkout can be installed on the oldest and on the deployed Python."""
+    done = pip_install(python, ROOT / DEPLOYED, index)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("running", ["3.11", "3.13"])
+@pytest.mark.parametrize("built_for", ["3.11", "3.13"])
+def test_a_remote_build_on_another_python_fails(
+    index: Path, tmp_path: Path, built_for: str, running: str
+) -> None:
+    """The requirements in the package can be installed on the package's own Python alone."""
+    file = tmp_path / "requirements.txt"
+    file.write_bytes(packaged(built_for, remote_build=True)["requirements.txt"])
+    done = pip_install(running, file, index)
+    if running == built_for:
+        assert done.returncode == 0, done.stderr
+        assert "Would install" in done.stdout
+    else:
+        assert done.returncode != 0
+        assert re.search("No matching distribution found|DO NOT MATCH THE HASHES", done.stderr)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_packaged_requirements_are_limited(python: str) -> None:
+    """Each pin of a Python is in its package, with one hash of the lock and without a marker."""
+    text = packaged(python, remote_build=True)["requirements.txt"].decode()
+    assert text.splitlines()[0] == "--only-binary :all:"
+    found = re.findall(r"^(\S+)==(\S+) \\\n    --hash=(\S+)\n", text, re.MULTILINE)
+    assert len(text.splitlines()) == 1 + 2 * len(found)
+    pins = [pin for pin in pins_of(DEPLOYED) if pin.applies(python)]
+    assert [(name, version) for name, version, _ in found] == [(p.name, p.version) for p in pins]
+    assert all(digest in pin.hashes for pin, (_, _, digest) in zip(pins, found, strict=True))
+
+
+def test_a_file_of_requirements_is_a_lock(tmp_path: Path) -> None:
+    """Pins that are written and read again are the same, but for their markers."""
+    pins = [Pin(Requirement("a==1.0"), ["sha256:1", "sha256:2"]), Pin(Requirement("b==2"), [])]
+    file = tmp_path / "requirements.txt"
+    file.write_text(requirements_text(pins).partition("\n")[2], "utf-8")
+    assert read_lock(file) == pins

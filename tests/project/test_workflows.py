@@ -1,7 +1,9 @@
 """The workflows run the project's own commands, without secrets and with minimal permissions."""
 
+import hashlib
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support import ROOT, read_yaml
+from tests.support.pages import blocks
 
 GITHUB = ROOT / ".github"
 FILES = sorted([*GITHUB.glob("workflows/*.yml"), *GITHUB.glob("actions/*/action.yml")])
@@ -26,6 +29,8 @@ def steps_in(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 CHECKS = read_yaml(GITHUB / "workflows" / "checks.yml")
 DEPLOY = read_yaml(GITHUB / "workflows" / "deploy.yml")
+RELEASE = read_yaml(GITHUB / "workflows" / "release.yml")
+WORKFLOWS = {"checks": CHECKS, "deploy": DEPLOY, "release": RELEASE}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PYTHONS = [text.rpartition(" ")[2] for text in PROJECT["classifiers"]]
 
@@ -61,31 +66,58 @@ def test_make_targets_exist(path: Path) -> None:
     assert all(f"\n{target}:" in MAKEFILE for target in re.findall(r"\bmake (\w+)", text))
 
 
+@every_file
+def test_no_step_changes_the_environment_of_the_next(path: Path) -> None:
+    """Steps pass values on as outputs, and write neither GITHUB_ENV nor GITHUB_PATH."""
+    assert not re.search("GITHUB_(ENV|PATH)", path.read_text("utf-8"))
+
+
 def test_permissions_are_minimal() -> None:
-    """All jobs may read the code, and only the deployment may request an identity token."""
-    assert CHECKS["permissions"] == DEPLOY["permissions"] == {}
-    jobs = CHECKS["jobs"] | {f"deploy: {name}": job for name, job in DEPLOY["jobs"].items()}
-    assert {name: job["permissions"] for name, job in jobs.items()} == {
-        "checks": {"contents": "read"},
-        "deploy: checks": {"contents": "read"},
-        "deploy: deploy": {"contents": "read", "id-token": "write"},
+    """All jobs may read the code; one may request an identity token, one may make a release."""
+    assert all(workflow["permissions"] == {} for workflow in WORKFLOWS.values())
+    assert {
+        (name, job): content["permissions"]
+        for name, workflow in WORKFLOWS.items()
+        for job, content in workflow["jobs"].items()
+    } == {
+        ("checks", "checks"): {"contents": "read"},
+        ("deploy", "checks"): {"contents": "read"},
+        ("deploy", "deploy"): {"contents": "read", "id-token": "write"},
+        ("release", "checks"): {"contents": "read"},
+        ("release", "release"): {"contents": "write"},
+    }
+
+
+def test_jobs_have_names_and_workflows_limits() -> None:
+    """Every job has a name, and a deployment or release that has begun is never cut off."""
+    assert all("name" in job for each in WORKFLOWS.values() for job in each["jobs"].values())
+    limits = {name: each["concurrency"]["cancel-in-progress"] for name, each in WORKFLOWS.items()}
+    assert limits == {
+        "checks": "${{ github.event_name == 'pull_request' }}",
+        "deploy": False,
+        "release": False,
+    }
+    # Called by another workflow, the checks would wait for it if the groups were the same.
+    assert CHECKS["concurrency"]["group"] not in {
+        each["concurrency"]["group"] for each in (DEPLOY, RELEASE)
     }
 
 
 def test_the_checks_run_on_every_supported_python() -> None:
-    """Lint and tests run on the versions in pyproject.toml, and the deployment on the last one."""
+    """Lint and tests run on the versions in pyproject.toml, other workflows on the last one."""
     job = CHECKS["jobs"]["checks"]
     assert job["strategy"]["matrix"]["python"] == PYTHONS
     assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
     commands = {step["run"]: step["env"] for step in job["steps"] if "run" in step}
     python = {"PYTHON": "${{ steps.python.outputs.python-path }}"}
     assert commands == {"make lint": python, "make test": python}
-    (version,) = (
+    versions = [
         step["with"]["python-version"]
-        for step in DEPLOY["jobs"]["deploy"]["steps"]
+        for job in (DEPLOY["jobs"]["deploy"], RELEASE["jobs"]["release"])
+        for step in job["steps"]
         if "python-version" in step.get("with", {})
-    )
-    assert version == PYTHONS[-1]
+    ]
+    assert versions == [PYTHONS[-1]] * 2
 
 
 def test_a_pull_request_is_checked_and_deploys_nothing() -> None:
@@ -103,7 +135,7 @@ def test_changes_are_shown_before_they_are_made() -> None:
         "what-if",
         "make package",
         "group create",
-        "config-zip",
+        "make publish",
         "appsettings",
         "function list",
     ]
@@ -112,34 +144,33 @@ def test_changes_are_shown_before_they_are_made() -> None:
     assert [step.get("if") for step in scripts] == [None] * 2 + ["inputs.apply"] * 4
 
 
-def test_the_deployed_package_is_that_of_make_package() -> None:
-    """The deployed zip is that of `make package`, and Azure installs its requirements."""
-    (built,) = re.findall(r"-m scripts\.package (\S+)", MAKEFILE)
-    assert f"--src {built} --build-remote true" in script("Deploy the app")
-
-
 def script(name: str) -> str:
-    """Return the script of a step of the deployment."""
-    (found,) = (s["run"] for s in DEPLOY["jobs"]["deploy"]["steps"] if s.get("name") == name)
+    """Return the script of a step."""
+    steps = [step for workflow in WORKFLOWS.values() for step in steps_in(workflow)]
+    (found,) = (step["run"] for step in steps if step.get("name") == name)
     return str(found)
 
 
-def run(name: str, folder: Path, az: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run a step of the deployment like the runner, with a stand-in for az and no waits."""
-    for command, body in {"az": az, "sleep": ":"}.items():
+def run(
+    name: str, folder: Path, az: str, cwd: Path = ROOT, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a step like the runner, with a stand-in for az, gh and make, and no waits."""
+    note = 'printf "%s\\n" "$@" >>"$HERE/$(basename "$0").called"'
+    for command, body in {"az": az, "sleep": ":", "gh": note, "make": note}.items():
         (folder / command).write_text(f"#!/bin/bash\n{body}\n")
         (folder / command).chmod(0o755)
     return subprocess.run(
         ["/bin/bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script(name)],
         env={
             "PATH": f"{folder}:{os.environ['PATH']}",
-            "GITHUB_ENV": str(folder / "environment"),
+            "GITHUB_OUTPUT": str(folder / "output"),
             "RESOURCE_GROUP": "rg-detection",
             "WORKSPACE_RESOURCE_ID": "/subscriptions/s/workspaces/w",
             "FUNCTION_APP": "func-detection",
             "HERE": str(folder),
             **environment,
         },
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
@@ -178,13 +209,11 @@ def test_an_app_without_its_timer_fails_the_deployment(
     assert done.stdout.count("Attempt") == (10 if status else 1)
 
 
-@pytest.mark.parametrize("failures", [0, 2, 100])
-def test_the_package_upload_is_retried(tmp_path: Path, failures: int) -> None:
-    """A deployment that is refused at first is retried, and given up in the end."""
-    counting = f'echo x >>"$HERE/calls"; [ "$(wc -l <"$HERE/calls")" -gt {failures} ]'
-    done = run("Deploy the app", tmp_path, counting)
-    assert done.returncode == (1 if failures == 100 else 0)
-    assert done.stdout.count("Attempt") == min(failures + 1, 8)
+def test_the_package_is_published_by_the_documented_command(tmp_path: Path) -> None:
+    """The step publishes to the deployment's app by `make publish`, and waits there."""
+    assert run("Publish the package", tmp_path, "exit 1").returncode == 0
+    given = (tmp_path / "make.called").read_text().splitlines()
+    assert given == ["publish", "APP=func-detection", "GROUP=rg-detection"]
 
 
 def test_the_app_is_that_of_the_template_s_output(tmp_path: Path) -> None:
@@ -192,8 +221,24 @@ def test_the_app_is_that_of_the_template_s_output(tmp_path: Path) -> None:
     step = "Deploy the infrastructure"
     assert "properties.outputs.functionAppName.value" in script(step)
     assert run(step, tmp_path, "echo func-made").returncode == 0
-    assert (tmp_path / "environment").read_text() == "FUNCTION_APP=func-made\n"
+    assert (tmp_path / "output").read_text() == "app=func-made\n"
     assert run(step, tmp_path, "exit 3").returncode == 3
+    (made,) = (s for s in DEPLOY["jobs"]["deploy"]["steps"] if s.get("name") == step)
+    users = [s for s in DEPLOY["jobs"]["deploy"]["steps"] if "$FUNCTION_APP" in s.get("run", "")]
+    assert len(users) == 3
+    for user in users:
+        passed = user["env"]["FUNCTION_APP"]
+        assert passed == f"${{{{ steps.{made['id']}.outputs.app }}}}"
+
+
+def test_the_timer_is_looked_for_as_documented() -> None:
+    """The check after publishing is the command in the documentation."""
+    pattern = r"az functionapp function list (.+?--output tsv)"
+    step = re.sub(r"\\\n\s*", "", script("Check that the host knows the timer"))
+    (used,) = re.findall(pattern, step)
+    (shown,) = re.findall(pattern, "\n".join(blocks("docs/publish.md", "sh")))
+    names = {"$RESOURCE_GROUP": "rg-impact", "$FUNCTION_APP": "<app>"}
+    assert re.sub(r'"(\$\w+)"', lambda name: names[name[1]], used) == shown
 
 
 def test_a_check_that_cannot_run_fails(tmp_path: Path) -> None:
@@ -252,3 +297,48 @@ def test_every_deployment_has_the_same_name() -> None:
     assert len(names) >= 5
     assert set(names) == {"impact"}
     assert "azd env new impact" in "\n".join(texts)
+
+
+def test_a_release_follows_a_tag_and_checks() -> None:
+    """Only a tag of a version makes a release, after the checks."""
+    assert RELEASE["on"] == {"push": {"tags": ["v*"]}}
+    assert RELEASE["jobs"]["release"]["needs"] == "checks"
+    assert RELEASE["jobs"]["checks"]["uses"] == "./.github/workflows/checks.yml"
+
+
+@pytest.mark.parametrize(
+    ("tag", "status"), [(f"v{PROJECT['version']}", 0), ("v9.9.9", 1), ("v0x1.0", 1), ("v", 1)]
+)
+def test_a_tag_must_be_the_version(tmp_path: Path, tag: str, status: int) -> None:
+    """A tag that is not the version in pyproject.toml makes no release."""
+    done = run("Check that the tag is the version", tmp_path, "exit 1", GITHUB_REF_NAME=tag)
+    assert done.returncode == status
+    assert ("::error::" in done.stdout) == bool(status)
+
+
+def test_a_release_has_both_packages_the_template_and_checksums(tmp_path: Path) -> None:
+    """The release attaches everything that publishing needs, and checksums that agree."""
+    for name in ("out/package.zip", "out/package-remote-build.zip"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    for folder in ("infra", "scripts"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for step in ("Build the packages", "Collect the files", "Make the release"):
+        done = run(step, tmp_path, "exit 1", cwd=tmp_path, GITHUB_REF_NAME="v1.2.3")
+        assert done.returncode == 0, done.stderr
+    made = (tmp_path / "make.called").read_text().splitlines()
+    assert made == ["package", "package", "ARGS=--remote-build"]
+    given = (tmp_path / "gh.called").read_text().splitlines()
+    assert given[:4] == ["release", "create", "v1.2.3", "--verify-tag"]
+    files = [Path(argument) for argument in given if argument.startswith("out/release/")]
+    assert {file.name for file in files} == {
+        *("package.zip", "package-remote-build.zip", "publish.py", "SHA256SUMS"),
+        *("azuredeploy.json", "createUiDefinition.json"),
+    }
+    release = tmp_path / "out" / "release"
+    listed = [line.split("  ") for line in (release / "SHA256SUMS").read_text().splitlines()]
+    assert {name: digest for digest, name in listed} == {
+        file.name: hashlib.sha256((release / file.name).read_bytes()).hexdigest()
+        for file in files
+        if file.name != "SHA256SUMS"
+    }
