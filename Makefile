@@ -5,6 +5,8 @@
 
 VENV = .venv
 PY = $(VENV)/bin/python
+# The scanners have an environment of their own, since they need other versions.
+SCAN = .venv-scan
 # What has been done to .venv so far: made (with the interpreter named inside), and filled.
 MADE = $(VENV)/.made
 CLI = $(VENV)/.cli
@@ -13,11 +15,11 @@ DEV = $(VENV)/.dev
 INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes
 # Warnings matter only once something has failed.
 LOGGED = 2>$(VENV)/.log || { cat $(VENV)/.log >&2; exit 1; }
-COMPILE = $(PY) -m uv pip compile --quiet --python $(PY) pyproject.toml
+COMPILE = $(PY) -m uv pip compile --quiet --python $(PY)
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run start test explore lint infra bench package publish docs lock upgrade clean FORCE
+.PHONY: help run start test explore lint scan infra bench package publish docs lock upgrade clean FORCE
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +43,9 @@ lint: $(DEV) ## check style, format, types and the deployment
 	@$(PY) -m mypy
 	@sh scripts/infra.sh lint
 
+scan: $(SCAN)/.made ## scan the deployment and the workflows: checkov, actionlint, zizmor
+	@$(PY) -m scripts.scan
+
 infra: $(CLI) ## bring the deployment in line with the product, and compile it
 	@PYTHON=$(PY) sh scripts/infra.sh make
 
@@ -63,19 +68,20 @@ publish: ## publish out/package.zip (APP=name GROUP=name SUBSCRIPTION=id)
 docs: $(DEV) ## take the picture of the report again
 	@$(PY) -m scripts.take_picture >/dev/null
 
-# The smaller locks start from the big one, so that all three agree.
+# The smaller locks start from the big one, so that all three agree. The scanners' lock is apart.
 lock: $(DEV) ## bring the locks in line with pyproject.toml, keeping versions
-	@$(COMPILE) $(UPGRADE) --group dev --output-file requirements-dev.txt
+	@$(COMPILE) $(UPGRADE) pyproject.toml --group dev --output-file requirements-dev.txt
 	@cp requirements-dev.txt requirements-cli.txt
-	@$(COMPILE) --group cli --output-file requirements-cli.txt
+	@$(COMPILE) pyproject.toml --group cli --output-file requirements-cli.txt
 	@cp requirements-dev.txt requirements.txt
-	@$(COMPILE) --output-file requirements.txt
+	@$(COMPILE) pyproject.toml --output-file requirements.txt
+	@$(COMPILE) $(UPGRADE) --group scan --output-file requirements-scan.txt
 
 upgrade: UPGRADE = --upgrade
 upgrade: lock ## move the locks to the newest versions
 
-clean: ## remove .venv, caches and benchmark data
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis bench/data
+clean: ## remove .venv and .venv-scan, caches, packages and benchmark data
+	@rm -rf $(VENV) $(SCAN) .mypy_cache .pytest_cache .ruff_cache .hypothesis bench/data out/app out/package*.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(CLI): requirements-cli.txt $(MADE)
@@ -88,6 +94,15 @@ $(DEV): requirements-dev.txt $(MADE)
 	@echo "Installing requirements-dev.txt"
 	@$(INSTALL) -r requirements-dev.txt $(LOGGED)
 	@touch $(CLI) $(DEV)
+
+# By uv, which takes seconds where pip takes more than a minute; its settings in pyproject.toml
+# are for locks, and would choose another Python.
+$(SCAN)/.made: requirements-scan.txt $(MADE) | $(DEV)
+	@echo "Installing requirements-scan.txt"
+	@$(PY) -m uv venv --quiet --clear --python $(PY) $(SCAN) $(LOGGED)
+	@$(PY) -m uv pip install --quiet --no-config --system-certs --python $(SCAN)/bin/python \
+		--no-build --require-hashes -r requirements-scan.txt $(LOGGED)
+	@touch $@
 
 # Looked at again where PYTHON may name another interpreter or the one used has gone.
 $(MADE): $(if $(PYTHON),FORCE) $(shell test -x $(PY) || echo FORCE)

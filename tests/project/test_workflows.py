@@ -104,13 +104,13 @@ def test_jobs_have_names_and_workflows_limits() -> None:
 
 
 def test_the_checks_run_on_every_supported_python() -> None:
-    """Lint and tests run on the versions in pyproject.toml, other workflows on the last one."""
+    """All checks run on the versions in pyproject.toml, other workflows on the last one."""
     job = CHECKS["jobs"]["checks"]
     assert job["strategy"]["matrix"]["python"] == PYTHONS
     assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
     commands = {step["run"]: step["env"] for step in job["steps"] if "run" in step}
     python = {"PYTHON": "${{ steps.python.outputs.python-path }}"}
-    assert commands == {"make lint": python, "make test": python}
+    assert commands == {"make lint": python, "make scan": python, "make test": python}
     versions = [
         step["with"]["python-version"]
         for job in (DEPLOY["jobs"]["deploy"], RELEASE["jobs"]["release"])
