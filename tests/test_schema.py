@@ -27,6 +27,7 @@ FINDING_COLUMNS = {
     "FindingId": "string",
     "Revision": "int",
     "WorkspaceId": "string",
+    "Deployment": "string",
     "RuleName": "string",
     "RuleVersion": "string",
     "Severity": "string",
@@ -71,6 +72,7 @@ RUN_COLUMNS = {
     "TimeGenerated": "datetime",
     "RunId": "string",
     "WorkspaceId": "string",
+    "Deployment": "string",
     "Status": "string",
     "Reason": "string",
     "WindowStart": "datetime",
@@ -211,6 +213,20 @@ def test_rows_have_exactly_the_declared_columns(expected: Path) -> None:
         check_row(row, Finding)
     assert len(sink.runs) == 1
     check_row(sink.runs[0], RunRecord)
+
+
+def test_every_row_names_its_deployment(tmp_path: Path) -> None:
+    """Findings, records of runs, of failures and of gaps have the name that the invocation has."""
+    now = parse_time(NOW)
+    store = FolderStore(tmp_path)
+    store.save(State(watermark=now - 8 * DAY), store.load()[1])
+    sink = Collected()
+    invocation = Invocation("w", now, deployment="ours")
+    run(RecordedSource(DEMO), sink, store, invocation)
+    run(UnreadableSource(), sink, ReadOnlyStore(), invocation)
+    assert sink.findings
+    assert {row["Status"] for row in sink.runs} == {"Failure", "Success"}
+    assert {row["Deployment"] for row in [*sink.findings, *sink.runs]} == {"ours"}
 
 
 def test_the_record_of_a_failure_has_the_declared_columns() -> None:

@@ -347,6 +347,7 @@ def test_deployment_settings_are_normalised() -> None:
     service = read_settings(DEPLOYMENT).deployment
     assert service.workspace_ids == (OTHER_GUID, GUID)
     assert service.ingestion_endpoint == "https://rule.westeurope-1.ingest.monitor.azure.com"
+    assert service.name == "local"
     assert service.watchlist_alias == "NetworkAllowlist"
     assert service.correlate_in == "auto"
     assert service.dry_run is False
@@ -355,6 +356,7 @@ def test_deployment_settings_are_normalised() -> None:
 def test_every_problem_of_the_deployment_settings_is_in_one_message() -> None:
     """One error names every missing and every unusable setting."""
     wrong = {
+        "DEPLOYMENT_NAME": 'ours" or "a',
         "WORKSPACE_IDS": "my-workspace",
         "LOGS_INGESTION_ENDPOINT": "http://plain.example",
         "WATCHLIST_ALIAS": "x') | union Secrets //",

@@ -116,6 +116,16 @@ def test_run_delivers_and_saves_like_the_function(world: World) -> None:
     assert by_risk(world.rows(FINDINGS_STREAM)) == printed
 
 
+def test_run_names_a_deployment_only_on_request(world: World) -> None:
+    """Rows have the name in DEPLOYMENT_NAME, and without it that of no deployment."""
+    assert findings(run(world, "run", "--now", NOW, "--json"))
+    rows = [*world.rows(FINDINGS_STREAM), *world.rows(RUNS_STREAM)]
+    assert {row["Deployment"] for row in rows} == {"local"}
+    world.environment["DEPLOYMENT_NAME"] = "ours"
+    run(world, "run", "--now", "2026-03-14T11:00:00Z")
+    assert [row["Deployment"] for row in world.rows(RUNS_STREAM)] == ["local", "ours"]
+
+
 def test_run_needs_only_the_workspace(world: World) -> None:
     """Without ingestion and state, findings are shown by every run."""
     alone = without(world, "STATE_ACCOUNT_URL", "LOGS_INGESTION_ENDPOINT", "LOGS_INGESTION_RULE_ID")

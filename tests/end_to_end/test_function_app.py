@@ -42,6 +42,7 @@ def logged(answer: dict[str, Any]) -> list[tuple[str, str]]:
 @needs_worker
 def test_the_worker_indexes_and_runs_the_timer(world: World) -> None:
     """The app has one timer, which reads, detects and delivers; a second run has nothing new."""
+    world.environment["DEPLOYMENT_NAME"] = "ours"
     answer = world.invoke()
     assert answer["failure"] == ""
     assert answer["bindings"] == [
@@ -59,7 +60,9 @@ def test_the_worker_indexes_and_runs_the_timer(world: World) -> None:
     assert finding["Operations"] == ["MICROSOFT.AUTHORIZATION/LOCKS/DELETE"]
     assert world.invoke(past_due=True)["failure"] == ""
     assert len(world.rows(FINDINGS_STREAM)) == 1
-    assert [run["FindingsNew"] for run in world.rows(RUNS_STREAM)] == [1, 0]
+    runs = world.rows(RUNS_STREAM)
+    assert [run["FindingsNew"] for run in runs] == [1, 0]
+    assert {row["Deployment"] for row in [finding, *runs]} == {"ours"}
     assert world.logs.complaints == world.ingestion.complaints == []
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.infra.alert_tables import SEVERITIES, deployed
 from tests.infra.compiler import (
     ACTION_GROUP,
     HERE,
@@ -15,10 +16,12 @@ from tests.infra.compiler import (
     WORKSPACE,
     Deployment,
     Json,
+    bicep,
     deploy,
     properties,
 )
-from tests.support import ROOT
+from tests.infra.test_kql import TABLES, bound
+from tests.support.language_service import LanguageService
 
 RULES = "Microsoft.Insights/scheduledQueryRules"
 PROCESSING = "Microsoft.AlertsManagement/actionRules"
@@ -194,36 +197,46 @@ def test_nobody_is_notified_that_a_finding_is_resolved(
     assert which["values"] == [each["id"] for each in found.of_type(RULES)[:-1]]
 
 
-def test_the_queries_have_no_other_placeholder() -> None:
-    """Every placeholder of an alert query is one that the template fills."""
-    filled = (INFRA / "modules" / "alerts.bicep").read_text("utf-8")
-    for name in ("findings_alert", "silence_alert"):
-        text = (INFRA / "queries" / f"{name}.kql").read_text("utf-8")
-        placeholders = set(re.findall(r"\{(\w+)\}", text))
-        assert placeholders
-        assert all(f"'{{{each}}}'" in filled for each in placeholders)
+@pytest.mark.parametrize(
+    ("variable", "addresses"),
+    [
+        ("", []),
+        ("soc@example.com", ["soc@example.com"]),
+        (" soc@example.com ,, oncall@example.com,", ["soc@example.com", "oncall@example.com"]),
+    ],
+)
+def test_addresses_are_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, variable: str, addresses: list[str]
+) -> None:
+    """ALERT_EMAILS has addresses, comma separated; blanks and empty entries do not count."""
+    monkeypatch.setenv("ALERT_EMAILS", variable)
+    compiled = json.loads(bicep("build-params", INFRA / "main.bicepparam", "--stdout"))
+    values = json.loads(compiled["parametersJson"])["parameters"]
+    assert values["alertEmails"]["value"] == addresses
 
 
-def test_the_documented_payload_is_that_of_the_rule(plain: Deployment) -> None:
-    """The example of a payload has the fields of the common alert schema and the rule's values."""
-    page = (ROOT / "docs" / "alerts.md").read_text("utf-8")
-    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
-    payload = json.loads(example)
-    # https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-common-schema and its page of
-    # sample payloads, for log alerts of API version 2021-08-01 and later.
-    assert payload["schemaId"] == "azureMonitorCommonAlertSchema"
-    essentials, context = payload["data"]["essentials"], payload["data"]["alertContext"]
-    rule = finding_rules(plain)["High"]
-    assert essentials["alertRule"] == rule["displayName"]
-    assert essentials["severity"] == f"Sev{rule['severity']}"
-    assert rule["description"].startswith(essentials["description"].removesuffix(" ..."))
-    assert context["condition"]["windowSize"] == rule["windowSize"]
-    (shown,) = context["condition"]["allOf"]
-    deployed = condition(rule)
-    assert [each["name"] for each in shown["dimensions"]] == [
-        each["name"] for each in deployed["dimensions"]
+def test_the_queries_are_those_that_are_tested(alert_rules: dict[str, Json]) -> None:
+    """Each rule has its query with all values filled in, as the tests in DuckDB run it."""
+    names = [f"finding ({severity})" for severity in SEVERITIES]
+    assert list(alert_rules) == [*names, "nothing watches"]
+    assert [condition(rule)["query"] for rule in alert_rules.values()] == [
+        *(deployed("findings_alert", severity) for severity in SEVERITIES),
+        deployed("silence_alert"),
     ]
-    assert (shown["operator"], shown["timeAggregation"]) == (
-        deployed["operator"],
-        deployed["timeAggregation"],
-    )
+
+
+def test_queries_bind_and_give_text_for_dimensions(
+    alert_rules: dict[str, Json], language_service: LanguageService
+) -> None:
+    """Each deployed query begins with a table, as the service requires, and binds.
+
+    It gives the rule's dimensions, which are text, and the time by which the service counts rows.
+    """
+    for rule in alert_rules.values():
+        query = condition(rule)["query"]
+        assert next(line for line in query.splitlines() if not line.startswith("//")) in TABLES
+        (found,) = bound(language_service, query)
+        kinds = {each["name"]: each["type"] for each in found}
+        assert kinds.pop("TimeGenerated") == "datetime"
+        dimensions = [each["name"] for each in condition(rule)["dimensions"]]
+        assert kinds == dict.fromkeys(dimensions, "string")

@@ -1,7 +1,4 @@
-"""All deployed and documented queries on the custom tables bind without a diagnostic.
-
-These are the function over findings, the alert rules, and the queries in the documentation.
-"""
+"""The deployed function and all documented queries bind without a diagnostic."""
 
 import re
 from typing import Any
@@ -43,9 +40,7 @@ RESOURCE_GRAPH: dict[str, list[Column]] = {
 
 def bound(language_service: LanguageService, *texts: str) -> list[Any]:
     """Return the result columns by query, with the deployed function defined."""
-    # The template fills this list with names and ids of workspaces.
-    filled = [text.replace("{workspaces}", 'name", "id') for text in texts]
-    defined = [f"let ManagedIdentityImpact = () {{\n{FUNCTION}\n}};\n{text}" for text in filled]
+    defined = [f"let ManagedIdentityImpact = () {{\n{FUNCTION}\n}};\n{text}" for text in texts]
     answers = language_service.bind(defined, tables=TABLES | RESOURCE_GRAPH)
     for text, answer in zip(texts, answers, strict=True):
         assert answer["diagnostics"] == [], text
@@ -73,28 +68,6 @@ def test_every_set_is_united_or_of_the_latest_revision() -> None:
     assert re.findall(r"(\w+) = coalesce\(Set(\d)", FUNCTION) == [
         (name, str(number)) for number, name in enumerate(united)
     ]
-
-
-@pytest.mark.parametrize("name", ["findings_alert", "silence_alert"])
-def test_alert_queries_begin_with_a_table(language_service: LanguageService, name: str) -> None:
-    """An alert query binds and begins with a table, as the service requires."""
-    text = (QUERIES / f"{name}.kql").read_text("utf-8")
-    assert bound(language_service, text)
-    first = next(line for line in text.splitlines() if not line.startswith("//"))
-    assert first in TABLES
-
-
-def test_the_alert_s_dimensions_are_text(language_service: LanguageService) -> None:
-    """The dimensions of both alerts are text columns."""
-    source = (INFRA / "modules" / "alerts.bicep").read_text("utf-8")
-    for alert, named in (("findings", "FindingId"), ("silence", "WorkspaceName")):
-        text = (QUERIES / f"{alert}_alert.kql").read_text("utf-8")
-        (found,) = bound(language_service, text)
-        kinds = {each["name"]: each["type"] for each in found}
-        (listed,) = re.findall(rf"var {alert.removesuffix('s')}Dimensions = \[(.*?)\]", source)
-        dimensions = re.findall(r"'(\w+)'", listed)
-        assert named in dimensions
-        assert {kinds[name] for name in dimensions} == {"string"}
 
 
 def test_the_documentation_binds(language_service: LanguageService) -> None:

@@ -64,6 +64,14 @@ def test_the_product_accepts_the_settings(plain: Deployment) -> None:
     assert given["DETECTION_SCHEDULE"] == SAMPLE["DETECTION_SCHEDULE"]
 
 
+def test_the_app_has_a_name_of_its_own(plain: Deployment, chosen: Deployment) -> None:
+    """Each deployment names itself in its rows, by the suffix of its resources' names."""
+    names = [found.settings["DEPLOYMENT_NAME"] for found in (plain, chosen)]
+    apps = [found.one("Microsoft.Web/sites")["name"] for found in (plain, chosen)]
+    assert apps == [f"func-impact-{name}" for name in names]
+    assert len({*names, SETTINGS["DEPLOYMENT_NAME"].default}) == 3
+
+
 def test_the_app_has_its_cloud_as_a_setting(plain: Deployment) -> None:
     """The cloud is that of the deployment, so clients request tokens that it accepts."""
     assert "environment().name" in plain.settings["AZURE_CLOUD"]
