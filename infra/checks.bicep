@@ -34,9 +34,11 @@ func idOf(id string, parameter string, meaning string, type string) string =>
     ? id
     : fail('${parameter}: "${id}" is not the resource id of ${meaning}. It takes the form ${formOf(split(type, '/'))}, without a slash or a blank at the end')
 
+// A blank may stand inside a name: Azure makes the action group "Application Insights Smart Detection".
 @export()
 @description('Returns true for the resource id of a resource of this type, in any case.')
-func isResourceId(id string, type string) bool => hasParts(split(id, '/'), split(type, '/')) && !contains(id, ' ')
+func isResourceId(id string, type string) bool =>
+  hasParts(split(id, '/'), split(type, '/')) && empty(filter(split(id, '/'), part => part != trim(part)))
 
 func formOf(types string[]) string =>
   '/subscriptions/<id>/resourceGroups/<group>/providers/${types[0]}/${join(map(skip(types, 1), type => '${type}/<name>'), '/')}'

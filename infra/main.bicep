@@ -312,7 +312,13 @@ output workspaceIds string[] = [for index in range(0, length(watchedIds)): watch
 
 @description('Pages in the portal: the workbook, the function app, and queries for findings and runs.')
 output portalLinks { *: string } = {
-  workbook: '${links.resourcePage(environment().portal, tenant().tenantId, workbook.outputs.id)}/workbook'
+  workbook: links.workbookPage(
+    environment().portal,
+    tenant().tenantId,
+    workspaceId,
+    workbook.outputs.id,
+    workbook.outputs.displayName
+  )
   functionApp: links.resourcePage(environment().portal, tenant().tenantId, functionApp.outputs.id)
   findings: links.logsPage(environment().portal, tenant().tenantId, workspaceId, 'ManagedIdentityImpact()')
   runs: links.logsPage(environment().portal, tenant().tenantId, workspaceId, runs.name)

@@ -28,3 +28,6 @@ resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
 
 @description('The workbook\'s resource id.')
 output id string = workbook.id
+
+@description('The workbook\'s name, as the portal shows it.')
+output displayName string = workbook.properties.displayName

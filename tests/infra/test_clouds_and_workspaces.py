@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 from detection.clouds import CLOUDS
 from tests.infra.compiler import INFRA, WORKSPACE, Deployment, call, deploy
@@ -41,12 +42,12 @@ def test_links_lead_to_the_portal_of_the_cloud(plain: Deployment, tmp_path: Path
     """Links to workbook, function app and queries begin with the cloud's portal and the tenant."""
     links = plain.outputs["portalLinks"]
     assert len(re.findall(r"environment\(\)\.portal", links)) == 4
-    assert "'workbook', format('{0}/workbook'" in links
     portals = [cloud.portal for cloud in CLOUDS.values()]
     query = "'ManagedIdentityImpact() | take 1'"
     pages = {
         "pages": f"library.resourcePage(each, 't', '{WORKSPACE}')",
         "queries": f"library.logsPage(each, 't', '{WORKSPACE}', {query})",
+        "workbooks": f"library.workbookPage(each, 't', '{WORKSPACE}', '/a/b', 'My page')",
     }
     found = call(
         tmp_path,
@@ -59,3 +60,9 @@ def test_links_lead_to_the_portal_of_the_cloud(plain: Deployment, tmp_path: Path
         assert query.startswith(f"{portal}/#@t/blade/Microsoft_Azure_Monitoring_Logs/LogsBlade/")
         assert query.endswith("/query/ManagedIdentityImpact%28%29%20%7C%20take%201/timespan/P7D")
         assert WORKSPACE not in query  # encoded, so that it is one part of the address
+    blade = "blade/AppInsightsExtension/UsageNotebookBlade"
+    names = "ConfigurationId/%2Fa%2Fb/Type/sentinel/WorkbookTemplateName/My%20page"
+    assert found["workbooks"] == [
+        f"{portal}/#@t/{blade}/ComponentId/{quote(WORKSPACE, safe='')}/{names}"
+        for portal in portals
+    ]

@@ -12,6 +12,7 @@ from tests.infra.portal_form import ELEMENTS, outputs
 
 MANY = ", ".join(f"a{number}@example.com" for number in range(100))
 LOWER_CASE = ACTION_GROUP.replace("Microsoft.Insights/actionG", "microsoft.insights/actiong")
+SMART_DETECTION = ACTION_GROUP.replace("ag-soc", "Application Insights Smart Detection")
 ACCEPTED = {
     "name": ["impact", "i", "Team A (2)", "x" * 64],
     "emails": [
@@ -20,7 +21,7 @@ ACCEPTED = {
     ],
     "actionGroups": [
         *(ACTION_GROUP, LOWER_CASE, f"{ACTION_GROUP}, {OTHER_ACTION_GROUP}"),
-        ";".join([ACTION_GROUP] * 4),
+        *(";".join([ACTION_GROUP] * 4), SMART_DETECTION, f"{SMART_DETECTION} ; {ACTION_GROUP}"),
     ],
     "tags": [
         *("owner=soc", "owner=", "cost centre=1, 2", "a=b;c=d", "a=b ; c=d/e?f", "a=;b=\xe4 'x'"),
@@ -35,7 +36,8 @@ REFUSED = {
     "actionGroups": [
         *("ag-soc", f"{ACTION_GROUP}/", f"{ACTION_GROUP} {OTHER_ACTION_GROUP}", WORKSPACE),
         *(ACTION_GROUP.replace("/rg-soc", ""), ACTION_GROUP[1:], f"{ACTION_GROUP},"),
-        ";".join([ACTION_GROUP] * 5),
+        *(";".join([ACTION_GROUP] * 5), f"{ACTION_GROUP} ", f" {ACTION_GROUP}"),
+        *(f"{ACTION_GROUP},  {OTHER_ACTION_GROUP}", ACTION_GROUP.replace("/rg-soc", "/ rg-soc")),
     ],
     "tags": [
         *("owner", "=soc", "a=b;", ";a=b", "a=b,c=d", "a/b=c", 'a="b"', "a=b\\", "a=b  c"),
@@ -117,6 +119,13 @@ def test_the_template_agrees(tmp_path: Path) -> None:
 def test_addresses_become_a_list(typed: str, emails: list[str]) -> None:
     """Commas and semicolons separate addresses, with blanks around them or without."""
     assert outputs(emails=typed)["alertEmails"] == emails
+
+
+@pytest.mark.parametrize("typed", ACCEPTED["actionGroups"])
+def test_action_groups_become_a_list(typed: str) -> None:
+    """Commas and semicolons separate ids, whose names may have blanks."""
+    ids = [each.strip() for each in typed.replace(",", ";").split(";")]
+    assert outputs(actionGroups=typed)["actionGroupResourceIds"] == ids
 
 
 @pytest.mark.parametrize("typed", ACCEPTED["tags"])
