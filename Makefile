@@ -27,8 +27,8 @@ help: ## list these targets
 run: $(CLI) ## run the detection on recorded logs and show what it finds
 	@$(PY) -m detection demo $(ARGS)
 
-start: $(DEV) ## run the app on this machine: Functions host and Azurite (ARGS=--azurite: it alone)
-	@$(PY) -m scripts.start $(ARGS)
+start: $(DEV) ## run the app on this machine (ARGS="--recorded DIR": over recorded logs)
+	@$(PY) -m emulator $(ARGS)
 
 # Sets have the same order on every run, so that red means that something was changed.
 test: $(DEV) ## run the tests

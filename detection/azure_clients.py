@@ -21,6 +21,7 @@ from detection.settings import DeploymentSettings
 from detection.sinks import FindingSink, NullSink
 from detection.sinks.ingestion import IngestionSink
 from detection.sources.log_analytics.client import MAX_ROWS_IN_PROCESS, Limits
+from detection.sources.log_analytics.free_query import QueryResult, run_free_query
 from detection.sources.workspace.source import WorkspaceSource
 from detection.state import ReadOnlyStore, StateStore
 from detection.state.blob import CLIENT_OPTIONS, BlobStore, least_recently_written
@@ -104,6 +105,10 @@ class AzureClients:
         )
         source.context.portal = self._settings.cloud.portal
         return source
+
+    def query(self, workspace_id: str, text: str) -> QueryResult:
+        """Run a query that a person wrote on a workspace; raises SourceError."""
+        return run_free_query(self._query, workspace_id, text)
 
     def sink(self) -> IngestionSink:
         """Return the sink for ingestion; its settings must be set."""

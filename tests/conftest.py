@@ -12,9 +12,10 @@ from hypothesis.internal.conjecture import providers
 from hypothesis.internal.constants_ast import Constants
 
 from detection.rule.ticks import from_datetime
+from emulator.services.azurite import PINNED, azurite
 from tests.support.effort import effort
 from tests.support.language_service import LanguageService, running
-from tests.support.services.servers import Containers, azurite
+from tests.support.services.servers import Containers, installed
 from tests.support.services.world import World, one_finding, world_of
 
 # Every run draws the same examples on every machine, so a failing test always points to a change.
@@ -53,6 +54,7 @@ def containers() -> Iterator[Containers]:
 
     Skips the test if the emulator cannot be installed, except in CI.
     """
+    installed(PINNED)
     with azurite() as server, contextlib.ExitStack() as closing:
         yield Containers(server, closing)
 

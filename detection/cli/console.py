@@ -71,8 +71,8 @@ def _run_line(record: RunRecord) -> str:
     )
     if record["Error"]:
         return line + escape(one_line(record["Error"]))
-    sign_ins = _matched_text("sign-in", record["SignInsMatched"], record["SignInsRead"])
-    operations = _matched_text("operation", record["OperationsMatched"], record["OperationsRead"])
+    sign_ins = matched_text("sign-in", record["SignInsMatched"], record["SignInsRead"])
+    operations = matched_text("operation", record["OperationsMatched"], record["OperationsRead"])
     line += (
         f"{sign_ins} and {operations} matched, "
         f"{counted(record['FindingsNew'], 'new finding')}, {record['FindingsUpdated']} updated, "
@@ -81,7 +81,7 @@ def _run_line(record: RunRecord) -> str:
     return line + (" " + escape(one_line(record["Reason"])) + "." if record["Reason"] else "")
 
 
-def _matched_text(noun: str, matched: int, read: int) -> str:
+def matched_text(noun: str, matched: int, read: int) -> str:
     """Return the numbers of matching and read rows; a workspace may count matches unread."""
     if read < matched:
         return f"{counted(matched, noun)} ({read} of them read)"

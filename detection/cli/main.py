@@ -17,6 +17,7 @@ from detection.cli.check import check_command
 from detection.cli.demo import demo_command
 from detection.cli.kql import kql_command
 from detection.cli.options import describe_error, print_error
+from detection.cli.query import query_command
 from detection.cli.record import record_command
 from detection.cli.run import run_command
 from detection.errors import DetectionError, SettingsError, UsageError
@@ -51,7 +52,14 @@ def cli() -> None:
     """
 
 
-for command in (run_command, demo_command, record_command, check_command, kql_command):
+for command in (
+    run_command,
+    demo_command,
+    record_command,
+    check_command,
+    query_command,
+    kql_command,
+):
     cli.add_command(command)
 
 

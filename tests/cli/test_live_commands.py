@@ -17,6 +17,7 @@ import pytest
 from detection.kql.render import FOLDER
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE
 from detection.rule.ticks import DAY, HOUR, MINUTE, format_time, from_datetime, parse_time
+from emulator.services.api_errors import api_error, too_many_rows
 from tests.support import (
     ALLOWLIST,
     DEMO,
@@ -36,10 +37,8 @@ from tests.support.services.ingestion import FINDINGS_STREAM, RUNS_STREAM, Answe
 from tests.support.services.log_analytics import (
     BEGINNINGS,
     TOO_COMPLEX,
-    TOO_MANY,
     WORKSPACE,
     Reply,
-    failure,
     recorded_tables,
 )
 from tests.support.services.servers import Containers
@@ -303,9 +302,9 @@ def test_check_runs_every_query(world: World) -> None:
 
 def test_check_names_the_queries_that_fail(world: World) -> None:
     """A query that the cluster refuses is named with the cluster's message."""
-    refused = Reply(400, json.dumps(failure("BadArgumentError", TOO_COMPLEX)).encode())
+    refused = Reply(400, json.dumps(api_error("BadArgumentError", TOO_COMPLEX)).encode())
     world.logs.script("correlate", refused, refused)
-    world.logs.script("baseline", *[Reply(error=TOO_MANY)] * 2)
+    world.logs.script("baseline", *[Reply(error=too_many_rows())] * 2)
     done = run(world, "check")
     assert done.returncode == 1
     status, remark = remarks(done)[f"{WORKSPACE} queries"]

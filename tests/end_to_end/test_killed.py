@@ -17,10 +17,10 @@ from detection.state.blob import BlobStore
 from tests.support import ROOT
 from tests.support.effort import effort
 from tests.support.random_streams import BEGIN, assert_each_reported_once, random_stream, tables_of
+from tests.support.services.environment import stand_in_environment
 from tests.support.services.ingestion import IngestionService
 from tests.support.services.log_analytics import WORKSPACE, LogAnalyticsService
 from tests.support.services.servers import Containers
-from tests.support.services.tls_and_identity import stand_in_environment
 
 KILLS = effort(desk=6, ci=20)
 ATTEMPTS = 60  # until not all were killed in the same phase

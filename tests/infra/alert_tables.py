@@ -13,8 +13,8 @@ from typing import Any, Final
 import duckdb_kql
 
 from detection.schema import FINDINGS_TABLE, Finding, RunRecord, columns
+from emulator.kusto.translation import connect
 from tests.infra.compiler import INFRA
-from tests.support import kusto
 
 RUNS_TABLE: Final = "ManagedIdentityImpactRuns_CL"
 DEPLOYMENT: Final = "ours"
@@ -39,7 +39,7 @@ KINDS: Final = {
 
 def connection() -> Any:
     """Return a new database with both tables, empty."""
-    opened = kusto.connect()
+    opened = connect()
     for table, kinds in TABLES.items():
         listed = ", ".join(f'"{name}" {KINDS[kind]}' for name, kind in kinds)
         opened.execute(f"CREATE TABLE {table} ({listed})")

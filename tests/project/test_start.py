@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from emulator.services.azurite import PINNED
 from tests.support import ROOT, environment
 from tests.support.services.log_analytics import WORKSPACE
-from tests.support.services.servers import PINNED, installed
+from tests.support.services.servers import installed
 
 # An interpreter's path may be too long for a #! line, or contain a space.
 FUNC = """\
@@ -88,7 +89,7 @@ def start(
         func.write_text(FUNC.format_map(quoted), "utf-8")
         func.chmod(0o755)
     with subprocess.Popen(
-        [*before, sys.executable, "-m", "scripts.start", *arguments],
+        [*before, sys.executable, "-m", "emulator", *arguments],
         cwd=place,
         env=environment({"PATH": str(path)}),
         stdout=subprocess.PIPE,

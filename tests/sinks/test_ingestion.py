@@ -34,10 +34,11 @@ from detection.sinks.ingestion import (
     encode_row,
     shorten_row,
 )
-from tests.support.services.client import TOKEN, FakeCredential, loopback
+from emulator.services.identity import TOKEN
+from emulator.services.ingestion import RULE_ID
+from tests.support.services.client import FakeCredential, loopback
 from tests.support.services.ingestion import (
     FINDINGS_STREAM,
-    RULE_ID,
     RUNS_STREAM,
     Answer,
     IngestionService,

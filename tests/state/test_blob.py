@@ -22,6 +22,7 @@ from azure.storage.blob import (
 )
 from hypothesis import given
 
+from detection.azure_clients import EMULATOR, EMULATOR_KEY
 from detection.errors import StateConflict, StateError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
@@ -29,7 +30,8 @@ from detection.rule.ticks import HOUR, MINUTE, parse_time
 from detection.state import State, Tag
 from detection.state.blob import CLIENT_OPTIONS, BlobStore, least_recently_written
 from detection.state.codec import encode
-from tests.support.services.servers import ACCOUNT, AT_ONCE, KEY, Containers, Line, azurite
+from emulator.services.azurite import azurite
+from tests.support.services.servers import AT_ONCE, Containers, Line
 from tests.support.services.storage_faults import InterceptingLine, KillableStore, LosingAnswers
 from tests.support.simulation import Event, Fuse, Killed, Simulation, Stream
 from tests.support.states import STATES, content, numbered
@@ -344,9 +346,9 @@ def test_without_permission_the_role_is_named(containers: Containers) -> None:
     """A refused write names the missing role and how long it takes, and shows no signature."""
     container = containers.new()
     signature = generate_container_sas(
-        ACCOUNT,
+        EMULATOR[1:],
         container.container_name,
-        KEY,
+        EMULATOR_KEY,
         permission=ContainerSasPermissions(read=True),
         expiry=datetime.now(UTC) + timedelta(hours=1),
     )
@@ -366,7 +368,8 @@ def test_a_wrong_key_is_an_error(containers: Containers) -> None:
     """A refused caller gets an error and not a new state."""
     container = containers.new()
     with ContainerClient.from_container_url(
-        container.url, {"account_name": ACCOUNT, "account_key": KEY[::-1].lstrip("=") + "=="}
+        container.url,
+        {"account_name": EMULATOR[1:], "account_key": EMULATOR_KEY[::-1].lstrip("=") + "=="},
     ) as refused_client:
         assert "cannot be read: access was refused (403 " in state_error(store(refused_client).load)
 
@@ -425,7 +428,7 @@ def server_answering(
 
 def client_for_port(port: int, **timeouts: float) -> ContainerClient:
     """Return a client for a container on a port."""
-    url = f"http://127.0.0.1:{port}/{ACCOUNT}/container"
+    url = f"http://127.0.0.1:{port}{EMULATOR}/container"
     return ContainerClient.from_container_url(url, transport=Line(**timeouts), **AT_ONCE)
 
 
@@ -494,7 +497,7 @@ class NoCredential:
 
 def test_without_a_token_the_identity_is_named() -> None:
     """An identity without a token is a different error than a service that does not answer."""
-    url = f"https://127.0.0.1:9/{ACCOUNT}/container"
+    url = f"https://127.0.0.1:9{EMULATOR}/container"
     with ContainerClient.from_container_url(url, NoCredential(), **AT_ONCE) as container:
         message = state_error(store(container).load)
     assert "no token was obtained: Nobody is signed in. Tried" in message

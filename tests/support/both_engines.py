@@ -21,6 +21,7 @@ from detection.rule.reported import hash_key
 from detection.sources.workspace.context import baseline_query
 from detection.sources.workspace.queries import WindowQueries
 from detection.window import Mode, Window
+from emulator.kusto.translation import bucket_of
 from tests.support import kusto
 from tests.support.strategies import END, HOUR, START, Row, as_logs, operation, sign_in, written
 
@@ -125,7 +126,7 @@ def answers() -> Answers:
     kql["other success"] = sum(row["Succeeded"] + row["SucceededWithoutSignIn"] for row in counts)
 
     matched = match_sign_ins(logs.sign_ins, START, END, Allowlist.of(())).by_identity
-    python["buckets"] = sorted({kusto.bucket_of(identity) for identity in matched})
+    python["buckets"] = sorted({bucket_of(identity) for identity in matched})
     counts = kusto.ask(database, asked.count(SIGN_IN_TABLE))
     kql["buckets"] = sorted(row["Bucket"] for row in counts)
 

@@ -31,6 +31,7 @@ from detection.sources.workspace.kusto_correlation import GROUP_COLUMNS
 from detection.sources.workspace.source import WorkspaceSource
 from detection.state import ReadOnlyStore
 from detection.state.folder import FolderStore
+from emulator.services.api_errors import api_error, left_out, semantic_error, unresolved
 from tests.sources.workspace.test_source import WINDOW, ids, operation, read, sign_in
 from tests.support import (
     ALLOWLIST,
@@ -50,10 +51,6 @@ from tests.support.services.log_analytics import (
     LogAnalyticsService,
     Reply,
     client_for,
-    failure,
-    semantic,
-    unresolved,
-    warned,
 )
 
 TEN = parse_time(NOW)
@@ -98,7 +95,7 @@ def run_once(source: LogSource) -> tuple[Outcome, dict[str, Any]]:
 
 def refused(status: int, *codes: str | tuple[str, str]) -> Reply:
     """Return a reply with an error document."""
-    return Reply(status, json.dumps(failure(*codes)).encode())
+    return Reply(status, json.dumps(api_error(*codes)).encode())
 
 
 def no_rows(*columns: str) -> Reply:
@@ -118,7 +115,7 @@ def test_rows_beside_a_warning_are_whole(
     service.tables[SIGN_INS][0]["ServicePrincipalName"] = "half a pair \udc00"
     whole = read(connect())
     service.calls.clear()
-    error = warned(unresolved("SomeTable_CL"), "another warning", severity=severity)
+    error = left_out(unresolved("SomeTable_CL"), "another warning", severity=severity)
     service.script(kind, Reply(error=error))
     logs = read(connect())
     assert (logs.sign_ins, logs.operations) == (whole.sign_ins, whole.operations)
@@ -126,15 +123,16 @@ def test_rows_beside_a_warning_are_whole(
     assert max(len(service.called(kind)) for kind in (*KINDS[:3], *KINDS[4:])) == 1
 
 
-WARNED = warned("w")["details"]
+WARNED = left_out("w")["details"]
 GRAVER: dict[str, dict[str, Any]] = {
-    "error": warned("graver", severity=2),
-    "failure": warned("graver", severity=1),
-    "no number": warned("graver", severity="3"),
-    "no severity": warned("graver", severity=None),
-    "one of two": warned("graver") | {"details": WARNED + warned("graver", severity=2)["details"]},
-    "no details": warned("graver") | {"details": [], "message": "graver"},
-    "other details": warned("graver") | {"details": ["x"], "message": "graver"},
+    "error": left_out("graver", severity=2),
+    "failure": left_out("graver", severity=1),
+    "no number": left_out("graver", severity="3"),
+    "no severity": left_out("graver", severity=None),
+    "one of two": left_out("graver")
+    | {"details": WARNED + left_out("graver", severity=2)["details"]},
+    "no details": left_out("graver") | {"details": [], "message": "graver"},
+    "other details": left_out("graver") | {"details": ["x"], "message": "graver"},
     "another code": {"code": "Strange", "message": "graver", "details": WARNED},
 }
 
@@ -232,7 +230,7 @@ def test_sign_ins_that_go_missing_are_an_error(
     kind: str, connect: Connect, service: LogAnalyticsService
 ) -> None:
     """If the sign-in table vanishes during a read, the error names it and not the operations."""
-    gone = Reply(400, json.dumps(semantic("SEM0100", unresolved(SIGN_INS))).encode())
+    gone = Reply(400, json.dumps(semantic_error("SEM0100", unresolved(SIGN_INS))).encode())
     service.script(kind, gone)
     with pytest.raises(
         SourceError, match=f"^{SIGN_INS} in .* the table disappeared while it was read"

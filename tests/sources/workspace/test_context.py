@@ -23,15 +23,10 @@ from detection.sources.workspace.context import (
 )
 from detection.sources.workspace.kusto_correlation import MAX_EXCLUDED_ADDRESSES
 from detection.window import Mode, Seen, Window
+from emulator.services.api_errors import too_many_rows
 from tests.support import EXCLUSIONS, NOW, OPERATIONS, SIGN_INS, response
 from tests.support.details import ASSIGNMENT, HOST, OWN, OWNER, SUBSCRIPTION, request_body
-from tests.support.services.log_analytics import (
-    TOO_MANY,
-    WORKSPACE,
-    LogAnalyticsService,
-    Reply,
-    client_for,
-)
+from tests.support.services.log_analytics import WORKSPACE, LogAnalyticsService, Reply, client_for
 
 TEN = parse_time(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
@@ -251,7 +246,7 @@ def test_sign_ins_from_allowlisted_addresses_are_left_out(
     assert late_changes(context, ["10.9.9.9"]) == []  # one sign-in is within the hour
     assert late_changes(context, ["10.0.0.0/30"]) == [LateChanges("id-1", "a/keys/write", "", 1)]
     assert [call.kind for call in service.calls] == ["addresses", "near_misses"] * 2
-    service.script("addresses", *[Reply(error=TOO_MANY)] * 2)
+    service.script("addresses", *[Reply(error=too_many_rows())] * 2)
     with pytest.raises(SourceError, match="could not be read completely"):
         late_changes(context, ["10.0.0.1"])
     service.tables[SIGN_INS] = [
@@ -278,9 +273,9 @@ def test_counts_that_exceed_one_answer_are_read_in_halves(
     service.tables[SIGN_INS] = [sign_in(300)]
     context = connect()
     whole = late_changes(context)
-    service.script("near_misses", *[Reply(error=TOO_MANY)] * 2)
+    service.script("near_misses", *[Reply(error=too_many_rows())] * 2)
     assert late_changes(context) == whole != []
-    service.script("near_misses", *[Reply(error=TOO_MANY)] * 100)
+    service.script("near_misses", *[Reply(error=too_many_rows())] * 100)
     with pytest.raises(SourceError, match="could not be read completely"):
         late_changes(context)
 
@@ -299,7 +294,7 @@ def test_a_partial_answer_is_an_error(
     connect: Connect, service: LogAnalyticsService, kind: str
 ) -> None:
     """Partial rows are never used as the whole."""
-    service.script(kind, *[Reply(error=TOO_MANY)] * 2)
+    service.script(kind, *[Reply(error=too_many_rows())] * 2)
     service.tables[SIGN_INS] = []
     context = connect()
     reads: dict[str, Callable[[], object]] = {

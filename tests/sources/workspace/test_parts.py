@@ -29,20 +29,18 @@ from detection.sources.workspace.source import WorkspaceSource
 from detection.state import ReadOnlyStore
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window
+from emulator.kusto.translation import bucket_of
+from emulator.services.api_errors import api_error, semantic_error, too_many_rows
 from tests.support import ALLOWLIST, NOW, OPERATIONS, SIGN_INS, Collected, response
-from tests.support.kusto import bucket_of
+from tests.support.services.known_queries import Rows
 from tests.support.services.log_analytics import (
     LOW_MEMORY,
     RUNAWAY,
     TOO_COMPLEX,
-    TOO_MANY,
     WORKSPACE,
     LogAnalyticsService,
     Reply,
-    Rows,
     client_for,
-    failure,
-    semantic,
 )
 
 TEN = parse_time(NOW)
@@ -50,7 +48,7 @@ WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
 SPELLINGS = (str, str.upper, str.title)
 ALL_IN_PYTHON, ALL_IN_CLUSTER = math.inf, -1
 WHOLE = Limits(rows_in_process=ALL_IN_PYTHON)
-TABLE_MISSING = semantic(
+TABLE_MISSING = semantic_error(
     "SEM0100", f"Failed to resolve table or column expression named '{SIGN_INS}'"
 )
 NOT_COMPARED = ("BytesRead", "DurationMs", "SignInsRead", "OperationsRead")
@@ -261,7 +259,7 @@ def test_one_large_identity_is_read_in_halves_of_time() -> None:
 def test_one_identity_with_too_many_groups_is_an_error() -> None:
     """Groups that exceed any answer are an error that says what to do, never a partial result."""
     with LogAnalyticsService(logs_of(1, 1)) as service:
-        service.script("correlate", *[Reply(error=TOO_MANY)] * 20)
+        service.script("correlate", *[Reply(error=too_many_rows())] * 20)
         outcome, record = run_once(service, Limits(rows_in_process=ALL_IN_CLUSTER))
     assert record["Status"] == "Failure"
     assert "CORRELATE_IN to python" in outcome.failures[0]
@@ -298,7 +296,7 @@ def test_cut_pairs_are_queried_in_halves(says_so: bool, service: LogAnalyticsSer
 
 
 # The first answer is cut as it would be, the others are faster to make.
-CUT = [Reply(error=TOO_MANY), *[Reply(200, pairs_answer([], error=TOO_MANY))] * 40]
+CUT = [Reply(error=too_many_rows()), *[Reply(200, pairs_answer([], error=too_many_rows()))] * 40]
 UNREADABLE = {
     "cut": (CUT, "the pairs exceed one answer"),
     "refused": ([Reply(403, b"{}")], "access is denied"),
@@ -430,7 +428,9 @@ def test_a_query_too_large_for_the_cluster_is_split(
 ) -> None:
     """A query that the cluster cannot run for many identities is split over fewer."""
     whole, record = run_once(service, WHOLE)
-    service.script(kind, *[Reply(400, json.dumps(failure("BadArgumentError", words)).encode())] * 2)
+    service.script(
+        kind, *[Reply(400, json.dumps(api_error("BadArgumentError", words)).encode())] * 2
+    )
     there, same = run_once(service, Limits(rows_in_process=ALL_IN_CLUSTER))
     assert there.findings == whole.findings
     assert same == record
@@ -439,7 +439,7 @@ def test_a_query_too_large_for_the_cluster_is_split(
 
 def test_one_identity_too_complex_for_the_cluster_is_an_error() -> None:
     """A query that fails even for one bucket is an error that says what to set."""
-    body = json.dumps(failure("BadArgumentError", TOO_COMPLEX)).encode()
+    body = json.dumps(api_error("BadArgumentError", TOO_COMPLEX)).encode()
     with LogAnalyticsService(logs_of(1, 1)) as service:
         service.script("correlate", *[Reply(400, body)] * 30)
         outcome, record = run_once(service, Limits(rows_in_process=ALL_IN_CLUSTER))

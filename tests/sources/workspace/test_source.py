@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
@@ -31,6 +31,8 @@ from detection.sources.recorded.folder import RecordedSource
 from detection.sources.workspace.source import WorkspaceSource
 from detection.state.folder import FolderStore
 from detection.window import Mode, Window
+from emulator.services.api_errors import api_error, semantic_error, too_many_rows
+from emulator.services.identity import TOKEN
 from tests.support import (
     ALLOWLIST,
     NOW,
@@ -41,19 +43,18 @@ from tests.support import (
     read_operations,
     read_sign_ins,
 )
-from tests.support.services.client import TOKEN, FakeCredential
+from tests.support.services.client import FakeCredential
 from tests.support.services.log_analytics import (
     OTHER_PLAN,
-    TOO_MANY,
     WORKSPACE,
     LogAnalyticsService,
     Reply,
-    Rows,
     client_for,
-    failure,
     recorded_tables,
-    semantic,
 )
+
+if TYPE_CHECKING:
+    from tests.support.services.known_queries import Rows
 
 TEN = parse_time(NOW)
 WINDOW = Window(TEN - 2 * HOUR, TEN, Mode.SCHEDULED)
@@ -223,7 +224,7 @@ def test_only_the_known_code_means_a_missing_table(
 ) -> None:
     """The same words under another code are an error."""
     problem = f"Failed to resolve table or column expression named '{SIGN_INS}'"
-    service.script("sign_ins", Reply(400, json_body(semantic(code, problem))))
+    service.script("sign_ins", Reply(400, json_body(semantic_error(code, problem))))
     with pytest.raises(SourceError, match="the query was refused"):
         read(connect())
 
@@ -273,7 +274,7 @@ def json_body(document: Mapping[str, object]) -> bytes:
 def refused(status: int, *codes: str | tuple[str, str], **headers: str) -> Reply:
     """Return a reply with an error document; `_` in a header's name stands for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status, json_body(failure(*codes)), named)
+    return Reply(status, json_body(api_error(*codes)), named)
 
 
 HTML = b"<!DOCTYPE html><html><body>Gateway says no</body></html>"
@@ -333,7 +334,7 @@ FAILURES = {
         "has no column",
         1,
     ),
-    "200-error": (Reply(error=TOO_MANY), "E_QUERY_RESULT_SET_TOO_LARGE", 0),
+    "200-error": (Reply(error=too_many_rows()), "E_QUERY_RESULT_SET_TOO_LARGE", 0),
     "200-other-error": (Reply(error={"code": "Strange", "message": "odd"}), "Strange: odd", 0),
 }
 KINDS = ("sign_ins", "operations", "allowlist", "latest", "count_sign_ins", "count_operations")
@@ -588,10 +589,12 @@ def test_a_table_that_vanishes_between_halves_is_an_error(
     connect: Connect, service: LogAnalyticsService
 ) -> None:
     """If a table vanishes between two halves, that is an error and not a missing table."""
-    missing = semantic(
+    missing = semantic_error(
         "SEM0100", f"Failed to resolve table or column expression named '{SIGN_INS}'"
     )
-    service.script("sign_ins", Reply(error=TOO_MANY), Reply(), Reply(400, json_body(missing)))
+    service.script(
+        "sign_ins", Reply(error=too_many_rows()), Reply(), Reply(400, json_body(missing))
+    )
     with pytest.raises(SourceError, match="disappeared"):
         read(connect())
 

@@ -7,7 +7,7 @@ from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOpt
 from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
-TOKEN = "eyJhbGciOiJub25lIn0.c3RhbmQtaW4.c2VjcmV0"  # noqa: S105 - opens stand-ins only
+from emulator.services.identity import TOKEN
 
 
 class FakeCredential:

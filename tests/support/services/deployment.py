@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.support.services.tls_and_identity import Authority
+from emulator.services.tls import Authority
 
 ID = "5d0a1c2e-0000-4000-8000-000000000001"
 DONE = {"id": ID, "status": 4, "complete": True}

@@ -1,18 +1,14 @@
-"""A stand-in for the Logs Ingestion service: it checks every call and can fail as scripted.
+"""The emulated Logs Ingestion service, which keeps what it was sent and can fail as scripted.
 
-It accepts calls in the documented form, and answers 204 only to a complete call. It keeps every
-complaint about a call, so that a test can assert that there was none.
+It keeps every complaint about a call, so that a test can assert that there was none.
 """
 
-import gzip
 import json
-import re
 import socket
 import struct
 import sys
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,19 +16,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
 
-from detection.schema import Finding, RunRecord, columns
-from tests.support.services.client import TOKEN
+from emulator.services.identity import TOKEN
+from emulator.services.ingestion import Refused, check
 
-RULE_ID = "dcr-0123456789abcdef0123456789abcdef"
 FINDINGS_STREAM = "Custom-ManagedIdentityImpact_CL"
 RUNS_STREAM = "Custom-ManagedIdentityImpactRuns_CL"
-CALL_BYTES = 1_000_000
-FIELD_BYTES = 65_536
-
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?Z", re.ASCII)
-_RANGES = {"int": 2**31, "long": 2**63}
 
 
 @dataclass(frozen=True)
@@ -51,14 +40,6 @@ class Answer:
     drip: float = 0.0
     hang_up: str = ""
     taken: bool = False
-
-
-class Refused(Exception):
-    """The service refuses the call."""
-
-    def __init__(self, status: int, complaint: str) -> None:
-        super().__init__(complaint)
-        self.status = status
 
 
 class IngestionService:
@@ -114,110 +95,14 @@ class IngestionService:
     def take(self, target: str, headers: Mapping[str, str], body: bytes) -> None:
         """Accept all rows of a call or none; raise Refused."""
         try:
-            stream = self._stream_of(target, headers)
-            batch = _unpacked(headers, body)
-            rows = _rows(batch, dict(columns(_TABLES[stream])))
+            delivery = check(target, headers, body, self._token)
         except Refused as refusal:
             self.complaints.append(str(refusal))
             raise
         with self._lock:
-            self.order.append(stream)
-            self.batches.append(batch)
-            self.accepted[stream].extend(rows)
-
-    def _stream_of(self, target: str, headers: Mapping[str, str]) -> str:
-        url = urlsplit(target)
-        if headers.get("Authorization") != f"Bearer {self._token}":
-            raise Refused(401, "the token is missing or another")
-        match = re.fullmatch(r"/dataCollectionRules/([^/]+)/streams/([^/]+)", url.path)
-        if match is None or match[1] != RULE_ID or match[2] not in _TABLES:
-            raise Refused(404, f"no such rule or stream: {url.path}")
-        if parse_qs(url.query) != {"api-version": ["2023-01-01"]}:
-            raise Refused(400, f"another API version: {url.query}")
-        return match[2]
-
-
-_TABLES: dict[str, type] = {FINDINGS_STREAM: Finding, RUNS_STREAM: RunRecord}
-
-
-def _unpacked(headers: Mapping[str, str], body: bytes) -> bytes:
-    """Return the JSON array of a call."""
-    if headers.get("Content-Type") != "application/json":
-        raise Refused(400, "the content is not called JSON")
-    if headers.get("Content-Encoding") != "gzip":
-        raise Refused(400, "the content is not called gzip")
-    try:
-        batch = gzip.decompress(body)
-    except (OSError, EOFError, zlib.error) as error:
-        raise Refused(400, f"the content is not gzip: {error}") from error
-    if len(body) > CALL_BYTES or len(batch) > CALL_BYTES:
-        raise Refused(413, f"{len(batch)} bytes, {len(body)} compressed, are too many")
-    return batch
-
-
-def _rows(batch: bytes, declared: Mapping[str, str]) -> list[bytes]:
-    """Return the bytes of each row, after a check of each field.
-
-    The answer of the real service to an empty array is not documented; this one accepts it.
-    """
-    if batch == b"[]":
-        return []
-    decoder = json.JSONDecoder(object_pairs_hook=_without_repeats)
-    try:
-        text = batch.decode()
-        if not text.startswith("[{") or not text.endswith("}]"):
-            raise Refused(400, "the content is not an array of objects")
-        rows = []
-        position = 0
-        while position < len(text) - 1:
-            row, end = decoder.raw_decode(text, position + 1)
-            if text[end] not in ",]":
-                raise Refused(400, f"{text[end]!r} between rows")
-            _check(row, declared)
-            rows.append(text[position + 1 : end].encode())
-            position = end
-    except ValueError as error:
-        raise Refused(400, f"the content is not JSON in UTF-8: {error}") from error
-    return rows
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        raise Refused(400, "a column stands twice in a row")
-    return row
-
-
-def _check(row: object, declared: Mapping[str, str]) -> None:
-    """Refuse a row that the table could not store completely."""
-    if not isinstance(row, dict):
-        raise Refused(400, "a row is not an object")
-    if "TimeGenerated" not in row:
-        raise Refused(400, "a row has no TimeGenerated")
-    for name, value in row.items():
-        if name not in declared:
-            raise Refused(400, f"{name} is not a column of the stream")
-        if not _fits(value, declared[name]):
-            raise Refused(400, f"{name} is not of type {declared[name]}")
-        written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        if len(written.encode()) >= FIELD_BYTES:  # half a surrogate pair raises UnicodeEncodeError
-            raise Refused(400, f"{name} would be cut off")
-
-
-def _fits(value: object, kind: str) -> bool:
-    match kind:
-        case "string":
-            return isinstance(value, str)
-        case "datetime":
-            return value is None or (isinstance(value, str) and bool(_MOMENT.fullmatch(value)))
-        case "dynamic":
-            return isinstance(value, list | dict)
-        case "boolean":
-            return isinstance(value, bool)
-        case "int" | "long":
-            bound = _RANGES[kind]
-            return type(value) is int and -bound <= value < bound
-    return isinstance(value, float | int) and not isinstance(value, bool)
+            self.order.append(delivery.stream)
+            self.batches.append(delivery.batch)
+            self.accepted[delivery.stream].extend(delivery.rows)
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,16 +1,14 @@
-"""A stand-in for Log Analytics: real sockets, recorded rows, and any failure on request.
+"""The emulated Log Analytics, with any failure on request.
 
-It understands the tables, times, statuses and buckets of the product's own queries, and runs the
-correlation queries unchanged in DuckDB. Its answers are those of the real service: a comment beside
-each names the page or public thread that shows it.
+Its failures are those of the real service: a comment beside each names the page or public thread
+that shows it.
 """
 
 import json
-import re
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -21,31 +19,27 @@ from typing import Any, Self
 from azure.core.credentials import TokenCredential
 from azure.monitor.query import LogsQueryClient
 
-from detection.kql.constants import BUCKETS
 from detection.kql.render import FOLDER
-from detection.rule.exclusions import EXCLUSIONS_TABLE
-from detection.rule.kql_text import equals_ignoring_case, has_any, is_blank
-from detection.rule.log_rows import OPERATION_TABLE, SIGN_IN_TABLE
-from detection.rule.ticks import DAY, format_time, from_datetime, parse_time
-from detection.sources.identity_columns import ANSWER
-from detection.sources.workspace.context import LATE_CHANGES_SHAPE
-from detection.sources.workspace.counts import COUNT_COLUMNS
+from detection.rule.ticks import from_datetime, parse_time
+from emulator.kusto.workspace import QueryRefused, Workspace
+from emulator.services.api_errors import api_error, semantic_error, too_many_rows
+from emulator.services.identity import TOKEN
+from emulator.services.log_analytics import refused, respond_with_rows
 from tests.support import (
     ALLOWLIST,
     EXCLUSIONS,
     OPERATIONS,
     SIGN_INS,
-    kusto,
-    naive_rule,
-    response,
 )
-from tests.support.kusto import bucket_of, duration
-from tests.support.services.client import TOKEN, FakeCredential, loopback
+from tests.support.services import known_queries
+from tests.support.services.client import FakeCredential, loopback
+from tests.support.services.known_queries import Rows, needed
 
 ALWAYS = parse_time("9999-12-31")
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
 PREFER = "wait=600,include-statistics=true"
 TABLES = (SIGN_INS, OPERATIONS, ALLOWLIST, EXCLUSIONS)
+WATCHLISTS = {"allowlist": ALLOWLIST, "exclusions": EXCLUSIONS}  # tables by the kind of query
 KINDS = {  # of the product's queries, by file name
     **{path.stem: path.stem for path in FOLDER.glob("*.kql")},
     "read_sign_ins": "sign_ins",
@@ -105,56 +99,6 @@ LIMITED = {
 BEGINNINGS = {
     name: (FOLDER / f"{name}.kql").read_text("utf-8").partition("\n")[0] for name in KINDS
 }
-TOO_MANY = {
-    "code": "PartialError",
-    "message": "There were some errors when processing your query.",
-    "details": [
-        {
-            "code": "EngineError",
-            "message": "Something went wrong processing your query on the server.",
-            "innererror": {
-                "code": "-2133196797",
-                "message": "Query result set has exceeded the internal record count limit "
-                "(E_QUERY_RESULT_SET_TOO_LARGE)",
-                "severity": 2,
-                "severityName": "Error",
-            },
-        }
-    ],
-}
-
-Rows = list[dict[str, Any]]
-
-
-def warned(*messages: str, severity: object = 3) -> dict[str, Any]:
-    """Return the error beside the rows of a fuzzy union that skipped something.
-
-    github.com/Azure/azure-sdk-for-python/issues/25137 shows the whole body; 3 is "Warning", 2 and
-    1 are failures (learn.microsoft.com/kusto/concepts/partial-query-failures).
-    """
-    details = [
-        {
-            "code": "EngineError",
-            "message": "Something went wrong processing your query on the server.",
-            "innererror": {
-                "code": "-2133196790",
-                "message": message,
-                "severity": severity,
-                "severityName": "Warning",
-            },
-        }
-        for message in messages
-    ]
-    return TOO_MANY | {"details": details}
-
-
-def unresolved(table: str) -> str:
-    """Return the service's message about a missing table.
-
-    github.com/Azure/Azure-Sentinel/issues/2138 shows the words, azure-sdk-for-python/issues/25137
-    too.
-    """
-    return f"'where' operator: Failed to resolve table or column expression named '{table}'"
 
 
 @dataclass(frozen=True)
@@ -198,6 +142,7 @@ class LogAnalyticsService:
         self.present: int | None = (
             None  # rows with a later SeenFrom or IngestionTime are not returned
         )
+        self.quick = True  # answer the product's own queries without DuckDB where possible
         self.pace = 0.0  # seconds before each answer
         self.other_plan: set[str] = set()  # tables that are not on the Analytics plan
         self.no_watchlists = NO_WATCHLISTS[0]  # the error of a workspace without watchlists
@@ -208,6 +153,7 @@ class LogAnalyticsService:
         self.calls: list[Call] = []
         self.complaints: list[str] = []
         self._script: dict[str, deque[Reply]] = {}
+        self._contents: dict[str, list[int]] | None = None
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
         self._server.daemon_threads = True
@@ -252,40 +198,23 @@ class LogAnalyticsService:
 
     def answer(self, kind: str, query: str) -> tuple[int, dict[str, Any]]:
         """Return status and document for a query."""
-        if kind == "clock":  # in UTC, to the tick: learn.microsoft.com/kusto/query/now-function
-            now = self.present or from_datetime(datetime.now(UTC))
-            return 200, response(["Now"], [[format_time(now)]])
-        return self._answer(kind, query)
-
-    def _answer(self, kind: str, query: str) -> tuple[int, dict[str, Any]]:
-        if kind in {"allowlist", "exclusions"}:
-            # In a workspace with watchlists, an unknown alias gives no row and no error.
-            if not {ALLOWLIST, EXCLUSIONS} & self.tables.keys():
-                return 400, semantic(*self.no_watchlists)
-            return 200, self._allowlist() if kind == "allowlist" else self._exclusions()
         named = needed(query)
         if self.other_plan & set(named):
-            return 400, failure("BadArgumentError", OTHER_PLAN)
+            return 400, api_error("BadArgumentError", OTHER_PLAN)
+        now = self.present or from_datetime(datetime.now(UTC))
         missing = [table for table in named if table not in self.tables]
-        if missing and "isfuzzy=true" not in query:
-            return 400, semantic("SEM0100", unresolved(missing[0]))
-        extra = {"error": warned(*map(unresolved, missing))} if missing else {}
-        there = {name: self._there(name) for name in (SIGN_INS, OPERATIONS)}
-        answers: dict[str, Callable[[str, Mapping[str, Rows]], dict[str, Any]]] = {
-            "latest": _latest,
-            "arrivals": _arrivals,
-            "count_sign_ins": _count_sign_ins,
-            "count_operations": _count_operations,
-            "addresses": _addresses,
-            "correlate": _in_duckdb,
-            "pairs": _in_duckdb,
-            "near_misses": _near_misses,
-            "baseline": _history,
-            "actions": _actions,
-            "identity_details": _details,
-        }
-        document = answers.get(kind, _rows)(query, there)
-        return 200, (self._cut(document) if kind in LIMITED else document) | extra
+        no_watchlists = kind in WATCHLISTS and not set(WATCHLISTS.values()) & self.tables.keys()
+        if self.quick and not missing and not no_watchlists:
+            there = {name: self._there(name) for name in self.tables}
+            if document := known_queries.answer(kind, query, there, now):
+                return 200, self._cut(document) if kind in LIMITED else document
+        try:
+            document = respond_with_rows(self._workspace().ask(query, now))
+        except QueryRefused as refusal:
+            if refusal.missing.startswith("_"):
+                return 400, semantic_error(*self.no_watchlists)
+            return 400, refused(refusal)
+        return 200, self._cut(document) if kind in LIMITED else document
 
     def _there(self, table: str) -> Rows:
         return [row for row in self.tables.get(table, []) if self._is_there(row)]
@@ -294,27 +223,22 @@ class LogAnalyticsService:
         seen = row.get("SeenFrom") or row.get("IngestionTime")
         return self.present is None or not seen or parse_time(seen) <= self.present
 
+    def _workspace(self) -> Workspace:
+        """Return a workspace with the tables as they are now."""
+        with self._lock:
+            there = {name: self._there(name) for name in self.tables}
+            contents = {name: list(map(id, rows)) for name, rows in there.items()}
+            if contents != self._contents:
+                self._contents, self._emulated = contents, Workspace(there)
+            return self._emulated
+
     def _cut(self, document: dict[str, Any]) -> dict[str, Any]:
         """Truncate the rows to the limit, with an error if so configured."""
         (table,) = document["tables"]
         if self.row_limit is not None and len(table["rows"]) > self.row_limit:
             table["rows"] = table["rows"][: self.row_limit]
-            document |= {"error": TOO_MANY} if self.says_when_cut else {}
+            document |= {"error": too_many_rows()} if self.says_when_cut else {}
         return document | {"statistics": {"query": {"executionTime": 0.01, "groups": [[1], [2]]}}}
-
-    def _allowlist(self) -> dict[str, Any]:
-        items: dict[str, tuple[str, Any]] = {}
-        for row in self.tables.get(ALLOWLIST, []):
-            entry, updated = row.get("IPOrRange") or "", str(row.get("LastUpdatedTimeUTC") or "")
-            item = str(row.get("_DTItemId") or entry)
-            if item not in items or items[item][0] <= updated:
-                items[item] = (updated, entry)
-        return response(["IPOrRange"], [[entry] for _, entry in items.values()])
-
-    def _exclusions(self) -> dict[str, Any]:
-        names = EXCLUSIONS_TABLE.columns
-        items = self.tables.get(EXCLUSIONS, [])
-        return response(names, [[item.get(name) or "" for name in names] for item in items])
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -404,255 +328,11 @@ def recorded_tables(folder: Path) -> dict[str, Rows]:
     return {name: _read(path) for name, path in paths.items() if path.exists()}
 
 
-def semantic(code: str, message: str) -> dict[str, Any]:
-    """Return the service's error for a query that names something unknown."""
-    return failure("BadArgumentError", "SemanticError", (code, message))
-
-
-def failure(*codes: str | tuple[str, str]) -> dict[str, Any]:
-    """Return an error document, with each error inside the one before."""
-    error: dict[str, Any] = {}
-    for code in reversed(codes):
-        name, message = code if isinstance(code, tuple) else (code, f"{code} happened.")
-        error = {"code": name, "message": message} | ({"innererror": error} if error else {})
-    return {"error": error | {"correlationId": "f3b2c1d0-0000-4000-8000-000000000000"}}
-
-
 def kind_of(query: str) -> str:
     """Return the name of a query, which is in the first comment of its file."""
     first = query.partition("\n")[0]
     (name,) = [name for name, begins in BEGINNINGS.items() if begins == first]
     return KINDS[name]
-
-
-def needed(query: str) -> list[str]:
-    """Return the tables in a query, in order."""
-    return re.findall(rf"^ *({SIGN_INS}|{OPERATIONS})$", query, re.MULTILINE)
-
-
-def part_of(query: str, table: str) -> str:
-    """Return the part of a query about one of the tables; sign-ins come first."""
-    before, found, after = query.partition(OPERATIONS)
-    return after if table == OPERATIONS and found else before
-
-
-def time_in(pattern: str, query: str) -> int:
-    """Return the time that a pattern captures in a query."""
-    found = re.search(pattern.replace(r"\{}", r"datetime\(([^)]+)\)"), query)
-    assert found is not None, pattern
-    return parse_time(found[1])
-
-
-def _chosen(query: str, table: str, there: Mapping[str, Rows]) -> Rows:
-    """Apply clause 2 or 3, with the times, statuses and buckets in the query."""
-    text = part_of(query, table)
-    start, end = time_in(r"TimeGenerated > \{}", text), time_in(r"TimeGenerated <= \{}", text)
-    now = time_in(r"ingestion_time\(\) <= \{}", text)
-    between = re.search(r"Bucket between \((\d+) \.\. (\d+)\)", query)
-    low, high = map(int, between.groups()) if between else (0, BUCKETS)
-    rows = [row for row in there[table] if start < parse_time(row["TimeGenerated"]) <= end]
-    rows = [row for row in rows if parse_time(row.get("IngestionTime") or "1970-01-01") <= now]
-    rows = [row for row in rows if low <= bucket_of(identity_of(row)) <= high]
-    if table == SIGN_INS:
-        return [row for row in rows if row["ResultType"] == "0" and _is_target(row)]
-    statuses = re.search(r"in~ \((.*?)\)", text)
-    assert statuses is not None
-    accepted = [*json.loads(f"[{statuses[1]}]"), "Succeeded"]
-    return [row for row in rows if _is_change(row) and _status_in(row, accepted)]
-
-
-def _is_target(row: Mapping[str, Any]) -> bool:
-    return has_any(row["ResourceDisplayName"] or "", ("Key Vault", "Storage", "Blob"))
-
-
-def _is_change(row: Mapping[str, Any]) -> bool:
-    name = row["OperationNameValue"] or ""
-    return has_any(name, ("WRITE", "DELETE")) and not has_any(name, ("READ", "LIST", "GET"))
-
-
-def _status_in(row: Mapping[str, Any], accepted: Iterable[str]) -> bool:
-    status = row["ActivityStatusValue"] or ""
-    return any(equals_ignoring_case(status, one) for one in accepted)
-
-
-def identity_of(row: Mapping[str, Any]) -> str:
-    """Return the identity of a row."""
-    return str(row.get("ServicePrincipalId", row.get("Caller")) or "")
-
-
-def _signed_in(query: str, there: Mapping[str, Rows]) -> set[str]:
-    """Return the identities that signed in, or None if the query does not use them."""
-    if SIGN_INS not in query:
-        return set()
-    names = {identity_of(row).lower() for row in _chosen(query, SIGN_INS, there)}
-    return {name for name in names if not is_blank(name)}
-
-
-def _rows(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    table = OPERATIONS if OPERATIONS in query else SIGN_INS
-    rows = _chosen(query, table, there)
-    if table == OPERATIONS and SIGN_INS in query:
-        known = _signed_in(query, there)
-        rows = [row for row in rows if identity_of(row).lower() in known]
-    listed = part_of(query, table).partition("| project\n")[2]
-    away = set(query.rpartition("| project-away ")[2].strip().split(", "))
-    named = re.findall(r"^ {4}(\w+)(?:,| =|$)", listed, re.MULTILINE)
-    columns = [name for name in named if name not in away]
-    return response(columns, [[row.get(name) for name in columns] for row in rows])
-
-
-def _count_sign_ins(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    rows = _chosen(query, SIGN_INS, there)
-    counts = Counter(bucket_of(identity_of(row)) for row in rows)
-    return response(["Bucket", "Matched"], [list(item) for item in counts.items()])
-
-
-def _count_operations(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    known = _signed_in(query, there)
-    listed = re.search(r"Accepted = Fold\(ActivityStatusValue\) in \((.*?)\)$", query, re.MULTILINE)
-    assert listed is not None
-    accepted = json.loads(f"[{listed[1]}]")
-    counts: dict[int, list[int]] = {}
-    for row in _chosen(query, OPERATIONS, there):
-        who, fits = identity_of(row), _status_in(row, accepted)
-        counted = counts.setdefault(bucket_of(who), [0] * len(COUNT_COLUMNS))
-        counted[(who.lower() not in known) * 2 + (not fits)] += 1
-        counted[-1] += fits and is_blank(who)
-    return response(["Bucket", *COUNT_COLUMNS], [[bucket, *n] for bucket, n in counts.items()])
-
-
-def _addresses(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    rows = _chosen(query, SIGN_INS, there)
-    counts = Counter((row.get("IPAddress") or "").strip() for row in rows)
-    return response(["Address", "Matched"], [list(item) for item in counts.items()])
-
-
-def _in_duckdb(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    """Run the query unchanged on the rows."""
-    connection = kusto.database()
-    for shape in (SIGN_IN_TABLE, OPERATION_TABLE):
-        rows = [
-            [
-                parse_time(row["TimeGenerated"]),
-                *(row.get(name) or "" for name in shape.columns[1:]),
-                parse_time(row["IngestionTime"]) if row.get("IngestionTime") else None,
-            ]
-            for row in there[shape.name]
-        ]
-        kusto.fill(connection, shape.name, rows)
-    found = kusto.ask(connection, query)
-    return kusto.as_response(found)
-
-
-def _details(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    """Run the query unchanged on the rows."""
-    connection = kusto.database(kusto.DETAILED)
-    for table, rows in there.items():
-        kusto.fill_detailed(connection, table, rows)
-    found = kusto.ask(connection, query)
-    time, *names = ANSWER.columns
-    cells = [[format_time(row[time]), *(row[name] for name in names)] for row in found]
-    return response(ANSWER.columns, cells)
-
-
-def _near_misses(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    """Count with nested loops; tests/kql/test_near_misses_in_duckdb.py runs the query itself."""
-    texts = {
-        name: json.loads(f"[{found[1]}]")
-        for name, pattern in (
-            ("excluded", r"Trimmed\(IPAddress\) !in \((.*?)\)$"),
-            ("accepted", r"Fold\(ActivityStatusValue\) in \((.*?)\) and"),
-        )
-        if (found := re.search(pattern, query, re.MULTILINE))
-    }
-    span = re.search(r"countif\(Last >= At - (\d+)(tick|[smh])", query)
-    assert span is not None
-    until = time_in(r"TimeGenerated > \{} or", query)
-    at = time_in(r"IngestionTime > \{}", query)
-    operations = [
-        row
-        for row in _chosen(query, OPERATIONS, there)
-        if parse_time(row["TimeGenerated"]) > until
-        or parse_time(row.get("IngestionTime") or "1970-01-01") > at
-    ]
-    sign_ins = [
-        row
-        for row in _chosen(query, SIGN_INS, there)
-        if (row.get("IPAddress") or "").strip() not in texts["excluded"]
-    ]
-    missed = naive_rule.near_misses(
-        sign_ins, operations, [], (0, ALWAYS), duration(*span.groups()), texts["accepted"]
-    )
-    counts = Counter(names[:3] for names in missed)
-    return response(LATE_CHANGES_SHAPE.columns, [[*names, n] for names, n in counts.items()])
-
-
-def _timed(query: str, there: Mapping[str, Rows]) -> Rows:
-    """Return the operations with the times and statuses in a query."""
-    start, end = time_in(r"TimeGenerated > \{}", query), time_in(r"TimeGenerated <= \{}", query)
-    statuses = re.search(r"ActivityStatusValue in~ \((.*?)\)", query)
-    assert statuses is not None
-    accepted = json.loads(f"[{statuses[1]}]")
-    return [
-        row
-        for row in there[OPERATIONS]
-        if start < parse_time(row["TimeGenerated"]) <= end and _status_in(row, accepted)
-    ]
-
-
-def _actions(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    callers = re.search(r"Caller in~ \((.*?)\)$", query, re.MULTILINE)
-    assert callers is not None
-    names = {name.lower() for name in json.loads(f"[{callers[1]}]")}
-    rows = [row for row in _timed(query, there) if identity_of(row).lower() in names]
-    rows = [row for row in rows if str(row["OperationNameValue"]).lower().endswith("/action")]
-    columns = [*OPERATION_TABLE.columns, "IngestionTime"]
-    return response(columns, [[row.get(name) for name in columns] for row in rows])
-
-
-def _history(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    start, end = time_in(r"TimeGenerated > \{}", query), time_in(r"TimeGenerated <= \{}", query)
-    signed_in = {
-        identity_of(row).lower()
-        for row in there[SIGN_INS]
-        if start < parse_time(row["TimeGenerated"]) <= end
-    }
-    days: set[tuple[str, ...]] = set()
-    for row in _timed(query, there):
-        if _is_change(row) and identity_of(row).lower() in signed_in:
-            day, who = row["TimeGenerated"][:10], row["Caller"].lower()
-            group = (row.get("ResourceGroup") or "").lower()
-            days.add((day, who, row["OperationNameValue"].lower(), group, ""))
-            if row.get("CallerIpAddress"):
-                days.add((day, who, "", "", row["CallerIpAddress"]))
-    names = ("TimeGenerated", "Caller", "OperationNameValue", "ResourceGroup", "CallerIpAddress")
-    return response(names, sorted(days))
-
-
-def _latest(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    rows = there[needed(query)[0]]
-    now = time_in(r"TimeGenerated <= \{}", query)
-    times = [parse_time(row["TimeGenerated"]) for row in rows]
-    newest = max((time for time in times if now - DAY < time <= now), default=None)
-    return response(["Latest"], [[None if newest is None else format_time(newest)]])
-
-
-def _arrivals(query: str, there: Mapping[str, Rows]) -> dict[str, Any]:
-    rows = there[needed(query)[0]]
-    since = time_in(r"ingestion_time\(\) > \{}", query)
-    now = time_in(r"ingestion_time\(\) <= \{}", query)
-    too_late = time_in(r"TooLate = countif\(TimeGenerated <= \{}", query)
-    examined = time_in(r" Late = .* TimeGenerated <= \{}", query)
-    oldest = time_in(r"where TimeGenerated > \{}", query)
-    came = [row for row in rows if row.get("IngestionTime")]
-    came = [row for row in came if parse_time(row["TimeGenerated"]) > oldest]
-    came = [row for row in came if since < parse_time(row["IngestionTime"]) <= now]
-    times = [parse_time(row["TimeGenerated"]) for row in came]
-    reachable = [time for time in times if time > too_late]
-    earliest = format_time(min(reachable)) if reachable else None
-    late = sum(time <= examined for time in reachable)
-    columns = ["Earliest", "Late", "TooLate"]
-    return response(columns, [[earliest, late, len(times) - len(reachable)]])
 
 
 def _read(path: Path) -> Rows:

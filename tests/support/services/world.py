@@ -15,10 +15,11 @@ import pytest
 
 from detection.rule.ticks import MINUTE, format_time
 from tests.support import DEMO, OPERATIONS, ROOT, SIGN_INS
+from tests.support.services.environment import stand_in_environment
 from tests.support.services.ingestion import IngestionService
-from tests.support.services.log_analytics import LogAnalyticsService, Rows, recorded_tables
+from tests.support.services.known_queries import Rows
+from tests.support.services.log_analytics import LogAnalyticsService, recorded_tables
 from tests.support.services.servers import Containers
-from tests.support.services.tls_and_identity import stand_in_environment
 
 needs_worker = pytest.mark.skipif(
     sys.version_info < (3, 13), reason="the worker is a package from Python 3.13 on"
@@ -48,7 +49,7 @@ class World:
     def invoke(self, app: App = CHECKOUT, *, past_due: bool = False) -> dict[str, Any]:
         """Run the timer once in a new worker, which can import the app and nothing else."""
         paths = [str(path) for path in (app.worker, app.folder) if path]
-        driver = ROOT / "tests" / "support" / "services" / "functions_worker.py"
+        driver = ROOT / "emulator" / "worker_process.py"
         done = subprocess.run(
             [str(app.python), "-P", str(driver), str(app.folder), str(past_due)],
             cwd=app.folder,

@@ -1,7 +1,8 @@
 """Starts the Azure Functions worker as the host does: one app, one process.
 
-`python functions_worker.py FOLDER PAST_DUE` indexes the app in FOLDER, loads its timer, invokes it
-once and prints the outcome and the log as JSON. The worker and its host exchange protobuf messages;
+`python worker_process.py FOLDER PAST_DUE [NOW]` indexes the app in FOLDER, loads its timer, invokes
+it once and prints the outcome and the log as JSON. With NOW, an ISO 8601 time, the clock of the
+process shows that time when the timer fires. The worker and its host exchange protobuf messages;
 simple objects replace them here, since the worker uses only their attributes.
 """
 
@@ -9,6 +10,7 @@ import asyncio
 import json
 import logging
 import sys
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +21,7 @@ from azure_functions_runtime.bindings.context import _invocation_id_local as by_
 class Message(SimpleNamespace):
     """A protobuf message with any fields, which also knows the one data field that is set."""
 
-    def WhichOneof(self, group: str) -> str | None:  # noqa: N802 (protobuf's name)
+    def WhichOneof(self, group: str) -> str | None:
         """Return the name of the one field that is set."""
         del group
         return next(iter(vars(self)), None)
@@ -78,7 +80,17 @@ def request(**content: Any) -> Message:
     )
 
 
-async def main(folder: str, *, past_due: bool) -> dict[str, Any]:
+def main(folder: str, past_due: str, now: str = "") -> dict[str, Any]:
+    """Start the worker on a folder, invoke its only function, and return the outcome."""
+    if not now:
+        return asyncio.run(invoke(folder, past_due=past_due == "True"))
+    import time_machine  # noqa: PLC0415 - tests run the worker where it is not installed
+
+    with time_machine.travel(datetime.fromisoformat(now)):
+        return asyncio.run(invoke(folder, past_due=past_due == "True"))
+
+
+async def invoke(folder: str, *, past_due: bool) -> dict[str, Any]:
     """Start the worker on a folder and invoke its only function."""
     lines = Lines()
     logging.getLogger().addHandler(lines)
@@ -124,5 +136,4 @@ async def main(folder: str, *, past_due: bool) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    outcome = asyncio.run(main(sys.argv[1], past_due=sys.argv[2] == "True"))
-    sys.stdout.write(json.dumps(outcome) + "\n")
+    sys.stdout.write(json.dumps(main(*sys.argv[1:])) + "\n")

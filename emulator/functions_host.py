@@ -1,15 +1,13 @@
-"""`make start`: runs the app on this machine, in the Functions host, with Azurite as storage.
+"""Runs the app in the Azure Functions host (`func`), with Azurite as storage.
 
-Settings come from local.settings.json, which is copied from the sample if it does not exist. With
-`--azurite`, only Azurite runs. Ctrl-C ends all processes; Azurite's data stays in .azurite/.
+Settings come from local.settings.json, which is copied from the sample if it does not exist.
+Azurite's data stays in .azurite/.
 """
 
-import argparse
 import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,11 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from azure.core.exceptions import AzureError, ResourceExistsError
+from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import ContainerClient
 
 from detection.azure_clients import EMULATOR, EMULATOR_KEY
-from scripts.node import NODE, NotInstalled, node_modules
+from emulator.services.azurite import PINNED
+from scripts.node import NODE, node_modules
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = Path("local.settings.json")
@@ -34,13 +33,11 @@ error: the Azure Functions Core Tools (func) are not installed; they contain the
 """
 
 
-def main() -> int:
-    """Start the host and Azurite, or Azurite alone; wait, and return the exit status."""
-    parser = argparse.ArgumentParser(description="Run the app on this machine.")
-    parser.add_argument("--azurite", action="store_true", help="run Azurite alone")
-    only_azurite = parser.parse_args().azurite
-    # A shell that starts this in the background makes it ignore Ctrl-C, the only way to end it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def run_in_host(*, only_azurite: bool) -> int:
+    """Start Azurite, and the host unless `only_azurite`; wait, and return the exit status.
+
+    Raises NotInstalled, RuntimeError or AzureError if Azurite cannot be used.
+    """
     values = _settings()
     func = shutil.which("func")
     if func is None and not only_azurite:
@@ -50,16 +47,10 @@ def main() -> int:
     if not url.rstrip("/").endswith(EMULATOR):
         _print(f"{SETTINGS}: STATE_ACCOUNT_URL is not Azurite's, so Azurite is not started")
         return _run_host([str(func), "start"]) if func and not only_azurite else 2
-    try:
-        with _azurite(url):
-            _create_container(url, values.get("STATE_CONTAINER", ""))
-            _print(f"Azurite listens on {url}")
-            return _run_host([str(func), "start"]) if func and not only_azurite else _sleep()
-    except KeyboardInterrupt:
-        return 0
-    except (NotInstalled, RuntimeError, AzureError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+    with _azurite(url):
+        _create_container(url, values.get("STATE_CONTAINER", ""))
+        _print(f"Azurite listens on {url}")
+        return _run_host([str(func), "start"]) if func and not only_azurite else _sleep()
 
 
 def _settings() -> dict[str, str]:
@@ -80,13 +71,7 @@ def _azurite(url: str) -> Iterator[None]:
         yield
         return
     _print("Starting Azurite; the first start installs it")
-    main = (
-        node_modules(ROOT / "tests" / "support" / "node" / "azurite")
-        / "azurite"
-        / "dist"
-        / "src"
-        / "azurite.js"
-    )
+    main = node_modules(PINNED) / "azurite" / "dist" / "src" / "azurite.js"
     ports = [("blob", port), ("queue", port + 1), ("table", port + 2)]
     options = [part for kind, n in ports for part in (f"--{kind}Port", str(n))]
     quiet = ["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--location", ".azurite"]
@@ -140,7 +125,3 @@ def _listens(port: int) -> bool:
 def _print(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Queries in KQL on tables in DuckDB."""

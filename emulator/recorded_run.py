@@ -1,0 +1,86 @@
+"""Runs the app over recorded logs as it runs in Azure: `make start ARGS="--recorded DIR"`.
+
+The real Functions worker fires the real timer once for each recorded hour. It reads an emulated
+workspace with the folder's tables, sends its rows there, and keeps its state in Azurite. The clocks
+of app and workspace show the recorded time. Every run is a new process, so each is also a restart.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from detection.errors import UsageError
+from detection.rule.ticks import HOUR
+from detection.settings import rule_settings
+from emulator.recording import read_recording
+from emulator.run_lines import describe_run
+from emulator.schedule import timer_times
+from emulator.services.azure import emulated_azure
+from emulator.worker import invoke_timer
+
+ROOT: Final = Path(__file__).parents[1]
+SETTINGS_FILE: Final = ROOT / ".emulator" / "settings.json"
+NO_WORKER: Final = "the worker of Azure Functions is a package from Python 3.13 on: use that one"
+# Settings that the environment may choose; all others lead to the emulated services.
+CHOSEN: Final = (
+    *("LOOKBACK", "CORRELATION_SPAN", "MAX_CATCH_UP", "MAX_LATENESS", "SUCCESS_STATUSES"),
+    *("NOVELTY", "CORRELATE_IN", "WATCHLIST_ALIAS", "EXCLUSIONS_ALIAS"),
+)
+
+
+def run_recording(folder: Path, *, runs: int | None, pause: float) -> None:
+    """Run the timer over a folder, `runs` times, `pause` seconds apart, and print what happens.
+
+    Without `runs`, each recorded hour and one more are run, and the workspace stays there until
+    KeyboardInterrupt. Raises DetectionError, NotInstalled, or RuntimeError if a part fails.
+    """
+    chosen = {name: os.environ[name] for name in CHOSEN if name in os.environ}
+    if importlib.util.find_spec("azure_functions_runtime") is None:
+        raise UsageError(NO_WORKER)
+    lookback = rule_settings(chosen).lookback
+    recording = read_recording(folder)
+    times = timer_times(recording.times, lookback)
+    first = next(times)
+    _print(f"Starting Azurite and a workspace with the tables of {folder}.")
+    with emulated_azure(recording.tables, first, chosen) as azure, _settings_file(azure.settings):
+        _print(
+            "To query the workspace while this runs, in a second terminal:\n"
+            f"    {os.path.relpath(sys.executable)} -m detection query "
+            f"--settings {os.path.relpath(SETTINGS_FILE)} 'ManagedIdentityImpact()'"
+        )
+        for number, at in enumerate(chain([first], times), start=1):
+            azure.clock.set(at)
+            outcome = invoke_timer(azure.environment, at)
+            for line in describe_run(at, outcome, azure.delivered()):
+                _print(line)
+            if number == runs:
+                return
+            if at == recording.last_hour + HOUR and not runs:
+                _print("All recorded hours were run, and one more. Ctrl-C ends this.")
+                threading.Event().wait()
+            time.sleep(pause)
+
+
+@contextlib.contextmanager
+def _settings_file(settings: dict[str, str]) -> Iterator[None]:
+    """Keep the settings in a file, for commands in another terminal."""
+    SETTINGS_FILE.parent.mkdir(exist_ok=True)
+    SETTINGS_FILE.write_text(json.dumps({"IsEncrypted": False, "Values": settings}, indent=2))
+    try:
+        yield
+    finally:
+        SETTINGS_FILE.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            SETTINGS_FILE.parent.rmdir()
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)

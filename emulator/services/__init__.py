@@ -1,0 +1,1 @@
+"""The emulated services of Azure, each over HTTP on the loopback interface."""
