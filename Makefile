@@ -41,6 +41,7 @@ lint: $(DEV) ## check style, format, types and the deployment
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
+	@$(PY) -m mypy --platform win32 detection
 	@sh scripts/infra.sh lint
 
 scan: $(SCAN)/.made ## scan the deployment and the workflows: checkov, actionlint, zizmor

@@ -5,7 +5,6 @@ read nor rewritten, however large the file is.
 """
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,8 @@ from pathlib import Path
 
 import orjson
 
-from detection.atomic_files import READ_APPEND_FLAGS, is_at, sync_folder
+from detection.atomic_files import is_at
+from detection.atomic_files.system import READ_APPEND_FLAGS, read_at, sync_folder, try_lock
 
 LOCK_TIMEOUT_S = 60.0  # seconds to wait while other processes append to the file
 LOCK_RETRY_S = 0.02
@@ -57,12 +57,9 @@ def _open_locked(path: Path, deadline: float) -> Iterator[int]:
 
 
 def _acquire_lock(handle: int, deadline: float) -> None:
-    while True:
-        try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise OSError(EWOULDBLOCK, "another run keeps it locked") from None
+    while not try_lock(handle):
+        if time.monotonic() > deadline:
+            raise OSError(EWOULDBLOCK, "another run keeps it locked")
         time.sleep(LOCK_RETRY_S)
 
 
@@ -76,7 +73,7 @@ def _prepare_end(handle: int) -> tuple[int, bytes]:
     start = _start_of_last_line(handle, size)
     if start == size:
         return size, b""
-    if os.pread(handle, 1, start) == b"{" and not _is_json(os.pread(handle, size - start, start)):
+    if read_at(handle, 1, start) == b"{" and not _is_json(read_at(handle, size - start, start)):
         os.ftruncate(handle, start)
         return start, b""
     return size, b"\n"
@@ -88,7 +85,7 @@ def _start_of_last_line(handle: int, size: int) -> int:
     while position:
         length = min(WRITE_BYTES, position)
         position -= length
-        found = os.pread(handle, length, position).rfind(b"\n")
+        found = read_at(handle, length, position).rfind(b"\n")
         if found >= 0:
             return position + found + 1
     return 0

@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from detection.atomic_files import remove_leftovers, sync_folder, unfinished
+from detection.atomic_files import remove_leftovers, unfinished
+from detection.atomic_files.system import sync_folder
 from detection.errors import StateConflict, StateError, UsageError
 from detection.state import State, Tag
 from detection.state.codec import compress, decode, decompress

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import orjson
 
-from detection.atomic_files import remove_leftovers, sync_folder, unfinished
+from detection.atomic_files import remove_leftovers, unfinished
+from detection.atomic_files.system import sync_folder
 from detection.errors import DeliveryError, UsageError
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, TableShape

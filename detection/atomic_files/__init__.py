@@ -1,8 +1,6 @@
 """Atomic file writes, and the removal of temporary files of killed processes."""
 
 import contextlib
-import errno
-import fcntl
 import os
 import re
 import shutil
@@ -12,9 +10,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from detection.atomic_files.system import (
+    READ_APPEND_FLAGS,
+    RENAMES_OPEN_FILES,
+    lock_if_possible,
+    remove_unlocked,
+    sync_folder,
+)
 from detection.errors import UsageError
-
-READ_APPEND_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 
 
 def resolve_writable(path: Path, *, append: bool = False) -> Path:
@@ -50,6 +53,8 @@ def replace_file(path: Path, parts: Iterable[bytes]) -> None:
         else:
             temporary.chmod(0o666 & ~_umask())
         os.fsync(file.fileno())
+        if not RENAMES_OPEN_FILES:
+            file.close()
         temporary.replace(path)
     sync_folder(path.parent)
 
@@ -75,19 +80,8 @@ def remove_leftovers(folder: Path, prefix: str) -> None:
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             if left.fullmatch(path.name):
-                _remove_unlocked(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk, so that they survive a power loss; raises OSError."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # the file system cannot flush folders
-            raise
-    finally:
-        os.close(handle)
+                with contextlib.suppress(OSError):
+                    remove_unlocked(path)
 
 
 def is_at(handle: int, path: Path) -> bool:
@@ -117,22 +111,10 @@ def _temporary_prefix(path: Path) -> str:
 def _create_locked(folder: Path, prefix: str) -> tuple[int, Path]:
     while True:
         handle, name = tempfile.mkstemp(dir=folder, prefix=prefix)
-        with contextlib.suppress(OSError):  # without locks, remove_leftovers() removes nothing
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        lock_if_possible(handle)  # without locks, remove_leftovers() removes nothing
         if is_at(handle, Path(name)):
             return handle, Path(name)
         os.close(handle)  # another process removed it before it was locked
-
-
-def _remove_unlocked(path: Path) -> None:
-    """Remove a file that no process has locked."""
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-        finally:
-            os.close(handle)
 
 
 def _umask() -> int:
