@@ -19,18 +19,20 @@ if sys.platform == "win32":
 
     # Without O_BINARY, Windows would write each line break as two characters.
     READ_APPEND_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_BINARY
-    _LOCKED_BYTE: Final = 2**62
+    _LOCKED_BYTE: Final = 2**31 - 2  # the C runtime below msvcrt takes positions of 31 bits
 
     def try_lock(handle: int) -> bool:
         """Lock an open file until it is closed; return False if another process holds the lock.
 
-        Raises OSError if the file system has no locks.
+        Moves the file's position to its start. Raises OSError if the file system has no locks.
         """
         os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         except PermissionError:
             return False
+        finally:
+            os.lseek(handle, 0, os.SEEK_SET)
         return True
 
     def remove_unlocked(path: Path) -> None:

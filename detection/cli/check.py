@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from detection.cli.options import current_time, describe_error, verbose_option
+from detection.cli.shell.help import Command
+from detection.cli.shell.settings_file import settings_option
 from detection.errors import DeliveryError, DetectionError
+from detection.misspelt import misspelt_settings
 from detection.pipeline.schedule import check_clock, warn_if_behind
 from detection.printable import counted, one_line, shortened
 from detection.ranking.classify import CHANGE_CLASSES
@@ -44,7 +47,13 @@ class CheckResult(NamedTuple):
     message: str
 
 
-@click.command("check")
+@click.command(
+    "check",
+    cls=Command,
+    short_help="Test every part of the set-up and print what to fix.",
+    examples=("check", "check --settings local.settings.json"),
+)
+@settings_option
 @verbose_option
 def check_command(*, verbose: bool) -> int:
     """Test every part of the set-up and print what to fix.
@@ -58,15 +67,20 @@ def check_command(*, verbose: bool) -> int:
     the settings are wrong.
     """
     del verbose
-    settings = read_settings(os.environ, complete=False)
     console = Console(highlight=False, emoji=False)
+    for sentence in misspelt_settings(os.environ):
+        _print(console, CheckResult("settings", WARNING, sentence))
     failed = False
-    for result in _check_all(settings, current_time()):
+    for result in _check_all(read_settings(os.environ, complete=False), current_time()):
         failed = failed or result.status == FAILED
-        status = f"[{STYLES[result.status]}]{result.status:<8}[/]"
-        line = escape(one_line(f"{result.part}: {result.message}"))
-        console.print(f"{status} {line}", soft_wrap=True)
+        _print(console, result)
     return int(failed)
+
+
+def _print(console: Console, result: CheckResult) -> None:
+    status = f"[{STYLES[result.status]}]{result.status:<8}[/]"
+    line = escape(one_line(f"{result.part}: {result.message}"))
+    console.print(f"{status} {line}", soft_wrap=True)
 
 
 def _check_all(settings: Settings, now: int) -> Iterator[CheckResult]:

@@ -1,82 +1,77 @@
 """`demo`: runs the detection on a recorded attack."""
 
-import os
-import tempfile
 from pathlib import Path
+from typing import Any, Final
 
 import click
-from rich.console import Console
 
 from detection.cli import console as terminal
-from detection.cli.options import path_option, verbose_option, view_options
-from detection.cli.outputs import OutputFiles, outputs_of
-from detection.cli.run import RECORDED_WORKSPACE, run_and_report
+from detection.cli.examine import RECORDED_WORKSPACE, run_and_report
+from detection.cli.options import quiet_option, verbose_option
+from detection.cli.output.options import chosen_outputs, output_options
+from detection.cli.output.outputs import outputs_of
+from detection.cli.shell.help import Command
+from detection.cli.shell.program import CHECKOUT
 from detection.errors import UsageError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.workspaces import Connections
-from detection.report.findings import Selection
 from detection.rule import ticks
 from detection.sinks import FanOutSink
-from detection.sinks.terminal import FindingsView
 from detection.sources.recorded.folder import RecordedSource
 from detection.state import ReadOnlyStore
 
-SCENARIO = Path(__file__).parents[2] / "tests/recorded/stolen-workload-deletes-backups-and-vaults"
-NOW = "2026-03-14T10:00:00Z"
-
-
-@click.command("demo")
-@click.option("--json", "as_json", is_flag=True, help="Print findings as JSON Lines on stdout.")
-@path_option(
-    "--report",
-    metavar="FILE",
-    help="Write the HTML report to FILE; default: a file in a new temporary folder.",
+NOW: Final = "2026-03-14T10:00:00Z"
+# In a checkout, and in an installed package (pyproject.toml copies it there).
+PLACES: Final = (
+    CHECKOUT / "tests/recorded/stolen-workload-deletes-backups-and-vaults",
+    Path(__file__).parent / "recorded_attack",
 )
-@view_options
+
+
+@click.command(
+    "demo",
+    cls=Command,
+    short_help="Run the detection on a recorded attack.",
+    examples=("demo", "demo --report report.html", "demo --format json"),
+)
+@output_options(files=False)
+@quiet_option
 @verbose_option
-def demo_command(
-    *,
-    as_json: bool,
-    report: Path | None,
-    min_risk: int,
-    top: int | None,
-    details: bool,
-    verbose: bool,
-) -> int:
+def demo_command(*, quiet: bool, verbose: bool, **outputs: Any) -> int:
     """Run the detection on a recorded attack.
 
-    The command needs neither settings nor Azure.
+    The command needs neither settings nor Azure, and writes no file without --report.
     """
     del verbose
-    if not SCENARIO.is_dir():
-        raise UsageError(
-            f"the demo reads {SCENARIO}, which is missing: run it in a checkout of the project"
-        )
-    stderr = Console(stderr=True, highlight=False)
+    choice = chosen_outputs(**outputs)
+    messages = terminal.Messages.of(quiet=quiet)
+    folder = _recorded_attack()
     terminal.print_line(
-        stderr,
+        messages.notes,
         f"An attacker uses an application's managed identity. Its sign-ins and changes until {NOW} "
-        f"are recorded in {os.path.relpath(SCENARIO)}. The hourly run reports:",
+        f"are recorded in {_as_seen(folder)}. The hourly run reports:",
     )
     invocation = Invocation(RECORDED_WORKSPACE, ticks.parse_time(NOW))
-    page = report or _temporary() / "report.html"
-    view = FindingsView(Selection(min_risk, top), details)
-    files = OutputFiles(output=None, runs=None, report=page)
-    outputs = outputs_of(files, view, as_json=as_json, dry_run=False, append=False)
-    sink = FanOutSink(*outputs.sinks)
-    connections = Connections(RecordedSource(SCENARIO), sink, ReadOnlyStore())
-    status = run_and_report(connections, invocation, outputs)
-    if page.exists():
-        terminal.print_line(stderr, f"The report is in {page}: open it in a browser.")
-    stderr.print("README.md explains this output, and how to run the detection on your own logs.")
+    with outputs_of(choice, messages, dry_run=False, append=False) as sinks:
+        connections = Connections(RecordedSource(folder), FanOutSink(*sinks.sinks), ReadOnlyStore())
+        status = run_and_report(connections, invocation, sinks)
+    if choice.report is None:
+        messages.notes.print("--report FILE writes the same as an HTML page.")
+    messages.notes.print(
+        "README.md explains this output, and how to run the detection on your own logs."
+    )
     return status
 
 
-def _temporary() -> Path:
-    """Return a new folder that no other user can have created."""
-    try:
-        return Path(tempfile.mkdtemp(prefix="managed-identity-impact-"))
-    except OSError as error:
-        raise UsageError(
-            f"no temporary folder can be created ({error.strerror}): use --report FILE"
-        ) from error
+def _recorded_attack() -> Path:
+    """Return the folder of the recorded attack; raises UsageError if it is missing."""
+    for place in PLACES:
+        if place.is_dir():
+            return place
+    raise UsageError(f"the demo reads {PLACES[0]}, which is missing: restore it, or install again")
+
+
+def _as_seen(path: Path) -> Path:
+    """Return a path as it is written in the current folder, if it is below that."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

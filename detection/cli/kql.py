@@ -6,16 +6,26 @@ import sys
 import click
 
 from detection.cli.options import TimeParam, backfill_bounds, verbose_option
+from detection.cli.shell.help import Command
 from detection.errors import UsageError
 from detection.sentinel.query import Period, logs_page_query
 from detection.sentinel.rule import as_arm, as_yaml
 from detection.settings import query_settings
-from detection.sinks.failures import as_delivery_error
+from detection.sinks.failures import standard_output_errors
 
 FORMS = {"yaml": as_yaml, "arm": as_arm}
 
 
-@click.command("kql")
+@click.command(
+    "kql",
+    cls=Command,
+    short_help="Print the rule as a query, or as a scheduled rule of Microsoft Sentinel.",
+    examples=(
+        "kql",
+        "kql --from 2026-03-14T08:00:00Z --to 2026-03-14T10:00:00Z",
+        "kql --rule arm >rule.json",
+    ),
+)
 @click.option(
     "--from",
     "start",
@@ -44,8 +54,6 @@ def kql_command(*, start: int | None, end: int | None, form: str | None, verbose
     SUCCESS_STATUSES and WATCHLIST_ALIAS; the scheduled rule contains MAX_LATENESS instead of
     LOOKBACK. The command needs no access to Azure.
 
-    Example: python -m detection kql --rule arm >rule.json
-
     Exit status: 0 if it was printed; 1 if the output cannot be written; 2 if an option or a setting
     is wrong.
     """
@@ -61,7 +69,7 @@ def kql_command(*, start: int | None, end: int | None, form: str | None, verbose
         )
     else:
         text = FORMS[form](rule, alias)
-    with as_delivery_error("standard output", "free space or redirect it to another place"):
+    with standard_output_errors():
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
     return 0

@@ -3,9 +3,9 @@
 import contextlib
 import logging
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,21 @@ class TimeParam(click.ParamType[int]):
         return moment
 
 
+class AgoParam(click.ParamType[int]):
+    """A number of days, hours or minutes, such as 7d, 36h or 90m, as ticks."""
+
+    name = "ago"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Parse the time span."""
+        match = re.fullmatch(r"([1-9]\d{0,6})([dhm])", str(value), re.ASCII)
+        if match is None:
+            self.fail(f"{value!r} is not a number of d, h or m: write it like 7d", param, ctx)
+        return int(match[1]) * {"d": ticks.DAY, "h": ticks.HOUR, "m": ticks.MINUTE}[match[2]]
+
+
 # An option that takes a path; its metavar says FILE or DIR.
 path_option = partial(click.option, type=click.Path(path_type=Path))
 now_option = click.option(
@@ -57,6 +72,15 @@ from_option = click.option(
 )
 to_option = click.option(
     "--to", "end", type=TimeParam(), metavar="TIME", help="End of a backfill; rows up to this time."
+)
+since_option = click.option(
+    "--since",
+    type=AgoParam(),
+    metavar="AGO",
+    help="Backfill from AGO before --now, or before the present: 7d, 36h, 90m.",
+)
+quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, help="Print only warnings and errors on stderr."
 )
 
 
@@ -79,38 +103,23 @@ verbose_option = click.option(
 )
 
 
-def view_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Add the options that choose which findings the table and the report show."""
-    options = (
-        click.option(
-            "--min-risk",
-            type=click.IntRange(0, 100),
-            default=0,
-            metavar="N",
-            help="Show only findings of at least N points, 0 to 100, in table and report.",
-        ),
-        click.option(
-            "--top",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Show only the N findings of highest risk in table and report.",
-        ),
-        click.option(
-            "--details", is_flag=True, help="Print the details of all findings in the table."
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 def current_time() -> int:
     """Return the current time in ticks."""
     return ticks.from_datetime(datetime.now(UTC))
 
 
-def backfill_bounds(now: int | None, start: int | None, end: int | None) -> tuple[int, int] | None:
-    """Check --now, --from and --to against each other; return (from, to), or None for neither."""
+def backfill_bounds(
+    now: int | None, start: int | None, end: int | None, since: int | None = None
+) -> tuple[int, int] | None:
+    """Check the options of time against each other; return (from, to), or None without a backfill.
+
+    Raises UsageError.
+    """
+    if since is not None:
+        if start is not None or end is not None:
+            raise UsageError("--since is short for --from and --to: give only one kind")
+        latest = current_time() if now is None else now
+        return latest - since, latest
     if start is None and end is None:
         return None
     if start is None or end is None:
@@ -152,7 +161,7 @@ def print_error(message: str, *, verbose: bool) -> None:
             print(f"{trace}error: {one_line(message)}", file=sys.stderr, flush=True)
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """Return the message of an unexpected error, with the remedy."""
     described = f"{type(error).__name__}: {error}"
     if isinstance(error, OSError):

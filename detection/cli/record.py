@@ -16,10 +16,17 @@ from detection.cli.options import (
     from_option,
     now_option,
     path_option,
+    quiet_option,
+    since_option,
     to_option,
     verbose_option,
 )
+from detection.cli.shell.help import Command
+from detection.cli.shell.program import program_name
+from detection.cli.shell.settings_file import settings_option
+from detection.cli.shell.stops import explain_stop
 from detection.errors import SourceError, UsageError
+from detection.misspelt import misspelt_settings
 from detection.printable import counted
 from detection.ranking.baseline import PAST_CHANGES_TABLE, first_time_read
 from detection.rule.exclusions import EXCLUSIONS_TABLE
@@ -45,7 +52,16 @@ if TYPE_CHECKING:
     from detection.sources.workspace.source import WorkspaceSource
 
 
-@click.command("record")
+@click.command(
+    "record",
+    cls=Command,
+    short_help="Save a workspace's rows as a recorded folder.",
+    examples=(
+        "record --out my-logs",
+        "record --out my-logs --since 2d",
+        "record --out to-share --pseudonymize --settings local.settings.json",
+    ),
+)
 @path_option(
     "--out",
     metavar="DIR",
@@ -60,11 +76,14 @@ if TYPE_CHECKING:
 @now_option
 @from_option
 @to_option
+@since_option
 @click.option(
     "--pseudonymize",
     is_flag=True,
     help="Replace names, ids and addresses by pseudonyms, the same in all tables.",
 )
+@settings_option
+@quiet_option
 @verbose_option
 def record_command(
     *,
@@ -73,25 +92,30 @@ def record_command(
     now: int | None,
     start: int | None,
     end: int | None,
+    since: int | None,
     pseudonymize: bool,
+    quiet: bool,
     verbose: bool,
 ) -> int:
     """Save a workspace's rows as a recorded folder.
 
     `run --recorded` examines the folder. It holds the rows that the rule can use, of one window
-    that ends at --now, or of the time between --from and --to: successful sign-ins to Key Vault and
-    Storage, successful writes and deletes, corroborating actions, details of the identities, the
-    allowlist and the exclusions. Unless NOVELTY is false, it also holds the changes of the 14 days
-    before, summed up by day.
+    that ends at --now, or of the time between --from and --to, or of --since: successful sign-ins
+    to Key Vault and Storage, successful writes and deletes, corroborating actions, details of the
+    identities, the allowlist and the exclusions. Unless NOVELTY is false, it also holds the changes
+    of the 14 days before, summed up by day.
 
     With --pseudonymize the folder can be shared: names and ids of persons, resources, addresses
     and events are replaced, and the key is not stored. Times, result codes, statuses, the names of
     Azure's services and the known words of Azure's operation names stay.
     """
     del verbose
+    messages = terminal.Messages.of(quiet=quiet)
+    for sentence in misspelt_settings(os.environ):
+        terminal.print_warning(messages.warnings, sentence)
     settings = read_settings(os.environ, complete=False)
     latest = current_time() if now is None else now
-    bounds = backfill_bounds(now, start, end) or (latest - settings.rule.lookback, latest)
+    bounds = backfill_bounds(now, start, end, since) or (latest - settings.rule.lookback, latest)
     workspace_id = _choose_workspace(workspace, settings.deployment.workspace_ids)
     Recorder(out)  # refuses a folder that cannot be written, before any row is read
     from detection.azure_clients import AzureClients  # noqa: PLC0415 - half a second that --help need not wait
@@ -99,9 +123,11 @@ def record_command(
     source = AzureClients(settings.deployment).source(workspace_id)
     entries = source.allowlist()
     pseudonyms = Pseudonyms(entries or ()) if pseudonymize else None
-    _record(source, entries, Recorder(out, pseudonyms), bounds, settings.rule)
-    hint = f"To examine it: python -m detection run --recorded {out} --now {format_time(bounds[1])}"
-    terminal.print_line(Console(stderr=True, highlight=False), hint)
+    kept = f"the recording in {out} is incomplete: remove it before you record again"
+    with explain_stop(kept):
+        _record(source, entries, Recorder(out, pseudonyms), bounds, settings.rule, messages.notes)
+    hint = f"{program_name()} run --recorded {out} --now {format_time(bounds[1])}"
+    terminal.print_line(messages.notes, f"To examine it: {hint}")
     return 0
 
 
@@ -111,9 +137,9 @@ def _record(
     recording: Recorder,
     bounds: tuple[int, int],
     settings: RuleSettings,
+    stderr: Console,
 ) -> None:
     """Write each existing table, and print the number of its rows."""
-    stderr = Console(stderr=True, highlight=False)
     found = False
     identities: set[str] = set()
     for shape in (SIGN_IN_TABLE, OPERATION_TABLE):

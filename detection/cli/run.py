@@ -1,47 +1,67 @@
 """`run`: one invocation, on recorded logs or on the workspaces in the settings."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
 import click
-from rich.console import Console
 
 from detection.cli import console as terminal
+from detection.cli.examine import RECORDED_WORKSPACE, run_and_report, run_each, run_one
 from detection.cli.guards import check_times, separate_from_app
 from detection.cli.options import (
     TimeParam,
     backfill_bounds,
     check_distinct_files,
     current_time,
-    describe_error,
     from_option,
     now_option,
     path_option,
-    print_error,
+    quiet_option,
+    since_option,
     to_option,
     verbose_option,
-    view_options,
 )
-from detection.cli.outputs import OutputFiles, Outputs, outputs_of
-from detection.errors import DetectionError, SettingsError, UsageError
+from detection.cli.output.options import chosen_outputs, output_options
+from detection.cli.output.outputs import Outputs, outputs_of
+from detection.cli.shell.help import Command
+from detection.cli.shell.settings_file import settings_option
+from detection.cli.shell.stops import explain_stop
+from detection.errors import SettingsError
+from detection.misspelt import misspelt_settings
 from detection.pipeline.invocation import Invocation
-from detection.pipeline.job import run
 from detection.pipeline.workspaces import Connections
-from detection.report.findings import Selection
 from detection.settings import DeploymentSettings, read_settings, rule_settings
 from detection.sinks import FanOutSink
-from detection.sinks.terminal import FindingsView
 from detection.sources.recorded.folder import RecordedSource
 from detection.state import ReadOnlyStore, StateStore
 from detection.state.folder import FolderStore
 
-RECORDED_WORKSPACE = "recorded"
+KEPT: Final = (
+    "the windows examined so far are remembered, with their findings; run again to go on with the "
+    "others"
+)
+NOT_KEPT: Final = (
+    "nothing is remembered; findings that were printed or written stand, and the next run begins "
+    "at the start"
+)
 
 
-@click.command("run")
+@click.command(
+    "run",
+    cls=Command,
+    short_help="Examine the windows that are due, or the hours of a backfill.",
+    examples=(
+        "run --recorded my-logs --from 2026-03-14T00:00:00Z --to 2026-03-15T00:00:00Z",
+        "run --recorded my-logs --now 2026-03-14T10:00:00Z --report report.html",
+        "run --since 7d --output findings.csv",
+        "run --settings local.settings.json --dry-run",
+        "run --state-dir state --quiet --fail-on high",
+    ),
+)
 @path_option(
     "--recorded",
     metavar="DIR",
@@ -50,6 +70,7 @@ RECORDED_WORKSPACE = "recorded"
 @now_option
 @from_option
 @to_option
+@since_option
 @click.option(
     "--set-watermark",
     "watermark",
@@ -62,28 +83,19 @@ RECORDED_WORKSPACE = "recorded"
     metavar="DIR",
     help="Keep the state in this folder; without any state, every finding counts as new.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print findings as JSON Lines on stdout.")
-@path_option(
-    "--output",
-    metavar="FILE",
-    help="Write findings to FILE as JSON Lines; appends if there is a state, else replaces.",
+@settings_option
+@output_options(files=True)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["low", "medium", "high"]),
+    help="Exit with status 3 if a finding of this run has at least this severity.",
 )
-@path_option(
-    "--runs",
-    metavar="FILE",
-    help="Write run records, one per window, to FILE in the same way.",
-)
-@path_option(
-    "--report",
-    metavar="FILE",
-    help="Write an HTML report to FILE; the page needs no network.",
-)
-@view_options
 @click.option(
     "--dry-run",
     is_flag=True,
     help="Print findings only: deliver nothing, write no file and no state.",
 )
+@quiet_option
 @verbose_option
 def run_command(
     *,
@@ -91,21 +103,18 @@ def run_command(
     now: int | None,
     start: int | None,
     end: int | None,
+    since: int | None,
     watermark: int | None,
     state_dir: Path | None,
-    as_json: bool,
-    output: Path | None,
-    runs: Path | None,
-    report: Path | None,
-    min_risk: int,
-    top: int | None,
-    details: bool,
+    fail_on: str | None,
     dry_run: bool,
+    quiet: bool,
     verbose: bool,
+    **outputs: Any,
 ) -> int:
     """Examine the windows that are due.
 
-    With --from and --to, examine the windows between them instead (a backfill).
+    With --from and --to, or --since, examine the windows between them instead (a backfill).
 
     Times are ISO 8601, such as 2026-03-14T10:00:00Z; a time without an offset is UTC.
 
@@ -114,57 +123,46 @@ def run_command(
     keeps the state in Azure, and LOGS_INGESTION_ENDPOINT sends the findings to a table.
 
     Exit status: 0 if the run succeeded; 1 if a run failed (no finding is lost); 2 if the command or
-    the settings are wrong; 141 if the output pipe is closed.
+    the settings are wrong; 3 if --fail-on applies; 130 or 143 if it was stopped; 141 if the output
+    pipe is closed.
     """
+    messages = terminal.Messages.of(quiet=quiet)
+    for sentence in misspelt_settings(os.environ):
+        terminal.print_warning(messages.warnings, sentence)
+    choice = chosen_outputs(**outputs)
     invocation = Invocation(
         workspace_id=RECORDED_WORKSPACE,
         now=current_time() if now is None else now,
         settings=rule_settings(os.environ),
-        backfill=backfill_bounds(now, start, end),
+        backfill=backfill_bounds(now, start, end, since),
         watermark=watermark,
         by_clock=now is None,
     )
-    files = OutputFiles(output, runs, report)
-    view = FindingsView(Selection(min_risk, top), details)
-    check_distinct_files({"--output": output, "--runs": runs, "--report": report}, recorded)
+    named = {"--output": choice.output, "--runs": choice.runs, "--report": choice.report}
+    check_distinct_files(named, recorded)
     if recorded is not None:
-        check_times(invocation, remembers=bool(state_dir) and not dry_run)
-        outputs = outputs_of(files, view, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
+        remembers = bool(state_dir) and not dry_run
+        check_times(invocation, remembers=remembers)
+        shown = outputs_of(choice, messages, dry_run=dry_run, append=bool(state_dir))
         store = _store(state_dir, dry_run=dry_run)
-        connections = Connections(RecordedSource(recorded), FanOutSink(*outputs.sinks), store)
-        return run_and_report(connections, invocation, outputs)
+        connections = Connections(RecordedSource(recorded), FanOutSink(*shown.sinks), store)
+        with explain_stop(KEPT if remembers else NOT_KEPT), shown:
+            return run_and_report(connections, invocation, shown, fail_on)
     try:
         deployment = read_settings(os.environ, complete=False).deployment
     except SettingsError as error:
         raise SettingsError(f"{error}; or give --recorded DIR to examine recorded logs") from error
     deployment = replace(deployment, dry_run=dry_run or deployment.dry_run)
-    remembers = bool(state_dir or deployment.state_account_url)
-    check_times(invocation, remembers=remembers and not deployment.dry_run)
+    has_state = bool(state_dir or deployment.state_account_url)
+    remembers = has_state and not deployment.dry_run
+    check_times(invocation, remembers=remembers)
     deployment = separate_from_app(deployment, state_dir)
-    outputs = outputs_of(files, view, as_json=as_json, dry_run=deployment.dry_run, append=remembers)
+    shown = outputs_of(choice, messages, dry_run=deployment.dry_run, append=has_state)
     invocation = replace(invocation, deployment=deployment.name)
-    connect = _workspaces(deployment, state_dir, outputs)
-    each = partial(_run_one, connect, invocation, outputs)
-    return _run_each(deployment.workspace_ids, each, verbose=verbose)
-
-
-def run_and_report(connections: Connections, invocation: Invocation, outputs: Outputs) -> int:
-    """Run the job, print its findings and its result, and return the exit status."""
-    stderr = Console(stderr=True, highlight=False, emoji=False)
-    try:
-        outcome = run(
-            *connections,
-            invocation,
-            progress=lambda windows: terminal.with_progress(windows, stderr),
-        )
-    finally:  # also if a person ends the run: what was found so far is shown
-        outputs.finish()
-    terminal.report_outcome(outcome, stderr)
-    shown = {record["Error"] for record in outcome.records}
-    for failure in outcome.failures:
-        if failure not in shown:
-            terminal.print_line(stderr, f"error: {failure}", "red")
-    return 1 if outcome.failures else 0
+    connect = _workspaces(deployment, state_dir, shown)
+    each = partial(run_one, connect, invocation, shown, fail_on)
+    with explain_stop(KEPT if remembers else NOT_KEPT), shown:
+        return run_each(deployment.workspace_ids, each, messages, verbose=verbose)
 
 
 def _workspaces(
@@ -186,36 +184,6 @@ def _workspaces(
         return Connections(source, FanOutSink(*outputs.sinks, sink), store)
 
     return connect_with_outputs
-
-
-def _run_one(
-    connect: Callable[[str], Connections],
-    invocation: Invocation,
-    outputs: Outputs,
-    workspace_id: str,
-) -> int:
-    """Examine one workspace and return the exit status."""
-    connections = connect(workspace_id)
-    return run_and_report(connections, replace(invocation, workspace_id=workspace_id), outputs)
-
-
-def _run_each(workspace_ids: Sequence[str], examine: Callable[[str], int], *, verbose: bool) -> int:
-    """Examine the workspaces in turn; the failure of one does not stop the others."""
-    status = 0
-    for workspace_id in workspace_ids:
-        if len(workspace_ids) > 1:
-            terminal.print_line(Console(stderr=True, highlight=False), f"Workspace {workspace_id}:")
-        try:
-            status |= examine(workspace_id)
-        except (UsageError, SettingsError):
-            raise
-        except DetectionError as error:
-            print_error(str(error), verbose=verbose)
-            status = 1
-        except Exception as error:  # noqa: BLE001 - a bug must not stop the other workspaces
-            print_error(describe_error(error), verbose=verbose)
-            status = 1
-    return status
 
 
 def _store(folder: Path | None, *, dry_run: bool) -> StateStore:

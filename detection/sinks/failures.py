@@ -36,3 +36,10 @@ def as_delivery_error(destination: str, remedy: str) -> Iterator[None]:
             f"{destination} could not be written: {why:.200} ({where}): this is a bug in the "
             "program, please report it"
         ) from error
+
+
+def standard_output_errors() -> contextlib.AbstractContextManager[None]:
+    """Turn any failure to write to standard output into a DeliveryError, or into SystemExit."""
+    return as_delivery_error(
+        "standard output", "free space or redirect it to another place, and run again"
+    )

@@ -1,35 +1,14 @@
-"""Writes findings or run records as JSON Lines to a stream or a file."""
+"""Writes findings or run records as JSON Lines to a file, to which later runs may append."""
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
-
-import orjson
 
 from detection.atomic_files import replace_file, resolve_writable
 from detection.outbox import Outbox, Row
 from detection.sinks.append_file import append_lines
 from detection.sinks.failures import as_delivery_error
-
-SelectRows = Callable[[Outbox], Sequence[Row]]
-
-
-class JsonLinesStream:
-    """Writes the selected rows to standard output, one per line."""
-
-    def __init__(self, stream: BinaryIO, select: SelectRows) -> None:
-        self._stream = stream
-        self._select = select
-
-    def deliver(self, outbox: Outbox) -> None:
-        """Write and flush; raises SystemExit if the pipe is closed."""
-        with as_delivery_error(
-            "standard output", "free space or redirect it to another place, and run again"
-        ):
-            for line in _lines(self._select(outbox)):
-                self._stream.write(line)
-            self._stream.flush()
+from detection.sinks.row_formats import JsonLines, encoded
+from detection.sinks.row_outputs import SelectRows
 
 
 class JsonLinesFile:
@@ -56,13 +35,5 @@ class JsonLinesFile:
 
 
 def _lines(rows: Sequence[Row]) -> Iterator[bytes]:
-    """Yield the rows one by one: together they may be hundreds of megabytes.
-
-    Invisible characters are escaped, because a terminal may show the line. The JSON value is the
-    same.
-    """
-    for row in rows:
-        text = orjson.dumps(row).decode()
-        if not text.isprintable():
-            text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
-        yield text.encode() + b"\n"
+    """Yield the rows one by one: together they may be hundreds of megabytes."""
+    return encoded(JsonLines(), rows)

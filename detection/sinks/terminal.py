@@ -1,76 +1,41 @@
-"""Prints findings for a person at a terminal: a table by risk, then details."""
+"""The list of findings on a terminal: a table by risk, and then details."""
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from detection.outbox import Outbox, Row
+from detection.outbox import Row
 from detection.printable import counted, one_line, printable, shorten_middle
-from detection.report.findings import ALL, SEVERITIES, Selection, gravest, united
-from detection.sinks.failures import as_delivery_error
+from detection.report.findings import SEVERITIES, gravest
+from detection.sinks.findings_list import MAX_VALUE_LENGTH, problem, summary
 
 SHOWN_VALUES: Final = 5
 DETAILED: Final = 3  # findings with details, unless all have
-MAX_WIDTH: Final = 110
-# Characters of one value: more than any id has. A longer text would hide the other values.
-MAX_VALUE_LENGTH: Final = 1_000
-
-
-class FindingsView(NamedTuple):
-    """Which findings are listed, and if all of these have details."""
-
-    selection: Selection = ALL
-    has_all_details: bool = False
-
-
-PLAIN_VIEW: Final = FindingsView()
+# Characters of a name in the table. It is whole in the details, and a long one makes many lines.
+MAX_NAME_LENGTH: Final = 120
 
 
 class FindingsTable:
-    """A FindingSink that prints a table of findings by risk, and then the details of some.
+    """A FindingsView that prints a table of findings, and then the details of some.
 
-    It collects what is delivered, because windows are delivered one by one, and prints at `finish`.
-    With `at_once` it prints each delivery: where a state remembers what was delivered, nothing
-    must be lost if the program dies before the end.
+    Both are as wide as the terminal at most, and break values into lines instead of cutting them.
     """
 
-    def __init__(
-        self, console: Console, view: FindingsView = PLAIN_VIEW, *, at_once: bool = False
-    ) -> None:
+    def __init__(self, console: Console, *, has_all_details: bool = False) -> None:
         self._console = console
-        self._view = view
-        self._at_once = at_once
-        self._rows: list[Row] = []
+        self._has_all_details = has_all_details
 
-    def deliver(self, outbox: Outbox) -> None:
-        """Take the findings, and print them with `at_once`; then raises what `finish` raises."""
-        self._rows += outbox.findings
-        if self._at_once:
-            self.finish()
-
-    def finish(self) -> None:
-        """Print the findings taken; raises SystemExit if the pipe is closed, or DeliveryError."""
-        rows, self._rows = self._rows, []
-        if not rows:
-            return
-        with as_delivery_error(
-            "standard output", "free space or redirect it to another place, and run again"
-        ):
-            self._print(rows)
-
-    def _print(self, rows: Sequence[Row]) -> None:
-        findings, unshown = self._view.selection.of(united(rows))
+    def show(self, findings: Sequence[Row], unshown: int) -> None:
+        """Print a line for each finding, their number, and the details of the first."""
         listed = [(row, line) for row in findings if (line := self._line(row)) is not None]
         if listed:
-            width = min(self._console.width, MAX_WIDTH)
-            self._console.print(_overview([line for _, line in listed], width))
-        self._console.print(_summary([row for row, _ in listed], unshown))
-        detailed = listed if self._view.has_all_details else listed[:DETAILED]
+            self._console.print(_overview([line for _, line in listed]))
+        self._console.print(Text(summary([row for row, _ in listed], unshown)))
+        detailed = listed if self._has_all_details else listed[:DETAILED]
         for row, _ in detailed:
             self._console.print()
             self._console.print(_details_or_problem(row))
@@ -83,19 +48,17 @@ class FindingsTable:
         try:
             return _cells(row)
         except Exception as error:  # noqa: BLE001 - any error would recur in every run
-            self._console.print(_problem(row, error))
+            self._console.print(_safe_text(problem(row, error)))
             return None
 
 
-def _overview(lines: Sequence[Sequence[Text]], width: int) -> Table:
-    """Return the table of findings, one line each, which cuts long names."""
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False, width=width
-    )
-    table.add_column("Risk", no_wrap=True, width=max(len(line[0]) for line in lines))
-    for name, share in (("Identity", 16), ("Resource group", 15), ("Gravest operation", 18)):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=share)
-    table.add_column("Last event", no_wrap=True, width=11)
+def _overview(lines: Sequence[Sequence[Text]]) -> Table:
+    """Return the table of findings, which breaks long names into lines."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("Risk", no_wrap=True)
+    for name in ("Identity", "Resource group", "Gravest operation"):
+        table.add_column(name, overflow="fold")
+    table.add_column("Last event", no_wrap=True)
     for line in lines:
         table.add_row(*line)
     return table
@@ -113,31 +76,16 @@ def _cells(row: Row) -> list[Text]:
     ]
 
 
-def _summary(findings: Sequence[Row], unshown: int) -> Text:
-    """Return the number of findings, listed by severity, and of those that are not shown."""
-    severities = Counter(row["SuggestedSeverity"] for row in findings)
-    parts = ", ".join(f"{severities[name]} {name}" for name in SEVERITIES if severities[name])
-    text = counted(len(findings), "finding") + (f": {parts}." if parts else ".")
-    if unshown:
-        text += f" {counted(unshown, 'finding')} not shown, because of --min-risk or --top."
-    return Text(text)
-
-
 def _details_or_problem(row: Row) -> Table | Text:
     """Return a finding's details; a finding that cannot be shown is named and hides no other."""
     try:
         return _details(row)
     except Exception as error:  # noqa: BLE001 - any error would recur in every run
-        return _problem(row, error)
-
-
-def _problem(row: Row, error: Exception) -> Text:
-    problem = f"Finding {row.get('FindingId')} cannot be shown ({type(error).__name__}): "
-    return _safe_text(problem, "use --json or --output to see all of it")
+        return _safe_text(problem(row, error))
 
 
 def _details(row: Row) -> Table:
-    """Return one finding's details, which fit 80 columns without cutting an id."""
+    """Return one finding's details, which cut no id."""
     table = Table(
         title=_safe_text(
             shorten_middle(str(row["ServicePrincipalName"]), MAX_VALUE_LENGTH),
@@ -147,15 +95,14 @@ def _details(row: Row) -> Table:
         title_justify="left",
         title_style="bold",
         show_header=False,
-        min_width=min(MAX_WIDTH, 78),
     )
     table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold", max_width=MAX_WIDTH)
+    table.add_column(overflow="fold")
     news = f"revision {row['Revision']}, {counted(row['NewOperations'], 'new operation')}"
     risk = f"{row['RiskScore']} of 100, {row['SuggestedSeverity']}; identity "
     risk += f"{row['IdentityRiskScore']}; {news}"
     table.add_row("Risk", _safe_text(risk))
-    table.add_row("Reasons", _first_values(_reason_lines(row["RiskReasons"])))
+    table.add_row("Reasons", _safe_text("\n".join(_reason_lines(row["RiskReasons"]))))
     table.add_row(
         "Identity", _safe_text(shorten_middle(str(row["ServicePrincipalId"]), MAX_VALUE_LENGTH))
     )
@@ -181,7 +128,10 @@ def _details(row: Row) -> Table:
 def _reason_lines(reasons: object) -> list[str]:
     """Return the score's reasons, each after its points."""
     listed = reasons if isinstance(reasons, list) else []
-    return [f"{reason['Points']:+d} {reason['Reason']}" for reason in listed]
+    return [
+        f"{reason['Points']:+d} {shorten_middle(str(reason['Reason']), MAX_VALUE_LENGTH)}"
+        for reason in listed
+    ]
 
 
 def _first_values(values: object) -> Text:
@@ -197,7 +147,7 @@ def _first_values(values: object) -> Text:
 
 
 def _cell(value: object) -> Text:
-    return Text(one_line(shorten_middle(str(value), MAX_VALUE_LENGTH)))
+    return Text(one_line(shorten_middle(str(value), MAX_NAME_LENGTH)))
 
 
 def _safe_text(*parts: object) -> Text:

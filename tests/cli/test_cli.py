@@ -14,6 +14,7 @@ import pytest
 
 from detection.rule.ticks import HOUR, MINUTE
 from detection.schema import Finding, RunRecord, columns
+from detection.sinks.text_tables import TAB_COLUMNS
 from tests.support import (
     ALLOWLIST,
     DEMO,
@@ -29,6 +30,7 @@ from tests.support import (
     response,
     response_of,
     run_cli,
+    run_on_terminal,
     snapshot,
     write_logs,
     write_table,
@@ -66,15 +68,41 @@ def findings(*arguments: str | Path) -> list[Row]:
 
 
 def test_findings_are_shown_as_tables() -> None:
-    """Findings have a line each and then details, in 80 columns; details shorten no id."""
-    done = run_cli("run", "--recorded", DEMO, "--now", NOW)
-    assert done.returncode == 0
+    """On a terminal findings have a row each and then details, which shorten no id."""
+    shown, status = run_on_terminal("run", "--recorded", DEMO, "--now", NOW)
+    assert status == 0
     for text in ("rg-backup-prod", "rg-orders-prod", "func-orders-prod", "203.0.113.77"):
-        assert text in done.stdout
-    assert "e1525895-2305-453d-b6ab-6a524251f7d9" in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
+        assert text in shown
+    assert "e1525895-2305-453d-b6ab-6a524251f7d9" in shown
+    table, _, after = shown.partition("Success 2026-03-14 08:00:00 to 2026-03-14 10:00:00: ")
+    assert max(map(len, table.splitlines())) == 80
+    assert after.count("\n") == 1
+
+
+def test_a_wide_terminal_shows_ids_on_one_line() -> None:
+    """The output is as wide as the terminal: what 80 columns break into lines, 200 do not."""
+    long = "/subscriptions/3baa586e-f753-4231-9584-adf5f0eedd8f/resourcegroups/rg-orders-prod/"
+    assert long not in run_on_terminal("demo", columns=80)[0]
+    assert long in run_on_terminal("demo", columns=200)[0]
+
+
+def test_in_a_pipe_findings_are_lines_with_tabs() -> None:
+    """Without a terminal there is a line of columns and a line for each finding, nothing cut."""
+    done = run_cli("run", "--recorded", DEMO, "--now", NOW, settings={"COLUMNS": "20"})
+    head, *lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert head == list(TAB_COLUMNS)
+    rows = [dict(zip(head, line, strict=True)) for line in lines]
+    assert [int(row["RiskScore"]) for row in rows] == [57, 54]
+    assert {row["ServicePrincipalId"] for row in rows} == {"e1525895-2305-453d-b6ab-6a524251f7d9"}
     assert done.stderr.startswith("Success 2026-03-14 08:00:00 to 2026-03-14 10:00:00: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_details_are_for_a_person_in_a_pipe_too() -> None:
+    """With --details the table and the details are printed without a terminal, as for a pager."""
+    done = run_cli("run", "--recorded", DEMO, "--now", NOW, "--details")
+    assert "func-orders-prod changed rg-orders-prod" in done.stdout
+    assert "\t" not in done.stdout
 
 
 def test_a_selection_limits_the_table_and_the_report_only(tmp_path: Path) -> None:
@@ -82,7 +110,8 @@ def test_a_selection_limits_the_table_and_the_report_only(tmp_path: Path) -> Non
     page, file = tmp_path / "page.html", tmp_path / "all.jsonl"
     arguments = ("run", "--recorded", DEMO, "--now", NOW, "--report", page, "--top", "1")
     shown = run_cli(*arguments)
-    assert "1 finding not shown, because of --min-risk or --top." in shown.stdout
+    assert "1 finding not shown, because of --min-risk or --top." in shown.stderr
+    assert shown.stdout.count("\n") == 2
     assert "1 finding not shown, because of --min-risk or --top." in page.read_text("utf-8")
     assert len(json_lines(run_cli(*arguments, "--json", "--output", file).stdout)) == 2
     assert len(json_lines(file.read_text("utf-8"))) == 2
@@ -114,7 +143,7 @@ def test_a_backfill_is_one_table() -> None:
     """The findings of several windows are one table; with a state, each delivery has its own."""
     hours = ("--from", "2026-03-14T07:00:00Z", "--to", "2026-03-14T12:00:00Z")
     done = run_cli("run", "--recorded", DEMO, *hours)
-    assert done.stdout.count("Gravest operation") == 1
+    assert done.stdout.count("GravestOperation") == 1
 
 
 def test_without_findings_the_status_is_zero() -> None:
@@ -182,7 +211,7 @@ def test_log_content_is_plain_text(tmp_path: Path) -> None:
         CallerIpAddress="2001:db8:a:b:c",
     )
     write_logs(tmp_path, [signed_in], [changed], [f"[blink]{escape}:b:", "\\[red]"])
-    done = run_cli("run", "--recorded", tmp_path, "--now", ROWS_NOW)
+    done = run_cli("run", "--recorded", tmp_path, "--now", ROWS_NOW, "--details")
     assert done.returncode == 0
     for text in ("[red]x[/]", "[/]rg", "[link=x]/", "[bold]\\[/bold] :smile:", "Storage :bomb:"):
         assert text in done.stdout
@@ -667,12 +696,13 @@ def test_one_file_for_findings_and_runs_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_report_is_written_on_request(tmp_path: Path) -> None:
-    """--report writes the page with every finding, and changes no other output."""
+    """--report writes the page with every finding, says where, and changes no other output."""
     page = tmp_path / "report.html"
     with_report = run_cli("run", "--recorded", DEMO, "--now", NOW, "--json", "--report", page)
     without = run_cli("run", "--recorded", DEMO, "--now", NOW, "--json")
     assert with_report.returncode == 0, with_report.stderr
     assert with_report.stdout == without.stdout
+    assert f"The report is in {page}" in with_report.stderr
     text = page.read_text("utf-8")
     for row in json_lines(without.stdout):
         assert f"Finding {row['FindingId']}" in text
@@ -695,15 +725,16 @@ def test_one_file_for_a_report_and_rows_is_refused(tmp_path: Path, other: str) -
     assert f"{other} and --report both name" in result.stderr
 
 
-def test_the_demo_writes_a_report(tmp_path: Path) -> None:
-    """The demo prints the path of its report: the given one, or a new temporary folder."""
+def test_the_demo_writes_a_report_on_request(tmp_path: Path) -> None:
+    """The demo says where its report is, or how to get one, and else writes no file anywhere."""
     page = tmp_path / "report.html"
-    assert run_cli("demo", "--report", page).returncode == 0
+    asked = run_cli("demo", "--report", page)
+    assert f"The report is in {page}: open it in a browser." in asked.stderr
     assert page.is_file()
-    stderr = run_cli("demo", settings={"TMPDIR": str(tmp_path)}).stderr
-    (named,) = re.findall(r"The report is in (.+/report\.html):", stderr)
-    assert Path(named).is_file()
-    assert Path(named).parent.parent == tmp_path
+    page.unlink()
+    done = run_cli("demo", cwd=tmp_path, settings={"TMPDIR": str(tmp_path)})
+    assert "--report FILE writes the same as an HTML page." in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("option", ["--output", "--runs", "--report"])

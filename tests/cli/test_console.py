@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from detection.cli.console import print_line, report_outcome
+from detection.cli.console import Messages, print_line, report_outcome
 from detection.cli.options import describe_error
 from detection.pipeline.invocation import Outcome
 from tests.support import (
@@ -64,7 +64,8 @@ def test_watchlists_are_printed_without_control_characters(tmp_path: Path) -> No
     assert "expired exclusion" in done.stderr
     assert "invalid exclusion" in done.stderr
     assert "without effect, because unreadable" in done.stderr
-    assert not control_characters(done.stdout + done.stderr)
+    details = run_cli("run", "--recorded", tmp_path, "--now", NOW, "--details")
+    assert not control_characters(done.stdout.replace("\t", "") + details.stdout + done.stderr)
     assert not [line for line in done.stderr.splitlines() if line.startswith("error:")]
 
 
@@ -113,7 +114,7 @@ def test_failures_and_run_lines_are_printed_without_control_characters(console: 
     warned = record | counts | {"Status": "Warning", "Error": "", "Reason": HOSTILE}
     outcome = Outcome()
     outcome.records += [record, warned]  # type: ignore[list-item]
-    report_outcome(outcome, console)
+    report_outcome(outcome, Messages(console, console))
     print_line(console, f"[red]error: {HOSTILE}[/]")
     text = text_of(console)
     assert text.count("forged") == 3

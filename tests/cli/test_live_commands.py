@@ -344,8 +344,17 @@ def test_an_unexpected_error_of_a_part_hides_no_other(world: World) -> None:
     assert "there-is-no-such-file" in found[f"{WORKSPACE} clock"][1]
 
 
-def test_an_interrupted_run_ends_at_once(world: World) -> None:
-    """Ctrl-C during a query ends the process at once with a message."""
+@pytest.mark.parametrize(
+    ("number", "status", "cause"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_stopped_run_ends_at_once(
+    world: World, number: signal.Signals, status: int, cause: str, *, remembers: bool
+) -> None:
+    """Ctrl-C and SIGTERM end the process during a query, and one line says what is kept."""
+    state = ("STATE_ACCOUNT_URL", "LOGS_INGESTION_ENDPOINT", "LOGS_INGESTION_RULE_ID")
+    world = world if remembers else without(world, *state)
     gone = threading.Event()
     for kind in ("count_sign_ins", "latest"):
         world.logs.script(kind, *[Reply(after=gone)] * 2)
@@ -362,14 +371,16 @@ def test_an_interrupted_run_ends_at_once(world: World) -> None:
         while not world.logs.called("count_sign_ins") and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-        _, message = process.communicate(timeout=15)
+        process.send_signal(number)
+        shown, message = process.communicate(timeout=15)
     finally:
         gone.set()
         process.kill()
         process.wait()
-    assert process.returncode == 1
-    assert "interrupted" in message
+    assert (process.returncode, shown) == (status, "")
+    (line,) = message.splitlines()
+    kept = "the windows examined so far are remembered" if remembers else "nothing is remembered"
+    assert line.startswith(f"error: {cause}: {kept}")
 
 
 def test_check_names_only_the_missing_table(world: World) -> None:

@@ -89,6 +89,18 @@ def test_missing_settings_are_named(world: World) -> None:
 
 
 @needs_worker
+def test_a_misspelt_setting_is_named(world: World) -> None:
+    """An app setting that resembles another is a warning of the invocation, which goes on."""
+    world.environment["LOOKBCK"] = "PT3H"
+    answer = world.invoke()
+    assert answer["failure"] == ""
+    assert logged(answer)[0] == (
+        "WARNING",
+        "LOOKBCK is not a setting: did you mean LOOKBACK?",
+    )
+
+
+@needs_worker
 def test_a_dry_run_delivers_and_saves_nothing(world: World) -> None:
     """With DRY_RUN nothing is delivered, and a later real run finds everything new."""
     world.environment["DRY_RUN"] = "true"

@@ -107,4 +107,4 @@ def test_a_closed_pipe_ends_the_command_silently() -> None:
 def test_the_help_shows_an_example() -> None:
     """The help text has an example on a line of its own, as somebody would type it."""
     lines = [line.strip() for line in printed("--help").splitlines()]
-    assert "Example: python -m detection kql --rule arm >rule.json" in lines
+    assert "python -m detection kql --rule arm >rule.json" in lines

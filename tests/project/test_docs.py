@@ -145,7 +145,7 @@ def options(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
 
 
-@pytest.mark.parametrize("command", ["run", "record", "demo", "check", "kql"])
+@pytest.mark.parametrize("command", ["run", "record", "demo", "check", "kql", "completion"])
 def test_options(command: str) -> None:
     """The options of a command are those of its help text; each has --help and --verbose."""
     listed = {
@@ -162,7 +162,8 @@ def test_commands() -> None:
     """The table of commands has each command, and the options that stand before one."""
     rows = re.findall(r"\n\| `([a-z-]+)` \|", section("docs/cli.md", "The command line"))
     helped = run_cli("--help").stdout
-    commands = re.findall(r"^  ([a-z]+) ", helped.partition("Commands:")[2], re.MULTILINE)
+    listed = helped.partition("Commands:")[2].partition("Examples:")[0]
+    commands = re.findall(r"^  ([a-z]+) ", listed, re.MULTILINE)
     assert {row for row in rows if not row.startswith("--")} == set(commands)
     before = helped.partition("Options:")[2].partition("Commands:")[0]
     assert options(before) - {"--help"} <= set(rows)

@@ -19,7 +19,7 @@ FLOORS = (
     {"errors", "schema", "printable", "threads", "clouds", "outbox", "rule"},
     {"ranking", "kql", "window", "atomic_files", "credential_errors"},
     {"settings", "report", "sources", "explain", "sentinel"},
-    {"sinks", "state"},
+    {"sinks", "state", "misspelt"},
     {"pipeline"},
     {"azure_clients"},
     {"cli"},

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.support import run_cli
+from tests.support import run_on_terminal
 from tests.support.pages import PAGES, blocks
 
 README = PAGES["README.md"]
@@ -17,7 +17,7 @@ def test_it_takes_ten_minutes() -> None:
 def test_the_sample_is_what_the_demo_prints() -> None:
     """The lines shown of the demo are lines that it prints, one after the other."""
     (sample,) = blocks("README.md", "text")
-    printed = run_cli("demo").stdout.splitlines()
+    printed = run_on_terminal("demo")[0].splitlines()
     shown = sample.splitlines()
     starts = [at for at, line in enumerate(printed) if line.rstrip() == shown[0]]
     assert len(shown) >= 15

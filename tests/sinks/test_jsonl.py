@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from detection.errors import DeliveryError, UsageError
 from detection.outbox import Outbox, Row
 from detection.sinks import FanOutSink
-from detection.sinks.jsonl import JsonLinesFile, JsonLinesStream
+from detection.sinks.jsonl import JsonLinesFile
+from detection.sinks.row_formats import JsonLines
+from detection.sinks.row_outputs import RowStream
 from tests.support import Collected, environment
 
 HOSTILE = (
@@ -79,7 +81,7 @@ def test_each_file_holds_its_own_kind_of_rows(tmp_path: Path) -> None:
     sinks = (
         JsonLinesFile(paths[0], findings, append=True),
         JsonLinesFile(paths[1], runs, append=True),
-        JsonLinesStream(stream, runs),
+        RowStream(stream, runs, JsonLines()),
     )
     FanOutSink(*sinks).deliver(outbox)
     assert paths[0].read_bytes() == b'{"finding":1}\n'
@@ -91,7 +93,7 @@ def test_any_text_survives(texts: list[str]) -> None:
     """Line breaks, control characters and text like another row stay inside their row."""
     rows: list[Row] = [{text: text, "items": [text]} for text in texts]
     stream = io.BytesIO()
-    JsonLinesStream(stream, findings).deliver(Outbox(rows))
+    RowStream(stream, findings, JsonLines()).deliver(Outbox(rows))
     lines = stream.getvalue().split(b"\n")
     assert lines.pop() == b""
     assert [json.loads(line) for line in lines] == rows
@@ -219,7 +221,7 @@ def test_a_failed_delivery_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_full_device_is_a_failed_delivery() -> None:
     """A full device is a DeliveryError that says what to do."""
     with Path("/dev/full").open("wb", buffering=0) as stream:
-        sink = JsonLinesStream(stream, findings)
+        sink = RowStream(stream, findings, JsonLines())
         with pytest.raises(DeliveryError, match="standard output could not be written: No space"):
             sink.deliver(Outbox([ROW]))
 
@@ -229,7 +231,7 @@ def test_a_closed_pipe_ends_the_program() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb", buffering=0) as stream:
-        sink = JsonLinesStream(stream, findings)
+        sink = RowStream(stream, findings, JsonLines())
         with pytest.raises(SystemExit) as ended:
             sink.deliver(Outbox([ROW]))
     assert ended.value.code == 141
@@ -300,7 +302,7 @@ def test_a_line_contains_no_control_characters() -> None:
     """Control and invisible characters are escaped, and the JSON reads as the row."""
     row = {"Name": "a\x9b2J\u202e\u200b\u2028\ufeff\x1b[0m\u00e9\U0001f600\U000e0001"}
     stream = io.BytesIO()
-    JsonLinesStream(stream, findings).deliver(Outbox([row]))
+    RowStream(stream, findings, JsonLines()).deliver(Outbox([row]))
     line = stream.getvalue().decode()
     assert line.removesuffix("\n").isprintable()
     assert "\u00e9\U0001f600" in line

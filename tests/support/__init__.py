@@ -1,7 +1,10 @@
 """Helpers for tests of several folders: recorded logs, the command line as a process, a sink."""
 
+import contextlib
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -161,6 +164,32 @@ def run_cli(
         timeout=300,
         check=False,
     )
+
+
+def run_on_terminal(
+    *arguments: str | Path, columns: int = 80, settings: Mapping[str, str] | None = None
+) -> tuple[str, int]:
+    """Run the command line with its output on a terminal of this width.
+
+    Return the text that it prints there, without colours, and its exit status.
+    """
+    terminal, end_of_program = pty.openpty()
+    plain = {"NO_COLOR": "1", "TERM": "xterm", "COLUMNS": str(columns)}
+    with subprocess.Popen(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment(plain | dict(settings or {})),
+        stdout=end_of_program,
+        stderr=end_of_program,
+    ) as process:
+        os.close(end_of_program)
+        printed = b""
+        with contextlib.suppress(OSError):  # the terminal ends with the process
+            while piece := os.read(terminal, 65_536):
+                printed += piece
+        os.close(terminal)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed.decode())  # bold, and cursor movements
+    return text.replace("\r\n", "\n"), process.returncode
 
 
 def json_lines(text: str) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""The forms and files of findings, and the options that choose them."""

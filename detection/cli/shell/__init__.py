@@ -1,0 +1,1 @@
+"""The command line and its surroundings: its name, help and completion, signals, and settings."""
