@@ -73,16 +73,16 @@ docs: $(DEV) ## take the picture of the report again
 lock: $(DEV) ## bring the locks in line with pyproject.toml, keeping versions
 	@$(COMPILE) $(UPGRADE) pyproject.toml --group dev --output-file requirements-dev.txt
 	@cp requirements-dev.txt requirements-cli.txt
-	@$(COMPILE) pyproject.toml --group cli --output-file requirements-cli.txt
+	@$(COMPILE) pyproject.toml --output-file requirements-cli.txt
 	@cp requirements-dev.txt requirements.txt
-	@$(COMPILE) pyproject.toml --output-file requirements.txt
+	@$(COMPILE) --group app --output-file requirements.txt
 	@$(COMPILE) $(UPGRADE) --group scan --output-file requirements-scan.txt
 
 upgrade: UPGRADE = --upgrade
 upgrade: lock ## move the locks to the newest versions
 
 clean: ## remove .venv and .venv-scan, caches, packages and benchmark data
-	@rm -rf $(VENV) $(SCAN) .mypy_cache .pytest_cache .ruff_cache .hypothesis bench/data out/app out/package*.zip
+	@rm -rf $(VENV) $(SCAN) .mypy_cache .pytest_cache .ruff_cache .hypothesis bench/data build *.egg-info out/app out/package*.zip
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(CLI): requirements-cli.txt $(MADE)

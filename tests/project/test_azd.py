@@ -1,14 +1,7 @@
 """Azure Developer CLI deploys the same app from the same templates."""
 
-import subprocess
-import sys
-from pathlib import Path
-
-import pytest
-
 from scripts import package
-from tests.support import ROOT, environment, read_yaml
-from tests.support.effort import IN_CI
+from tests.support import ROOT, read_yaml
 
 AZD = read_yaml(ROOT / "azure.yaml")
 # The files of out/package.zip, which `make package` writes there as well.
@@ -49,49 +42,3 @@ def test_the_service_is_the_tagged_app() -> None:
     templates = [path.read_text("utf-8") for path in (ROOT / "infra").rglob("*.bicep")]
     (service,) = AZD["services"]
     assert any(f"'azd-service-name': '{service}'" in template for template in templates)
-
-
-def test_the_project_can_be_installed(tmp_path: Path) -> None:
-    """`pip install .`, with which azd restores and packages, installs detection/ and its data."""
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        (source / name).write_bytes((ROOT / name).read_bytes())
-    for path in (ROOT / "detection").rglob("*"):
-        if path.is_file() and "__pycache__" not in path.parts:
-            copy = source / path.relative_to(ROOT)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
-    # Folders at the top as they are here, because they are what setuptools refused.
-    for name in ("bench", "infra", "scripts", "tests"):
-        (source / name).mkdir()
-        (source / name / "__init__.py").touch()
-    (source / "function_app.py").touch()
-    target = tmp_path / "target"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    done = subprocess.run(
-        [*install, "--target", str(target), str(source)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if "from versions: none" in done.stderr + done.stdout and not IN_CI:
-        pytest.skip("the package index cannot be reached, and the build needs setuptools from it")
-    assert done.returncode == 0, done.stderr
-    installed = {path.relative_to(target) for path in (target / "detection").rglob("*")}
-    shipped = {path.relative_to(source) for path in (source / "detection").rglob("*.*")}
-    assert shipped <= installed
-    assert {path.name for path in target.iterdir()} - {"bin"} == {
-        "detection",
-        *(path.name for path in target.glob("*.dist-info")),
-    }
-    started = subprocess.run(
-        [sys.executable, "-P", "-m", "detection", "--help"],
-        cwd=tmp_path,
-        env=environment({"PYTHONPATH": str(target)}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert started.returncode == 0, started.stderr
-    assert "Usage:" in started.stdout

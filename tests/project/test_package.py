@@ -53,6 +53,7 @@ LITTER = [
         "__azurite_db_blob__.json",
         "infra/main.bicep",
     ),
+    *("build/lib/detection/x.py", "managed_identity_impact.egg-info/PKG-INFO"),
     *("tests/test_x.py", "bench/data/x.json", "scripts/x.py", ".mypy_cache/x", "pyproject.toml"),
     *("__pycache__/function_app.pyc", "detection/__pycache__/x.pyc"),
     *(".python_packages/lib/site-packages/x.py", ".python_packages/lib/site-packages/orjson.py"),

@@ -25,7 +25,8 @@ DEPLOYED = "requirements.txt"
 TERMINAL = "requirements-cli.txt"
 EVERYTHING = "requirements-dev.txt"
 SCANNERS = "requirements-scan.txt"
-GROUPS = {DEPLOYED: [], TERMINAL: ["cli"], EVERYTHING: ["dev"], SCANNERS: ["scan"]}
+GROUPS = {DEPLOYED: ["app"], TERMINAL: [], EVERYTHING: ["dev"], SCANNERS: ["scan"]}
+PROJECT = {TERMINAL, EVERYTHING}  # the locks with the requirements of the project itself
 
 # uv's message about an unreachable index; its other failures are about the requirements.
 UNREACHABLE = re.compile("Failed to fetch|network was disabled")
@@ -57,7 +58,7 @@ def direct_requirements(lock: str) -> list[Requirement]:
             else:
                 yield from members(entry["include-group"])
 
-    wanted = [] if lock == SCANNERS else [*pyproject()["project"]["dependencies"]]
+    wanted = [*pyproject()["project"]["dependencies"]] if lock in PROJECT else []
     for group in GROUPS[lock]:
         wanted += members(group)
     return [Requirement(text) for text in wanted]
@@ -98,7 +99,7 @@ def test_deployed_lock_is_minimal() -> None:
     assert {pin.name for pin in pins_of(DEPLOYED)}.isdisjoint({"click", "rich", "pytest"})
 
 
-@pytest.mark.parametrize(("smaller", "larger"), [(DEPLOYED, TERMINAL), (TERMINAL, EVERYTHING)])
+@pytest.mark.parametrize(("smaller", "larger"), [(DEPLOYED, EVERYTHING), (TERMINAL, EVERYTHING)])
 def test_locks_agree(smaller: str, larger: str) -> None:
     """A larger lock has all pins of a smaller one, so tests run with the deployed versions."""
     pinned = {(pin.name, pin.version) for pin in pins_of(larger)}
@@ -109,11 +110,20 @@ def test_locks_agree(smaller: str, larger: str) -> None:
 def test_deployed_dependency_is_justified() -> None:
     """Each deployed dependency has a comment line above it that says what it is for."""
     text = (ROOT / "pyproject.toml").read_text("utf-8")
-    _, _, rest = text.partition("\ndependencies = [\n")
+    _, _, rest = text.partition("\napp = [\n")
     listed, _, _ = rest.partition("\n]\n")
     justified = re.findall(r'^    # \S.*\n    "(.+)",$', listed, flags=re.MULTILINE)
-    assert justified == pyproject()["project"]["dependencies"]
+    assert justified == pyproject()["dependency-groups"]["app"]
     assert len(listed.splitlines()) == 2 * len(justified)
+
+
+def test_the_command_line_and_the_app_agree() -> None:
+    """An installation has the app's dependencies with the same bounds, but not its host's."""
+    app = set(pyproject()["dependency-groups"]["app"])
+    installed = set(pyproject()["project"]["dependencies"])
+    assert {Requirement(text).name for text in app - installed} == {"azure-functions"}
+    only_here = {Requirement(text).name for text in installed - app}
+    assert only_here == {"click", "jinja2", "rich"}
 
 
 @every_lock
@@ -123,7 +133,7 @@ def test_lock_is_up_to_date(lock: str, tmp_path: Path) -> None:
         shutil.copy(ROOT / name, tmp_path)
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--python", sys.executable]
     groups = [f"--group={group}" for group in GROUPS[lock]]
-    project = [] if lock == SCANNERS else ["pyproject.toml"]
+    project = ["pyproject.toml"] if lock in PROJECT else []
     compiled = subprocess.run(
         [*command, *project, *groups, "--output-file", lock],
         cwd=tmp_path,
