@@ -53,10 +53,18 @@ def replace_file(path: Path, parts: Iterable[bytes]) -> None:
         else:
             temporary.chmod(0o666 & ~_umask())
         os.fsync(file.fileno())
-        if not RENAMES_OPEN_FILES:
-            file.close()
-        temporary.replace(path)
+        move_finished(file, temporary, path)
     sync_folder(path.parent)
+
+
+def move_finished(file: BinaryIO, temporary: Path, path: Path) -> None:
+    """Give a file of unfinished() the name `path`, also if another file has it; raises OSError.
+
+    On POSIX the file is still locked then, so that no other process removes it meanwhile.
+    """
+    if not RENAMES_OPEN_FILES:
+        file.close()
+    temporary.replace(path)
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from detection.sources.workspace.source import WorkspaceSource
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
+NOT_TRIED: Final = "not tried, because there is no token"
 STYLES: Final = {OK: "green", WARNING: "yellow", FAILED: "red"}
 
 
@@ -94,8 +95,13 @@ def _check_all(settings: Settings, now: int) -> Iterator[CheckResult]:
     yield credential
     has_token = credential.status != FAILED
     for workspace_id in deployment.workspace_ids:
-        yield from _check_workspace(azure, settings, workspace_id, now, has_token=has_token)
-    if deployment.ingestion_endpoint:
+        if has_token:
+            yield from _check_workspace(azure, settings, workspace_id, now)
+        else:  # each part would only repeat why
+            yield CheckResult(workspace_id, FAILED, NOT_TRIED)
+    if deployment.ingestion_endpoint and not has_token:
+        yield CheckResult("ingestion", FAILED, NOT_TRIED)
+    elif deployment.ingestion_endpoint:
         yield _run_check("ingestion", partial(_check_ingestion, azure))
     else:
         yield CheckResult(
@@ -113,7 +119,7 @@ def _check_all(settings: Settings, now: int) -> Iterator[CheckResult]:
 
 
 def _check_workspace(
-    azure: "AzureClients", settings: Settings, workspace_id: str, now: int, *, has_token: bool
+    azure: "AzureClients", settings: Settings, workspace_id: str, now: int
 ) -> Iterator[CheckResult]:
     """Check the clock, the tables, the watchlists and the queries of one workspace."""
 
@@ -127,10 +133,7 @@ def _check_workspace(
         yield run(shape.name, _check_table, shape, now, settings.rule)
     yield run(f"watchlist {settings.deployment.watchlist_alias}", _check_allowlist)
     yield run(f"watchlist {settings.deployment.exclusions_alias}", _check_exclusions, now)
-    if has_token:
-        yield run("queries", _check_queries, now, settings.rule)
-    else:  # every query would try again to get a token
-        yield CheckResult(f"{workspace_id} queries", FAILED, "not tried, because there is no token")
+    yield run("queries", _check_queries, now, settings.rule)
 
 
 def _run_check(part: str, check: Callable[[], tuple[str, str]]) -> CheckResult:

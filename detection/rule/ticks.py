@@ -34,7 +34,8 @@ def parse_time(text: str) -> int:
     """
     match = _SHAPE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text[:60]!r} is not an ISO 8601 time with at most 7 fraction digits")
+        digits = " with at most 7 fraction digits" if re.search(r"[.,]\d{8}", text) else ""
+        raise ValueError(f"{text[:60]!r} is not an ISO 8601 time{digits}")
     day, minute, second, fraction, offset = match.groups()
     zone = "+00:00" if offset in (None, "Z") else offset
     whole = f"{day}T{minute or '00:00'}{(second or ':00')[:3]}{zone}"

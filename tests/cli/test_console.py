@@ -123,11 +123,15 @@ def test_failures_and_run_lines_are_printed_without_control_characters(console: 
     assert not [line for line in text.splitlines() if line.startswith("error: forged")]
 
 
-def test_characters_outside_the_terminal_s_encoding_are_escaped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("form", [[], ["--details"], ["--format", "markdown"]], ids=str)
+def test_characters_outside_the_terminal_s_encoding_are_escaped(
+    tmp_path: Path, encoding: str, form: list[str]
+) -> None:
     """If the output is not UTF-8, characters that it lacks do not end the run."""
     write_logs(tmp_path, [sign_in(ServicePrincipalName="\u65e5\u672c")], [operation()])
-    settings = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
-    done = run_cli("run", "--recorded", tmp_path, "--now", NOW, settings=settings)
+    settings = {"PYTHONUTF8": "0", "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
+    done = run_cli("run", "--recorded", tmp_path, "--now", NOW, *form, settings=settings)
     assert done.returncode == 0, done.stderr
     assert "\\u65e5\\u672c" in done.stdout
 

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support import DEMO, NOW, environment, json_lines
 
-# Takes away what Windows lacks. The stand-in for msvcrt locks nothing: it shows which branch is
-# taken, not that Windows locks.
+# Takes away what Windows lacks, and refuses to rename or to remove an open file, as Windows does.
+# The stand-in for msvcrt locks nothing: it shows which branch is taken, not that Windows locks.
 AS_ON_WINDOWS = """
 import os, shutil, signal, sys, tempfile, types
 
@@ -32,6 +34,17 @@ sys.platform = system  # or modules of the standard library would ask for Window
 for name in calls:
     delattr(os, name)
 del signal.SIGKILL, signal.SIGHUP, signal.SIGPIPE
+def is_open(path):
+    names = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    return any(os.path.exists(name) and os.path.samefile(name, path) for name in names)
+def refusing(call):
+    def checked(path, *others, **options):
+        if os.path.exists(path) and is_open(path):
+            raise PermissionError(13, "the file is open", path)
+        return call(path, *others, **options)
+    return checked
+for name in ("replace", "rename", "unlink", "remove"):
+    setattr(os, name, refusing(getattr(os, name)))
 from detection.__main__ import main
 status = main(sys.argv[1:])
 assert locks, "no lock was taken"
@@ -50,6 +63,7 @@ def run_as_on_windows(*arguments: str | Path) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at a process's open files")
 def test_a_run_needs_no_posix(tmp_path: Path) -> None:
     """A run writes findings, run records, report and state without any call of POSIX alone."""
     output, runs, page = (tmp_path / name for name in ("found.jsonl", "runs.jsonl", "page.html"))

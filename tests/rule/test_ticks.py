@@ -129,6 +129,14 @@ def test_the_error_quotes_the_time_of_the_column(text: str) -> None:
     assert repr(text) in caught.value.args[1]
 
 
+def test_the_error_speaks_of_digits_only_if_there_are_too_many() -> None:
+    """The limit of seven fraction digits is named where a time has more, and nowhere else."""
+    with pytest.raises(ValueError, match="with at most 7 fraction digits"):
+        parse_time("2026-03-02T10:00:00.12345678Z")
+    with pytest.raises(ValueError, match=r"'noon' is not an ISO 8601 time$"):
+        parse_time("noon")
+
+
 @pytest.mark.parametrize("text", NO_MOMENT)
 def test_text_that_is_not_a_time_is_refused(text: str) -> None:
     """Text that is not a time, too fine or impossible, is an error."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from detection.atomic_files import remove_leftovers, unfinished
+from detection.atomic_files import move_finished, remove_leftovers, unfinished
 from detection.atomic_files.system import sync_folder
 from detection.errors import DeliveryError, UsageError
 from detection.rule.exclusions import EXCLUSIONS_TABLE
@@ -94,7 +94,7 @@ class Recorder:
                 file.write(end + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-                unfinished_path.replace(path)
+                move_finished(file, unfinished_path, path)
             sync_folder(self._folder)
         except OSError as error:
             raise DeliveryError(
