@@ -6,9 +6,9 @@ from typing import Any, Final
 import click
 
 from detection.cli import console as terminal
-from detection.cli.examine import RECORDED_WORKSPACE, run_and_report
 from detection.cli.options import quiet_option, verbose_option
 from detection.cli.output.options import chosen_outputs, output_options
+from detection.cli.output.outcome import RECORDED_WORKSPACE, run_and_report
 from detection.cli.output.outputs import outputs_of
 from detection.cli.shell.help import Command
 from detection.cli.shell.program import CHECKOUT

@@ -14,9 +14,9 @@ import click
 
 from detection.cli.check import check_command
 from detection.cli.demo import demo_command
-from detection.cli.examine import FAILED
 from detection.cli.kql import kql_command
 from detection.cli.options import describe_error, print_error
+from detection.cli.output.outcome import FAILED
 from detection.cli.query import query_command
 from detection.cli.record import record_command
 from detection.cli.run import run_command

@@ -10,7 +10,6 @@ from typing import Any, Final
 import click
 
 from detection.cli import console as terminal
-from detection.cli.examine import RECORDED_WORKSPACE, run_and_report, run_each, run_one
 from detection.cli.guards import check_times, separate_from_app
 from detection.cli.options import (
     TimeParam,
@@ -26,6 +25,7 @@ from detection.cli.options import (
     verbose_option,
 )
 from detection.cli.output.options import chosen_outputs, output_options
+from detection.cli.output.outcome import RECORDED_WORKSPACE, run_and_report, run_each, run_one
 from detection.cli.output.outputs import Outputs, outputs_of
 from detection.cli.shell.help import Command
 from detection.cli.shell.settings_file import settings_option

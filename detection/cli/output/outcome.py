@@ -1,4 +1,4 @@
-"""Examines a workspace or a recording, shows the result, and gives the exit status."""
+"""Runs the job, shows its outcome, and gives the exit status."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
