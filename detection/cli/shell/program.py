@@ -2,7 +2,6 @@
 
 import sys
 import tomllib
-from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -23,4 +22,6 @@ def version() -> str:
     if pyproject.is_file():
         project: dict[str, str] = tomllib.loads(pyproject.read_text("utf-8"))["project"]
         return project["version"]
+    from importlib import metadata  # noqa: PLC0415 - 14 ms that other commands need not wait
+
     return metadata.version(PACKAGE)
