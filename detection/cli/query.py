@@ -13,16 +13,28 @@ from rich.text import Text
 
 from detection.cli import console as terminal
 from detection.cli.options import verbose_option
+from detection.cli.shell.help import Command
+from detection.cli.shell.settings_file import settings_option
 from detection.errors import UsageError
 from detection.printable import one_line
 from detection.settings import read_settings
-from detection.sinks.failures import as_delivery_error
+from detection.sinks.failures import standard_output_errors
 
 
-@click.command("query")
+@click.command(
+    "query",
+    cls=Command,
+    short_help="Run a query on a workspace and print its rows.",
+    examples=(
+        "query 'ManagedIdentityImpact() | top 10 by RiskScore'",
+        "query --json 'AzureActivity | where TimeGenerated > ago(1h)' >rows.jsonl",
+        "query --settings .emulator/settings.json 'ManagedIdentityImpactRuns_CL'",
+    ),
+)
 @click.argument("kql")
 @click.option("--workspace", metavar="ID", help="The workspace to query, of several.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON Lines.")
+@settings_option
 @verbose_option
 def query_command(*, kql: str, workspace: str | None, as_json: bool, verbose: bool) -> int:
     """Run a query on a workspace and print its rows.
@@ -46,7 +58,7 @@ def query_command(*, kql: str, workspace: str | None, as_json: bool, verbose: bo
 
     with AzureClients(deployment) as azure:
         result = azure.query(chosen, sys.stdin.read() if kql == "-" else kql)
-    with as_delivery_error("standard output", "free space or redirect it to another place"):
+    with standard_output_errors():
         if as_json:
             _print_json(result.columns, result.rows)
         elif sys.stdout.isatty():
