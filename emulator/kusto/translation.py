@@ -147,7 +147,7 @@ def _common(text: str, tables: Columns) -> str:
     known = {name for table in tables.keys() & named for name in tables[table]}
     text = text.replace("ingestion_time()", INGESTED)
     return re.sub(
-        r'column_ifexists\(\s*"(\w+)",\s*(""|\w+\(null\)|[\w.]+)\s*\)',
+        r'column_ifexists\(\s*"(\w+)",\s*("[^"\\]*"|\w+\([^()]*\)|[\w.]+)\s*\)',
         lambda match: match[1] if match[1] in known else match[2],
         text,
     )
