@@ -14,7 +14,7 @@ from azure.core.exceptions import AzureError
 
 from detection.errors import DetectionError, SettingsError, UsageError
 from emulator.functions_host import run_in_host
-from emulator.recorded_run import run_recording
+from emulator.recorded_run import SETTINGS_FILE, run_recording
 from scripts.node import NotInstalled
 
 
@@ -27,7 +27,12 @@ def main() -> int:
     try:
         if options.recorded is None:
             return run_in_host(only_azurite=options.azurite)
-        run_recording(options.recorded, runs=options.ticks, pause=options.every)
+        run_recording(
+            options.recorded,
+            runs=options.ticks,
+            pause=options.every,
+            settings_file=options.settings,
+        )
     except KeyboardInterrupt:
         print("Ended.", flush=True)
     except (UsageError, SettingsError) as error:
@@ -67,6 +72,14 @@ def _options() -> argparse.Namespace:
         default=0.0,
         metavar="5s",
         help="with --recorded: the time between two runs; default: none",
+    )
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        default=SETTINGS_FILE,
+        metavar="FILE",
+        help="with --recorded: where to keep the settings for other commands while it runs; "
+        "default: %(default)s",
     )
     return parser.parse_args()
 

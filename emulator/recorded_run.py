@@ -27,7 +27,7 @@ from emulator.services.azure import emulated_azure
 from emulator.worker import invoke_timer
 
 ROOT: Final = Path(__file__).parents[1]
-SETTINGS_FILE: Final = ROOT / ".emulator" / "settings.json"
+SETTINGS_FILE: Final = Path(".emulator") / "settings.json"
 NO_WORKER: Final = "the worker of Azure Functions is a package from Python 3.13 on: use that one"
 # Settings that the environment may choose; all others lead to the emulated services.
 CHOSEN: Final = (
@@ -36,11 +36,13 @@ CHOSEN: Final = (
 )
 
 
-def run_recording(folder: Path, *, runs: int | None, pause: float) -> None:
+def run_recording(
+    folder: Path, *, runs: int | None, pause: float, settings_file: Path = SETTINGS_FILE
+) -> None:
     """Run the timer over a folder, `runs` times, `pause` seconds apart, and print what happens.
 
     Without `runs`, each recorded hour and one more are run, and the workspace stays there until
-    KeyboardInterrupt. Raises DetectionError, NotInstalled, or RuntimeError if a part fails.
+    KeyboardInterrupt. `settings_file` holds the settings of the app meanwhile. Raises DetectionError, NotInstalled, or RuntimeError if a part fails.
     """
     chosen = {name: os.environ[name] for name in CHOSEN if name in os.environ}
     if importlib.util.find_spec("azure_functions_runtime") is None:
@@ -50,11 +52,14 @@ def run_recording(folder: Path, *, runs: int | None, pause: float) -> None:
     times = timer_times(recording.times, lookback)
     first = next(times)
     _print(f"Starting Azurite and a workspace with the tables of {folder}.")
-    with emulated_azure(recording.tables, first, chosen) as azure, _settings_file(azure.settings):
+    with (
+        emulated_azure(recording.tables, first, chosen) as azure,
+        _kept_in(settings_file, azure.settings),
+    ):
         _print(
             "To query the workspace while this runs, in a second terminal:\n"
             f"    {os.path.relpath(sys.executable)} -m detection query "
-            f"--settings {os.path.relpath(SETTINGS_FILE)} 'ManagedIdentityImpact()'"
+            f"--settings {settings_file} 'ManagedIdentityImpact()'"
         )
         for number, at in enumerate(chain([first], times), start=1):
             azure.clock.set(at)
@@ -70,16 +75,18 @@ def run_recording(folder: Path, *, runs: int | None, pause: float) -> None:
 
 
 @contextlib.contextmanager
-def _settings_file(settings: dict[str, str]) -> Iterator[None]:
-    """Keep the settings in a file, for commands in another terminal."""
-    SETTINGS_FILE.parent.mkdir(exist_ok=True)
-    SETTINGS_FILE.write_text(json.dumps({"IsEncrypted": False, "Values": settings}, indent=2))
+def _kept_in(file: Path, settings: dict[str, str]) -> Iterator[None]:
+    """Keep settings in a file, for commands in another terminal; remove it and its empty folder."""
+    text = json.dumps({"IsEncrypted": False, "Values": settings}, indent=2)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text, "utf-8")
     try:
         yield
     finally:
-        SETTINGS_FILE.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            SETTINGS_FILE.parent.rmdir()
+        with contextlib.suppress(OSError):  # another emulator may have replaced or removed it
+            if file.read_text("utf-8") == text:
+                file.unlink()
+                file.parent.rmdir()
 
 
 def _print(text: str) -> None:

