@@ -42,7 +42,9 @@ def run_recording(
     """Run the timer over a folder, `runs` times, `pause` seconds apart, and print what happens.
 
     Without `runs`, each recorded hour and one more are run, and the workspace stays there until
-    KeyboardInterrupt. `settings_file` holds the settings of the app meanwhile. Raises DetectionError, NotInstalled, or RuntimeError if a part fails.
+    KeyboardInterrupt. `settings_file` holds the settings of the app meanwhile.
+
+    Raises DetectionError, NotInstalled, or RuntimeError if a part fails.
     """
     chosen = {name: os.environ[name] for name in CHOSEN if name in os.environ}
     if importlib.util.find_spec("azure_functions_runtime") is None:

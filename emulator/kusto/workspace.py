@@ -251,4 +251,6 @@ def _refusal(error: Exception) -> QueryRefused:
     for pattern in patterns:
         if found := re.search(pattern, str(error)):
             return QueryRefused(str(error), found[1])
+    if isinstance(error, duckdb_kql.KqlUnsupportedError):
+        return QueryRefused(f"this emulator cannot run what Log Analytics may: {error}")
     return QueryRefused(str(error))
