@@ -374,7 +374,7 @@ BAD_LOGS: dict[str, tuple[Callable[[Path], None], int, tuple[str, ...]]] = {
         ("AzureActivity.json", "Caller"),
     ),
     "directory-for-a-file": (directory_for_table, 1, ("AzureActivity.json", "cannot be read")),
-    "empty-folder": (no_files, 2, ("logs", f"{SIGN_INS}.json", "AzureActivity.json")),
+    "empty-folder": (no_files, 2, ("logs", SIGN_INS, "AzureActivity")),
 }
 
 

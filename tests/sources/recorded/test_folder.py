@@ -225,12 +225,12 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    """A folder without any table's file is refused, and the error lists the expected files."""
-    (tmp_path / "azureactivity.txt").touch()
+    """A folder without any table is refused; the error names the tables, and what is not read."""
+    (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError) as caught:
         RecordedSource(tmp_path)
-    for name in (tmp_path.name, *(f"{table}.json" for table in (SIGN_INS, OPERATIONS, ALLOWLIST))):
-        assert name in str(caught.value)
+    for part in (tmp_path.name, SIGN_INS, OPERATIONS, ALLOWLIST, "notes.txt is not read"):
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS, ALLOWLIST])

@@ -1,0 +1,84 @@
+"""Warnings of a recorded folder: of files that hide rows or lose some.
+
+Files are exported by hand, so a wrong name or format must be reported rather than read as no rows.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from detection.printable import shortened
+from detection.rule.filters import SIGN_IN_SUCCESS
+from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
+from detection.sources.decode.table import ROW_LIMIT, Table
+from detection.sources.recorded.files.tables_of_folder import FolderTables, OtherFile
+
+RESULT_TYPE: Final = "ResultType"
+_NAMES_SHOWN: Final = 3
+_REASON_LENGTH: Final = 300  # characters
+
+
+def missing_table_advice(tables: FolderTables, shape: TableShape) -> str:
+    """Return advice on a table that no file has: other files of the folder, and its remedy."""
+    notable = [other for other in tables.others if other.is_notable]
+    unread = f" ({unread_files(notable)})" if notable else ""
+    return (
+        f"no file in {tables.folder} has rows of {shape.name}{unread}; if the workspace does not "
+        f"have the table, {shape.remedy}"
+    )
+
+
+def unread_files(others: Iterable[OtherFile]) -> str:
+    """Name the first of these files that are not read."""
+    names = [other.path.name for other in others]
+    verb = "is" if len(names) == 1 else "are"
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"{', '.join(names[:_NAMES_SHOWN])}{more} {verb} not read"
+
+
+def folder_warnings(tables: FolderTables) -> Iterator[str]:
+    """Yield a sentence for each file that seems to hold logs and is not read, or not whole."""
+    for other in tables.others:
+        if other.is_notable:
+            reason = shortened(other.reason, _REASON_LENGTH)
+            yield f"{other.path.name} is not read: {reason}"
+    for files in tables.files.values():
+        for file in files:
+            if file.warning:
+                yield file.warning
+            if (rows := tables.row_counts.get(file, 0)) >= ROW_LIMIT:
+                yield (
+                    f"{file.path.name} has {rows:,} rows, the maximum of one query: rows may be "
+                    "missing; export a shorter time range"
+                )
+
+
+def table_warnings(shape: TableShape, table: Table | None) -> Iterator[str]:
+    """Yield a sentence for each column that may hide a finding or cause a false one."""
+    if table is None:
+        return
+    if table.none_text_columns:
+        yield (
+            f'{shape.name} has the text "None" in {", ".join(table.none_text_columns)}, which `az` '
+            "writes for null: it is read as text, because the rows lack the column TableName that "
+            "`az` adds; keep that column, or write null"
+        )
+    if shape is SIGN_IN_TABLE and (zero := _misspelt_zero(table.texts(RESULT_TYPE))):
+        yield (
+            f"{shape.name} has no row with {RESULT_TYPE} {SIGN_IN_SUCCESS}, a successful sign-in, "
+            f'but has "{zero}": no sign-in matches; write it as {SIGN_IN_SUCCESS}'
+        )
+
+
+def _misspelt_zero(texts: Iterable[str]) -> str:
+    """Return a result code that equals 0 and is written otherwise; "" if a code is "0", or none."""
+    distinct = set(texts)
+    if SIGN_IN_SUCCESS in distinct:
+        return ""
+    return next((text for text in sorted(distinct) if _is_zero(text)), "")
+
+
+def _is_zero(text: str) -> bool:
+    try:
+        return float(text) == 0
+    except ValueError:
+        return False
