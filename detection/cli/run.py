@@ -26,6 +26,7 @@ from detection.cli.options import (
     view_options,
 )
 from detection.cli.outputs import OutputFiles, Outputs, outputs_of
+from detection.cli.recorded_run import check_outputs, examine_all, warn_of_rows_outside
 from detection.errors import DetectionError, SettingsError, UsageError
 from detection.pipeline.invocation import Invocation
 from detection.pipeline.job import run
@@ -105,7 +106,8 @@ def run_command(
 ) -> int:
     """Examine the windows that are due.
 
-    With --from and --to, examine the windows between them instead (a backfill).
+    With --from and --to, examine the windows between them instead (a backfill). With --recorded and
+    no time, examine every hour that the folder has rows of.
 
     Times are ISO 8601, such as 2026-03-14T10:00:00Z; a time without an offset is UTC.
 
@@ -129,9 +131,18 @@ def run_command(
     check_distinct_files({"--output": output, "--runs": runs, "--report": report}, recorded)
     if recorded is not None:
         check_times(invocation, remembers=bool(state_dir) and not dry_run)
-        outputs = outputs_of(files, view, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
+        source = RecordedSource(recorded)
+        check_outputs(source, {"--output": output, "--runs": runs, "--report": report})
         store = _store(state_dir, dry_run=dry_run)
-        connections = Connections(RecordedSource(recorded), FanOutSink(*outputs.sinks), store)
+        sentence = ""
+        if invocation.by_clock and invocation.backfill is None:
+            invocation, sentence = examine_all(source, recorded, invocation, store)
+        else:
+            warn_of_rows_outside(source, recorded, invocation, store)
+        outputs = outputs_of(files, view, as_json=as_json, dry_run=dry_run, append=bool(state_dir))
+        if sentence:
+            terminal.print_line(Console(stderr=True, highlight=False), sentence)
+        connections = Connections(source, FanOutSink(*outputs.sinks), store)
         return run_and_report(connections, invocation, outputs)
     try:
         deployment = read_settings(os.environ, complete=False).deployment

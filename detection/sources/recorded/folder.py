@@ -4,6 +4,7 @@ A table that no file has rows of is a missing table. A row has arrived once its 
 passed; a row without one is always there, and never late.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from itertools import chain
 from operator import itemgetter
@@ -36,6 +37,7 @@ from detection.rule.log_rows import (
     Operation,
 )
 from detection.rule.memo import Memo
+from detection.rule.ticks import HOUR
 from detection.sources import Arrivals
 from detection.sources.context import corroborating_actions
 from detection.sources.prefilter import KEEP_ALL, OPERATION_CANDIDATES, SIGN_IN_CANDIDATES
@@ -101,6 +103,27 @@ class RecordedSource:
         self._past = [PastChange(*row) for row in past.rows] if past else []
         signed_in = map(itemgetter(IDENTITY), sign_ins.rows if sign_ins else ())
         self._details = RecordedDetails(tables, signed_in)
+        self.files = tables.paths()
+        self._first_read: Window | None = None
+
+    def hours(self) -> dict[int, int]:
+        """Return the number of rows of each hour with rows, by the time (ticks) when it ends."""
+        times = chain(*(table.times for table in self._tables.values()))
+        return dict(sorted(Counter(-(-time // HOUR) * HOUR for time in times).items()))
+
+    def time_range(self) -> tuple[int, int] | None:
+        """Return the times (ticks) of the first and the last row; None if there is no row."""
+        times = [table.times for table in self._tables.values() if table.times]
+        return (min(map(min, times)), max(map(max, times))) if times else None
+
+    def rows_outside(self, start: int, end: int) -> int:
+        """Return how many rows do not lie in (start, end] (ticks)."""
+        times = chain(*(table.times for table in self._tables.values()))
+        return sum(not start < time <= end for time in times)
+
+    def add_warning(self, sentence: str) -> None:
+        """Give a warning with the first window that is read, beside those about the files."""
+        self._warnings = (*self._warnings, sentence)
 
     @property
     def context(self) -> "RecordedSource":
@@ -132,6 +155,7 @@ class RecordedSource:
 
     def read(self, window: Window, now: int) -> Logs:
         """Return the rows of the window that had arrived at `now`, and the allowlist."""
+        self._first_read = self._first_read or window
         rows_read = {
             SIGN_IN_TABLE.name: self._sign_ins.count(window, now),
             OPERATION_TABLE.name: self._operations.count(window, now),
@@ -151,7 +175,8 @@ class RecordedSource:
                 OPERATION_TABLE.name: self._operations.latest(now),
             },
             bytes_read=self._bytes,
-            warnings=self._warnings,
+            # Once is enough; a window that is read again has its warnings again.
+            warnings=self._warnings if window == self._first_read else (),
             remedies=self._remedies,
         )
 

@@ -2,13 +2,14 @@
 
 import gzip
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from detection.errors import SourceError, UsageError
-from detection.rule.log_rows import Logs
+from detection.rule.log_rows import OPERATION_TABLE, Logs
 from detection.rule.ticks import HOUR, parse_time
 from detection.sources.decode.table import ROW_LIMIT
 from detection.sources.recorded.folder import RecordedSource
@@ -187,7 +188,7 @@ def warnings_of(folder: Path) -> str:
 def run_record(folder: Path) -> dict[str, Any]:
     """Run on a folder and return its record; the terminal shows the same reason."""
     runs = folder / "runs.jsonl"
-    done = run_cli("run", "--recorded", folder, "--now", NOW, "--runs", runs)
+    done = run_cli("run", "--recorded", folder, "--runs", runs)
     assert done.returncode == 0, done.stderr
     (record,) = json_lines(runs.read_text("utf-8"))
     assert record["Reason"] in done.stderr
@@ -197,9 +198,9 @@ def run_record(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(("rows", "warned"), [(ROW_LIMIT, True), (ROW_LIMIT - 1, False)])
 def test_a_table_at_the_row_limit_is_a_warning(tmp_path: Path, rows: int, *, warned: bool) -> None:
     """A file with as many rows as one answer can hold may be cut, and the run warns."""
-    columns = ["TimeGenerated", "Caller", "OperationNameValue", "ActivityStatusValue"]
-    frame = json.dumps(response(columns, ["ROWS"]))
-    row = '["2026-03-14T09:00:00.0000000Z","a","b","c"]'
+    columns = [name for name in OPERATION_TABLE.columns if name != "TimeGenerated"]
+    frame = json.dumps(response(["TimeGenerated", *columns], ["ROWS"]))
+    row = json.dumps(["2026-03-14T09:00:00.0000000Z", *["a"] * len(columns)])
     body = frame.replace('"ROWS"', ",".join([row] * rows))
     (tmp_path / f"{OPERATIONS}.json").write_text(body, "utf-8")
     write_table(tmp_path, SIGN_INS, [])
@@ -232,14 +233,15 @@ def test_the_usual_zero_or_no_zero_is_no_warning(tmp_path: Path, others: list[ob
 
 def test_the_text_none_is_a_warning_where_it_may_mean_null(tmp_path: Path) -> None:
     """In rows of `az` without TableName, "None" stays text and the run warns."""
+    other = partial(operation, CallerIpAddress="")
     write_table(tmp_path, SIGN_INS, [sign_in()])
-    write_table(tmp_path, OPERATIONS, [operation(Caller="None", ResourceGroup="None")])
+    write_table(tmp_path, OPERATIONS, [other(Caller="None", ResourceGroup="None")])
     message_part = (
         'AzureActivity has the text "None" in Caller, ResourceGroup, which `az` writes for'
     )
     assert message_part in warnings_of(tmp_path)
-    named = [operation(Caller="None") | {"TableName": "PrimaryResult"}]
-    for document in (named, response_of([operation(Caller="None")])):
+    named = [other(Caller="None") | {"TableName": "PrimaryResult"}]
+    for document in (named, response_of([other(Caller="None")])):
         write_table(tmp_path, OPERATIONS, document)
         assert run_record(tmp_path)["Status"] == "Success"
 

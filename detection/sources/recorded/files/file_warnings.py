@@ -3,16 +3,32 @@
 Files are exported by hand, so a wrong name or format must be reported rather than read as no rows.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from detection.printable import shortened
 from detection.rule.filters import SIGN_IN_SUCCESS
-from detection.rule.log_rows import SIGN_IN_TABLE, TableShape
+from detection.rule.log_rows import (
+    OPERATION_TABLE,
+    RESOURCE_ID,
+    RESOURCE_IDENTITY,
+    SIGN_IN_CORRELATION,
+    SIGN_IN_TABLE,
+    UNDERSCORE_RESOURCE_ID,
+    TableShape,
+)
 from detection.sources.decode.table import ROW_LIMIT, Table
 from detection.sources.recorded.files.tables_of_folder import FolderTables, OtherFile
 
 RESULT_TYPE: Final = "ResultType"
+_RESOURCE_IDS: Final = {
+    OPERATION_TABLE.columns[place] for place in (RESOURCE_ID, UNDERSCORE_RESOURCE_ID)
+}
+# They only tell rows without an id of their own apart.
+_FOR_KEYS: Final = (
+    SIGN_IN_TABLE.columns[RESOURCE_IDENTITY],
+    SIGN_IN_TABLE.columns[SIGN_IN_CORRELATION],
+)
 _NAMES_SHOWN: Final = 3
 _REASON_LENGTH: Final = 300  # characters
 
@@ -56,6 +72,11 @@ def table_warnings(shape: TableShape, table: Table | None) -> Iterator[str]:
     """Yield a sentence for each column that may hide a finding or cause a false one."""
     if table is None:
         return
+    if missing := missing_optional(shape, table.columns) if table.length else []:
+        yield (
+            f"{shape.name} has no column {', '.join(missing)}: findings may be merged, counted "
+            "twice or say less; export the table with all of its columns"
+        )
     if table.none_text_columns:
         yield (
             f'{shape.name} has the text "None" in {", ".join(table.none_text_columns)}, which `az` '
@@ -67,6 +88,19 @@ def table_warnings(shape: TableShape, table: Table | None) -> Iterator[str]:
             f"{shape.name} has no row with {RESULT_TYPE} {SIGN_IN_SUCCESS}, a successful sign-in, "
             f'but has "{zero}": no sign-in matches; write it as {SIGN_IN_SUCCESS}'
         )
+
+
+def missing_optional(shape: TableShape, columns: Collection[str]) -> list[str]:
+    """Return the columns with names, ids and addresses that a log table lacks.
+
+    Either resource id is enough.
+    """
+    if shape not in {SIGN_IN_TABLE, OPERATION_TABLE}:
+        return []
+    present = {*columns, *_FOR_KEYS}
+    if present & _RESOURCE_IDS:
+        present |= _RESOURCE_IDS
+    return [name for name in shape.columns[shape.required :] if name not in present]
 
 
 def _misspelt_zero(texts: Iterable[str]) -> str:
