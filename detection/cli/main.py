@@ -15,6 +15,7 @@ import click
 
 from detection.cli.check import check_command
 from detection.cli.demo import demo_command
+from detection.cli.inspect import inspect_command
 from detection.cli.kql import kql_command
 from detection.cli.options import describe_error, print_error
 from detection.cli.record import record_command
@@ -51,7 +52,14 @@ def cli() -> None:
     """
 
 
-for command in (run_command, demo_command, record_command, check_command, kql_command):
+for command in (
+    run_command,
+    demo_command,
+    record_command,
+    check_command,
+    inspect_command,
+    kql_command,
+):
     cli.add_command(command)
 
 

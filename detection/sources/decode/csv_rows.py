@@ -1,11 +1,11 @@
 """Reads the rows of CSV and TSV, a batch at a time."""
 
 import csv
-import io
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
 from detection.errors import SourceError
+from detection.sources.decode.json_stream import BYTE_ORDER_MARK
 from detection.sources.decode.row_set import RowSet
 
 FORMS: Final = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV"}
@@ -26,15 +26,16 @@ def csv_rows(stream: BinaryIO, where: str, delimiter: str) -> RowSet:
     Raises SourceError, also while the rows are read, if the text is damaged or cut short.
     """
     csv.field_size_limit(_LONGEST_CELL)
-    text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-    records = _records(text, where, delimiter)
+    records = _records(stream, where, delimiter)
     names = next(records, [])
     return RowSet(FORMS[delimiter], names, _batches(records), empty_is_null=True)
 
 
-def _records(text: io.TextIOWrapper, where: str, delimiter: str) -> Iterator[list[Any]]:
+def _records(stream: BinaryIO, where: str, delimiter: str) -> Iterator[list[Any]]:
     """Yield the records that are not blank, the columns first."""
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    # Lines end with a line feed alone: cells may hold other characters that end lines.
+    lines = (line.decode("utf-8") for line in _without_mark(stream))
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     count = 0
     try:
         for record in reader:
@@ -45,11 +46,12 @@ def _records(text: io.TextIOWrapper, where: str, delimiter: str) -> Iterator[lis
         # A quote that nothing closes is usually the end of a file that was cut.
         raise SourceError(f"{where}: row {count} is damaged or cut short: {error}") from None
     except UnicodeDecodeError:
-        raise SourceError(
-            f"{where}: is not UTF-8 at row {count} or soon after: save it as UTF-8"
-        ) from None
-    finally:
-        text.detach()  # else the stream would be closed with it
+        raise SourceError(f"{where}: is not UTF-8 at row {count}: save it as UTF-8") from None
+
+
+def _without_mark(stream: BinaryIO) -> Iterator[bytes]:
+    for number, line in enumerate(stream):
+        yield line if number else line.removeprefix(BYTE_ORDER_MARK)
 
 
 def _batches(records: Iterator[list[Any]]) -> Iterator[list[Any]]:

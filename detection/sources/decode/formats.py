@@ -2,10 +2,12 @@
 
 import codecs
 import gzip
+import re
 import shutil
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Final, TypeVar, cast
@@ -27,6 +29,7 @@ Result = TypeVar("Result")
 HEAD_BYTES: Final = 65_536  # of a file, enough to recognise its format
 _LONGEST_LINE: Final = 16_000_000  # bytes of a first line that is looked at
 _IN_MEMORY: Final = 32_000_000  # bytes of an unpacked file; a larger one goes to a temporary file
+_KUSTO_FRAMES: Final = re.compile(rb'\[\s*\{\s*"FrameType"')
 _GZIP: Final = b"\x1f\x8b"
 _UTF_32: Final = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -68,7 +71,8 @@ def _read(stream: BinaryIO, path: Path, use: Callable[[RowSet], Result]) -> Resu
     elif _has_lines(stream):
         return use(line_rows(stream, where))
     try:
-        return read_json(stream, where, use, lambda document: rows_of_shape(document, where))
+        shape = partial(rows_of_shape, where=where)
+        return read_json(stream, where, use, shape, in_pieces=not _KUSTO_FRAMES.match(text))
     except NotJson as error:
         raise SourceError(f"{error}; {hint_from_text(head)}") from error
 

@@ -54,14 +54,17 @@ def read_json(
     where: str,
     use: Callable[[RowSet], Result],
     other_shape: Shape = lambda _: None,
+    *,
+    in_pieces: bool = True,
 ) -> Result:
     """Return the result of `use` for the rows of a body, which is read in pieces if possible.
 
     `use` is called again, with all rows, if reading in pieces fails. `other_shape` returns the rows
-    of a document of a shape that is unknown here, or None.
+    of a document of a shape that is unknown here, or None. An array of other things than rows must
+    not be read in pieces.
     """
     try:
-        envelope = find_rows(stream)
+        envelope = find_rows(stream) if in_pieces else None
         if envelope is not None:
             # On an error parse the whole body: it is readable after all, or its error is right.
             with contextlib.suppress(ValueError, SourceError):

@@ -18,7 +18,7 @@ from detection.rule.log_rows import (
     TableShape,
 )
 from detection.sources.decode.table import ROW_LIMIT, Table
-from detection.sources.recorded.files.tables_of_folder import FolderTables, OtherFile
+from detection.sources.recorded.files.tables_of_folder import FolderTables, OtherFile, TableFile
 
 RESULT_TYPE: Final = "ResultType"
 _RESOURCE_IDS: Final = {
@@ -61,11 +61,18 @@ def folder_warnings(tables: FolderTables) -> Iterator[str]:
         for file in files:
             if file.warning:
                 yield file.warning
-            if (rows := tables.row_counts.get(file, 0)) >= ROW_LIMIT:
-                yield (
-                    f"{file.path.name} has {rows:,} rows, the maximum of one query: rows may be "
-                    "missing; export a shorter time range"
-                )
+            if sentence := row_limit_warning(file, tables.row_counts.get(file, 0)):
+                yield sentence
+
+
+def row_limit_warning(file: TableFile, rows: int) -> str:
+    """Return a sentence about a file with as many rows as an export can have; "" for fewer."""
+    if rows < ROW_LIMIT:
+        return ""
+    return (
+        f"{file.path.name} has {rows:,} rows, the maximum of one query: rows may be missing; "
+        "export a shorter time range"
+    )
 
 
 def table_warnings(shape: TableShape, table: Table | None) -> Iterator[str]:
