@@ -25,6 +25,7 @@ from tests.support import (
     run_cli,
     write_table,
 )
+from tests.support.exports import event
 from tests.support.strategies import operation, sign_in
 
 TEN = parse_time(NOW)
@@ -211,6 +212,31 @@ def test_a_table_at_the_row_limit_is_a_warning(tmp_path: Path, rows: int, *, war
         "export a shorter time range"
     )
     assert (message_part in record["Reason"], record["Status"] == "Warning") == (warned, warned)
+
+
+@pytest.mark.parametrize("rows", [10_000, 30_000])
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_file_with_a_portal_s_limit_of_rows_is_a_warning(
+    tmp_path: Path, rows: int, more: int
+) -> None:
+    """The portal has cut exports at different numbers, and nothing in a file says so."""
+    line = f"{NOW},a,b,c,d,e,f,g,h\n"
+    names = ",".join(name for name in OPERATION_TABLE.columns[:10] if name != "ResourceId")
+    (tmp_path / "query_data.csv").write_text(f"{names}\n" + line * (rows + more), "utf-8")
+    write_table(tmp_path, SIGN_INS, [])
+    reason = run_record(tmp_path)["Reason"]
+    said = f"query_data.csv has {rows:,} rows, the maximum of one export from the portal" in reason
+    assert said is not bool(more)
+
+
+@pytest.mark.parametrize("number", [49, 50, 51])
+def test_the_usual_number_of_events_is_a_warning(tmp_path: Path, number: int) -> None:
+    """`az monitor activity-log list` prints 50 events unless it is given another number."""
+    events = [event(operation(EventDataId=f"e{each}")) for each in range(number)]
+    write_table(tmp_path, OPERATIONS, events)
+    write_table(tmp_path, SIGN_INS, [])
+    reason = run_record(tmp_path)["Reason"]
+    assert ("prints without --max-events: rows may be missing" in reason) is (number == 50)
 
 
 @pytest.mark.parametrize("zero", [0.0, "0.0", " 0", "00", "+0", "0 "], ids=repr)

@@ -18,6 +18,7 @@ from detection.rule.log_rows import (
     TableShape,
 )
 from detection.sources.decode.table import ROW_LIMIT, Table
+from detection.sources.recorded.files.activity_log import EVENT
 from detection.sources.recorded.files.tables_of_folder import FolderTables, OtherFile, TableFile
 
 RESULT_TYPE: Final = "ResultType"
@@ -29,6 +30,11 @@ _FOR_KEYS: Final = (
     SIGN_IN_TABLE.columns[RESOURCE_IDENTITY],
     SIGN_IN_TABLE.columns[SIGN_IN_CORRELATION],
 )
+# Rows of one query in the portal, by earlier versions of
+# github.com/MicrosoftDocs/azure-docs/blob/main/includes/azure-monitor-limits-workspaces.md; by the
+# latest, as many as the API returns.
+_PORTAL_LIMITS: Final = (10_000, 30_000)
+_LISTED_EVENTS: Final = 50
 _NAMES_SHOWN: Final = 3
 _REASON_LENGTH: Final = 300  # characters
 
@@ -66,12 +72,18 @@ def folder_warnings(tables: FolderTables) -> Iterator[str]:
 
 
 def row_limit_warning(file: TableFile, rows: int) -> str:
-    """Return a sentence about a file with as many rows as an export can have; "" for fewer."""
-    if rows < ROW_LIMIT:
+    """Return a sentence about a file with as many rows as an export can have; else ""."""
+    if rows >= ROW_LIMIT:
+        limit = "the maximum of one query"
+    elif rows in _PORTAL_LIMITS:
+        limit = "the maximum of one export from the portal at some time"
+    elif rows == _LISTED_EVENTS and file.form.startswith(EVENT):
+        limit = "the number that `az monitor activity-log list` prints without --max-events"
+    else:
         return ""
     return (
-        f"{file.path.name} has {rows:,} rows, the maximum of one query: rows may be missing; "
-        "export a shorter time range"
+        f"{file.path.name} has {rows:,} rows, {limit}: rows may be missing; export a shorter time "
+        "range"
     )
 
 
