@@ -36,7 +36,7 @@ def test_the_demo_is_described() -> None:
         "3 rows: to another service than Key Vault and Storage 1 row: from an address in",
         "NetworkAllowlist 1 row: not successful (ResultType is not 0)",
         "NetworkAllowlist: 3 rows",
-        "Not read: expected.json: has no table",
+        "Not read: expected.json: it has no table",
         f"To examine it: python -m detection run --recorded {DEMO}",
     ):
         assert part in text

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from detection.cli.recorded_run import examine_all
+from detection.pipeline.invocation import Invocation
 from detection.rule.filters import RuleSettings
 from detection.rule.ticks import HOUR, MINUTE, format_time, from_datetime, parse_time
+from detection.sources.recorded.folder import RecordedSource
+from detection.state import ReadOnlyStore
 from detection.window import Mode, Window, windows_until
 from tests.support import DEMO, NOW, OPERATIONS, SIGN_INS, json_lines, run_cli, write_logs
 from tests.support.strategies import operation, sign_in
@@ -54,6 +58,14 @@ def test_hours_without_rows_are_not_examined(tmp_path: Path) -> None:
     ]
     assert [row["LastEvent"][:16] for row in found] == ["2024-03-12T09:40", "2026-03-14T10:05"]
     assert {record["Status"] for record in records} == {"Success"}
+
+
+def test_a_row_on_the_hour_belongs_to_the_hour_before(tmp_path: Path) -> None:
+    """A window includes its end, so one window is enough."""
+    folder = attacks(tmp_path / "logs", TEN - 10 * MINUTE)
+    found, records, _ = examined("--recorded", folder, runs=tmp_path / "runs.jsonl")
+    assert [record["WindowEnd"][:16] for record in records] == ["2026-03-14T10:00"]
+    assert len(found) == 1
 
 
 def test_the_hours_give_what_a_backfill_gives(tmp_path: Path) -> None:
@@ -160,15 +172,14 @@ def test_rows_of_the_future_are_not_remembered(tmp_path: Path) -> None:
 
 
 def test_the_hour_that_has_not_ended_ends_now(tmp_path: Path) -> None:
-    """A state remembers no time later than the present."""
-    present = from_datetime(datetime.now(UTC))
-    folder = attacks(tmp_path / "logs", present - 20 * MINUTE)
-    arguments = ("--recorded", folder, "--state-dir", tmp_path / "state")
-    found, records, _ = examined(*arguments, runs=tmp_path / "runs.jsonl")
-    assert len(found) == 1
-    assert max(parse_time(record["WindowEnd"]) for record in records) <= from_datetime(
-        datetime.now(UTC)
-    )
+    """A state remembers no time later than the present, since rows may still come."""
+    folder = attacks(tmp_path / "logs", TEN + MINUTE)
+    source, present = RecordedSource(folder), TEN + 12 * MINUTE
+    planned, sentence = examine_all(source, folder, Invocation("w", present), ReadOnlyStore())
+    assert (planned.ends, planned.now) == ((present,), present)
+    assert "examining 1 hour." in sentence
+    planned, _ = examine_all(source, folder, Invocation("w", TEN + 2 * HOUR), ReadOnlyStore())
+    assert (planned.ends, planned.now) == ((TEN + HOUR,), TEN + 2 * HOUR)
 
 
 @pytest.mark.parametrize("option", ["--output", "--runs", "--report"])

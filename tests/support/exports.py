@@ -172,7 +172,10 @@ def kusto_v2(rows: Rows, *, fragments: bool = False) -> bytes:
     body: list[dict[str, Any]] = [{"FrameType": "DataTable", **table, "Rows": arrays_of(rows)}]
     if fragments:
         half, values = len(rows) // 2, arrays_of(rows)
-        parts = (("DataReplace", values[:half]), ("DataAppend", values[half:]))
+        parts = (
+            *(("DataAppend", values[:1]), ("DataReplace", values[:half])),
+            ("DataAppend", values[half:]),
+        )
         body = [
             {"FrameType": "TableHeader", **table},
             *(

@@ -28,18 +28,17 @@ def _batches(stream: BinaryIO, where: str) -> Iterator[list[Any]]:
         body = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
         if not body.strip():
             continue
-        batch += _rows(body, f"{where}: line {number}")
+        try:
+            row = orjson.loads(body)
+        except ValueError:
+            row = parse_document(body, f"{where}: line {number}")
+        records = row.get(RECORDS) if isinstance(row, dict) else None
+        if isinstance(records, list):
+            batch += records
+        else:
+            batch.append(row)
         size += len(body)
         if size >= PIECE_BYTES:
             yield batch
             batch, size = [], 0
     yield batch
-
-
-def _rows(line: bytes, where: str) -> list[Any]:
-    try:
-        row = orjson.loads(line)
-    except ValueError:
-        row = parse_document(line, where)
-    records = row.get(RECORDS) if isinstance(row, dict) else None
-    return records if isinstance(records, list) else [row]

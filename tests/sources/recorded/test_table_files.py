@@ -280,7 +280,7 @@ def test_a_missing_file_has_both_remedies(tmp_path: Path) -> None:
     write_table(tmp_path, SIGN_INS, [])
     reason = warnings_of(tmp_path)
     assert (
-        f"Table AzureActivity is missing: no file in {tmp_path} has rows of AzureActivity; if the "
+        f"Table AzureActivity is missing: no file in {tmp_path} has its rows; if the "
         "workspace does not have the table, send each subscription's activity log" in reason
     )
 
@@ -290,8 +290,8 @@ def test_a_missing_file_names_the_files_that_are_not_read(tmp_path: Path) -> Non
     write_table(tmp_path, SIGN_INS, [])
     (tmp_path / "export.json").write_bytes(b"[{")
     reason = warnings_of(tmp_path)
-    assert f"no file in {tmp_path} has rows of AzureActivity (export.json is not read)" in reason
-    assert "export.json is not read: is not JSON" in reason
+    assert f"no file in {tmp_path} has its rows (export.json is not read)" in reason
+    assert "export.json is not read: it is not JSON" in reason
 
 
 def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:

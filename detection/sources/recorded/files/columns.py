@@ -7,6 +7,7 @@ from detection.errors import SourceError
 from detection.ranking.baseline import PAST_CHANGES_TABLE
 from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, OPERATION_TABLE, SIGN_IN_TABLE, TableShape
+from detection.rule.memo import Memo
 from detection.sources.decode.row_set import RowSet
 from detection.sources.decode.table import INGESTION_TIME
 from detection.sources.identity_columns import (
@@ -55,18 +56,18 @@ def with_known_names(rows: RowSet, table: str, where: str) -> RowSet:
 def _objects(
     batches: Iterable[list[Any]], known: Mapping[str, str], where: str
 ) -> Iterator[list[Any]]:
+    changed_names = Memo[frozenset[str], dict[str, str]](
+        lambda names: _renamed(names, known, where)
+    )
     for rows in batches:
-        names = {name for row in rows if isinstance(row, dict) for name in row}
-        changed = _renamed(names, known, where)
-        if not changed:
-            yield rows
+        if not all(isinstance(row, dict) for row in rows):
+            yield rows  # the reader says which row is none
             continue
-        yield [
-            {changed.get(name, name): value for name, value in row.items()}
-            if isinstance(row, dict)
-            else row
-            for row in rows
-        ]
+        changed = changed_names[frozenset().union(*rows)]
+        if changed:
+            yield [{changed.get(name, name): row[name] for name in row} for row in rows]
+        else:
+            yield rows
 
 
 def _renamed(names: Collection[str], known: Mapping[str, str], where: str) -> dict[str, str]:

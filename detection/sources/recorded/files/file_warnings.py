@@ -44,8 +44,8 @@ def missing_table_advice(tables: FolderTables, shape: TableShape) -> str:
     notable = [other for other in tables.others if other.is_notable]
     unread = f" ({unread_files(notable)})" if notable else ""
     return (
-        f"no file in {tables.folder} has rows of {shape.name}{unread}; if the workspace does not "
-        f"have the table, {shape.remedy}"
+        f"no file in {tables.folder} has its rows{unread}; if the workspace does not have the "
+        f"table, {shape.remedy}"
     )
 
 

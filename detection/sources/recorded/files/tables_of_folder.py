@@ -30,6 +30,7 @@ from detection.sources.recorded.files.table_kinds import (
 
 # How Azure names the folders of blobs: of a data export, and of a diagnostic setting.
 _BLOB_FOLDERS: Final = ("workspaceresourceid=", "resourceid=")
+_VERBS: Final = ("is ", "has ", "holds ", "must ", "cannot ")  # of a message about a file
 _OF_LOGS: Final = {
     *(".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".gz", ".parquet", ".xlsx", ".xls", ".zip"),
 }
@@ -115,6 +116,8 @@ class FolderTables:
                 self.errors.append(error)
             else:
                 reason = str(error).removeprefix(f"{path}: ")
+                if reason.startswith(_VERBS):
+                    reason = f"it {reason}"
                 is_named_so = bool({suffix.lower() for suffix in path.suffixes} & _OF_LOGS)
                 is_notable = is_named_so and not isinstance(error, NoTable)
                 self.others.append(OtherFile(path, reason, is_notable))
