@@ -156,7 +156,7 @@ def play(scenario: str, folder: Path, source_for: Callable[[int], Any]) -> Colle
 def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the comparable fields of a run record, without latest rows over a day old."""
     row = {name: value for name, value in record.items() if name not in NOT_COMPARED}
-    of_a_folder = r"\S+ is not in \S+; if the workspace does not have the table, "
+    of_a_folder = r"no file in \S+ has its rows; if the workspace does not have the table, "
     row["Reason"] = re.sub(of_a_folder, "", row["Reason"])
     oldest = parse_time(row["TimeGenerated"]) - DAY
     for name in ("LatestSignIn", "LatestOperation"):
