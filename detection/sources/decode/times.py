@@ -21,6 +21,10 @@ _CLOCK: Final = r"(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,7}))?)?"
 _MONTH_FIRST: Final = re.compile(rf"(\d{{1,2}})/(\d{{1,2}})/(\d{{4}}),? {_CLOCK} (AM|PM)", re.ASCII)
 # The portal in Japanese and other languages (github.com/MicrosoftDocs/azure-docs/issues/66181).
 _YEAR_FIRST: Final = re.compile(rf"(\d{{4}})/(\d{{1,2}})/(\d{{1,2}}),? {_CLOCK}", re.ASCII)
+# DuckDB and PostgreSQL write +00, others +0000.
+_SHORT_OFFSET: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,7})?)?)([+-]\d\d)(\d\d)?", re.ASCII
+)
 _LOCAL: Final = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\D.*", re.ASCII | re.DOTALL)
 
 
@@ -52,11 +56,15 @@ def iso_time(value: Any) -> Any:
         if int(value) not in _EPOCH_MILLISECONDS:
             raise ValueError(f"{value} is a number, but not of milliseconds since 1970")
         return format_time(int(value) * _MILLISECOND)
-    if not isinstance(value, str):
-        return value
-    text = " ".join(value.split())  # some browsers write a narrow blank before AM
+    return _iso_text(" ".join(value.split())) if isinstance(value, str) else value
+
+
+def _iso_text(text: str) -> str:
+    """Return a time whose white space is single blanks: some browsers write a narrow one."""
     if (match := _POWERSHELL.fullmatch(text)) or (match := _DIGITS.fullmatch(text)):
         return format_time(int(match[1] if match.re is _POWERSHELL else match[0]) * _MILLISECOND)
+    if match := _SHORT_OFFSET.fullmatch(text):
+        return f"{match[1]}{match[2]}:{match[3] or '00'}"
     if match := _MONTH_FIRST.fullmatch(text):
         month, day, year, hour, *rest, half = match.groups()
         if not 1 <= int(hour) <= 12:
@@ -70,7 +78,7 @@ def iso_time(value: Any) -> Any:
             f"{text[:60]!r} does not tell day and month apart: export again with the language "
             "English (United States), or with ISO 8601 times such as 2026-03-14T08:33:04Z"
         )
-    return value
+    return text
 
 
 def _iso(  # noqa: PLR0913, PLR0917 - the parts of a time

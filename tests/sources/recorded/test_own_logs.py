@@ -5,10 +5,12 @@ Each row of the table of formats in docs/own-logs.md has a test here.
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from detection.errors import DetectionError
@@ -424,6 +426,25 @@ def test_what_is_named(tmp_path: Path, name: str, body: bytes, sentence: str) ->
     assert run_record["Status"] == "Warning"
     assert f"{name} is not read: " in run_record["Reason"]
     assert sentence in run_record["Reason"]
+
+
+@pytest.mark.parametrize("kind", ["VARCHAR", "TIMESTAMP", "TIMESTAMPTZ"])
+def test_the_conversion_of_parquet_that_the_error_names(tmp_path: Path, kind: str) -> None:
+    """DuckDB's JSON of a Parquet file is read, whatever the type of its times."""
+    parquet, converted = tmp_path / f"{OPERATIONS}.parquet", tmp_path / f"{OPERATIONS}.json"
+    write(tmp_path, **{f"{SIGN_INS}.json": json_array(TABLES[SIGN_INS])})
+    converted.write_bytes(json_lines(TABLES[OPERATIONS]))
+    database = duckdb.connect()
+    database.execute("SET timezone = 'UTC'")
+    rows = database.read_json(str(converted))
+    rows.project(f"* REPLACE (TimeGenerated::{kind} AS TimeGenerated)").write_parquet(str(parquet))
+    with pytest.raises(DetectionError, match="is a Parquet file") as caught:
+        RecordedSource(tmp_path)
+    (command,) = re.findall(r"`duckdb -c \"(.+?)\"`", str(caught.value))
+    command = command.replace("FILE.parquet", str(parquet)).replace("TABLE.json", str(converted))
+    database.execute(command)
+    parquet.unlink()
+    assert found(tmp_path)["Status"] == "Success"
 
 
 def test_other_files_are_passed_over(tmp_path: Path) -> None:
