@@ -1,5 +1,6 @@
 """The windows that are due, and the time that each of them covers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -71,6 +72,20 @@ def due_windows(
 def backfill_windows(start: int, end: int, settings: RuleSettings) -> list[Window]:
     """Return the hourly windows after `start`, the last of which ends at `end`."""
     return _hourly(start, end, Mode.BACKFILL, settings)
+
+
+def windows_until(
+    ends: Iterable[int], watermark: int | None, settings: RuleSettings, known_from: int = LONG_AGO
+) -> list[Window]:
+    """Return a window for each of these ends that is later than the watermark, in order.
+
+    Hours between two ends have no rows, so no window needs to start earlier for them.
+    """
+    return [
+        Window(max(end - settings.lookback, known_from), end, Mode.CATCH_UP)
+        for end in sorted(ends)
+        if watermark is None or end > watermark
+    ]
 
 
 def reach_back(

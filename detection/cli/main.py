@@ -14,6 +14,7 @@ import click
 
 from detection.cli.check import check_command
 from detection.cli.demo import demo_command
+from detection.cli.inspect import inspect_command
 from detection.cli.kql import kql_command
 from detection.cli.options import describe_error, print_error
 from detection.cli.output.outcome import FAILED
@@ -69,8 +70,8 @@ def cli() -> None:
 
 
 for command in (
-    *(run_command, demo_command, record_command, check_command, query_command, kql_command),
-    completion_command,
+    *(run_command, demo_command, record_command, check_command, inspect_command),
+    *(query_command, kql_command, completion_command),
 ):
     cli.add_command(command)
 

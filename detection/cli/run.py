@@ -27,6 +27,7 @@ from detection.cli.options import (
 from detection.cli.output.options import chosen_outputs, output_options
 from detection.cli.output.outcome import RECORDED_WORKSPACE, run_and_report, run_each, run_one
 from detection.cli.output.outputs import Outputs, outputs_of
+from detection.cli.recorded_run import check_outputs, examine_all, warn_of_rows_outside
 from detection.cli.shell.help import Command
 from detection.cli.shell.settings_file import settings_option
 from detection.cli.shell.stops import explain_stop
@@ -114,7 +115,8 @@ def run_command(
 ) -> int:
     """Examine the windows that are due.
 
-    With --from and --to, or --since, examine the windows between them instead (a backfill).
+    With --from and --to, or --since, examine the windows between them instead (a backfill). With
+    --recorded and no time, examine every hour that the folder has rows of.
 
     Times are ISO 8601, such as 2026-03-14T10:00:00Z; a time without an offset is UTC.
 
@@ -143,9 +145,18 @@ def run_command(
     if recorded is not None:
         remembers = bool(state_dir) and not dry_run
         check_times(invocation, remembers=remembers)
+        source = RecordedSource(recorded)
+        check_outputs(source, named)
         shown = outputs_of(choice, messages, dry_run=dry_run, append=bool(state_dir))
         store = _store(state_dir, dry_run=dry_run)
-        connections = Connections(RecordedSource(recorded), FanOutSink(*shown.sinks), store)
+        sentence = ""
+        if invocation.by_clock and invocation.backfill is None:
+            invocation, sentence = examine_all(source, recorded, invocation, store)
+        else:
+            warn_of_rows_outside(source, recorded, invocation, store)
+        if sentence:
+            terminal.print_line(messages.notes, sentence)
+        connections = Connections(source, FanOutSink(*shown.sinks), store)
         with explain_stop(KEPT if remembers else NOT_KEPT), shown:
             return run_and_report(connections, invocation, shown, fail_on)
     try:

@@ -13,16 +13,18 @@ OUTBOX_LIMIT = 100_000
 class Invocation:
     """The parameters of an invocation; times in ticks.
 
-    It examines the windows due at `now`, or those of `backfill` (from, to). `outbox_limit`: the
-    number of waiting rows at which detection stops until they are delivered. `watermark`: an
-    earlier time to which the watermark is set back first, after a wrong clock. `by_clock`: `now`
-    was read from this machine's clock. `deployment`: the name in the column Deployment.
+    It examines the windows due at `now`, or those of `backfill` (from, to), or those that end at
+    `ends` and after the watermark: the hours of a recording. `outbox_limit`: the number of waiting
+    rows at which detection stops until they are delivered. `watermark`: an earlier time to which
+    the watermark is set back first, after a wrong clock. `by_clock`: `now` was read from this
+    machine's clock. `deployment`: the name in the column Deployment.
     """
 
     workspace_id: str
     now: int
     settings: RuleSettings = field(default_factory=RuleSettings)
     backfill: tuple[int, int] | None = None
+    ends: tuple[int, ...] | None = None
     outbox_limit: int = OUTBOX_LIMIT
     watermark: int | None = None
     by_clock: bool = False

@@ -101,7 +101,7 @@ class _Job:
             return backfill_windows(*invocation.backfill, invocation.settings)
         if not self.has_room():
             return []
-        plan = self._schedule.plan(state)
+        plan = self._schedule.plan(state, invocation.ends)
         try:
             self._schedule.check(state, self._source if self._workspace.is_remembered else None)
         except (ClockError, SourceError) as error:

@@ -4,7 +4,7 @@ The watermark says that everything up to it was examined. A clock that is ahead 
 the future, and no window would be due until then. So the clocks are compared first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from detection.errors import ClockError, StateError
@@ -24,6 +24,7 @@ from detection.window import (
     earliest_late,
     forget_until,
     reach_back,
+    windows_until,
 )
 
 CLOCK_TOLERANCE: Final = 5 * MINUTE  # of two clocks further apart, one is wrong
@@ -47,8 +48,14 @@ class Schedule:
         """The window that ends now."""
         return Window(self._now - self._settings.lookback, self._now, Mode.SCHEDULED)
 
-    def plan(self, state: State) -> Plan:
-        """Return the due windows, and the gap that is too long ago for a window."""
+    def plan(self, state: State, ends: Sequence[int] | None = None) -> Plan:
+        """Return the due windows, and the gap that is too long ago for a window.
+
+        `ends` are those of the only windows that may be due; then there is no gap.
+        """
+        if ends is not None:
+            start, watermark = state.earliest_start, state.watermark
+            return Plan(windows_until(ends, watermark, self._settings, start), None)
         return due_windows(state.watermark, self._now, self._settings, state.earliest_start)
 
     def check(self, state: State, source: LogSource | None) -> None:

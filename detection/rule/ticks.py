@@ -20,6 +20,7 @@ _SHAPE = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d(?:\.(\d{1,7}))?)?)?(Z|[+-]\d\d:\d\d)?",
     re.ASCII,
 )
+_LONG_FRACTION = re.compile(r"\.\d{8}", re.ASCII)
 # Days, hours, minutes and seconds of an ISO 8601 duration.
 DURATION_PATTERN = (
     r"P(?=[\dT])(?:(\d{1,4})D)?(?:T(?=\d)(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,7})S)?)?"
@@ -34,8 +35,8 @@ def parse_time(text: str) -> int:
     """
     match = _SHAPE.fullmatch(text.strip())
     if match is None:
-        digits = " with at most 7 fraction digits" if re.search(r"[.,]\d{8}", text) else ""
-        raise ValueError(f"{text[:60]!r} is not an ISO 8601 time{digits}")
+        limit = " with at most 7 fraction digits" if _LONG_FRACTION.search(text) else ""
+        raise ValueError(f"{text[:60]!r} is not an ISO 8601 time{limit}")
     day, minute, second, fraction, offset = match.groups()
     zone = "+00:00" if offset in (None, "Z") else offset
     whole = f"{day}T{minute or '00:00'}{(second or ':00')[:3]}{zone}"

@@ -184,11 +184,18 @@ def test_runs_are_recorded_on_request(tmp_path: Path) -> None:
     }
 
 
-def test_the_present_is_the_default_end() -> None:
-    """Without --now the window ends now, long after the recording."""
-    done = run_cli("run", "--recorded", DEMO)
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "0 of 0 sign-ins" in done.stderr
+def test_without_a_time_every_hour_with_rows_is_examined() -> None:
+    """The run says which hours the folder has, and finds what a run at each hour's end finds."""
+    done = run_cli("run", "--recorded", DEMO, "--json")
+    assert done.returncode == 0
+    assert f"{DEMO} has rows from 2026-03-14T08:05:11Z to 2026-03-14T09:44:03Z: examining 2" in (
+        done.stderr
+    )
+    found = [row["WindowEnd"] for row in json_lines(done.stdout)]
+    assert sorted(found) == [
+        "2026-03-14T09:00:00.0000000Z",
+        *["2026-03-14T10:00:00.0000000Z"] * 2,
+    ]
 
 
 def test_settings_come_from_the_environment() -> None:
@@ -403,7 +410,7 @@ BAD_LOGS: dict[str, tuple[Callable[[Path], None], int, tuple[str, ...]]] = {
         ("AzureActivity.json", "Caller"),
     ),
     "directory-for-a-file": (directory_for_table, 1, ("AzureActivity.json", "cannot be read")),
-    "empty-folder": (no_files, 2, ("logs", f"{SIGN_INS}.json", "AzureActivity.json")),
+    "empty-folder": (no_files, 2, ("logs", SIGN_INS, "AzureActivity")),
 }
 
 

@@ -234,6 +234,7 @@ def five_hours_apart() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         "ServicePrincipalId": identity,
         "ResultType": "0",
         "ResourceDisplayName": "Azure Key Vault",
+        **dict.fromkeys(("ServicePrincipalName", "IPAddress", "Id"), ""),
     }
     operation = {
         "TimeGenerated": format_time(TEN - HOUR),
@@ -242,6 +243,7 @@ def five_hours_apart() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         "ActivityStatusValue": "Success",
         "ResourceGroup": "rg-one",
         "EventDataId": "o1",
+        **dict.fromkeys(("SubscriptionId", "CallerIpAddress", "ResourceId"), ""),
     }
     return [sign_in], [operation]
 
@@ -257,7 +259,10 @@ def test_a_deletion_five_hours_after_the_sign_in(tmp_path: Path, bounds: tuple[s
         assert len(json_lines(done.stdout)) == findings
         records = json_lines(runs.read_text("utf-8"))
         assert sum(record["NearMisses"] for record in records) == near_misses
-        assert {record["Status"] for record in records} == {"Success"}
+        # By default the sign-in lies outside of the windows, which the first of them says.
+        first, *others = [record["Status"] for record in records]
+        assert first == ("Warning" if near_misses else "Success")
+        assert set(others) <= {"Success"}
         assert ("1 near miss (" in done.stderr) == (len(records) > 1 and near_misses > 0)
         assert ("vaults/delete" in done.stderr) == (near_misses > 0)
 

@@ -185,10 +185,11 @@ def test_a_late_change_counts_in_the_run_that_reads_it_first(
 
 def test_the_gravest_are_named(tmp_path: Path) -> None:
     """The reason names three with identity, operation and number; the run is a success."""
-    five_hours_ago = sign_in(TEN - 6 * HOUR)
+    five_hours_ago = sign_in(TEN - 6 * HOUR, IPAddress="", Id="s")
+    others = {"SubscriptionId": "", "CallerIpAddress": "", "ResourceId": ""}
     names = [TAGS, *["Microsoft.Web/sites/delete"] * 4, VAULT, VAULT, ROLE]
     rows = [
-        change(TEN - HOUR + number * MINUTE, name, EventDataId=f"o{number}")
+        change(TEN - HOUR + number * MINUTE, name, EventDataId=f"o{number}", **others)
         for number, name in enumerate(names)
     ]
     sink = one_run(write_logs(tmp_path, [five_hours_ago], rows))

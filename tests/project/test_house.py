@@ -38,6 +38,7 @@ SOURCE_FLOOR_OF = {part: floor for floor, parts in enumerate(SOURCE_FLOORS) for 
 AZURE_MODULES = {
     *("azure_clients.py", "credential_errors.py"),
     *("sources/log_analytics/client.py", "sources/log_analytics/http_exchange.py"),
+    "sources/log_analytics/free_query.py",
     *("sources/workspace/source.py", "state/blob.py"),
     *("sinks/ingestion.py", "sinks/ingestion_errors.py"),
 }

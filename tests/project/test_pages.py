@@ -1,5 +1,6 @@
 """Every page leads somewhere, names what exists, and says nothing twice."""
 
+import json
 import re
 import shlex
 import shutil
@@ -42,8 +43,9 @@ def commands(block: str) -> list[str]:
     return [line.strip() for line in re.sub(r"\\\n\s*", "", block).splitlines()]
 
 
+EMULATED = ".emulator/settings.json"  # of an emulator that runs
 COMMANDS = [
-    (page, block.startswith(LIVE), command)
+    (page, block.startswith(LIVE) or EMULATED in block, command)
     for page in PAGES
     for block in blocks(page, "sh")
     for command in commands(block)
@@ -62,6 +64,9 @@ def test_commands_run(live: bool, command: str, containers: Containers, tmp_path
     surroundings = world_of(containers, tmp_path, tables) if live else nullcontext()
     with surroundings as world:
         settings = world.environment if world else None
+        if EMULATED in command:
+            (tmp_path / EMULATED).parent.mkdir()
+            (tmp_path / EMULATED).write_text(json.dumps({"Values": settings}), "utf-8")
         arguments = shlex.split(command.removeprefix(PYTHON))
         result = run_cli(*arguments, cwd=tmp_path, settings=settings)
     assert result.returncode == 0, result.stderr

@@ -66,10 +66,10 @@ def recorded(scenario: str, *arguments: str | Path, now: str = NOW) -> Run:
 
 
 def wrong_column(folder: Path) -> Run:
-    """Examine a folder whose allowlist has a column in other capitals."""
+    """Examine a folder whose allowlist has a column of another name."""
     copy = folder / "logs"
     shutil.copytree(RECORDED / "nothing-happened", copy)
-    write_table(copy, ALLOWLIST, [{"ipOrRange": "192.0.2.1"}])
+    write_table(copy, ALLOWLIST, [{"Address": "192.0.2.1"}])
     return run_cli("run", "--recorded", copy, "--now", NOW)
 
 

@@ -35,9 +35,17 @@ class Table:
     """
 
     def __init__(
-        self, shape: TableShape, arrival_column: str, where: str, candidates: Candidates
+        self,
+        shape: TableShape,
+        arrival_column: str,
+        where: str,
+        candidates: Candidates,
+        times: ticks.TimeParser | None = None,
     ) -> None:
-        """`where` names the table in errors; `arrival_column` holds the ingestion times."""
+        """`where` names the table in errors; `arrival_column` holds the ingestion times.
+
+        `times` reads all times; default: those of ISO 8601.
+        """
         self.rows: list[Any] = []
         self.row_arrivals = array("q")
         self.times = array("q")
@@ -48,7 +56,7 @@ class Table:
         self._arrival_column = arrival_column
         self._where = where
         self._row_count = 0
-        self._time_parser = ticks.TimeParser()
+        self._time_parser = times or ticks.TimeParser()
         self._shared = {name: _InternedTexts() for name in shape.columns[: shape.shared]}
         self._filters = {name: Memo[str, bool](accepts) for name, accepts in candidates.items()}
 
@@ -60,6 +68,27 @@ class Table:
     def texts(self, name: str) -> Collection[str]:
         """Return the distinct texts of a shared column; incomplete if some cells are not texts."""
         return self._shared[name].values()
+
+    def extend(self, other: "Table") -> None:
+        """Add the rows of another part of the table, which has the same shape."""
+        if self.arrivals or other.arrivals:
+            for table in (self, other):
+                table.complete_arrivals()
+        self.rows += other.rows
+        self.row_arrivals += other.row_arrivals
+        self.times += other.times
+        self.arrivals += other.arrivals
+        self.columns |= other.columns
+        self.none_text_columns = sorted({*self.none_text_columns, *other.none_text_columns})
+        self._row_count += other.length
+        for name, known in self._shared.items():
+            known.update((text, text) for text in other.texts(name))
+
+    def complete_arrivals(self) -> None:
+        """Note for all rows that they were always there, if none has an ingestion time."""
+        if not self.arrivals:
+            self.arrivals.extend([ALREADY_ARRIVED] * self._row_count)
+            self.row_arrivals.extend([ALREADY_ARRIVED] * len(self.rows))
 
     def add(self, batch: Columns, length: int) -> None:
         """Add `length` rows, given by column; raises SourceError for an unreadable cell."""
@@ -115,9 +144,7 @@ class Table:
                 value or ticks.format_time(ALREADY_ARRIVED) for value in batch[self._arrival_column]
             ]
             arrivals = self._parse_times(self._arrival_column, values)
-            if not self.arrivals:
-                self.arrivals.extend([ALREADY_ARRIVED] * self._row_count)
-                self.row_arrivals.extend([ALREADY_ARRIVED] * len(self.rows))
+            self.complete_arrivals()
         elif self.arrivals:
             arrivals = [ALREADY_ARRIVED] * length
         else:

@@ -34,7 +34,7 @@ def run_free_query(client: "LogsQueryClient", workspace_id: str, text: str) -> Q
         "POST",
         f"/workspaces/{quote(workspace_id, safe='')}/query",
         json={"query": text},
-        headers={"Prefer": f"wait={SERVER_TIMEOUT_S}"},
+        headers={"Prefer": f"wait={SERVER_TIMEOUT_S},include-statistics=true"},
     )
     try:
         status, _, body = exchange(client, request, READ_TIMEOUT_S, where)

@@ -1,11 +1,10 @@
 """Reads a folder of recorded tables as if it were a workspace.
 
-The files are `AADManagedIdentitySignInLogs.json`, `AzureActivity.json`, `NetworkAllowlist.json`,
-`ManagedIdentityExclusions.json` and `PastChanges.json`; a file that is absent is a missing table. A
-row has arrived once its `IngestionTime` has passed; a row without one is always there, and never
-late.
+A table that no file has rows of is a missing table. A row has arrived once its `IngestionTime` has
+passed; a row without one is always there, and never late.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from itertools import chain
 from operator import itemgetter
@@ -38,17 +37,18 @@ from detection.rule.log_rows import (
     Operation,
 )
 from detection.rule.memo import Memo
+from detection.rule.ticks import HOUR
 from detection.sources import Arrivals
 from detection.sources.context import corroborating_actions
 from detection.sources.prefilter import KEEP_ALL, OPERATION_CANDIDATES, SIGN_IN_CANDIDATES
-from detection.sources.recorded.identity_details import RecordedDetails
-from detection.sources.recorded.table_files import (
-    misnamed_files,
+from detection.sources.recorded.files.file_warnings import (
+    folder_warnings,
     missing_table_advice,
-    read_table_file,
-    table_path,
     table_warnings,
+    unread_files,
 )
+from detection.sources.recorded.files.tables_of_folder import FolderTables
+from detection.sources.recorded.identity_details import RecordedDetails
 from detection.sources.recorded.timed_table import TimedTable, state_of
 from detection.window import Mode, Seen, Window
 
@@ -62,27 +62,36 @@ class RecordedSource:
 
     def __init__(self, folder: Path) -> None:
         """Raise UsageError if the folder holds no recording, SourceError if one is unreadable."""
-        if not folder.is_dir():
-            raise UsageError(f"{folder} is not a folder: name one that holds recorded tables")
-        files = [table_path(folder, shape) for shape in TABLES]
-        if not any(path.exists() for path in files):
-            names = ", ".join(path.name for path in files)
-            misnamed = filter(None, (misnamed_files(folder, shape) for shape in TABLES))
-            problem = f"{folder} holds no recording: expected at least one of {names}"
-            raise UsageError("; ".join((problem, *misnamed)))
-        self._bytes = sum(path.stat().st_size for path in files if path.exists())
-        sign_ins = read_table_file(folder, SIGN_IN_TABLE, SIGN_IN_CANDIDATES)
-        operations = read_table_file(folder, OPERATION_TABLE, OPERATION_CANDIDATES)
-        allowlist = read_table_file(folder, ALLOWLIST_TABLE, KEEP_ALL)
-        exclusions = read_table_file(folder, EXCLUSIONS_TABLE, KEEP_ALL)
-        tables = (sign_ins, operations, allowlist, exclusions)
-        pairs = tuple(zip((*TABLES, EXCLUSIONS_TABLE), tables, strict=True))
+        tables = FolderTables(folder)
+        if tables.errors:
+            raise tables.errors[0]
+        if not any(shape.name in tables.files for shape in TABLES):
+            names = ", ".join(shape.name for shape in TABLES)
+            unread = f": {unread_files(tables.others)}" if tables.others else ""
+            raise UsageError(
+                f"{folder} holds no recording: no file has rows of {names}{unread}; "
+                f"`python -m detection inspect {folder}` says why"
+            )
+        self._bytes = sum(path.stat().st_size for path in tables.paths())
+        sign_ins = tables.read(SIGN_IN_TABLE, SIGN_IN_CANDIDATES)
+        operations = tables.read(OPERATION_TABLE, OPERATION_CANDIDATES)
+        allowlist = tables.read(ALLOWLIST_TABLE, KEEP_ALL)
+        exclusions = tables.read(EXCLUSIONS_TABLE, KEEP_ALL)
+        past = tables.read(PAST_CHANGES_TABLE, KEEP_ALL)
+        pairs = (
+            (SIGN_IN_TABLE, sign_ins),
+            (OPERATION_TABLE, operations),
+            (ALLOWLIST_TABLE, allowlist),
+        )
         self._remedies = {
-            shape.name: missing_table_advice(folder, shape)
+            shape.name: missing_table_advice(tables, shape)
             for shape, table in pairs
             if table is None
         }
-        self._warnings = tuple(chain(*(table_warnings(folder, *pair) for pair in pairs)))
+        self._warnings = (
+            *folder_warnings(tables),
+            *chain(*(table_warnings(*pair) for pair in pairs)),
+        )
         self._sign_ins, self._operations = TimedTable(sign_ins), TimedTable(operations)
         self._tables = {
             SIGN_IN_TABLE.name: self._sign_ins,
@@ -91,10 +100,30 @@ class RecordedSource:
         self._allowlist = [entry for (entry,) in allowlist.rows] if allowlist else []
         self._allowlist_state = state_of(missing=allowlist is None, rows=len(self._allowlist))
         self._exclusions = exclusions.rows if exclusions else []
-        past = read_table_file(folder, PAST_CHANGES_TABLE, KEEP_ALL)
         self._past = [PastChange(*row) for row in past.rows] if past else []
         signed_in = map(itemgetter(IDENTITY), sign_ins.rows if sign_ins else ())
-        self._details = RecordedDetails(folder, signed_in)
+        self._details = RecordedDetails(tables, signed_in)
+        self.files = tables.paths()
+        self._first_read: Window | None = None
+
+    def hours(self) -> dict[int, int]:
+        """Return the number of rows of each hour with rows, by the time (ticks) when it ends."""
+        times = chain(*(table.times for table in self._tables.values()))
+        return dict(sorted(Counter(-(-time // HOUR) * HOUR for time in times).items()))
+
+    def time_range(self) -> tuple[int, int] | None:
+        """Return the times (ticks) of the first and the last row; None if there is no row."""
+        times = [table.times for table in self._tables.values() if table.times]
+        return (min(map(min, times)), max(map(max, times))) if times else None
+
+    def rows_outside(self, start: int, end: int) -> int:
+        """Return how many rows do not lie in (start, end] (ticks)."""
+        times = chain(*(table.times for table in self._tables.values()))
+        return sum(not start < time <= end for time in times)
+
+    def add_warning(self, sentence: str) -> None:
+        """Give a warning with the first window that is read, beside those about the files."""
+        self._warnings = (*self._warnings, sentence)
 
     @property
     def context(self) -> "RecordedSource":
@@ -126,6 +155,7 @@ class RecordedSource:
 
     def read(self, window: Window, now: int) -> Logs:
         """Return the rows of the window that had arrived at `now`, and the allowlist."""
+        self._first_read = self._first_read or window
         rows_read = {
             SIGN_IN_TABLE.name: self._sign_ins.count(window, now),
             OPERATION_TABLE.name: self._operations.count(window, now),
@@ -145,7 +175,8 @@ class RecordedSource:
                 OPERATION_TABLE.name: self._operations.latest(now),
             },
             bytes_read=self._bytes,
-            warnings=self._warnings,
+            # Once is enough; a window that is read again has its warnings again.
+            warnings=self._warnings if window == self._first_read else (),
             remedies=self._remedies,
         )
 

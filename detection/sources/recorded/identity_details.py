@@ -9,7 +9,6 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from detection.ranking.identity_details import DetailRow
@@ -24,16 +23,16 @@ from detection.sources.identity_columns import (
     rows_of_logs,
 )
 from detection.sources.prefilter import KEEP_ALL
-from detection.sources.recorded.table_files import read_table_file
+from detection.sources.recorded.files.tables_of_folder import FolderTables
 from detection.window import Window
 
 
 class RecordedDetails:
     """The details in one folder, of identities that may have findings."""
 
-    def __init__(self, folder: Path, identities: Iterable[str]) -> None:
+    def __init__(self, tables: FolderTables, identities: Iterable[str]) -> None:
         """`identities`, in any spelling, are those that may have findings."""
-        self._folder = folder
+        self._tables = tables
         self._identities = identities
 
     def select(self, identities: Collection[str], window: Window, now: int) -> list[DetailRow]:
@@ -49,7 +48,7 @@ class RecordedDetails:
     @cached_property
     def _details(self) -> "_Rows | None":
         """The table that `record` wrote, if there is one."""
-        table = read_table_file(self._folder, DETAILS_TABLE, KEEP_ALL)
+        table = self._tables.read(DETAILS_TABLE, KEEP_ALL)
         return _Rows(table) if table else None
 
     @cached_property
@@ -59,7 +58,7 @@ class RecordedDetails:
 
         def read(shape: TableShape) -> _Rows:
             candidates = {shape.columns[IDENTITY]: lambda name: ascii_lower(name) in wanted}
-            return _Rows(read_table_file(self._folder, shape, candidates))
+            return _Rows(self._tables.read(shape, candidates))
 
         return read(SIGN_IN_COLUMNS), read(OPERATION_COLUMNS)
 

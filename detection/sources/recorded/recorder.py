@@ -15,7 +15,8 @@ from detection.rule.exclusions import EXCLUSIONS_TABLE
 from detection.rule.log_rows import ALLOWLIST_TABLE, TableShape
 from detection.rule.ticks import format_time
 from detection.sources.decode.table import INGESTION_TIME
-from detection.sources.recorded import RECORDED_TABLES
+from detection.sources.recorded.files.columns import KNOWN
+from detection.sources.recorded.files.table_kinds import table_by_name
 from detection.sources.recorded.pseudonyms import Pseudonyms
 
 # Rows of a table, and the ingestion time (ticks) of each; no times at all if they are unknown.
@@ -30,11 +31,14 @@ class Recorder:
         """Raise UsageError if the folder cannot be written, or holds a recording already."""
         self._pseudonyms = pseudonyms
         self._folder = folder
-        existing = [path.name for path in map(self._path, RECORDED_TABLES) if path.exists()]
-        if existing:
-            raise UsageError(f"{folder} holds {', '.join(existing)} already: name another folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            existing = [
+                path.name for path in sorted(folder.iterdir()) if table_by_name(path) in KNOWN
+            ]
+            if existing:
+                names = ", ".join(existing)
+                raise UsageError(f"{folder} holds {names} already: name another folder")
             remove_leftovers(folder, _UNFINISHED)
             with unfinished(folder, _UNFINISHED):
                 pass

@@ -31,6 +31,11 @@ class TimedTable:
         self._newest = max(times, default=None)
         self._latest: dict[int, int | None] = {}
 
+    @property
+    def times(self) -> Sequence[int]:
+        """The times (ticks) of all rows, in any order."""
+        return self._all.items
+
     def within(self, window: Window, now: int) -> list[Any]:
         """Return the candidates of the window that had arrived at `now`."""
         return list(self._select(self._candidates, window, now))

@@ -139,6 +139,25 @@ def test_a_null_ingestion_time_means_that_the_row_has_arrived(tmp_path: Path) ->
     assert ids(source.read(WINDOW, TEN + 1)) == ["s0", "s1", "s2"]
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_files_of_one_table_may_have_ingestion_times_or_none(
+    tmp_path: Path, *, first: bool
+) -> None:
+    """Rows of the file without the column have arrived; each other row is judged by itself."""
+    known, unknown = ("1", "2") if first else ("2", "1")
+    for name, arrivals in ((known, [TEN + 1, TEN]), (unknown, [None, None])):
+        write_events(tmp_path, [(TEN, arrival) for arrival in arrivals], [])
+        rows = (tmp_path / f"{SIGN_INS}.json").rename(tmp_path / f"{SIGN_INS}-{name}.json")
+        rows.write_text(rows.read_text("utf-8").replace('"s', f'"file {name} s'), "utf-8")
+    source = RecordedSource(tmp_path)
+    later = [f"file {known} s0"]
+    always = sorted([f"file {known} s1", f"file {unknown} s0", f"file {unknown} s1"])
+    assert sorted(ids(source.read(WINDOW, TEN))) == always
+    assert sorted(ids(source.read(WINDOW, TEN + 1))) == sorted(always + later)
+    arrived = source.arrivals(since=TEN, now=TEN + 1, examined=TEN, too_late=0)
+    assert arrived._replace(missing=frozenset()) == Arrivals(TEN, 1, 0)
+
+
 @pytest.mark.parametrize("known", [0, 1, 2_999])
 def test_a_large_recording_may_have_few_ingestion_times(tmp_path: Path, known: int) -> None:
     """Among thousands of rows the one with a value is judged, and the others have arrived."""
@@ -225,12 +244,12 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    """A folder without any table's file is refused, and the error lists the expected files."""
-    (tmp_path / "azureactivity.txt").touch()
+    """A folder without any table is refused; the error names the tables, and what is not read."""
+    (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError) as caught:
         RecordedSource(tmp_path)
-    for name in (tmp_path.name, *(f"{table}.json" for table in (SIGN_INS, OPERATIONS, ALLOWLIST))):
-        assert name in str(caught.value)
+    for part in (tmp_path.name, SIGN_INS, OPERATIONS, ALLOWLIST, "notes.txt is not read"):
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize("table", [SIGN_INS, OPERATIONS, ALLOWLIST])

@@ -75,10 +75,11 @@ def test_details_are_those_of_the_window(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_read_again_only_if_details_are_needed(tmp_path: Path) -> None:
-    """A file that is gone by then is no rows; one that is unreadable by then is an error."""
+    """A file that is gone by then is an error, and so is one that is unreadable by then."""
     source = folder_with_columns(tmp_path)
     (tmp_path / f"{OPERATIONS}.json").unlink()
-    assert details(source).failed_operations == 0
+    with pytest.raises(SourceError, match="cannot be read: No such file"):
+        details(source)
     again = folder_with_columns(tmp_path)
     (tmp_path / f"{OPERATIONS}.json").write_text("{", "utf-8")
     with pytest.raises(SourceError, match="not JSON"):

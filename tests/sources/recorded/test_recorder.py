@@ -1,9 +1,14 @@
 """A recording that cannot be written gives a one-line error and leaves no partial table."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from detection.errors import UsageError
+from detection.sources.recorded.recorder import Recorder
 from tests.support import environment
 
 # Records rows while no file of the process may grow beyond a limit.
@@ -49,6 +54,14 @@ def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
     )
     assert "NetworkAllowlist.json could not be written: File too large" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["azureactivity-2.csv", "NetworkAllowlist.json.gz"])
+def test_a_folder_with_a_table_is_refused(tmp_path: Path, name: str) -> None:
+    """A file of any format with a table's name would be read together with the new one."""
+    (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=f"holds {re.escape(name)} already: name another folder"):
+        Recorder(tmp_path)
 
 
 def test_leftovers_of_a_killed_recording_are_removed(tmp_path: Path) -> None:

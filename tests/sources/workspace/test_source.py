@@ -109,6 +109,8 @@ def sign_in(time: int, **values: object) -> dict[str, Any]:
         "ServicePrincipalId": "identity",
         "ResultType": "0",
         "ResourceDisplayName": "Azure Key Vault",
+        "ServicePrincipalName": "",
+        "IPAddress": "",
     } | values
 
 
@@ -119,6 +121,10 @@ def operation(time: int, **values: object) -> dict[str, Any]:
         "Caller": "identity",
         "OperationNameValue": "MICROSOFT.KEYVAULT/VAULTS/DELETE",
         "ActivityStatusValue": "Success",
+        "ResourceGroup": "",
+        "SubscriptionId": "",
+        "CallerIpAddress": "",
+        "ResourceId": "",
     } | values
 
 
@@ -157,7 +163,7 @@ def play(scenario: str, folder: Path, source_for: Callable[[int], Any]) -> Colle
 def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the comparable fields of a run record, without latest rows over a day old."""
     row = {name: value for name, value in record.items() if name not in NOT_COMPARED}
-    of_a_folder = r"\S+ is not in \S+; if the workspace does not have the table, "
+    of_a_folder = r"no file in \S+ has its rows; if the workspace does not have the table, "
     row["Reason"] = re.sub(of_a_folder, "", row["Reason"])
     oldest = parse_time(row["TimeGenerated"]) - DAY
     for name in ("LatestSignIn", "LatestOperation"):

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +21,7 @@ from azure.monitor.query import LogsQueryClient
 
 from detection.kql.render import FOLDER
 from detection.rule.ticks import from_datetime, parse_time
+from detection.sources.recorded.raw_tables import raw_tables
 from emulator.kusto.workspace import QueryRefused, Workspace
 from emulator.services.api_errors import api_error, semantic_error, too_many_rows
 from emulator.services.identity import TOKEN
@@ -324,28 +325,10 @@ def client_for(endpoint: str, credential: TokenCredential | None = None) -> Logs
 
 def recorded_tables(folder: Path) -> dict[str, Rows]:
     """Return a recorded folder's tables as row objects."""
-    paths = {name: folder / f"{name}.json" for name in TABLES}
-    return {name: _read(path) for name, path in paths.items() if path.exists()}
+    return {name: rows for name, rows in raw_tables(folder).items() if name in TABLES}
 
 
 def kind_of(query: str) -> str:
-    """Return the name of a query, which is in the first comment of its file."""
+    """Return the name of a query of the product, which is in the first comment of its file."""
     first = query.partition("\n")[0]
-    (name,) = [name for name, begins in BEGINNINGS.items() if begins == first]
-    return KINDS[name]
-
-
-def _read(path: Path) -> Rows:
-    document = json.loads(path.read_text("utf-8-sig"))
-    if isinstance(document, list):
-        return [
-            {name: None if value == "None" else value for name, value in row.items()}
-            for row in document
-        ]
-    (table,) = document["tables"]
-    return objects([column["name"] for column in table["columns"]], table["rows"])
-
-
-def objects(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Rows:
-    """Return rows as objects."""
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+    return next((KINDS[name] for name, begins in BEGINNINGS.items() if begins == first), "other")
