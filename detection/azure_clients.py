@@ -88,11 +88,18 @@ class AzureClients:
         self._closing.close()
 
     def check_credential(self) -> None:
-        """Request a token; raises SourceError if there is none."""
-        try:
-            self._credential.get_token_info(f"{self._settings.cloud.query}/.default")
-        except TokenUnavailable as error:
-            raise SourceError(error.message) from error
+        """Request a token for each service in use; raises SourceError if one is not given."""
+        cloud, problem = self._settings.cloud, None
+        for audience in (
+            cloud.query,
+            *([cloud.ingestion] if self._settings.ingestion_endpoint else []),
+        ):
+            try:
+                self._credential.get_token_info(f"{audience}/.default")
+            except TokenUnavailable as error:
+                problem = problem or error
+        if problem is not None:
+            raise SourceError(problem.message) from problem
 
     def source(self, workspace_id: str) -> WorkspaceSource:
         """Return the source that reads a workspace."""

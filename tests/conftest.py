@@ -29,7 +29,7 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],  # machines pause
 )
-settings.register_profile("ci", settings.get_profile("desk"), max_examples=250)
+settings.register_profile("ci", settings.get_profile("desk"), max_examples=80)
 settings.register_profile("explore", settings.get_profile("desk"), derandomize=False)
 settings.load_profile(effort(desk="desk", ci="ci"))
 

@@ -22,7 +22,7 @@ from tests.support.services.ingestion import IngestionService
 from tests.support.services.log_analytics import WORKSPACE, LogAnalyticsService
 from tests.support.services.servers import Containers
 
-KILLS = effort(desk=6, ci=20)
+KILLS = effort(desk=6, ci=12)
 ATTEMPTS = 60  # until not all were killed in the same phase
 HOURS = KILLS  # of sign-ins and operations
 LATEST = 3 * HOUR

@@ -20,7 +20,7 @@ from tests.support.services import known_queries
 from tests.support.services.log_analytics import kind_of
 
 NOW = BEGIN + 6 * HOUR
-STREAMS = effort(desk=2, ci=10)
+STREAMS = effort(desk=2, ci=4)
 TIMES = {"since": NOW - HOUR, "now": NOW, "examined": NOW - HOUR, "too_late": NOW - 5 * HOUR}
 LIVELY = ("read of operations", "recording", "near misses", "actions", "baseline")  # have rows
 

@@ -24,7 +24,7 @@ from tests.support.fault_injection import (
 from tests.support.random_streams import BEGIN, assert_each_reported_once, random_stream
 from tests.support.simulation import Simulation
 
-PARTS, HISTORIES = effort(desk=1, ci=4), 300  # the seeds are 0 to PARTS * HISTORIES - 1
+PARTS, HISTORIES = effort(desk=1, ci=2), 300  # the seeds are 0 to PARTS * HISTORIES - 1
 HOURS = 24
 
 OFFSETS = (MINUTE, 5 * MINUTE, 7 * MINUTE, 50 * MINUTE, 5 * HOUR, DAY)  # of a wrong clock

@@ -29,8 +29,8 @@ def _known(*shapes: TableShape) -> dict[str, str]:
     return {name.lower(): name for name in names}
 
 
-# The columns that are read of each table, by their name in lower case. Those of a watchlist are read
-# as they are: they are people's own, and the workspace's query reads them with their case.
+# The columns that are read of each table, by their name in lower case. Those of a watchlist are
+# people's own: they are read as they are, as the workspace's query reads them with their case.
 KNOWN: Final[Mapping[str, Mapping[str, str]]] = {
     SIGN_IN_TABLE.name: _known(SIGN_IN_TABLE, SIGN_IN_COLUMNS),
     OPERATION_TABLE.name: _known(OPERATION_TABLE, OPERATION_COLUMNS),
