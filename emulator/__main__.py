@@ -27,7 +27,7 @@ def main() -> int:
     try:
         if options.recorded is None:
             return run_in_host(only_azurite=options.azurite)
-        run_recording(
+        return run_recording(
             options.recorded,
             runs=options.ticks,
             pause=options.every,

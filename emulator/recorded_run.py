@@ -21,13 +21,17 @@ from detection.errors import UsageError
 from detection.rule.ticks import HOUR
 from detection.settings import rule_settings
 from emulator.recording import read_recording
-from emulator.run_lines import describe_run
+from emulator.run_lines import describe_findings, describe_run
 from emulator.schedule import timer_times
 from emulator.services.azure import emulated_azure
 from emulator.worker import invoke_timer
 
 ROOT: Final = Path(__file__).parents[1]
 SETTINGS_FILE: Final = Path(".emulator") / "settings.json"
+FINDINGS: Final = (
+    "ManagedIdentityImpact() | order by RiskScore desc, FindingId asc "
+    "| project SuggestedSeverity, RiskScore, ServicePrincipalName, ResourceGroup, FindingTitle"
+)
 NO_WORKER: Final = "the worker of Azure Functions is a package from Python 3.13 on: use that one"
 # Settings that the environment may choose; all others lead to the emulated services.
 CHOSEN: Final = (
@@ -38,8 +42,10 @@ CHOSEN: Final = (
 
 def run_recording(
     folder: Path, *, runs: int | None, pause: float, settings_file: Path = SETTINGS_FILE
-) -> None:
+) -> int:
     """Run the timer over a folder, `runs` times, `pause` seconds apart, and print what happens.
+
+    Returns the exit status: 0, or 1 if a run failed.
 
     Without `runs`, each recorded hour and one more are run, and the workspace stays there until
     KeyboardInterrupt. `settings_file` holds the settings of the app meanwhile.
@@ -63,17 +69,24 @@ def run_recording(
             f"    {os.path.relpath(sys.executable)} -m detection query "
             f"--settings {settings_file} 'ManagedIdentityImpact()'"
         )
+        status = 0
         for number, at in enumerate(chain([first], times), start=1):
             azure.clock.set(at)
             outcome = invoke_timer(azure.environment, at)
             for line in describe_run(at, outcome, azure.delivered()):
                 _print(line)
+            status |= bool(outcome["failure"])
+            is_last = number == runs or (at == recording.last_hour + HOUR and not runs)
+            if is_last:
+                for line in describe_findings(azure.workspace.ask(FINDINGS, azure.clock.now())):
+                    _print(line)
             if number == runs:
-                return
-            if at == recording.last_hour + HOUR and not runs:
+                return status
+            if is_last:
                 _print("All recorded hours were run, and one more. Ctrl-C ends this.")
                 threading.Event().wait()
             time.sleep(pause)
+    raise AssertionError
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from detection.cli.console import matched_text
 from detection.printable import counted, one_line
 from detection.rule.ticks import format_time
 from detection.schema import FINDINGS_TABLE
+from emulator.kusto.workspace import Answer
 
 Delivered = Sequence[tuple[str, Mapping[str, Any]]]  # tables and rows, in the order of arrival
 
@@ -29,6 +30,17 @@ def describe_run(at: int, outcome: Mapping[str, Any], delivered: Delivered) -> I
         yield f"    {table}: {one_line(' '.join(words))}"
     if outcome["failure"]:
         yield f"    The run failed: {one_line(outcome['failure'])}"
+
+
+def describe_findings(answer: Answer) -> Iterator[str]:
+    """Yield a line for each row that ManagedIdentityImpact() returns, after one with their number.
+
+    The answer's columns are severity, score, identity, resource group and title.
+    """
+    yield f"ManagedIdentityImpact() returns {counted(len(answer.rows), 'row')}."
+    for severity, score, identity, group, title in answer.rows:
+        where = group or "no resource group"
+        yield f"    {severity} {score}, {one_line(f'{identity} in {where}: {title}')}"
 
 
 def _finding(row: Mapping[str, Any]) -> Iterable[str]:

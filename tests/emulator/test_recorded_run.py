@@ -79,6 +79,9 @@ def test_the_demo_is_found_once_and_can_be_queried(tmp_path: Path) -> None:
         assert second.startswith("2026-03-14T11:00:00.0000000Z  0 new findings, 1 run record")
         assert said.count("    ManagedIdentityImpact_CL: High") == 2
         assert said.count("    ManagedIdentityImpactRuns_CL: Success, Scheduled") == 2
+        assert re.search(
+            r"ManagedIdentityImpact\(\) returns 2 rows\.\n    High 57, .*\n    High 54, ", said
+        )
         found = ask(settings, "ManagedIdentityImpact() | project RiskScore, ResourceGroup")
         assert {each["ResourceGroup"] for each in found} == {"rg-orders-prod", "rg-backup-prod"}
         (counted,) = ask(settings, "AzureActivity | where TimeGenerated > ago(2h) | count")
