@@ -54,6 +54,14 @@ def name(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
+EMULATOR = sorted((ROOT / "emulator").rglob("*.py"))
+
+
+def full_name(path: Path) -> str:
+    """Return the path of a module or folder from the root."""
+    return path.relative_to(ROOT).as_posix()
+
+
 def imports(module: Path) -> set[str]:
     """Return the names of all modules that a module imports."""
     found = set[str]()
@@ -101,6 +109,16 @@ def test_nothing_in_the_sources_imports_upward(module: Path) -> None:
     assert parts_used(module, "detection.sources") <= below | {part}
 
 
+@pytest.mark.parametrize(
+    ("house", "above"),
+    [("detection", {"emulator", "scripts", "bench", "tests"}), ("emulator", {"bench", "tests"})],
+)
+def test_tools_stand_above_the_product(house: str, above: set[str]) -> None:
+    """The product imports no tool, and the emulator no test."""
+    for module in (ROOT / house).rglob("*.py"):
+        assert not {each.split(".")[0] for each in imports(module)} & above, module
+
+
 def test_no_floor_names_a_part_that_is_gone() -> None:
     """Each part of the floors exists."""
     for parts, folder in ((FLOOR_OF, PACKAGE), (SOURCE_FLOOR_OF, PACKAGE / "sources")):
@@ -145,14 +163,14 @@ def test_rule_and_ranking_read_no_clock(module: Path) -> None:
     assert not any(call in text for call in ("now(", "today(", "time.time"))
 
 
-@pytest.mark.parametrize("module", MODULES, ids=name)
+@pytest.mark.parametrize("module", [*MODULES, *EMULATOR], ids=full_name)
 def test_modules_stay_readable(module: Path) -> None:
     """No module is longer than somebody reads in one go."""
     assert len(module.read_text("utf-8").splitlines()) <= 260
 
 
 @pytest.mark.parametrize(
-    "folder", sorted({path.parent for path in MODULES}), ids=lambda path: path.name
+    "folder", sorted({path.parent for path in (*MODULES, *EMULATOR)}), ids=full_name
 )
 def test_folders_stay_readable(folder: Path) -> None:
     """No folder has more than twelve modules beside the one that makes it a package."""
