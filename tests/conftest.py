@@ -22,7 +22,7 @@ from tests.support.services.world import World, one_finding, world_of
 # Only `make explore` draws new examples.
 settings.register_profile(
     "desk",
-    max_examples=50,
+    max_examples=25,
     derandomize=True,
     database=None,
     deadline=None,

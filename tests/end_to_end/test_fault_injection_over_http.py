@@ -30,7 +30,7 @@ from tests.support.services.servers import Containers, Line
 from tests.support.services.storage_faults import InterceptingLine, KillableStore, LosingAnswers
 from tests.support.simulation import Fuse, Killed
 
-PARTS, DAYS = effort(desk=1, ci=3), 5  # seeds are those up to PARTS * DAYS
+PARTS, DAYS = effort(desk=1, ci=4), 5  # seeds are those up to PARTS * DAYS
 HOURS = 24
 LATEST = 5 * HOUR  # later rows would only need more undisturbed runs
 LASTING = 99  # answers, more than anybody asks for
