@@ -168,14 +168,15 @@ class Workspace:
         listed = [f'"{name}" {STORED[kind]}' for name, kind in columns.items()]
         with_times = [_in_times(name, kind) for name, kind in columns.items()]
         there = f'"{INGESTED}" IS NULL OR "{INGESTED}" <= getvariable(\'present\')'
-        self._database.execute(
-            f"""
-            CREATE TABLE kept."{table}" ({", ".join(listed)}, "{INGESTED}" BIGINT);
-            CREATE VIEW ticks."{table}" AS SELECT * FROM kept."{table}" WHERE {there};
-            CREATE VIEW times."{table}" AS SELECT {", ".join(with_times)},
-                {_moment(INGESTED)} FROM kept."{table}" WHERE {there};
-            """  # noqa: S608 (names of tables and columns)
-        )
+        with self._lock:
+            self._database.execute(
+                f"""
+                CREATE TABLE kept."{table}" ({", ".join(listed)}, "{INGESTED}" BIGINT);
+                CREATE VIEW ticks."{table}" AS SELECT * FROM kept."{table}" WHERE {there};
+                CREATE VIEW times."{table}" AS SELECT {", ".join(with_times)},
+                    {_moment(INGESTED)} FROM kept."{table}" WHERE {there};
+                """  # noqa: S608 (names of tables and columns)
+            )
 
 
 @dataclass
