@@ -127,7 +127,7 @@ def test_architecture_names_files_to_open() -> None:
     )[1:]
     assert len(rows) >= 10
     for change, first in rows:
-        assert re.search(r"`(detection|infra)/[\w/.-]+`", first), change
+        assert re.search(r"`(detection|emulator|infra)/[\w/.-]+`", first), change
 
 
 def sayings(page: str) -> Iterator[str]:
