@@ -80,11 +80,6 @@ class Workspace:
             self._create(name, columns_of(name, rows))
             self.add(name, rows)
 
-    @property
-    def tables(self) -> dict[str, Columns]:
-        """Return the columns of each table."""
-        return self._columns
-
     def add(self, table: str, rows: Iterable[Row], arrived: int | None = None) -> None:
         """Add rows, values of JSON by column, that arrive at a time (ticks).
 

@@ -1,5 +1,6 @@
 """A small HTTP server on a free port of the loopback interface."""
 
+import json
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +13,6 @@ class LoopbackServer:
     def __init__(self, handler: Callable[..., BaseHTTPRequestHandler]) -> None:
         """Take the class of the handlers, or what makes one from the usual arguments."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.005,))
 
     def __enter__(self) -> Self:
@@ -43,11 +43,12 @@ class QuietHandler(BaseHTTPRequestHandler):
         """Return the body of the request."""
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
-    def answer(self, status: int, body: bytes = b"", kind: str = "application/json") -> None:
-        """Send a whole answer."""
+    def answer(self, status: int, document: object) -> None:
+        """Send a JSON document; a 204 has none."""
+        body = b"" if status == 204 else json.dumps(document).encode()
         self.send_response(status)
         if status != 204:
-            self.send_header("Content-Type", kind)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

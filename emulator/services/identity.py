@@ -5,7 +5,6 @@ request and answer. With IDENTITY_ENDPOINT and IDENTITY_HEADER in its environmen
 library asks here for tokens.
 """
 
-import json
 import time
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -37,7 +36,7 @@ class _Handler(QuietHandler):
         resources = parse_qs(urlsplit(self.path).query).get("resource")
         if self.headers.get("X-IDENTITY-HEADER") != IDENTITY_HEADER or resources is None:
             refusal = {"statusCode": 400, "message": "No such identity."}
-            self.answer(400, json.dumps(refusal).encode())
+            self.answer(400, refusal)
             return
         token = {
             "access_token": TOKEN,
@@ -45,4 +44,4 @@ class _Handler(QuietHandler):
             "resource": resources[0],
             "token_type": "Bearer",
         }
-        self.answer(200, json.dumps(token).encode())
+        self.answer(200, token)

@@ -73,10 +73,10 @@ class _Handler(QuietHandler):
         try:
             self._service.take(self.path, dict(self.headers.items()), self.body())
         except Refused as refusal:
-            document = {"error": {"code": "Refused", "message": str(refusal)}}
-            self.answer(refusal.status, json.dumps(document).encode())
+            error = {"code": "Refused", "message": str(refusal)}
+            self.answer(refusal.status, {"error": error})
         else:
-            self.answer(204)
+            self.answer(204, None)
 
 
 def check(target: str, headers: Mapping[str, str], body: bytes, token: str) -> Delivery:

@@ -90,4 +90,4 @@ class _Handler(QuietHandler):
         status, document = self._service.respond(self.path, authorization, self.body())
         if "include-statistics=true" in self.headers.get("Prefer", ""):
             document |= {"statistics": {"query": {"executionTime": 0.01}}}
-        self.answer(status, json.dumps(document).encode())
+        self.answer(status, document)
