@@ -58,30 +58,43 @@ def emulated_azure(
     be started.
     """
     workspace, clock = Workspace(tables), Clock(now)
-    container = SETTINGS["STATE_CONTAINER"].default
     with (
         TemporaryDirectory() as folder,
         azurite() as storage,
         LogAnalytics(workspace, WORKSPACE_ID, TOKEN, clock) as logs,
         Ingestion(workspace, TOKEN, clock) as ingestion,
-        IdentityEndpoint() as identity,
+        ContainerClient(
+            storage.url, SETTINGS["STATE_CONTAINER"].default, credential=EMULATOR_KEY
+        ) as container,
+        settings_of(Path(folder), logs.endpoint, ingestion.endpoint, container) as settings,
     ):
-        authority = Authority(Path(folder))
-        with (
-            authority.in_front_of(logs.endpoint) as query_endpoint,
-            authority.in_front_of(ingestion.endpoint) as ingestion_endpoint,
-        ):
-            with ContainerClient(storage.url, container, credential=EMULATOR_KEY) as client:
-                client.create_container()
-            settings = {
-                **identity.environment,
-                "REQUESTS_CA_BUNDLE": str(authority.bundle),
-                "DETECTION_SCHEDULE": "0 0 * * * *",
-                "WORKSPACE_IDS": WORKSPACE_ID,
-                "LOGS_QUERY_ENDPOINT": query_endpoint,
-                "LOGS_INGESTION_ENDPOINT": ingestion_endpoint,
-                "LOGS_INGESTION_RULE_ID": RULE_ID,
-                "STATE_ACCOUNT_URL": storage.url,
-                "STATE_CONTAINER": container,
-            }
-            yield Emulated(workspace, clock, {**settings, **chosen}, ingestion)
+        container.create_container()
+        named = {"WORKSPACE_IDS": WORKSPACE_ID, "DETECTION_SCHEDULE": "0 0 * * * *"}
+        yield Emulated(workspace, clock, {**settings, **named, **chosen}, ingestion)
+
+
+@contextlib.contextmanager
+def settings_of(
+    folder: Path, logs: str, ingestion: str, container: ContainerClient
+) -> Iterator[dict[str, str]]:
+    """Yield the settings that lead a process to services, given by their plain addresses.
+
+    It reaches them over TLS, with certificates that go to `folder`, and gets tokens of an emulated
+    identity. Variables alone do it: REQUESTS_CA_BUNDLE for the certificates, IDENTITY_ENDPOINT and
+    IDENTITY_HEADER for tokens.
+    """
+    authority = Authority(folder)
+    with (
+        IdentityEndpoint() as identity,
+        authority.in_front_of(logs) as query_endpoint,
+        authority.in_front_of(ingestion) as ingestion_endpoint,
+    ):
+        yield {
+            **identity.environment,
+            "REQUESTS_CA_BUNDLE": str(authority.bundle),
+            "LOGS_QUERY_ENDPOINT": query_endpoint,
+            "LOGS_INGESTION_ENDPOINT": ingestion_endpoint,
+            "LOGS_INGESTION_RULE_ID": RULE_ID,
+            "STATE_ACCOUNT_URL": container.url.removesuffix(f"/{container.container_name}"),
+            "STATE_CONTAINER": container.container_name,
+        }

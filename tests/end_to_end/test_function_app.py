@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from detection.settings import SETTINGS
+from emulator.worker import App
 from tests.support import ROOT, SIGN_INS
 from tests.support.services.ingestion import FINDINGS_STREAM, RUNS_STREAM
 from tests.support.services.log_analytics import Reply
-from tests.support.services.world import App, World, needs_worker
+from tests.support.services.world import World, needs_worker
 
 ESCAPE = "\x1b[2J"
 MISTAKEN = """\

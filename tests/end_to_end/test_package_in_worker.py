@@ -11,6 +11,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from emulator.worker import App
 from scripts.package import PACKAGES, build_zip
 from tests.support.packages import (
     DEPLOYED,
@@ -21,7 +22,7 @@ from tests.support.packages import (
     packaged,
 )
 from tests.support.services.ingestion import FINDINGS_STREAM
-from tests.support.services.world import App, World, needs_worker
+from tests.support.services.world import World, needs_worker
 
 # The file of every module that a process has imported, written at its end.
 RECORD_MODULES = """

@@ -173,12 +173,7 @@ class LogAnalytics:
 
     def _exchange(self, query: str, where: str) -> HttpResponse:
         """Send the request and read the complete answer."""
-        request = HttpRequest(
-            "POST",
-            f"/workspaces/{quote(self._workspace_id, safe='')}/query",
-            json={"query": query},
-            headers={"Prefer": f"wait={SERVER_TIMEOUT_S},include-statistics=true"},
-        )
+        request = query_request(self._workspace_id, query)
         seconds = min(self._limits.read_timeout, self._seconds_left(where))
         return exchange(self._client, request, seconds, where)
 
@@ -208,6 +203,16 @@ class LogAnalytics:
         if len(table.rows) >= self._limits.rows_per_answer:
             raise PartialResult(f"the answer has {len(table.rows)} rows, the maximum of one query")
         return Answer(table, len(body))
+
+
+def query_request(workspace_id: str, query: str) -> HttpRequest:
+    """Return the request that runs a query on a workspace."""
+    return HttpRequest(
+        "POST",
+        f"/workspaces/{quote(workspace_id, safe='')}/query",
+        json={"query": query},
+        headers={"Prefer": f"wait={SERVER_TIMEOUT_S},include-statistics=true"},
+    )
 
 
 def summary_shape(shape: TableShape, *columns: str) -> TableShape:

@@ -2,13 +2,10 @@
 
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
-
-from azure.core.rest import HttpRequest
 
 from detection.errors import SourceError
 from detection.sources.log_analytics.api_errors import TransientError
-from detection.sources.log_analytics.client import READ_TIMEOUT_S, SERVER_TIMEOUT_S
+from detection.sources.log_analytics.client import READ_TIMEOUT_S, query_request
 from detection.sources.log_analytics.error_body import ApiError
 from detection.sources.log_analytics.http_exchange import exchange
 
@@ -30,14 +27,8 @@ def run_free_query(client: "LogsQueryClient", workspace_id: str, text: str) -> Q
     Raises SourceError if the query is refused or the answer cannot be read.
     """
     where = f"workspace {workspace_id}"
-    request = HttpRequest(
-        "POST",
-        f"/workspaces/{quote(workspace_id, safe='')}/query",
-        json={"query": text},
-        headers={"Prefer": f"wait={SERVER_TIMEOUT_S},include-statistics=true"},
-    )
     try:
-        status, _, body = exchange(client, request, READ_TIMEOUT_S, where)
+        status, _, body = exchange(client, query_request(workspace_id, text), READ_TIMEOUT_S, where)
     except TransientError as error:
         raise SourceError(f"{where}: {error}") from None
     try:

@@ -12,9 +12,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from azure.core.credentials import TokenCredential
 from azure.monitor.query import LogsQueryClient
@@ -24,6 +23,7 @@ from detection.rule.ticks import from_datetime, parse_time
 from detection.sources.recorded.raw_tables import raw_tables
 from emulator.kusto.workspace import QueryRefused, Workspace
 from emulator.services.api_errors import api_error, semantic_error, too_many_rows
+from emulator.services.http_server import LoopbackServer, QuietHandler
 from emulator.services.identity import TOKEN
 from emulator.services.log_analytics import refused, respond_with_rows
 from tests.support import (
@@ -132,11 +132,12 @@ class Call:
     rows: int = 0
 
 
-class LogAnalyticsService:
+class LogAnalyticsService(LoopbackServer):
     """Serves tables of rows until it is closed."""
 
     def __init__(self, tables: Mapping[str, Rows]) -> None:
         """Serve these tables; any other table is missing."""
+        super().__init__(partial(_Handler, self))
         self.tables = dict(tables)
         self.workspaces = {WORKSPACE}  # each answers with these tables
         self.always: dict[str, Reply] = {}  # one answer to every call of a workspace
@@ -156,23 +157,6 @@ class LogAnalyticsService:
         self._script: dict[str, deque[Reply]] = {}
         self._contents: dict[str, list[int]] | None = None
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.005,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def endpoint(self) -> str:
-        """Return the service's address."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def script(self, kind: str, *replies: Reply) -> None:
         """Script answers to the next calls of a kind, or of a kind "of" a table, in order."""
@@ -242,19 +226,16 @@ class LogAnalyticsService:
         return document | {"statistics": {"query": {"executionTime": 0.01, "groups": [[1], [2]]}}}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     """Checks a request, and answers it from the script or with rows."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # otherwise an answer on an open connection takes 40 ms
 
     def __init__(self, service: LogAnalyticsService, *arguments: Any) -> None:
         self._service = service
         super().__init__(*arguments)
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - its name in http.server
         """Answer a query."""
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         problem = self._problem(body)
         if problem:
             self._service.complaints.append(problem)
@@ -278,9 +259,6 @@ class _Handler(BaseHTTPRequestHandler):
             reply = Reply(status, headers=reply.headers, cut=reply.cut, drip=reply.drip)
         call.status, call.ended = reply.status, time.monotonic()
         self._send(reply, content)
-
-    def log_message(self, *_: object) -> None:
-        """Write no log."""
 
     def _problem(self, body: bytes) -> str:
         """Return the problem with a request, or ""."""

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
@@ -14,7 +12,8 @@ from typing import Any
 import pytest
 
 from detection.rule.ticks import MINUTE, format_time
-from tests.support import DEMO, OPERATIONS, ROOT, SIGN_INS
+from emulator.worker import CHECKOUT, App, invoke_timer
+from tests.support import DEMO, OPERATIONS, SIGN_INS
 from tests.support.services.environment import stand_in_environment
 from tests.support.services.ingestion import IngestionService
 from tests.support.services.known_queries import Rows
@@ -24,18 +23,6 @@ from tests.support.services.servers import Containers
 needs_worker = pytest.mark.skipif(
     sys.version_info < (3, 13), reason="the worker is a package from Python 3.13 on"
 )
-
-
-@dataclass(frozen=True)
-class App:
-    """The folder of an app, and the Python that has its packages."""
-
-    folder: Path
-    python: Path
-    worker: Path | None = None  # a folder with the worker, if the app's Python lacks it
-
-
-CHECKOUT = App(ROOT, Path(sys.executable))
 
 
 @dataclass
@@ -48,20 +35,7 @@ class World:
 
     def invoke(self, app: App = CHECKOUT, *, past_due: bool = False) -> dict[str, Any]:
         """Run the timer once in a new worker, which can import the app and nothing else."""
-        paths = [str(path) for path in (app.worker, app.folder) if path]
-        driver = ROOT / "emulator" / "worker_process.py"
-        done = subprocess.run(
-            [str(app.python), "-P", str(driver), str(app.folder), str(past_due)],
-            cwd=app.folder,
-            env=self.environment | {"PYTHONPATH": os.pathsep.join(paths)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return answer
+        return invoke_timer(self.environment, app=app, past_due=past_due, timeout=300)
 
     def rows(self, stream: str) -> list[dict[str, Any]]:
         """Return the rows that a stream has accepted."""
