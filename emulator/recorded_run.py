@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from detection.errors import UsageError
-from detection.rule.ticks import HOUR
+from detection.rule.ticks import DAY, HOUR
 from detection.settings import rule_settings
 from emulator.recording import read_recording
 from emulator.run_lines import describe_findings, describe_run
@@ -54,9 +54,9 @@ def run_recording(
     chosen = {name: os.environ[name] for name in CHOSEN if name in os.environ}
     if importlib.util.find_spec("azure_functions_runtime") is None:
         raise UsageError(NO_WORKER)
-    lookback = rule_settings(chosen).lookback
+    rule = rule_settings(chosen)
     recording = read_recording(folder)
-    times = timer_times(recording.times, lookback)
+    times = timer_times(recording.times, rule.lookback)
     first = next(times)
     last = recording.last_hour + HOUR
     later = takewhile(lambda at: at <= last, times) if runs is None else islice(times, runs - 1)
@@ -70,10 +70,15 @@ def run_recording(
             f"    {os.path.relpath(sys.executable)} -m detection query "
             f"--settings {settings_file} 'ManagedIdentityImpact()'"
         )
-        failed = False
-        for number, at in enumerate(chain([first], later)):
-            if number:
+        failed, before = False, first
+        for at in chain([first], later):
+            if at > first:
                 time.sleep(pause)
+            # Nothing older can matter any more: the app would only examine empty hours.
+            if at - before > max(rule.max_lateness, DAY) + rule.lookback:
+                _print(f"{(at - before) // DAY} days without rows: the app starts without a state.")
+                azure.forget_state()
+            before = at
             azure.clock.set(at)
             outcome = invoke_timer(azure.environment, at)
             for line in describe_run(at, outcome, azure.delivered()):

@@ -2,24 +2,20 @@
 
 from collections.abc import Iterable, Iterator
 
-from detection.rule.ticks import DAY, HOUR
+from detection.rule.ticks import HOUR
 
 
 def timer_times(times: Iterable[int], lookback: int) -> Iterator[int]:
     """Yield the full hours (ticks) at which the timer fires, without an end.
 
     `times` (ticks) are those of the rows, at least one. The timer fires first when a window of
-    `lookback` ticks is full, but not later than the end of the last hour with rows. Of hours
-    without rows, one in a day is not passed over: the app examines the others with the next one,
-    as after an outage. After the last hour with rows, every hour follows.
+    `lookback` ticks is full, but not later than the end of the last hour with rows. Hours without
+    rows are passed over. After the last hour with rows, every hour follows.
     """
     ends = sorted({-(-time // HOUR) * HOUR for time in times})
     at = min(ends[0] - HOUR + lookback, ends[-1])
     yield at
     for end in ends:
-        while end - at > DAY:
-            at += DAY
-            yield at
         if end > at:
             at = end
             yield at

@@ -35,12 +35,18 @@ class Emulated:
     clock: Clock
     settings: dict[str, str]
     ingestion: Ingestion
+    container: ContainerClient
 
     @property
     def environment(self) -> dict[str, str]:
         """Return the environment of a process that uses the services."""
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         return kept | self.settings
+
+    def forget_state(self) -> None:
+        """Delete the app's state."""
+        for blob in self.container.list_blobs():
+            self.container.delete_blob(blob.name)
 
     def delivered(self) -> list[tuple[str, Row]]:
         """Return tables and rows of what was delivered since the last call, in order."""
@@ -70,7 +76,7 @@ def emulated_azure(
     ):
         container.create_container()
         named = {"WORKSPACE_IDS": WORKSPACE_ID, "DETECTION_SCHEDULE": "0 0 * * * *"}
-        yield Emulated(workspace, clock, {**settings, **named, **chosen}, ingestion)
+        yield Emulated(workspace, clock, {**settings, **named, **chosen}, ingestion, container)
 
 
 @contextlib.contextmanager

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from detection.rule.ticks import parse_time
 from emulator.services.azurite import PINNED
-from tests.support import DEMO, RECORDED, ROOT, environment
+from tests.support import DEMO, RECORDED, ROOT, environment, write_table
 from tests.support.services.servers import installed
-from tests.support.services.world import needs_worker
+from tests.support.services.world import needs_worker, one_finding
 
 
 @contextlib.contextmanager
@@ -102,6 +103,23 @@ def test_a_late_row_is_found_when_it_arrives(tmp_path: Path) -> None:
     first, second = runs(done.stdout)
     assert first.endswith("0 new findings, 1 run record")
     assert second.endswith("1 new finding, 1 run record, 1 late row")
+
+
+@needs_worker
+def test_a_year_without_rows_is_passed_over(tmp_path: Path) -> None:
+    """After a long gap the app starts without a state, and finds what came later."""
+    later = one_finding(parse_time("2026-03-14T10:00:00Z"))
+    earlier = one_finding(parse_time("2025-03-14T10:00:00Z"))
+    for table, rows in later.items():
+        write_table(tmp_path, table, earlier[table] + rows)
+    done = finished("--recorded", tmp_path, "--ticks", "3", "--settings", tmp_path / "s" / "s.json")
+    assert done.returncode == 0, done.stderr
+    assert "364 days without rows: the app starts without a state." in done.stdout
+    assert [line.partition("Z  ")[2] for line in runs(done.stdout)] == [
+        "1 new finding, 1 run record",
+        "1 new finding, 1 run record",
+        "0 new findings, 1 run record",
+    ]
 
 
 @pytest.mark.parametrize(
